@@ -1,0 +1,161 @@
+//! Refusals, and the Kafka error code of each.
+
+/// Kafka's error codes (`org.apache.kafka.common.protocol.Errors`), those that this broker answers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(i16)]
+#[allow(missing_docs)]
+pub enum ErrorCode {
+    UnknownServerError = -1,
+    None = 0,
+    OffsetOutOfRange = 1,
+    CorruptMessage = 2,
+    UnknownTopicOrPartition = 3,
+    LeaderNotAvailable = 5,
+    NotLeaderOrFollower = 6,
+    RequestTimedOut = 7,
+    ReplicaNotAvailable = 9,
+    MessageTooLarge = 10,
+    NetworkException = 13,
+    InvalidTopicException = 17,
+    RecordListTooLarge = 18,
+    NotEnoughReplicas = 19,
+    NotEnoughReplicasAfterAppend = 20,
+    InvalidRequiredAcks = 21,
+    InvalidTimestamp = 32,
+    UnsupportedSaslMechanism = 33,
+    UnsupportedVersion = 35,
+    TopicAlreadyExists = 36,
+    InvalidPartitions = 37,
+    InvalidReplicationFactor = 38,
+    InvalidReplicaAssignment = 39,
+    InvalidConfig = 40,
+    NotController = 41,
+    InvalidRequest = 42,
+    UnsupportedForMessageFormat = 43,
+    PolicyViolation = 44,
+    OutOfOrderSequenceNumber = 45,
+    DuplicateSequenceNumber = 46,
+    InvalidProducerEpoch = 47,
+    InvalidTxnState = 48,
+    InvalidProducerIdMapping = 49,
+    InvalidTransactionTimeout = 50,
+    ConcurrentTransactions = 51,
+    TransactionalIdAuthorizationFailed = 53,
+    KafkaStorageError = 56,
+    LogDirNotFound = 57,
+    UnknownProducerId = 59,
+    FetchSessionIdNotFound = 70,
+    InvalidFetchSessionEpoch = 71,
+    TopicDeletionDisabled = 73,
+    FencedLeaderEpoch = 74,
+    UnknownLeaderEpoch = 75,
+    UnsupportedCompressionType = 76,
+    OffsetNotAvailable = 78,
+    InvalidRecord = 87,
+    ThrottlingQuotaExceeded = 89,
+    ProducerFenced = 90,
+    ResourceNotFound = 91,
+    UnknownTopicId = 100,
+    InconsistentTopicId = 103,
+}
+
+impl ErrorCode {
+    /// The number on the wire.
+    #[must_use]
+    pub fn code(self) -> i16 {
+        self as i16
+    }
+}
+
+/// Why a partition leader refused a batch. Mapped to Kafka's codes in one exhaustive match.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Reject {
+    /// The batch's checksum does not match its bytes.
+    #[error("the batch's CRC32C does not match its bytes: the sender must send it again")]
+    BadCrc,
+    /// The batch's fields contradict each other or the protocol.
+    #[error("the batch is not a valid v2 record batch: {0}")]
+    InvalidRecord(String),
+    /// The batch is larger than `max.message.bytes` allows.
+    #[error(
+        "a batch of {size} bytes is over max.message.bytes = {max}: raise it for the topic or send smaller batches"
+    )]
+    TooLarge {
+        /// Bytes of the batch.
+        size: usize,
+        /// The topic's limit.
+        max: usize,
+    },
+    /// A record's timestamp is too far from the broker's clock.
+    #[error("a timestamp lies more than message.timestamp.after.max.ms ahead of the broker's clock")]
+    InvalidTimestamp,
+    /// The compression type is not allowed for this request version.
+    #[error("this compression type needs a newer Produce version")]
+    UnsupportedCompression,
+    /// `acks` is none of −1, 0, 1.
+    #[error("acks must be -1, 0 or 1")]
+    InvalidAcks,
+    /// A producer's sequence number left a gap.
+    #[error("sequence {got} from producer {producer_id}, expected {expected}")]
+    OutOfOrderSequence {
+        /// The producer.
+        producer_id: i64,
+        /// What was expected.
+        expected: i32,
+        /// What came.
+        got: i32,
+    },
+    /// The producer's epoch is older than the one known.
+    #[error("producer {producer_id} sent epoch {got}, the current one is {current}")]
+    InvalidProducerEpoch {
+        /// The producer.
+        producer_id: i64,
+        /// What is known.
+        current: i16,
+        /// What came.
+        got: i16,
+    },
+    /// A transactional batch where no transaction can be.
+    #[error("a transactional batch outside a transaction")]
+    InvalidTxnState,
+    /// This node does not lead the partition (any more).
+    #[error("this node does not lead the partition: refresh the metadata")]
+    NotLeader,
+    /// The partition does not exist here (any more).
+    #[error("unknown topic or partition")]
+    UnknownPartition,
+    /// Its shard of the store has stopped, or the replica is offline.
+    #[error("the partition's storage is not available: {0}")]
+    Storage(String),
+    /// The deadline passed before the batch was durable; it may still commit.
+    #[error("timed out waiting for the batch to be durable; it may still commit")]
+    TimedOut,
+    /// The actor went away without an answer.
+    #[error("the partition is restarting: try again")]
+    Unavailable,
+    /// A bound of the broker was reached (too many waiting requests).
+    #[error("the broker has too many requests in flight: try again")]
+    Busy,
+}
+
+impl Reject {
+    /// Kafka's error code for this refusal.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Reject::BadCrc => ErrorCode::CorruptMessage,
+            Reject::InvalidRecord(_) => ErrorCode::InvalidRecord,
+            Reject::TooLarge { .. } => ErrorCode::MessageTooLarge,
+            Reject::InvalidTimestamp => ErrorCode::InvalidTimestamp,
+            Reject::UnsupportedCompression => ErrorCode::UnsupportedCompressionType,
+            Reject::InvalidAcks => ErrorCode::InvalidRequiredAcks,
+            Reject::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+            Reject::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+            Reject::InvalidTxnState => ErrorCode::InvalidTxnState,
+            Reject::NotLeader | Reject::Unavailable => ErrorCode::NotLeaderOrFollower,
+            Reject::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+            Reject::Storage(_) => ErrorCode::KafkaStorageError,
+            Reject::TimedOut | Reject::Busy => ErrorCode::RequestTimedOut,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Identities: everything on disk and between nodes is keyed by these; names and addresses are only labels.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// A record's position in a partition (Kafka: offset). Plain `i64`, as on the wire.
+pub type Offset = i64;
+/// Grows with each new leader of a partition (Kafka: leader epoch). −1 means "not known".
+pub type LeaderEpoch = i32;
+/// A node's id in the cluster (Kafka: broker id), given by the controller.
+pub type BrokerId = i32;
+
+/// A topic's identity: a UUID (version 4), never reused. All zeros is Kafka's "no topic id".
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicId(pub [u8; 16]);
+
+impl TopicId {
+    /// Kafka's "no topic id".
+    pub const ZERO: TopicId = TopicId([0; 16]);
+
+    /// Reads what `Display` writes: 32 hex digits, dashes anywhere between bytes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<TopicId> {
+        let digits: Vec<u8> = text.bytes().filter(|b| *b != b'-').collect();
+        let mut id = [0u8; 16];
+        if digits.len() != 32 {
+            return None;
+        }
+        for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
+            let high = char::from(pair[0]).to_digit(16)?;
+            let low = char::from(pair[1]).to_digit(16)?;
+            *byte = (high * 16 + low) as u8;
+        }
+        Some(TopicId(id))
+    }
+}
+
+// As text, so that it can be a key in the stored image.
+impl Serialize for TopicId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TopicId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TopicId, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        TopicId::parse(&text).ok_or_else(|| serde::de::Error::custom("not a topic id"))
+    }
+}
+
+impl fmt::Display for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, b) in self.0.iter().enumerate() {
+            if matches!(i, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{b:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One partition of one topic.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct TopicPartition {
+    /// The topic's id.
+    pub topic: TopicId,
+    /// The partition's number, from 0.
+    pub partition: i32,
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic, self.partition)
+    }
+}
+
+/// A replica within its shard: minted by `Open` from a stored counter, never reused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ReplicaId(pub u32);
+
+/// A replica's own entry number in the journal: the first entry (`Open`) is 1. It never goes back.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// The number after this one.
+    #[must_use]
+    pub fn next(self) -> Seq {
+        Seq(self.0 + 1)
+    }
+}
+
+/// A position, in bytes, in a shard's endless journal stream.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Lsn(pub u64);
+
+/// Names a payload or a waiting answer that the shell keeps while the machine decides.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Ticket(pub u64);

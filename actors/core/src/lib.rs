@@ -1,0 +1,25 @@
+//! The machines of Callboard: pure decisions.
+//!
+//! ```text
+//!   input ──> machine.step(now, input, &mut effects) ──> effects, performed by a shell in list order
+//! ```
+//!
+//! Nothing here reads a clock, touches a disk or a socket, or starts a task. Time arrives as [`Now`], randomness
+//! as an input, payload bytes stay with the shell: a machine sees a [`records::BatchHead`] and a [`Ticket`].
+//! The actor round each machine lives at the same path in `callboard-actors`.
+
+pub mod error;
+pub mod ids;
+pub mod limits;
+pub mod machine;
+pub mod metadata;
+pub mod mutant;
+pub mod partition;
+pub mod records;
+pub mod storage;
+pub mod time;
+
+pub use error::{ErrorCode, Reject};
+pub use ids::{BrokerId, LeaderEpoch, Lsn, Offset, ReplicaId, Seq, Ticket, TopicId, TopicPartition};
+pub use machine::{Effects, Machine};
+pub use time::{Millis, Now, UnixMillis};

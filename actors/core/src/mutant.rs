@@ -1,0 +1,52 @@
+//! Planted bugs: one build proves that the suites catch them. Without the feature `mutants` none can be switched on.
+//!
+//! A mutant is chosen per thread, so that tests of one process do not disturb each other.
+
+/// A bug that can be planted at run time, named as the tests that must catch it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mutant {
+    /// An acknowledgement goes out before the sync.
+    AckBeforeSync,
+    /// What recovery found beyond the last proved sync is not made durable before it counts.
+    RecoveredTailNotSynced,
+    /// A second recovery does not see the verdict of one that was killed.
+    VerdictForgotten,
+    /// A new segment's directory entry is not synced.
+    DirectoryNotSynced,
+    /// X moves before the data it covers is in redb.
+    XBeforeData,
+    /// A segment is recycled before X is durably past it.
+    RecycleBeforeX,
+    /// A truncation is applied but not journaled.
+    TruncationNotJournaled,
+    /// A stale group of a recycled segment is taken for a new one.
+    StaleGroupAccepted,
+    /// Producer state survives the truncation of the batches it came from.
+    ProducersNotTruncated,
+    /// A bad checksum is taken for the end of the log.
+    BadCrcIsEnd,
+}
+
+#[cfg(feature = "mutants")]
+thread_local! {
+    static ACTIVE: std::cell::Cell<Option<Mutant>> = const { std::cell::Cell::new(None) };
+}
+
+/// Plants a bug in this thread, or takes it out again.
+#[cfg(feature = "mutants")]
+pub fn plant(mutant: Option<Mutant>) {
+    ACTIVE.with(|a| a.set(mutant));
+}
+
+/// Whether this bug is planted in this thread. Always false without the feature `mutants`.
+#[must_use]
+#[inline]
+pub fn planted(mutant: Mutant) -> bool {
+    #[cfg(feature = "mutants")]
+    return ACTIVE.with(std::cell::Cell::get) == Some(mutant);
+    #[cfg(not(feature = "mutants"))]
+    {
+        let _ = mutant;
+        false
+    }
+}

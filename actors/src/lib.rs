@@ -1,0 +1,8 @@
+//! The actors of Callboard: ractor shells round the machines of `callboard-core`, their handles, messages and ports.
+//!
+//! A shell moves bytes and performs effects; it decides nothing. What it needs of the outside is a port
+//! (`ports.rs`), implemented by an adapter in the package `callboard` and by fakes in tests.
+
+pub mod permit;
+pub mod ports;
+pub mod reply;

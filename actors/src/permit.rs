@@ -1,0 +1,84 @@
+//! Byte permits: admission is bounded here, because mailboxes are not.
+//!
+//! A request's body is charged to a pool as it arrives; the [`Permit`] travels inside the message and gives the bytes
+//! back when it is dropped, wherever that happens.
+
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// A bounded pool of bytes.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    semaphore: Arc<Semaphore>,
+    capacity: usize,
+}
+
+impl Pool {
+    /// A pool of so many bytes.
+    #[must_use]
+    pub fn new(capacity: usize) -> Pool {
+        Pool { semaphore: Arc::new(Semaphore::new(capacity)), capacity }
+    }
+
+    /// Waits for so many bytes; more than the pool holds is asked for as all of it.
+    pub async fn acquire(&self, bytes: usize) -> Permit {
+        let n = u32::try_from(bytes.min(self.capacity)).unwrap_or(u32::MAX);
+        Permit { held: Arc::clone(&self.semaphore).acquire_many_owned(n).await.ok() }
+    }
+
+    /// Takes so many bytes if they are free now.
+    #[must_use]
+    pub fn try_acquire(&self, bytes: usize) -> Option<Permit> {
+        let n = u32::try_from(bytes.min(self.capacity)).unwrap_or(u32::MAX);
+        let held = Arc::clone(&self.semaphore).try_acquire_many_owned(n).ok()?;
+        Some(Permit { held: Some(held) })
+    }
+
+    /// Bytes taken now.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.capacity - self.semaphore.available_permits().min(self.capacity)
+    }
+
+    /// Bytes it holds in all.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+}
+
+/// Bytes taken from a [`Pool`]; dropping it gives them back.
+#[derive(Debug, Default)]
+pub struct Permit {
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Permit {
+    /// A permit for nothing: internal work and tests.
+    #[must_use]
+    pub fn free() -> Permit {
+        Permit::default()
+    }
+
+    /// Bytes it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+
+    /// Takes the bytes of another permit of the same pool into this one.
+    pub fn merge(&mut self, other: Permit) {
+        match (&mut self.held, other.held) {
+            (Some(held), Some(more)) => held.merge(more),
+            (held @ None, more) => *held = more,
+            (Some(_), None) => {}
+        }
+    }
+
+    /// Splits so many bytes off; fewer if it holds fewer.
+    #[must_use]
+    pub fn split(&mut self, bytes: usize) -> Permit {
+        let n = bytes.min(self.bytes());
+        Permit { held: self.held.as_mut().and_then(|held| held.split(n)) }
+    }
+}

@@ -1,0 +1,287 @@
+//! Ports: what actors need of the outside. Adapters (`src/storage`, `src/controller`) implement them and meet only here.
+
+use crate::permit::Permit;
+use bytes::Bytes;
+use callboard_core::metadata::{Image, MetadataRecord};
+use callboard_core::partition::ProducerTable;
+use callboard_core::storage::{Durability, Entry};
+use callboard_core::{LeaderEpoch, Offset, ReplicaId, Seq, TopicPartition, UnixMillis};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+// ------------------------------------------------------------------------------------------------- the shard
+
+/// One journal and one redb database: the durable home of its replicas (DESIGN §4, §11).
+pub trait Shard: Send + Sync + 'static {
+    /// This shard's number on this node.
+    fn index(&self) -> u16;
+
+    /// What recovery found: every replica of this shard, those that are only `stray` too.
+    fn recovered(&self) -> Vec<ReplicaState>;
+
+    /// Mints a replica and journals its `Open` (sequence number 1). Notices go to `sink` from then on.
+    fn open(
+        &self,
+        id: TopicPartition,
+        durability: Durability,
+        sink: Arc<dyn ReplicaSink>,
+    ) -> Result<ReplicaId, ShardError>;
+
+    /// Directs a known replica's notices to `sink`, in place of any former one.
+    fn attach(&self, replica: ReplicaId, sink: Arc<dyn ReplicaSink>);
+
+    /// Queues one entry for the journal. Never blocks: what is queued is bounded by the permits inside.
+    fn submit(&self, submission: Submission) -> Result<(), ShardError>;
+
+    /// Everything that rebuilding a replica needs, as of `Fence` number `seq`, which must be persisted: after an
+    /// actor's restart.
+    fn rebuild(&self, replica: ReplicaId) -> BoxFuture<'static, Result<ReplicaState, ShardError>>;
+
+    /// Reads whole batches, on the reader threads.
+    fn read(&self, request: ReadRequest) -> BoxFuture<'static, Result<Slices, ReadError>>;
+
+    /// The first record in `from .. until` whose timestamp is ≥ `timestamp`, on the reader threads.
+    /// Compressed batches are opened for it.
+    fn find_time(
+        &self,
+        replica: ReplicaId,
+        from: Offset,
+        until: Offset,
+        timestamp: i64,
+    ) -> BoxFuture<'static, Result<Option<TimeHit>, ReadError>>;
+
+    /// The record with the largest timestamp in `from .. until`.
+    fn max_time(
+        &self,
+        replica: ReplicaId,
+        from: Offset,
+        until: Offset,
+    ) -> BoxFuture<'static, Result<Option<TimeHit>, ReadError>>;
+
+    /// Counters for admission, metrics and health.
+    fn stats(&self) -> ShardStats;
+
+    /// Resolves when producers may go on: at `unsettled_bytes_max` the gate closes until settling has made room.
+    fn admitted(&self) -> BoxFuture<'static, ()>;
+}
+
+/// Where a replica's notices go; one cast into its actor. Must not block.
+pub trait ReplicaSink: Send + Sync + 'static {
+    /// Entries up to these numbers are written and synced. Neither number ever goes back.
+    fn persisted(&self, persisted: Persisted);
+    /// The shard has stopped for good; nothing more will be persisted.
+    fn failed(&self, error: ShardError);
+}
+
+/// How far a replica's entries have come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Persisted {
+    /// Last entry in the page cache.
+    pub written: Seq,
+    /// Last entry on disk.
+    pub synced: Seq,
+}
+
+/// One entry on its way to the journal.
+#[derive(Debug)]
+pub struct Submission {
+    /// Whose entry it is.
+    pub replica: ReplicaId,
+    /// Its number: the replica's last one plus one. Anything else fails the replica (`ReplicaSink::failed`).
+    pub seq: Seq,
+    /// What changes.
+    pub entry: Entry,
+    /// The batch, for `Append`: base offset and leader epoch already written into it. Else empty.
+    pub bytes: Bytes,
+    /// Whether this entry waits for a sync.
+    pub durability: Durability,
+    /// Given back when the entry is written.
+    pub permit: Permit,
+}
+
+/// A replica, as recovery or `rebuild` knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplicaState {
+    /// Its id in the shard.
+    pub replica: ReplicaId,
+    /// Which partition it is of.
+    pub id: TopicPartition,
+    /// Number of its last entry.
+    pub seq: Seq,
+    /// Log start offset.
+    pub log_start: Offset,
+    /// Log end offset: the next offset to write.
+    pub next: Offset,
+    /// The newest high watermark that was stored: a hint, never above `next`.
+    pub high_watermark: Offset,
+    /// Leader epochs and the offset each starts at, ascending.
+    pub epochs: Vec<(LeaderEpoch, Offset)>,
+    /// Producers at `next`.
+    pub producers: ProducerTable,
+    /// From this offset on the replica's batches were written with `Durability::Fsync`.
+    pub fsync_since: Offset,
+    /// Marked stray at this time.
+    pub stray: Option<UnixMillis>,
+    /// Whether it may be trusted.
+    pub verdict: Verdict,
+}
+
+/// What recovery says of a replica (RELIABILITY R19, R23).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing acknowledged is missing.
+    Clean,
+    /// A suffix may be missing: out of leadership, ISR and ELR until it has caught up. The only replica still serves.
+    Unclean(String),
+    /// Bytes that were known durable are missing or wrong: as the only replica it is offline, and this says where.
+    Corrupt(String),
+}
+
+/// Which batches to read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadRequest {
+    /// Of which replica.
+    pub replica: ReplicaId,
+    /// The batch that covers this offset comes first.
+    pub from: Offset,
+    /// No batch that starts at or above this offset.
+    pub until: Offset,
+    /// Stop before exceeding this; the first batch comes whole in any case.
+    pub max_bytes: usize,
+}
+
+/// Whole, contiguous batches; where they came from is the store's business.
+#[derive(Clone, Debug, Default)]
+pub struct Slices {
+    /// The bytes, in order; each part holds one or more whole batches.
+    pub parts: Vec<Bytes>,
+    /// Bytes in all.
+    pub bytes: usize,
+    /// The offset after the last batch, `from` if there is none.
+    pub next: Offset,
+}
+
+/// A record found by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeHit {
+    /// The record's own offset.
+    pub offset: Offset,
+    /// Its timestamp.
+    pub timestamp: i64,
+    /// The leader epoch of its batch.
+    pub epoch: LeaderEpoch,
+}
+
+/// What a shard counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardStats {
+    /// Bytes free to it: file system, free redb pages, recyclable segments.
+    pub free_bytes: u64,
+    /// Journaled and not yet settled.
+    pub unsettled_bytes: u64,
+    /// Age of the oldest sync that is still running, in milliseconds.
+    pub sync_age_ms: u64,
+    /// Records that recovery cut or re-journaled: bytes re-journaled at the last start.
+    pub rejournaled_bytes: u64,
+    /// Bytes of torn tail cut at the last start.
+    pub cut_bytes: u64,
+}
+
+/// A shard's refusal.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ShardError {
+    /// The shard has stopped writing for good.
+    #[error("shard {shard} has stopped: {reason}; restart the node after mending the disk")]
+    Stopped {
+        /// Which.
+        shard: u16,
+        /// Why.
+        reason: String,
+    },
+    /// An entry that does not follow the replica's last one.
+    #[error("entry refused: {0}")]
+    Refused(String),
+    /// The shard does not know this replica.
+    #[error("shard {shard} does not know replica {replica}")]
+    UnknownReplica {
+        /// Which shard.
+        shard: u16,
+        /// Which replica.
+        replica: u32,
+    },
+}
+
+/// Why a read failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The offset is below the log start or above the end.
+    #[error("offset {0} is not stored")]
+    OutOfRange(Offset),
+    /// Stored bytes do not match their checksum.
+    #[error("stored bytes are corrupt: {0}")]
+    Corrupt(String),
+    /// Too many reads wait.
+    #[error("too many reads wait: try again")]
+    Busy,
+    /// The replica is gone or its shard has stopped.
+    #[error("the replica's storage is not available: {0}")]
+    Gone(String),
+}
+
+// ------------------------------------------------------------------------------------------ the metadata log
+
+/// The one log of metadata (DESIGN §11): redb on a single node, openraft in a cluster, a model in the simulator.
+pub trait MetadataLog: Send + Sync + 'static {
+    /// Proposes one batch of records: one entry, all or nothing.
+    fn propose(&self, term: u64, records: Vec<MetadataRecord>) -> BoxFuture<'static, ProposeResult>;
+    /// Committed batches in order, beginning with a snapshot. Called once.
+    fn committed(&self) -> mpsc::UnboundedReceiver<Committed>;
+    /// Whether this node may propose.
+    fn role(&self) -> watch::Receiver<MetadataRole>;
+}
+
+/// How a proposal ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProposeResult {
+    /// Committed at this index.
+    Committed(u64),
+    /// This node does not lead the log.
+    NotLeader,
+    /// It may or may not be committed: ask the image.
+    Unknown(String),
+}
+
+/// What the log hands out.
+#[derive(Clone, Debug)]
+pub enum Committed {
+    /// Everything up to an index.
+    Snapshot {
+        /// All of it.
+        image: Arc<Image>,
+        /// Its index.
+        index: u64,
+    },
+    /// One more batch.
+    Batch {
+        /// Its index.
+        index: u64,
+        /// Its records.
+        records: Arc<Vec<MetadataRecord>>,
+    },
+}
+
+/// This node's part in the metadata log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataRole {
+    /// It may propose in this term.
+    Leader {
+        /// The term.
+        term: u64,
+    },
+    /// Another node may.
+    Follower {
+        /// Which, if known.
+        leader: Option<i32>,
+    },
+}

@@ -1,0 +1,1 @@
+//! What the suites share: the crash backend, the process harness, the checkers.

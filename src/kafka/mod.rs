@@ -1,0 +1,1 @@
+//! The Kafka protocol: connections, the wire codec and one file an API.

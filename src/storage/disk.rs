@@ -1,0 +1,49 @@
+//! The disk, as the store sees it: a port, so that a test can crash it.
+//!
+//! `RealDisk` moves bytes through the kernel; the crash backend of `cluster-tests` keeps live and
+//! durable images apart and cuts at any write or sync. The journal does all its I/O through this; redb gets a
+//! `StorageBackend` over a [`DiskFile`].
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A directory tree that can be synced.
+pub trait Disk: Send + Sync + 'static {
+    /// Creates a directory and its parents.
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Opens a file for reading and writing; `create` makes it if it is missing.
+    fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>>;
+    /// Names of the entries of a directory, sorted.
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
+    /// Renames a file, replacing any at the new name. Durable only after [`Disk::sync_dir`].
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Unlinks a file. Durable only after [`Disk::sync_dir`].
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes a directory's entries durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Whether a path exists.
+    fn exists(&self, path: &Path) -> io::Result<bool>;
+    /// Bytes free on the file system that holds `path`.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+}
+
+/// One open file. All positions are absolute; methods may be called from several threads.
+pub trait DiskFile: Send + Sync + 'static {
+    /// Length in bytes.
+    fn len(&self) -> io::Result<u64>;
+    /// Whether it is empty.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// Sets the length; new bytes read as zeros.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Reads exactly `buf.len()` bytes.
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()>;
+    /// Writes all of `bufs`, one after the other, from `at`.
+    fn write_all_at(&self, bufs: &[&[u8]], at: u64) -> io::Result<()>;
+    /// Makes written bytes (and the length) durable: `fdatasync`.
+    fn sync_data(&self) -> io::Result<()>;
+    /// Takes an exclusive advisory lock; an error of kind `WouldBlock` means another process holds it.
+    fn try_lock(&self) -> io::Result<()>;
+}
