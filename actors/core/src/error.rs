@@ -121,6 +121,9 @@ pub enum Reject {
     /// This node does not lead the partition (any more).
     #[error("this node does not lead the partition: refresh the metadata")]
     NotLeader,
+    /// An offset outside the log.
+    #[error("offset {0} lies outside the log")]
+    OffsetOutOfRange(i64),
     /// The partition does not exist here (any more).
     #[error("unknown topic or partition")]
     UnknownPartition,
@@ -153,6 +156,7 @@ impl Reject {
             Reject::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
             Reject::InvalidTxnState => ErrorCode::InvalidTxnState,
             Reject::NotLeader | Reject::Unavailable => ErrorCode::NotLeaderOrFollower,
+            Reject::OffsetOutOfRange(_) => ErrorCode::OffsetOutOfRange,
             Reject::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
             Reject::Storage(_) => ErrorCode::KafkaStorageError,
             Reject::TimedOut | Reject::Busy => ErrorCode::RequestTimedOut,

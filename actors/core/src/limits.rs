@@ -15,6 +15,8 @@ pub const MESSAGE_MAX_BYTES_CEILING: usize = 32 * MIB;
 pub const MESSAGE_MAX_BYTES_DEFAULT: usize = 1_048_588;
 /// Answers that wait in order on one connection.
 pub const REPLIES_IN_FLIGHT: usize = 64;
+/// Produce answers that wait on one partition at most.
+pub const TICKETS_PER_PARTITION: usize = 64 * 1024;
 /// Batches per producer and partition whose retry is recognised.
 pub const PRODUCER_BATCHES_KEPT: usize = 5;
 /// Payload that one journal group takes at most.

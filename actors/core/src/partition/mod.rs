@@ -1,5 +1,12 @@
-//! Partition machines: the leader, and the producers it knows.
+//! Partition machines: the leader, what it shows, and the producers it knows.
 
+mod leader;
 mod producers;
+mod view;
 
-pub use producers::ProducerTable;
+#[cfg(test)]
+mod leader_tests;
+
+pub use leader::{Acks, Appended, Effect, Event, Input, LeaderConfig, LeaderMachine, LeaderStart};
+pub use producers::{Judgement, ProducerTable, ProducersError, Written};
+pub use view::{Role, View};

@@ -1,11 +1,18 @@
-//! What a machine sees of a batch: 64 bytes, no payload.
+//! What a machine sees of a batch: the facts of its head, no payload. And the few bytes a broker may change.
+
+use super::RecordsError;
+
+/// Bytes of a batch's head.
+pub const HEAD_BYTES: usize = 61;
+/// Where the bytes begin that the CRC covers.
+const CRC_FROM: usize = 21;
 
 /// The facts of one record batch that decisions are made on. Kafka's field names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct BatchHead {
     /// Offset of the first record.
     pub base_offset: i64,
-    /// Bytes of the whole batch, the 12 bytes before its length field's count included.
+    /// Bytes of the whole batch, its first 12 (offset and length) included.
     pub size: u32,
     /// `last_offset_delta`: the batch covers `base_offset ..= base_offset + last_offset_delta`.
     pub last_offset_delta: i32,
@@ -28,10 +35,10 @@ pub struct BatchHead {
 }
 
 impl BatchHead {
-    /// The offset after the last one this batch covers.
+    /// The offset after the last one this batch covers; saturates.
     #[must_use]
     pub fn next_offset(&self) -> i64 {
-        self.base_offset + i64::from(self.last_offset_delta) + 1
+        self.base_offset.saturating_add(i64::from(self.last_offset_delta)).saturating_add(1)
     }
 
     /// Sequence number of the last record; sequence numbers wrap to 0 after `i32::MAX`.
@@ -39,4 +46,128 @@ impl BatchHead {
     pub fn last_sequence(&self) -> i32 {
         ((i64::from(self.base_sequence) + i64::from(self.last_offset_delta)) & i64::from(i32::MAX)) as i32
     }
+
+    /// Compression bits, 0–7; [`Compression`](super::Compression) names those that exist.
+    #[must_use]
+    pub fn codec(&self) -> u8 {
+        (self.attributes & 0x07) as u8
+    }
+
+    /// Whether timestamps are the broker's (`LogAppendTime`).
+    #[must_use]
+    pub fn is_log_append_time(&self) -> bool {
+        self.attributes & 0x08 != 0
+    }
+
+    /// Whether the batch belongs to a transaction.
+    #[must_use]
+    pub fn is_transactional(&self) -> bool {
+        self.attributes & 0x10 != 0
+    }
+
+    /// Whether the batch holds a commit or abort marker.
+    #[must_use]
+    pub fn is_control(&self) -> bool {
+        self.attributes & 0x20 != 0
+    }
+
+    /// Whether it carries a producer id.
+    #[must_use]
+    pub fn has_producer(&self) -> bool {
+        self.producer_id >= 0
+    }
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    if let Some(from) = bytes.get(at..at + N) {
+        out.copy_from_slice(from);
+    }
+    out
+}
+
+/// Parses the head of the first batch of `bytes` and checks that all of the batch is there. No CRC.
+pub fn head(bytes: &[u8]) -> Result<BatchHead, RecordsError> {
+    let have = bytes.len();
+    if have < HEAD_BYTES {
+        return Err(RecordsError::Truncated { need: HEAD_BYTES, have });
+    }
+    let magic = bytes[16] as i8;
+    if magic != 2 {
+        return Err(RecordsError::Magic(magic));
+    }
+    let length = i32::from_be_bytes(array(bytes, 8));
+    let size = usize::try_from(length).map_err(|_| RecordsError::Invalid("negative length"))? + 12;
+    if size < HEAD_BYTES {
+        return Err(RecordsError::Invalid("shorter than its head"));
+    }
+    if size > have {
+        return Err(RecordsError::Truncated { need: size, have });
+    }
+    Ok(BatchHead {
+        base_offset: i64::from_be_bytes(array(bytes, 0)),
+        size: size as u32,
+        leader_epoch: i32::from_be_bytes(array(bytes, 12)),
+        attributes: i16::from_be_bytes(array(bytes, 21)),
+        last_offset_delta: i32::from_be_bytes(array(bytes, 23)),
+        base_timestamp: i64::from_be_bytes(array(bytes, 27)),
+        max_timestamp: i64::from_be_bytes(array(bytes, 35)),
+        producer_id: i64::from_be_bytes(array(bytes, 43)),
+        producer_epoch: i16::from_be_bytes(array(bytes, 51)),
+        base_sequence: i32::from_be_bytes(array(bytes, 53)),
+        records: i32::from_be_bytes(array(bytes, 57)),
+    })
+}
+
+/// Parses the first batch of `bytes` and checks its CRC32C.
+pub fn verify(bytes: &[u8]) -> Result<BatchHead, RecordsError> {
+    let head = head(bytes)?;
+    let stored = u32::from_be_bytes(array(bytes, 17));
+    let computed = crc32c::crc32c(&bytes[CRC_FROM..head.size as usize]);
+    if stored != computed {
+        return Err(RecordsError::Crc { stored, computed });
+    }
+    if head.last_offset_delta < 0 {
+        return Err(RecordsError::Invalid("negative last offset delta"));
+    }
+    Ok(head)
+}
+
+/// Writes base offset and leader epoch: outside the CRC. Bytes shorter than a head are left alone.
+pub fn patch(batch: &mut [u8], base_offset: i64, leader_epoch: i32) {
+    if batch.len() >= HEAD_BYTES {
+        batch[0..8].copy_from_slice(&base_offset.to_be_bytes());
+        batch[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
+    }
+}
+
+/// Makes this batch's timestamps the broker's, and its CRC right again. Bytes shorter than a head are left alone.
+pub fn set_log_append_time(batch: &mut [u8], timestamp: i64) {
+    if batch.len() >= HEAD_BYTES {
+        batch[22] |= 0x08;
+        batch[35..43].copy_from_slice(&timestamp.to_be_bytes());
+        let crc = crc32c::crc32c(&batch[CRC_FROM..]);
+        batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    }
+}
+
+/// Walks contiguous batches; ends after the first error. CRCs are not checked.
+pub fn batches(bytes: &[u8]) -> impl Iterator<Item = Result<(&[u8], BatchHead), RecordsError>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        match head(rest) {
+            Ok(h) => {
+                let (batch, more) = rest.split_at(h.size as usize);
+                rest = more;
+                Some(Ok((batch, h)))
+            }
+            Err(e) => {
+                rest = &[];
+                Some(Err(e))
+            }
+        }
+    })
 }

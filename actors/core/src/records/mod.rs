@@ -1,8 +1,75 @@
 //! Record batches, format v2: opaque bytes with a head that can be proved.
 //!
-//! A batch is stored, replicated and served as the client sent it; only base offset and leader epoch (outside the
-//! CRC) are written in place.
+//! ```text
+//!   0        8      12     16    17   21    23     27       35      43     51     53       57      61
+//!   | base   | len  | lead | mag | crc | att | last | base   | max   | prod | prod | base   | count | records …
+//!   | offset |      | epoch| ic  | 32c |     | delta| time   | time  | id   | epoch| seq    |       |
+//!                                       └────────────── covered by the CRC32C ─────────────────────────────
+//! ```
+//!
+//! A batch is stored, replicated and served as the client sent it: only base offset and leader epoch, which the CRC
+//! does not cover, are written in place. `head` parses, `verify` adds the CRC, `prove` is what a producer's batch
+//! must pass at the edge. Records themselves are looked at only where something asks for them (`Records`), and then
+//! through a decompressor with a byte cap. Message formats v0 and v1 are not read.
 
+mod build;
+mod compress;
 mod head;
+mod iter;
+mod prove;
+mod varint;
 
-pub use head::BatchHead;
+#[cfg(test)]
+mod tests;
+
+pub use build::{BatchBuilder, NewRecord};
+pub use compress::Compression;
+pub use head::{BatchHead, HEAD_BYTES, batches, head, patch, set_log_append_time, verify};
+pub use iter::{Header, Record, Records};
+pub use prove::prove;
+
+/// Why bytes are not an acceptable record batch.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RecordsError {
+    /// Fewer bytes than the batch, or a field of it, says.
+    #[error("the batch is cut short: {have} bytes of {need}")]
+    Truncated {
+        /// Bytes it would take.
+        need: usize,
+        /// Bytes there are.
+        have: usize,
+    },
+    /// Not format v2.
+    #[error("message format v{0} is not supported: only record batches of format v2 are")]
+    Magic(i8),
+    /// The CRC32C over the batch does not match.
+    #[error("the batch's CRC32C is {stored:08x}, its bytes give {computed:08x}")]
+    Crc {
+        /// As written in the batch.
+        stored: u32,
+        /// As computed.
+        computed: u32,
+    },
+    /// Fields that contradict each other or the protocol.
+    #[error("the batch is invalid: {0}")]
+    Invalid(&'static str),
+    /// Compression of a kind nobody defined.
+    #[error("compression type {0} is unknown")]
+    Codec(u8),
+    /// The compressed records do not decompress.
+    #[error("the records do not decompress: {0}")]
+    Decompress(String),
+    /// The records decompress to more than the cap.
+    #[error("the records decompress to more than {0} bytes")]
+    Bomb(usize),
+}
+
+impl From<RecordsError> for crate::Reject {
+    fn from(error: RecordsError) -> crate::Reject {
+        match error {
+            RecordsError::Crc { .. } | RecordsError::Truncated { .. } => crate::Reject::BadCrc,
+            RecordsError::Codec(_) => crate::Reject::UnsupportedCompression,
+            other => crate::Reject::InvalidRecord(other.to_string()),
+        }
+    }
+}
