@@ -1,3 +1,41 @@
-//! The store: a journal in front of redb (DESIGN §4). Implements the port `Shard`.
+//! The store: a journal that makes acknowledgements cheap, in front of redb, the home of everything.
+//!
+//! ```text
+//!   shard.rs      threads, queues, the port's implementation
+//!   engine.rs     one shard without threads ── writer.rs · settle.rs · read.rs · rebuild.rs
+//!   recovery.rs   look, say, change           store.rs   the data directory, all shards, identity
+//!   index.rs      runs in memory              db.rs · rows.rs   redb          segment.rs   journal files
+//!   disk.rs       the port below: the real disk, or the crash backend of the tests
+//! ```
+//!
+//! What is torn, what a replica is, what to settle and recycle is decided in `callboard_core::storage`.
 
+mod backend;
+mod db;
 pub mod disk;
+pub mod engine;
+mod error;
+pub mod identity;
+mod index;
+pub mod metrics;
+mod read;
+mod readers;
+mod real_disk;
+mod rebuild;
+mod recovery;
+mod rows;
+mod segment;
+mod settle;
+pub mod shard;
+pub mod store;
+mod writer;
+
+pub use engine::{Engine, EngineOptions};
+pub use error::{ShardFault, StoreError};
+pub use readers::Readers;
+pub use real_disk::RealDisk;
+pub use shard::ShardHandle;
+pub use store::{Opened, Recovered, Store, StoreOptions};
+
+#[cfg(test)]
+mod tests;

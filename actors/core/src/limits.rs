@@ -23,6 +23,8 @@ pub const PRODUCER_BATCHES_KEPT: usize = 5;
 pub const GROUP_BYTES_MAX: usize = 4 * MIB;
 /// A reader's job at most.
 pub const READ_JOB_BYTES: usize = MIB;
+/// Bytes that one batch may decompress to where the broker looks into it.
+pub const DECOMPRESSED_MAX: usize = 128 * MIB;
 /// Jobs that wait for a reader thread at most.
 pub const READ_QUEUE: usize = 256;
 /// Runs in a shard's run index at most (32 bytes each).

@@ -1,6 +1,22 @@
-//! What the store decides: entries, groups, the fold, what to settle and what to recycle. The bytes are moved by
-//! `src/storage`.
+//! What the store decides: the bytes of a group, what recovery keeps, what a replica is after each entry, what to
+//! settle and what to recycle. No I/O: `src/storage` moves the bytes, and the simulator runs the same code.
 
 mod entry;
+mod fold;
+mod frame;
+mod plan;
+mod scan;
+
+#[cfg(test)]
+mod fold_tests;
+#[cfg(test)]
+mod scan_tests;
 
 pub use entry::{Durability, Entry};
+pub use fold::{Folded, ReplicaFold};
+pub use frame::{
+    ALIGN, ENTRY_HEADER, EntryHeader, FORMAT, FrameError, GROUP_HEADER, GroupHeader, SEGMENT_HEADER,
+    SegmentCut, SegmentHeader, aligned, check_payload, decode_group, encode_group, peek_group,
+};
+pub use plan::{Block, Restart, Trust, blocks, may_recycle, settle_due, trust};
+pub use scan::{Candidate, Gap, ScanError, SegmentInfo, Stream, walk};

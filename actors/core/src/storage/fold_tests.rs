@@ -1,0 +1,178 @@
+//! Properties of the fold: any cut of any history, folded on from there, gives the same state.
+
+use super::*;
+use crate::ids::{ReplicaId, Seq, TopicId, TopicPartition};
+use crate::partition::ProducerTable;
+use crate::records::BatchHead;
+use proptest::prelude::*;
+
+fn id() -> TopicPartition {
+    TopicPartition { topic: TopicId([7; 16]), partition: 3 }
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Append { count: i32, gap: i64, producer: i64, os: bool },
+    Truncate { back: i64 },
+    LogStart { forward: i64 },
+    Fence,
+    Epoch,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (1..5i32, 0..3i64, -1..3i64, any::<bool>())
+            .prop_map(|(count, gap, producer, os)| Op::Append { count, gap, producer, os }),
+        1 => (0..8i64).prop_map(|back| Op::Truncate { back }),
+        1 => (0..8i64).prop_map(|forward| Op::LogStart { forward }),
+        1 => Just(Op::Fence),
+        1 => Just(Op::Epoch),
+    ]
+}
+
+/// Turns operations into entries, tracking only what a writer tracks.
+fn history(ops: &[Op]) -> Vec<(EntryHeader, Option<BatchHead>)> {
+    let (mut next, mut start, mut epoch) = (0i64, 0i64, 0i32);
+    let mut out: Vec<(EntryHeader, Option<BatchHead>)> = Vec::new();
+    for op in ops {
+        let mut durability = Durability::Fsync;
+        let (entry, head) = match op {
+            Op::Append { count, gap, producer, os } => {
+                let base = next + gap;
+                next = base + i64::from(*count);
+                if *os {
+                    durability = Durability::Os;
+                }
+                let head = BatchHead {
+                    base_offset: base,
+                    last_offset_delta: count - 1,
+                    records: *count,
+                    leader_epoch: epoch,
+                    producer_id: *producer,
+                    producer_epoch: 0,
+                    base_sequence: base as i32,
+                    ..BatchHead::default()
+                };
+                (Entry::Append { base, epoch }, Some(head))
+            }
+            Op::Truncate { back } => {
+                next = (next - back).max(0);
+                start = start.min(next);
+                (Entry::Truncate { to: next }, None)
+            }
+            Op::LogStart { forward } => {
+                start += forward;
+                next = next.max(start);
+                (Entry::LogStart { to: start }, None)
+            }
+            Op::Fence => (Entry::Fence, None),
+            Op::Epoch => {
+                epoch += 1;
+                continue;
+            }
+        };
+        let seq = Seq(out.len() as u64 + 2);
+        let header = EntryHeader { replica: ReplicaId(1), seq, entry, durability, length: 0 };
+        out.push((header, head));
+    }
+    out
+}
+
+/// Folds and does what the store does after a truncation: rebuilds the producers from all heads that are left.
+fn run(state: &mut ReplicaFold, entries: &[(EntryHeader, Option<BatchHead>)], heads: &mut Vec<BatchHead>) {
+    for (entry, head) in entries {
+        match state.fold(entry, head.as_ref()) {
+            Folded::Appended => heads.push(head.expect("appends have heads")),
+            Folded::Truncated { to } => {
+                heads.retain(|h| h.base_offset < to);
+                let mut producers = ProducerTable::default();
+                heads.iter().for_each(|h| producers.apply(h));
+                state.producers = producers;
+            }
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn folding_from_any_cut_gives_the_same_state(ops in proptest::collection::vec(op(), 0..40), cut in 0..40usize, back in 0..40usize) {
+        let entries = history(&ops);
+        let mut whole = ReplicaFold::opened(id(), Seq(1));
+        run(&mut whole, &entries, &mut Vec::new());
+        let cut = cut.min(entries.len());
+        let again = cut.saturating_sub(back);
+        let (mut resumed, mut heads) = (ReplicaFold::opened(id(), Seq(1)), Vec::new());
+        run(&mut resumed, &entries[..cut], &mut heads);
+        // Recovery folds from an older position: what the state covers is skipped.
+        run(&mut resumed, &entries[again..], &mut heads);
+        prop_assert_eq!(&resumed, &whole);
+        prop_assert!(whole.log_start <= whole.next);
+        prop_assert!(whole.epochs.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1));
+    }
+
+    #[test]
+    fn a_missing_entry_is_a_gap_and_changes_nothing(ops in proptest::collection::vec(op(), 2..20), hole in 0..18usize) {
+        let entries = history(&ops);
+        prop_assume!(entries.len() >= 2);
+        let hole = hole % (entries.len() - 1);
+        let (mut state, mut heads) = (ReplicaFold::opened(id(), Seq(1)), Vec::new());
+        run(&mut state, &entries[..hole], &mut heads);
+        let before = state.clone();
+        let (entry, head) = &entries[hole + 1];
+        let expected = before.seq.next();
+        prop_assert_eq!(state.fold(entry, head.as_ref()), Folded::Gap { expected });
+        prop_assert_eq!(state, before);
+    }
+
+    #[test]
+    fn blocks_cover_all_batches_in_order_and_stay_under_a_page(sizes in proptest::collection::vec(61..400_000usize, 0..60)) {
+        let cut = blocks(&sizes, 24);
+        let mut at = 0;
+        for block in &cut {
+            prop_assert_eq!(block.from, at);
+            prop_assert!(block.to > block.from);
+            let bytes: usize = sizes[block.from..block.to].iter().sum();
+            prop_assert!(bytes + 24 + 20 <= 262_144 || block.to == block.from + 1);
+            at = block.to;
+        }
+        prop_assert_eq!(at, sizes.len());
+    }
+
+    #[test]
+    fn groups_read_back_and_any_flipped_bit_of_their_heads_is_seen(n in 0..5usize, bit in 0..1000usize) {
+        let entries: Vec<EntryHeader> = (0..n).map(|i| EntryHeader {
+            replica: ReplicaId(i as u32), seq: Seq(i as u64 + 9), length: 100 * i as u32, durability: Durability::Os,
+            entry: Entry::Append { base: i as i64, epoch: 4 } }).collect();
+        let mut bytes = Vec::new();
+        let crc = encode_group(&[9; 16], Lsn(512), Lsn(100), 5, &entries, &mut bytes);
+        let (header, read) = decode_group(&bytes, &[9; 16], Lsn(512)).expect("just written");
+        prop_assert_eq!((header.crc, header.synced, header.prev_crc), (crc, Lsn(100), 5));
+        prop_assert_eq!(read, entries);
+        prop_assert!(decode_group(&bytes, &[9; 16], Lsn(1024)).is_err(), "of another position");
+        prop_assert!(decode_group(&bytes, &[8; 16], Lsn(512)).is_err(), "of another shard");
+        let bit = bit % (bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        prop_assert!(decode_group(&bytes, &[9; 16], Lsn(512)).is_err());
+    }
+}
+
+use crate::ids::Lsn;
+
+#[test]
+fn a_log_start_beyond_the_end_empties_the_replica() {
+    let mut state = ReplicaFold::opened(id(), Seq(1));
+    let entry = |seq, entry| EntryHeader {
+        replica: ReplicaId(1),
+        seq: Seq(seq),
+        entry,
+        durability: Durability::Fsync,
+        length: 0,
+    };
+    let head = BatchHead { base_offset: 0, last_offset_delta: 4, leader_epoch: 2, ..BatchHead::default() };
+    assert_eq!(state.fold(&entry(2, Entry::Append { base: 0, epoch: 2 }), Some(&head)), Folded::Appended);
+    assert_eq!(state.fold(&entry(3, Entry::LogStart { to: 9 }), None), Folded::Trimmed { to: 9 });
+    assert_eq!((state.log_start, state.next, state.epochs.clone()), (9, 9, vec![(2, 9)]));
+    assert_eq!(state.fold(&entry(4, Entry::Drop), None), Folded::Dropped);
+    assert!(matches!(state.fold(&entry(5, Entry::Fence), None), Folded::Refused(_)));
+}

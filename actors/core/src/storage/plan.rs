@@ -1,0 +1,93 @@
+//! Small decisions of the store, each a function: how to cut blocks, when to settle, what may be recycled, whom to trust.
+
+use crate::ids::{Lsn, Offset};
+use crate::mutant::{Mutant, planted};
+
+/// Largest block in redb: a page of a power of two, less what redb and the key take of it.
+const BLOCK_PAGES: [usize; 7] = [4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144];
+/// redb's own bytes a value, and the block's key.
+const BLOCK_OVERHEAD: usize = 8 + 12;
+
+/// A run of batches that becomes one row: indices into the list given to [`blocks`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Block {
+    /// First batch.
+    pub from: usize,
+    /// Behind the last.
+    pub to: usize,
+}
+
+/// Cuts batches of these sizes into blocks that fill their power-of-two pages; `header` bytes go before each block.
+///
+/// A rest is taken whole where it fills three quarters of its page, else cut down to the next smaller page.
+#[must_use]
+pub fn blocks(sizes: &[usize], header: usize) -> Vec<Block> {
+    let mut out = Vec::new();
+    let mut rest: usize = sizes.iter().sum();
+    let mut from = 0;
+    while from < sizes.len() {
+        let room = |page: usize| page - BLOCK_OVERHEAD - header;
+        let fits = BLOCK_PAGES.iter().copied().find(|page| rest <= room(*page));
+        let target = match fits {
+            Some(page) if page == BLOCK_PAGES[0] || rest >= room(page) / 4 * 3 => room(page),
+            Some(page) => room(page / 2),
+            None => room(BLOCK_PAGES[BLOCK_PAGES.len() - 1]),
+        };
+        let (mut to, mut size) = (from, 0);
+        while to < sizes.len() && (to == from || size + sizes[to] <= target) {
+            size += sizes[to];
+            to += 1;
+        }
+        out.push(Block { from, to });
+        rest -= size;
+        from = to;
+    }
+    out
+}
+
+/// Whether the settler should go to work now.
+#[must_use]
+pub fn settle_due(unsettled: u64, unsettled_max: u64, runs: usize, runs_max: usize, idle_ms: u64) -> bool {
+    unsettled >= unsettled_max / 2 || runs >= runs_max / 2 || (unsettled > 0 && idle_ms >= 10_000)
+}
+
+/// Whether a segment that ends at `end` may be overwritten: everything in it is durably in redb.
+#[must_use]
+pub fn may_recycle(end: Lsn, durable_x: Lsn, synced: Lsn) -> bool {
+    if planted(Mutant::RecycleBeforeX) {
+        return end <= synced;
+    }
+    end <= durable_x
+}
+
+/// What is known of the process's life before this start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Restart {
+    /// It ended cleanly and said so.
+    pub clean_marker: bool,
+    /// The kernel is the one of the last start: the page cache survived.
+    pub same_boot: bool,
+    /// A sync failed in the last life.
+    pub sync_failed: bool,
+}
+
+/// Whether a replica holds all that was acknowledged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Trust {
+    /// It does.
+    Clean,
+    /// A suffix may be missing.
+    Unclean(&'static str),
+}
+
+/// R19: a restart is clean for a replica if nothing acknowledged can be missing from what recovery found.
+#[must_use]
+pub fn trust(restart: Restart, fsync_since: Offset, synced_end: Offset) -> Trust {
+    if restart.sync_failed {
+        return Trust::Unclean("a sync had failed before the restart: what was written then may be missing");
+    }
+    if restart.clean_marker || restart.same_boot || fsync_since <= synced_end {
+        return Trust::Clean;
+    }
+    Trust::Unclean("the machine restarted without a clean end, and the topic's durability is os")
+}

@@ -1,0 +1,88 @@
+//! Why a store cannot be opened, or a shard cannot go on.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why the data directory cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refused.
+    #[error("{path}: {error}; mend the disk or its permissions and start again")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Another process has it.
+    #[error("{0} is in use by another process: stop that one, or give this one another --data")]
+    InUse(PathBuf),
+    /// Not a data directory of ours.
+    #[error("{path} is not a usable data directory: {why}")]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// Written by a newer build.
+    #[error(
+        "{path} has format {found}, this build reads up to {reads}: run the newer build again, or restore a backup"
+    )]
+    Format {
+        /// Which file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest this build knows.
+        reads: u32,
+    },
+    /// S is fixed at the first start.
+    #[error(
+        "{path} was made with --shards {stored}, not {asked}: the number is fixed at the first start; leave the flag out"
+    )]
+    Shards {
+        /// Which directory.
+        path: PathBuf,
+        /// As stored.
+        stored: usize,
+        /// As asked.
+        asked: usize,
+    },
+}
+
+impl StoreError {
+    /// An I/O error with its path.
+    pub fn io(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
+        move |error| StoreError::Io { path: path.to_owned(), error }
+    }
+}
+
+/// Why a shard stopped, or never started. Final: its replicas are offline until the node restarts.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ShardFault(pub String);
+
+impl From<io::Error> for ShardFault {
+    fn from(error: io::Error) -> ShardFault {
+        ShardFault(error.to_string())
+    }
+}
+
+macro_rules! from_redb {
+    ($($kind:ty),*) => {$(
+        impl From<$kind> for ShardFault {
+            fn from(error: $kind) -> ShardFault {
+                ShardFault(format!("store.redb: {error}"))
+            }
+        }
+    )*};
+}
+from_redb!(
+    redb::DatabaseError,
+    redb::TransactionError,
+    redb::TableError,
+    redb::StorageError,
+    redb::CommitError,
+    redb::SetDurabilityError
+);

@@ -1,0 +1,201 @@
+//! What a shard keeps in memory of each replica: where its journaled, unsettled bytes lie, and what the settler still
+//! has to fold.
+//!
+//! A *run* is a replica's contiguous part of one group: one entry here, however many batches. Readers find offsets by
+//! runs; the settler consumes `pending` in order and then takes both from here, after redb has them.
+
+use super::segment::Segment;
+use callboard_actors::ports::{Persisted, ReplicaSink, ShardError};
+use callboard_core::limits;
+use callboard_core::storage::{Durability, Entry, EntryHeader, ReplicaFold};
+use callboard_core::{Lsn, Offset, ReplicaId, Seq};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Contiguous batches of one replica in one group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Position of the first byte.
+    pub at: Lsn,
+    /// Bytes.
+    pub length: u32,
+    /// Number of the first entry; the others follow.
+    pub first_seq: Seq,
+    /// Offset of the first batch.
+    pub base: Offset,
+    /// Offset behind the last batch; less, where a truncation clipped it.
+    pub next: Offset,
+    /// Of all its entries.
+    pub durability: Durability,
+}
+
+/// One step of the settler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pending {
+    /// Batches.
+    Run(Run),
+    /// Anything else, and where it lies.
+    Entry(EntryHeader, Lsn),
+}
+
+impl Pending {
+    /// Where it lies.
+    #[must_use]
+    pub fn at(&self) -> Lsn {
+        match self {
+            Pending::Run(run) => run.at,
+            Pending::Entry(_, at) => *at,
+        }
+    }
+}
+
+/// One replica, live.
+pub struct Live {
+    /// Number of the last entry written.
+    pub seq: Seq,
+    /// Its end, all written entries counted.
+    pub next: Offset,
+    /// Its log start, all written entries counted.
+    pub log_start: Offset,
+    /// For readers, ascending by offset.
+    pub runs: VecDeque<Run>,
+    /// For the settler, ascending by entry number.
+    pub pending: VecDeque<Pending>,
+    /// What readers may take from redb ends here: where redb ends, or lower after a truncation that is not settled.
+    pub settled_end: Offset,
+    /// The replica as redb has it; none before its `Open` is settled.
+    pub settled: Option<ReplicaFold>,
+    /// Where notices go.
+    pub sink: Option<Arc<dyn ReplicaSink>>,
+    /// What was last announced.
+    pub announced: Persisted,
+    /// Why nothing more is taken for it.
+    pub failed: Option<String>,
+    /// It is gone.
+    pub dropped: bool,
+}
+
+impl Live {
+    /// A replica of which nothing is pending.
+    #[must_use]
+    pub fn new(seq: Seq, log_start: Offset, next: Offset) -> Live {
+        Live {
+            seq,
+            next,
+            log_start,
+            runs: VecDeque::new(),
+            pending: VecDeque::new(),
+            settled_end: next,
+            settled: None,
+            sink: None,
+            announced: Persisted { written: seq, synced: seq },
+            failed: None,
+            dropped: false,
+        }
+    }
+
+    /// Adds a batch that was written at `at`; it joins the last run where it continues it.
+    pub fn appended(&mut self, entry: &EntryHeader, at: Lsn, base: Offset, next: Offset) {
+        self.seq = entry.seq;
+        self.next = next;
+        if let (Some(Pending::Run(pending)), Some(run)) = (self.pending.back_mut(), self.runs.back_mut())
+            && pending.at == run.at
+            && run.at.0 + u64::from(run.length) == at.0
+            && run.durability == entry.durability
+            && run.next == base
+            && (run.length + entry.length) as usize <= limits::READ_JOB_BYTES
+        {
+            run.length += entry.length;
+            run.next = next;
+            *pending = *run;
+            return;
+        }
+        let run =
+            Run { at, length: entry.length, first_seq: entry.seq, base, next, durability: entry.durability };
+        self.runs.push_back(run);
+        self.pending.push_back(Pending::Run(run));
+    }
+
+    /// Adds any other entry, at this place among the payloads of its group.
+    pub fn changed(&mut self, entry: &EntryHeader, at: Lsn) {
+        self.seq = entry.seq;
+        match entry.entry {
+            Entry::Truncate { to } if to < self.next => {
+                self.next = to;
+                self.log_start = self.log_start.min(to);
+                self.settled_end = self.settled_end.min(to);
+                self.runs.retain(|run| run.base < to);
+                if let Some(last) = self.runs.back_mut() {
+                    last.next = last.next.min(to);
+                }
+            }
+            Entry::LogStart { to } if to > self.log_start => {
+                self.log_start = to;
+                self.next = self.next.max(to);
+                self.runs.retain(|run| run.next > to);
+            }
+            Entry::Drop => {
+                self.dropped = true;
+                self.runs.clear();
+            }
+            _ => {}
+        }
+        self.pending.push_back(Pending::Entry(*entry, at));
+    }
+
+    /// Redb has it in this state now.
+    pub fn set_settled(&mut self, state: ReplicaFold) {
+        let truncations = self.pending.iter().filter_map(|p| match p {
+            Pending::Entry(EntryHeader { entry: Entry::Truncate { to }, .. }, _) => Some(*to),
+            _ => None,
+        });
+        self.settled_end = truncations.fold(state.next, Offset::min);
+        self.settled = Some(state);
+    }
+
+    /// Takes `count` settled steps off, and the runs among them.
+    pub fn take_settled(&mut self, count: usize) {
+        let Some(last) = count.checked_sub(1).and_then(|i| self.pending.get(i)).map(Pending::at) else {
+            return;
+        };
+        self.pending.drain(..count);
+        while self.runs.front().is_some_and(|run| run.at <= last) {
+            self.runs.pop_front();
+        }
+    }
+}
+
+/// All replicas of a shard, and its segments.
+#[derive(Default)]
+pub struct Index {
+    /// By replica id.
+    pub replicas: BTreeMap<ReplicaId, Live>,
+    /// By the position of the first byte.
+    pub segments: BTreeMap<Lsn, Arc<Segment>>,
+    /// The next replica id to mint.
+    pub next_replica: u32,
+}
+
+impl Index {
+    /// The segment that holds a position.
+    #[must_use]
+    pub fn segment(&self, at: Lsn) -> Option<Arc<Segment>> {
+        let (_, segment) = self.segments.range(..=at).next_back()?;
+        (at < segment.end()).then(|| Arc::clone(segment))
+    }
+
+    /// Runs in all.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.replicas.values().map(|live| live.runs.len()).sum()
+    }
+
+    /// Tells every replica that the shard has stopped.
+    pub fn fail_all(&self, error: &ShardError) {
+        for live in self.replicas.values() {
+            if let Some(sink) = &live.sink {
+                sink.failed(error.clone());
+            }
+        }
+    }
+}

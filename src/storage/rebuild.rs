@@ -1,0 +1,83 @@
+//! A replica's state for an actor that starts again: what redb has, folded on with what is still in the journal.
+
+use super::engine::Engine;
+use super::error::ShardFault;
+use super::index::{Pending, Run};
+use super::recovery::{producers_at, report};
+use super::settle::batches_of;
+use callboard_actors::ports::{ReplicaState, ShardError, Verdict};
+use callboard_core::ReplicaId;
+use callboard_core::records::BatchHead;
+use callboard_core::storage::{Entry, EntryHeader, Folded, ReplicaFold};
+
+impl Engine {
+    /// The replica as of its last written entry.
+    pub fn rebuild(&self, replica: ReplicaId) -> Result<ReplicaState, ShardError> {
+        let stopped = |fault: ShardFault| ShardError::Stopped { shard: self.shard, reason: fault.0 };
+        self.healthy().map_err(stopped)?;
+        let (state, pending, failed) = {
+            let index = self.index.lock();
+            let live = index
+                .replicas
+                .get(&replica)
+                .ok_or(ShardError::UnknownReplica { shard: self.shard, replica: replica.0 })?;
+            (live.settled.clone(), live.pending.clone(), live.failed.clone())
+        };
+        let mut replay = Replay { engine: self, replica, state, heads: Vec::new() };
+        for step in pending {
+            replay.step(&step).map_err(stopped)?;
+        }
+        let state = replay.state.ok_or_else(|| ShardError::Refused("the replica is not open yet".into()))?;
+        Ok(report(replica, &state, failed.map_or(Verdict::Clean, Verdict::Corrupt)))
+    }
+}
+
+struct Replay<'a> {
+    engine: &'a Engine,
+    replica: ReplicaId,
+    state: Option<ReplicaFold>,
+    heads: Vec<BatchHead>,
+}
+
+impl Replay<'_> {
+    fn step(&mut self, step: &Pending) -> Result<(), ShardFault> {
+        match step {
+            Pending::Run(run) => self.run(run),
+            Pending::Entry(entry, _) => self.entry(entry),
+        }
+    }
+
+    fn run(&mut self, run: &Run) -> Result<(), ShardFault> {
+        let mut seq = run.first_seq;
+        for (_, head) in batches_of(&self.engine.read_run(run)?)? {
+            let entry = EntryHeader {
+                replica: self.replica,
+                seq,
+                entry: Entry::Append { base: head.base_offset, epoch: head.leader_epoch },
+                durability: run.durability,
+                length: head.size,
+            };
+            if let Some(state) = &mut self.state
+                && state.fold(&entry, Some(&head)) == Folded::Appended
+            {
+                self.heads.push(head);
+            }
+            seq = seq.next();
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &EntryHeader) -> Result<(), ShardFault> {
+        let Some(state) = &mut self.state else {
+            if let Entry::Open { id } = entry.entry {
+                self.state = Some(ReplicaFold::opened(id, entry.seq));
+            }
+            return Ok(());
+        };
+        if let Folded::Truncated { to } = state.fold(entry, None) {
+            self.heads.retain(|head| head.base_offset < to);
+            state.producers = producers_at(&self.engine.db, self.replica, to, &self.heads)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,486 @@
+//! Recovery of one shard: look first, say what was found, change only then.
+//!
+//! ```text
+//!   inspect   open redb, read the journal behind X, walk the stream, fold   ─> states and verdicts, nothing changed
+//!   (store)   verdicts of all shards into `identity`, fsynced
+//!   finish    what is valid beyond the last proved sync is written again into a fresh segment, synced with its directory
+//! ```
+//!
+//! It may be killed at any step and start over: the fresh segment takes its name in one rename, and its header says
+//! where the stream before it was cut, so bytes behind the cut never come back.
+
+use super::db::{Db, Stored};
+use super::disk::Disk;
+use super::engine::{Engine, EngineOptions, Settler, Sweep};
+use super::error::ShardFault;
+use super::index::{Index, Live};
+use super::segment::{Segment, Segments};
+use super::writer::{SyncedTo, Writer};
+use bytes::Bytes;
+use callboard_actors::ports::{ReplicaState, Verdict};
+use callboard_core::mutant::{Mutant, planted};
+use callboard_core::storage::{
+    ALIGN, Candidate, ENTRY_HEADER, Entry, EntryHeader, Folded, GROUP_HEADER, ReplicaFold, Restart,
+    SEGMENT_HEADER, SegmentCut, Stream, Trust, aligned, check_payload, decode_group, encode_group,
+    peek_group, trust, walk,
+};
+use callboard_core::{Lsn, Offset, ReplicaId};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+
+/// A group that counts.
+struct Group {
+    at: Lsn,
+    entries: Vec<EntryHeader>,
+    payload: Bytes,
+}
+
+/// A shard, looked at and not changed.
+pub struct Inspection {
+    shard: u16,
+    uuid: [u8; 16],
+    dir: PathBuf,
+    disk: Arc<dyn Disk>,
+    options: EngineOptions,
+    segments: Segments,
+    found: Vec<Segment>,
+    db: Db,
+    stored: Stored,
+    stream: Stream,
+    groups: Vec<Group>,
+    folds: BTreeMap<ReplicaId, ReplicaFold>,
+    /// End of each replica up to where the stream is proved synced.
+    synced_ends: BTreeMap<ReplicaId, Offset>,
+    corrupt: BTreeMap<ReplicaId, String>,
+    pinned: BTreeSet<Lsn>,
+}
+
+/// Looks at a shard.
+pub fn inspect(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    shard: u16,
+    uuid: [u8; 16],
+    options: EngineOptions,
+) -> Result<Inspection, ShardFault> {
+    let db = Db::open(Arc::clone(&disk), dir.join("store.redb"), uuid, options.cache_bytes)?;
+    let stored = db.load()?;
+    let segments = Segments::new(Arc::clone(&disk), dir.join("journal"), uuid);
+    let (found, bad) = segments.open_all().map_err(|e| ShardFault(format!("the journal: {e}")))?;
+    for name in &bad {
+        tracing::warn!(shard, "journal segment {name}: not used");
+    }
+    let mut scanned = Vec::new();
+    for segment in found.iter().filter(|s| s.end() > stored.x) {
+        scan(segment, &uuid, stored.x, &mut scanned)?;
+    }
+    let infos: Vec<_> = found.iter().map(Segment::info).collect();
+    let candidates: Vec<Candidate> = scanned.iter().map(|(c, _)| *c).collect();
+    let stream = walk(stored.x, stored.x_crc, &infos, &candidates).map_err(|e| {
+        let listed =
+            if bad.is_empty() { String::new() } else { format!(" (not readable: {})", bad.join(", ")) };
+        ShardFault(format!("{e}{listed}"))
+    })?;
+    let mut slots: Vec<Option<Group>> = scanned.into_iter().map(|(_, g)| Some(g)).collect();
+    let groups: Vec<Group> = stream.kept.iter().filter_map(|i| slots[*i].take()).collect();
+    let folds = stored.replicas.clone();
+    let mut inspection = Inspection {
+        shard,
+        uuid,
+        dir: dir.to_owned(),
+        disk,
+        options,
+        segments,
+        found,
+        db,
+        stored,
+        stream,
+        groups,
+        folds,
+        synced_ends: BTreeMap::new(),
+        corrupt: BTreeMap::new(),
+        pinned: BTreeSet::new(),
+    };
+    inspection.fold()?;
+    Ok(inspection)
+}
+
+/// Collects every valid group of a segment that is not below `x`.
+fn scan(
+    segment: &Segment,
+    uuid: &[u8; 16],
+    x: Lsn,
+    out: &mut Vec<(Candidate, Group)>,
+) -> Result<(), ShardFault> {
+    let start = segment.start().max(x);
+    let bytes = segment.read(start, (segment.end().0 - start.0) as usize)?;
+    let mut at = 0;
+    while at + GROUP_HEADER <= bytes.len() {
+        let lsn = Lsn(start.0 + at as u64);
+        match group_at(&bytes, at, uuid, lsn) {
+            Some((candidate, group)) => {
+                at += aligned(u64::from(candidate.length)) as usize;
+                out.push((candidate, group));
+            }
+            None => at += ALIGN as usize,
+        }
+    }
+    Ok(())
+}
+
+fn group_at(bytes: &Bytes, at: usize, uuid: &[u8; 16], lsn: Lsn) -> Option<(Candidate, Group)> {
+    let header = peek_group(&bytes[at..], uuid, lsn).ok()?;
+    let whole = at.checked_add(header.length as usize)?;
+    if whole > bytes.len() {
+        return None;
+    }
+    let (header, entries) = decode_group(&bytes[at..whole], uuid, lsn).ok()?;
+    let payload = bytes.slice(at + GROUP_HEADER + entries.len() * ENTRY_HEADER..whole);
+    let mut good = true;
+    let mut from = 0;
+    for entry in &entries {
+        let to = from + entry.length as usize;
+        good &= check_payload(entry, &payload[from..to]).is_ok();
+        from = to;
+    }
+    let candidate = Candidate {
+        lsn,
+        length: header.length,
+        synced: header.synced,
+        prev_crc: header.prev_crc,
+        crc: header.crc,
+        whole: good,
+    };
+    Some((candidate, Group { at: lsn, entries, payload }))
+}
+
+impl Group {
+    /// Entries with their payloads and where those lie.
+    fn parts(&self) -> impl Iterator<Item = (&EntryHeader, Bytes, Lsn)> {
+        let mut byte = 0usize;
+        let start = self.at.0 + (GROUP_HEADER + self.entries.len() * ENTRY_HEADER) as u64;
+        self.entries.iter().map(move |entry| {
+            let from = byte;
+            byte += entry.length as usize;
+            (entry, self.payload.slice(from..byte), Lsn(start + from as u64))
+        })
+    }
+}
+
+impl Inspection {
+    fn fold(&mut self) -> Result<(), ShardFault> {
+        for (replica, state) in &self.folds {
+            self.synced_ends.insert(*replica, state.next);
+        }
+        let groups = std::mem::take(&mut self.groups);
+        let mut heads: BTreeMap<ReplicaId, Vec<callboard_core::records::BatchHead>> = BTreeMap::new();
+        for group in &groups {
+            for (entry, payload, _) in group.parts() {
+                self.fold_entry(group.at, entry, &payload, &mut heads)?;
+                if group.at < self.stream.proved
+                    && let Some(state) = self.folds.get(&entry.replica)
+                {
+                    self.synced_ends.insert(entry.replica, state.next);
+                }
+            }
+        }
+        self.groups = groups;
+        self.folds.retain(|_, state| !state.dropped);
+        for gap in &self.stream.gaps {
+            tracing::error!(
+                shard = self.shard,
+                "the journal is corrupt from {} to {}: bytes that were synced are gone",
+                gap.from.0,
+                gap.to.0
+            );
+        }
+        Ok(())
+    }
+
+    fn fold_entry(
+        &mut self,
+        at: Lsn,
+        entry: &EntryHeader,
+        payload: &Bytes,
+        heads: &mut BTreeMap<ReplicaId, Vec<callboard_core::records::BatchHead>>,
+    ) -> Result<(), ShardFault> {
+        let head = match check_payload(entry, payload) {
+            Ok(head) => head,
+            Err(e) => {
+                self.corrupted(
+                    entry.replica,
+                    at,
+                    format!("its entry {} at {} is rotten: {e}", entry.seq.0, at.0),
+                );
+                return Ok(());
+            }
+        };
+        let Some(state) = self.folds.get_mut(&entry.replica) else {
+            if let Entry::Open { id } = entry.entry {
+                self.folds.insert(entry.replica, ReplicaFold::opened(id, entry.seq));
+            }
+            return Ok(());
+        };
+        match state.fold(entry, head.as_ref()) {
+            Folded::Appended => heads.entry(entry.replica).or_default().extend(head),
+            Folded::Truncated { to } => {
+                let left = heads.entry(entry.replica).or_default();
+                left.retain(|h| h.base_offset < to);
+                if !planted(Mutant::ProducersNotTruncated) {
+                    state.producers = producers_at(&self.db, entry.replica, to, left)?;
+                }
+            }
+            Folded::Gap { expected } => {
+                let why = format!(
+                    "its entries {} to {} are missing from the journal before {}",
+                    expected.0, entry.seq.0, at.0
+                );
+                self.corrupted(entry.replica, at, why);
+            }
+            Folded::Refused(why) => {
+                self.corrupted(entry.replica, at, format!("its entry {}: {why}", entry.seq.0))
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn corrupted(&mut self, replica: ReplicaId, at: Lsn, why: String) {
+        if let Some(segment) = self.found.iter().rfind(|s| s.first <= at) {
+            self.pinned.insert(segment.first);
+        }
+        self.corrupt.entry(replica).or_insert(why);
+    }
+
+    /// What recovery says of each replica. `before`: verdicts of an earlier recovery that are still on record.
+    #[must_use]
+    pub fn states(&self, restart: Restart, before: &BTreeMap<u32, Verdict>) -> Vec<ReplicaState> {
+        self.folds
+            .iter()
+            .map(|(replica, state)| {
+                let synced_end = self.synced_ends.get(replica).copied().unwrap_or(0);
+                let found = match self.corrupt.get(replica) {
+                    Some(why) => Verdict::Corrupt(format!("shard {}: {why}", self.shard)),
+                    None => match trust(restart, state.fsync_since, synced_end) {
+                        Trust::Clean => Verdict::Clean,
+                        Trust::Unclean(why) => Verdict::Unclean(why.into()),
+                    },
+                };
+                let verdict = match (found, before.get(&replica.0)) {
+                    (found @ Verdict::Corrupt(_), _) => found,
+                    (found, _) if planted(Mutant::VerdictForgotten) => found,
+                    (_, Some(kept)) => kept.clone(),
+                    (found, None) => found,
+                };
+                report(*replica, state, verdict)
+            })
+            .collect()
+    }
+
+    /// Segments that hold what a corrupt replica has left.
+    #[must_use]
+    pub fn pinned(&self) -> &BTreeSet<Lsn> {
+        &self.pinned
+    }
+
+    /// Bytes that will be journaled again.
+    #[must_use]
+    pub fn beyond_proved(&self) -> u64 {
+        let beyond = self.groups.iter().filter(|g| g.at >= self.stream.proved);
+        beyond.map(|g| g.payload.len() as u64).sum()
+    }
+
+    /// Bytes of the torn tail.
+    #[must_use]
+    pub fn cut_bytes(&self) -> u64 {
+        self.stream.cut_bytes
+    }
+
+    /// Bytes read behind X.
+    #[must_use]
+    pub fn replayed(&self) -> u64 {
+        self.groups.iter().map(|g| g.payload.len() as u64).sum()
+    }
+
+    /// Changes what has to be changed and opens the shard.
+    pub fn finish(mut self, pinned: &BTreeSet<Lsn>) -> Result<Engine, ShardFault> {
+        self.pinned.extend(pinned);
+        self.segments.clear_aside()?;
+        let first = Lsn(self.found.iter().map(|s| s.end().0).max().unwrap_or(0));
+        let start = Lsn(first.0 + SEGMENT_HEADER as u64);
+        let rejournaled = self.beyond_proved();
+        let (again, end, last_crc) = self.lay_out(start);
+        let needed = end.0 - first.0;
+        let capacity = self.options.segment_bytes.max(aligned(needed));
+        let cut = SegmentCut { at: self.cut_at(), sealed: end, prev_crc: self.cut_crc() };
+        let old = self.recyclable();
+        let fresh = Arc::new(self.segments.make(old, first, capacity, Some(cut), &again)?);
+        let mut index = Index { next_replica: self.next_replica(), ..Index::default() };
+        index.segments = self.found.drain(..).map(|s| (s.first, Arc::new(s))).collect();
+        index.segments.insert(first, Arc::clone(&fresh));
+        self.fill(&mut index);
+        let writer = Writer {
+            pos: end,
+            last_crc,
+            segment: fresh,
+            synced: end,
+            proved: end,
+            unsynced: BTreeSet::new(),
+        };
+        let dropped = self.stored.replicas.iter().filter(|(_, state)| state.dropped);
+        Ok(Engine {
+            shard: self.shard,
+            uuid: self.uuid,
+            options: self.options,
+            disk: self.disk,
+            dir: self.dir,
+            segments: self.segments,
+            db: self.db,
+            index: Mutex::new(index),
+            synced: Mutex::new(SyncedTo { lsn: end, crc: last_crc }),
+            written: AtomicU64::new(end.0),
+            writer: Mutex::new(writer),
+            durable_x: AtomicU64::new(self.stored.x.0),
+            settler: Mutex::new(Settler {
+                sweep: dropped.map(|(r, _)| (*r, Sweep::All)).collect(),
+                x: self.stored.x,
+            }),
+            spare: Mutex::new(None),
+            pinned: self.pinned,
+            fault: OnceLock::new(),
+            sync_since: Mutex::new(None),
+            rejournaled,
+            cut: self.stream.cut_bytes,
+        })
+    }
+
+    fn cut_at(&self) -> Lsn {
+        if planted(Mutant::RecoveredTailNotSynced) { self.stream.end } else { self.stream.proved }
+    }
+
+    fn cut_crc(&self) -> u32 {
+        if planted(Mutant::RecoveredTailNotSynced) { self.stream.last_crc } else { self.stream.proved_crc }
+    }
+
+    /// Gives every group beyond the proved point a new place, and its bytes there.
+    fn lay_out(&mut self, start: Lsn) -> (Vec<(Lsn, Vec<Bytes>)>, Lsn, u32) {
+        let (mut at, mut crc) = (start, self.cut_crc());
+        let mut out = Vec::new();
+        let cut = self.cut_at();
+        for group in self.groups.iter_mut().filter(|g| g.at >= cut) {
+            let mut head = Vec::new();
+            // It knows nothing to be synced but what the cut says: it may be lost again before it has its name.
+            crc = encode_group(&self.uuid, at, cut, crc, &group.entries, &mut head);
+            group.at = at;
+            let length = head.len() + group.payload.len();
+            out.push((at, vec![Bytes::from(head), group.payload.clone()]));
+            at = Lsn(at.0 + aligned(length as u64));
+        }
+        (out, at, crc)
+    }
+
+    /// A segment that is wholly in redb, to be overwritten.
+    fn recyclable(&mut self) -> Option<Segment> {
+        let x = self.stored.x;
+        let fits = |s: &Segment| {
+            s.end() <= x && s.capacity == self.options.segment_bytes && !self.pinned.contains(&s.first)
+        };
+        let at = self.found.iter().position(fits)?;
+        Some(self.found.remove(at))
+    }
+
+    fn next_replica(&self) -> u32 {
+        let opened = self.groups.iter().flat_map(|g| &g.entries).map(|e| e.replica.0 + 1).max().unwrap_or(1);
+        self.stored.next_replica.max(opened)
+    }
+
+    /// The index: every replica, and what of the journal is still to be settled.
+    fn fill(&self, index: &mut Index) {
+        for (replica, state) in self.stored.replicas.iter().filter(|(_, state)| !state.dropped) {
+            let mut live = Live::new(state.seq, state.log_start, state.next);
+            live.settled = Some(state.clone());
+            index.replicas.insert(*replica, live);
+        }
+        for group in &self.groups {
+            for (entry, payload, at) in group.parts() {
+                let live = match entry.entry {
+                    Entry::Open { .. } => index
+                        .replicas
+                        .entry(entry.replica)
+                        .or_insert_with(|| Live::new(callboard_core::Seq(0), 0, 0)),
+                    _ => match index.replicas.get_mut(&entry.replica) {
+                        Some(live) => live,
+                        None => continue,
+                    },
+                };
+                if entry.seq != live.seq.next() {
+                    continue;
+                }
+                match check_payload(entry, &payload) {
+                    Ok(Some(head)) => live.appended(entry, at, head.base_offset, head.next_offset()),
+                    Ok(None) => live.changed(entry, at),
+                    Err(_) => {}
+                }
+            }
+        }
+        for (replica, why) in &self.corrupt {
+            if let Some(live) = index.replicas.get_mut(replica) {
+                live.failed = Some(why.clone());
+            }
+        }
+        for live in index.replicas.values_mut() {
+            live.announced = callboard_actors::ports::Persisted { written: live.seq, synced: live.seq };
+        }
+    }
+}
+
+/// A replica's state for its actor.
+pub(super) fn report(replica: ReplicaId, state: &ReplicaFold, verdict: Verdict) -> ReplicaState {
+    ReplicaState {
+        replica,
+        id: state.id,
+        seq: state.seq,
+        log_start: state.log_start,
+        next: state.next,
+        high_watermark: state.next,
+        epochs: state.epochs.clone(),
+        producers: state.producers.clone(),
+        fsync_since: state.fsync_since,
+        stray: state.stray,
+        verdict,
+    }
+}
+
+/// Producers at `to`: the newest snapshot at or below it, the stored heads behind it, then those of the journal.
+pub(super) fn producers_at(
+    db: &Db,
+    replica: ReplicaId,
+    to: Offset,
+    heads: &[callboard_core::records::BatchHead],
+) -> Result<callboard_core::partition::ProducerTable, ShardFault> {
+    let (from, mut table) = db.snapshot(replica, to)?.unwrap_or_default();
+    let mut at = from;
+    while at < to {
+        let blocks = db.blocks(replica, at, to, 1 << 20)?;
+        let Some(last) = blocks.last().map(|b| b.base) else { break };
+        for block in blocks {
+            let Ok(bytes) = block.bytes else { continue };
+            for (_, head) in super::settle::batches_of(&bytes)? {
+                if head.base_offset >= at && head.base_offset < to {
+                    table.apply(&head);
+                }
+                at = at.max(head.next_offset());
+            }
+        }
+        if at <= last {
+            break;
+        }
+    }
+    for head in heads.iter().filter(|h| h.base_offset >= at && h.base_offset < to) {
+        table.apply(head);
+    }
+    Ok(table)
+}

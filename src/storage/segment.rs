@@ -1,0 +1,182 @@
+//! A journal segment: one file of fixed length, named by the position of its first byte in the shard's stream.
+//!
+//! Made in full before it is used: zeros (or the old bytes of a recycled one), header, fsync, rename to its name, fsync
+//! of the directory. Overwriting bytes that exist is what makes the journal's syncs cheap.
+
+use super::disk::{Disk, DiskFile};
+use bytes::{Bytes, BytesMut};
+use callboard_core::Lsn;
+use callboard_core::mutant::{Mutant, planted};
+use callboard_core::storage::{SEGMENT_HEADER, SegmentCut, SegmentHeader, SegmentInfo};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A file aside, not yet renamed to its name.
+const ASIDE: &str = "aside.tmp";
+
+/// An open segment.
+pub struct Segment {
+    /// Position of its first byte.
+    pub first: Lsn,
+    /// Bytes of the file.
+    pub capacity: u64,
+    /// Set in the first segment of a run.
+    pub cut: Option<SegmentCut>,
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+}
+
+impl Segment {
+    /// Position behind its last byte.
+    #[must_use]
+    pub fn end(&self) -> Lsn {
+        Lsn(self.first.0 + self.capacity)
+    }
+
+    /// Position where its first group lies.
+    #[must_use]
+    pub fn start(&self) -> Lsn {
+        Lsn(self.first.0 + SEGMENT_HEADER as u64)
+    }
+
+    /// What recovery sees of it.
+    #[must_use]
+    pub fn info(&self) -> SegmentInfo {
+        SegmentInfo { first: self.first, capacity: self.capacity, cut: self.cut }
+    }
+
+    /// Reads `len` bytes at a position of the stream.
+    pub fn read(&self, at: Lsn, len: usize) -> io::Result<Bytes> {
+        let from = at.0.checked_sub(self.first.0).ok_or(io::ErrorKind::InvalidInput)?;
+        if from + len as u64 > self.capacity {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut buf = BytesMut::zeroed(len);
+        self.file.read_exact_at(&mut buf, from)?;
+        Ok(buf.freeze())
+    }
+
+    /// Writes at a position of the stream.
+    pub fn write(&self, pieces: &[&[u8]], at: Lsn) -> io::Result<()> {
+        self.file.write_all_at(pieces, at.0 - self.first.0)
+    }
+
+    /// `fdatasync`.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+/// A journal's directory.
+pub struct Segments {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    shard: [u8; 16],
+}
+
+impl Segments {
+    /// The journal of this shard.
+    #[must_use]
+    pub fn new(disk: Arc<dyn Disk>, dir: PathBuf, shard: [u8; 16]) -> Segments {
+        Segments { disk, dir, shard }
+    }
+
+    fn name(&self, first: Lsn) -> PathBuf {
+        self.dir.join(format!("{:020}.seg", first.0))
+    }
+
+    /// Opens what is there, in order. Second: names of segments that are not readable as such, with the reason.
+    pub fn open_all(&self) -> io::Result<(Vec<Segment>, Vec<String>)> {
+        let (mut found, mut bad) = (Vec::new(), Vec::new());
+        for name in self.disk.list(&self.dir)? {
+            if name.extension().is_none_or(|e| e != "seg") {
+                continue;
+            }
+            match self.open(&self.dir.join(&name)) {
+                Ok(segment) => found.push(segment),
+                Err(why) => bad.push(format!("{}: {why}", name.display())),
+            }
+        }
+        found.sort_by_key(|s| s.first);
+        Ok((found, bad))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Segment> {
+        let file = self.disk.open(path, false)?;
+        let capacity = file.len()?;
+        let mut head = [0; SEGMENT_HEADER];
+        if capacity < SEGMENT_HEADER as u64 {
+            return Err(io::Error::other("shorter than its header"));
+        }
+        file.read_exact_at(&mut head, 0)?;
+        let header = SegmentHeader::decode(&head).map_err(io::Error::other)?;
+        if header.shard != self.shard {
+            return Err(io::Error::other("of another shard"));
+        }
+        if self.name(header.first) != path {
+            return Err(io::Error::other("its header says another position than its name"));
+        }
+        Ok(Segment { first: header.first, capacity, cut: header.cut, file, path: path.to_owned() })
+    }
+
+    /// Makes one, out of `old` where there is one to recycle. `groups` are written into it before it gets its name.
+    pub fn make(
+        &self,
+        old: Option<Segment>,
+        first: Lsn,
+        capacity: u64,
+        cut: Option<SegmentCut>,
+        groups: &[(Lsn, Vec<Bytes>)],
+    ) -> io::Result<Segment> {
+        let aside = self.dir.join(ASIDE);
+        let file = match old.filter(|o| o.capacity == capacity) {
+            Some(old) => {
+                self.disk.rename(&old.path, &aside)?;
+                old.file
+            }
+            None => self.zeros(&aside, capacity)?,
+        };
+        for (at, pieces) in groups {
+            let pieces: Vec<&[u8]> = pieces.iter().map(|p| &p[..]).collect();
+            file.write_all_at(&pieces, at.0 - first.0)?;
+        }
+        let header = SegmentHeader { shard: self.shard, first, cut };
+        file.write_all_at(&[&header.encode()], 0)?;
+        if !(cut.is_some() && planted(Mutant::RecoveredTailNotSynced)) {
+            file.sync_data()?;
+        }
+        let path = self.name(first);
+        self.disk.rename(&aside, &path)?;
+        if !planted(Mutant::DirectoryNotSynced) {
+            self.disk.sync_dir(&self.dir)?;
+        }
+        Ok(Segment { first, capacity, cut, file, path })
+    }
+
+    fn zeros(&self, path: &Path, capacity: u64) -> io::Result<Arc<dyn DiskFile>> {
+        if self.disk.exists(path)? {
+            self.disk.remove(path)?;
+        }
+        let file = self.disk.open(path, true)?;
+        let chunk = vec![0u8; 1 << 20];
+        let mut at = 0;
+        while at < capacity {
+            let now = (capacity - at).min(chunk.len() as u64) as usize;
+            file.write_all_at(&[&chunk[..now]], at)?;
+            at += now as u64;
+        }
+        Ok(file)
+    }
+
+    /// Removes what an unfinished start or maker left aside.
+    pub fn clear_aside(&self) -> io::Result<()> {
+        let aside = self.dir.join(ASIDE);
+        if self.disk.exists(&aside)? { self.disk.remove(&aside) } else { Ok(()) }
+    }
+
+    /// Unlinks one that is not needed any more. A reader that still holds it reads on.
+    pub fn remove(&self, segment: &Segment) -> io::Result<()> {
+        self.disk.remove(&segment.path)
+    }
+}

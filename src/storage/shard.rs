@@ -1,0 +1,359 @@
+//! A shard with its threads: the [`Shard`] port over an [`Engine`].
+//!
+//! ```text
+//!   submit ─> queue ─> journal thread: drain ≤ 4 MiB, one group, one sync        settling thread: when it is due
+//!                      idle: sync what is only written within 1 s,                maker thread: the next segment, ahead
+//!                            100 ms later an empty group that proves the sync     readers: shared by all shards
+//! ```
+//!
+//! The queue is bounded by the permits inside it. At `unsettled_bytes_max` the gate closes: `admitted` waits until
+//! settling has made room, producers slow down, nothing fails.
+
+use super::engine::Engine;
+use super::error::ShardFault;
+use super::metrics;
+use super::readers::Readers;
+use callboard_actors::permit::Permit;
+use callboard_actors::ports::{
+    ReadError, ReadRequest, ReplicaSink, ReplicaState, Shard, ShardError, ShardStats, Slices, Submission,
+    TimeHit,
+};
+use callboard_core::limits;
+use callboard_core::storage::{Durability, Entry, settle_due};
+use callboard_core::{Offset, ReplicaId, Seq, TopicPartition};
+use futures_util::future::BoxFuture;
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, oneshot};
+
+/// `os` topics: written entries are synced within this.
+const OS_SYNC: Duration = Duration::from_millis(1000);
+/// After a sync with nothing behind it, an empty group proves it.
+const PROVE_AFTER: Duration = Duration::from_millis(100);
+/// The settler looks at least this often.
+const SETTLE_LOOK: Duration = Duration::from_millis(500);
+
+/// Called when a shard stops for good.
+pub type OnFault = Box<dyn Fn(u16, &ShardFault) + Send + Sync>;
+
+#[derive(Default)]
+struct Queue {
+    submissions: VecDeque<Submission>,
+    stopped: bool,
+}
+
+/// What the threads share.
+struct Inner {
+    engine: Arc<Engine>,
+    queue: Mutex<Queue>,
+    queued: Condvar,
+    /// Wakes settler and maker; the flag says that they are to end.
+    work: Mutex<bool>,
+    woken: Condvar,
+    last_append: Mutex<Instant>,
+    gate: Notify,
+    on_fault: OnFault,
+}
+
+/// A running shard.
+pub struct ShardHandle {
+    inner: Arc<Inner>,
+    readers: Arc<Readers>,
+    states: Vec<ReplicaState>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl ShardHandle {
+    /// Starts a shard's threads. `on_fault` is called once, from one of them, when the shard stops for good.
+    pub fn start(
+        engine: Arc<Engine>,
+        states: Vec<ReplicaState>,
+        readers: Arc<Readers>,
+        on_fault: OnFault,
+    ) -> std::io::Result<ShardHandle> {
+        let shard = engine.shard();
+        let inner = Arc::new(Inner {
+            engine,
+            queue: Mutex::default(),
+            queued: Condvar::new(),
+            work: Mutex::new(false),
+            woken: Condvar::new(),
+            last_append: Mutex::new(Instant::now()),
+            gate: Notify::new(),
+            on_fault,
+        });
+        let mut threads = Vec::new();
+        for (name, body) in [("journal", journal as fn(&Inner)), ("settle", settle), ("maker", maker)] {
+            let inner = Arc::clone(&inner);
+            let builder = std::thread::Builder::new().name(format!("{name}-{shard}"));
+            threads.push(builder.spawn(move || body(&inner))?);
+        }
+        Ok(ShardHandle { inner, readers, states, threads: Mutex::new(threads) })
+    }
+
+    /// Ends the threads after what is queued, settles everything and proves the last sync.
+    pub fn close(&self) -> Result<(), ShardFault> {
+        self.inner.queue.lock().stopped = true;
+        self.inner.queued.notify_all();
+        *self.inner.work.lock() = true;
+        self.inner.woken.notify_all();
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            let _ = thread.join();
+        }
+        self.inner.engine.close()
+    }
+
+    /// Why it has stopped, if it has.
+    #[must_use]
+    pub fn fault(&self) -> Option<ShardFault> {
+        self.inner.engine.fault().cloned()
+    }
+
+    fn on_reader<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Engine) -> Result<T, ReadError> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, ReadError>> {
+        let (tx, rx) = oneshot::channel();
+        let engine = Arc::clone(&self.inner.engine);
+        let queued = self.readers.submit(move || {
+            // Nobody waits any more: nothing is read.
+            if !tx.is_closed() {
+                let _ = tx.send(job(&engine));
+            }
+        });
+        if !queued {
+            metrics::read_refused(self.inner.engine.shard());
+        }
+        Box::pin(async move { rx.await.unwrap_or(Err(ReadError::Busy)) })
+    }
+}
+
+impl Inner {
+    fn stopped(&self) -> ShardError {
+        let reason = self.engine.fault().map_or_else(|| "the node is ending".into(), |fault| fault.0.clone());
+        ShardError::Stopped { shard: self.engine.shard(), reason }
+    }
+
+    fn faulted(&self, fault: &ShardFault) {
+        self.engine.fail(fault);
+        {
+            let mut queue = self.queue.lock();
+            queue.stopped = true;
+            queue.submissions.clear();
+        }
+        self.queued.notify_all();
+        *self.work.lock() = true;
+        self.woken.notify_all();
+        self.gate.notify_waiters();
+        (self.on_fault)(self.engine.shard(), fault);
+    }
+
+    fn over_limit(&self) -> bool {
+        self.engine.unsettled() >= self.engine.options().unsettled_bytes_max && self.engine.fault().is_none()
+    }
+
+    /// Waits for submissions or for `until`. None: the end.
+    fn next_batch(&self, until: Option<Instant>) -> Option<Vec<Submission>> {
+        let mut queue = self.queue.lock();
+        while queue.submissions.is_empty() {
+            if queue.stopped {
+                return None;
+            }
+            match until {
+                None => self.queued.wait(&mut queue),
+                Some(until) => {
+                    if self.queued.wait_until(&mut queue, until).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while let Some(next) = queue.submissions.front() {
+            if bytes + next.bytes.len() > limits::GROUP_BYTES_MAX && !batch.is_empty() {
+                break;
+            }
+            bytes += next.bytes.len();
+            batch.extend(queue.submissions.pop_front());
+        }
+        Some(batch)
+    }
+}
+
+fn journal(inner: &Inner) {
+    let mut last_sync = Instant::now();
+    let mut dirty_since: Option<Instant> = None;
+    loop {
+        let until = match dirty_since {
+            Some(since) => Some(since + OS_SYNC),
+            None => inner.engine.is_unproved().then(|| last_sync + PROVE_AFTER),
+        };
+        let Some(batch) = inner.next_batch(until) else { return };
+        let now = Instant::now();
+        let result = if !batch.is_empty() {
+            *inner.last_append.lock() = now;
+            inner.engine.write(batch)
+        } else if dirty_since.is_some() {
+            inner.engine.sync()
+        } else {
+            inner.engine.prove(false)
+        };
+        if let Err(fault) = result {
+            return inner.faulted(&fault);
+        }
+        // Written only, by topics that do not wait: synced within a second of the oldest.
+        if inner.engine.is_dirty() {
+            let since = *dirty_since.get_or_insert(now);
+            if since.elapsed() >= OS_SYNC
+                && let Err(fault) = inner.engine.sync()
+            {
+                return inner.faulted(&fault);
+            }
+        }
+        if !inner.engine.is_dirty() {
+            dirty_since = None;
+            last_sync = Instant::now();
+        }
+        if inner.engine.unsettled() >= inner.engine.options().unsettled_bytes_max / 2
+            || inner.engine.wants_segment()
+        {
+            inner.woken.notify_all();
+        }
+    }
+}
+
+fn settle(inner: &Inner) {
+    loop {
+        {
+            let mut stop = inner.work.lock();
+            if *stop {
+                return;
+            }
+            inner.woken.wait_for(&mut stop, SETTLE_LOOK);
+            if *stop {
+                return;
+            }
+        }
+        let engine = &inner.engine;
+        let idle = inner.last_append.lock().elapsed().as_millis() as u64;
+        let max = engine.options().unsettled_bytes_max;
+        if !settle_due(engine.unsettled(), max, engine.runs(), limits::RUN_INDEX_MAX, idle) {
+            continue;
+        }
+        let began = Instant::now();
+        tracing::debug!("shard {}: settle started", engine.shard());
+        match engine.settle().and_then(|_| engine.remove_surplus()) {
+            Ok(()) => {
+                metrics::settled(engine.shard(), began.elapsed(), engine.unsettled());
+                tracing::debug!("shard {}: settle finished in {:?}", engine.shard(), began.elapsed());
+            }
+            Err(fault) => return inner.faulted(&fault),
+        }
+        inner.gate.notify_waiters();
+    }
+}
+
+fn maker(inner: &Inner) {
+    loop {
+        match inner.engine.prepare() {
+            Ok(_) => {}
+            Err(fault) => return inner.faulted(&fault),
+        }
+        let mut stop = inner.work.lock();
+        if *stop {
+            return;
+        }
+        inner.woken.wait_for(&mut stop, SETTLE_LOOK);
+        if *stop {
+            return;
+        }
+    }
+}
+
+impl Shard for ShardHandle {
+    fn index(&self) -> u16 {
+        self.inner.engine.shard()
+    }
+
+    fn recovered(&self) -> Vec<ReplicaState> {
+        self.states.clone()
+    }
+
+    fn open(
+        &self,
+        id: TopicPartition,
+        durability: Durability,
+        sink: Arc<dyn ReplicaSink>,
+    ) -> Result<ReplicaId, ShardError> {
+        let replica = self.inner.engine.mint(sink).map_err(|_| self.inner.stopped())?;
+        let entry = Entry::Open { id };
+        let bytes = bytes::Bytes::new();
+        self.submit(Submission { replica, seq: Seq(1), entry, bytes, durability, permit: Permit::free() })?;
+        Ok(replica)
+    }
+
+    fn attach(&self, replica: ReplicaId, sink: Arc<dyn ReplicaSink>) {
+        self.inner.engine.attach(replica, sink);
+    }
+
+    fn submit(&self, submission: Submission) -> Result<(), ShardError> {
+        let mut queue = self.inner.queue.lock();
+        if queue.stopped {
+            return Err(self.inner.stopped());
+        }
+        queue.submissions.push_back(submission);
+        drop(queue);
+        self.inner.queued.notify_one();
+        Ok(())
+    }
+
+    fn rebuild(&self, replica: ReplicaId) -> BoxFuture<'static, Result<ReplicaState, ShardError>> {
+        let stopped = self.inner.stopped();
+        let answer = self.on_reader(move |engine| Ok(engine.rebuild(replica)));
+        Box::pin(async move { answer.await.unwrap_or(Err(stopped)) })
+    }
+
+    fn read(&self, request: ReadRequest) -> BoxFuture<'static, Result<Slices, ReadError>> {
+        self.on_reader(move |engine| engine.read(request))
+    }
+
+    fn find_time(
+        &self,
+        replica: ReplicaId,
+        from: Offset,
+        until: Offset,
+        timestamp: i64,
+    ) -> BoxFuture<'static, Result<Option<TimeHit>, ReadError>> {
+        self.on_reader(move |engine| engine.find_time(replica, from, until, timestamp))
+    }
+
+    fn max_time(
+        &self,
+        replica: ReplicaId,
+        from: Offset,
+        until: Offset,
+    ) -> BoxFuture<'static, Result<Option<TimeHit>, ReadError>> {
+        self.on_reader(move |engine| engine.max_time(replica, from, until))
+    }
+
+    fn stats(&self) -> ShardStats {
+        self.inner.engine.stats()
+    }
+
+    fn admitted(&self) -> BoxFuture<'static, ()> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            loop {
+                let opened = inner.gate.notified();
+                if !inner.over_limit() {
+                    return;
+                }
+                inner.woken.notify_all();
+                opened.await;
+            }
+        })
+    }
+}
