@@ -1,1 +1,3 @@
-//! The Kafka protocol: connections, the wire codec and one file an API.
+//! The Kafka front-end: the wire codec, and (to come in this folder) listener, connections and one file per API.
+
+pub mod wire;

@@ -1,0 +1,50 @@
+//! Kafka's wire format: our own codec, one declaration a message.
+//!
+//! ```text
+//!   messages/*.rs   declarations: field, type, versions, nullable from, tag, default    (message!)
+//!   field.rs        how each type is read and written
+//!   reader.rs       bytes in: every count and length checked against what is left before memory is taken
+//!   writer.rs       bytes out: small pieces gathered, record bytes passed through uncopied
+//!   api.rs          keys, versions, header versions
+//! ```
+//!
+//! Record bytes are never copied: a request's are a range of its frame, a response's are `Bytes` among the pieces of one
+//! vectored write. A tagged field that holds its default is not written (old librdkafka miscounts those).
+
+pub mod api;
+mod declare;
+mod error;
+mod field;
+mod header;
+pub mod messages;
+mod reader;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::WireError;
+pub use field::RecordBytes;
+pub use header::{RequestHeader, frame_request, frame_response, response_header};
+pub use reader::Reader;
+pub use writer::Writer;
+
+/// A message in some version.
+pub trait Message: Sized {
+    /// Its name, as in Kafka's definitions.
+    const NAME: &'static str;
+
+    /// Reads it; what follows is left in the reader.
+    fn decode(reader: &mut Reader<'_>, version: i16) -> Result<Self, WireError>;
+    /// Writes it.
+    fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), WireError>;
+
+    /// Reads a whole body; bytes behind it are an error.
+    fn decode_all(mut reader: Reader<'_>, version: i16) -> Result<Self, WireError> {
+        let message = Self::decode(&mut reader, version)?;
+        if reader.remaining() > 0 {
+            return Err(WireError::new(Self::NAME, "bytes behind its end"));
+        }
+        Ok(message)
+    }
+}

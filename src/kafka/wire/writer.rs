@@ -1,0 +1,88 @@
+//! Bytes out: small fields gathered in one buffer, record bytes passed through as they are.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// Pieces of one message, in order.
+#[derive(Debug, Default)]
+pub struct Writer {
+    done: Vec<Bytes>,
+    done_bytes: usize,
+    buffer: BytesMut,
+}
+
+impl Writer {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Writer {
+        Writer::default()
+    }
+
+    /// Bytes written.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.done_bytes + self.buffer.len()
+    }
+
+    /// Whether nothing is written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copies small things in.
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.buffer.put_slice(bytes);
+    }
+
+    /// Passes bytes through.
+    pub fn splice(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.flush();
+        self.done_bytes += bytes.len();
+        self.done.push(bytes);
+    }
+
+    fn flush(&mut self) {
+        if !self.buffer.is_empty() {
+            let piece = self.buffer.split().freeze();
+            self.done_bytes += piece.len();
+            self.done.push(piece);
+        }
+    }
+
+    /// An unsigned varint.
+    pub fn uvarint(&mut self, mut n: u32) {
+        while n >= 0x80 {
+            self.buffer.put_u8((n as u8 & 0x7f) | 0x80);
+            n >>= 7;
+        }
+        self.buffer.put_u8(n as u8);
+    }
+
+    /// A length or count in either encoding; none is null.
+    pub fn length(&mut self, length: Option<usize>, compact: bool, short: bool) {
+        match (compact, short) {
+            (true, _) => self.uvarint(length.map_or(0, |n| n as u32 + 1)),
+            (false, true) => self.buffer.put_i16(length.map_or(-1, |n| n as i16)),
+            (false, false) => self.buffer.put_i32(length.map_or(-1, |n| n as i32)),
+        }
+    }
+
+    /// All pieces.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<Bytes> {
+        self.flush();
+        self.done
+    }
+
+    /// All pieces behind a four-byte length: a frame.
+    #[must_use]
+    pub fn frame(self) -> Vec<Bytes> {
+        let length = (self.len() as i32).to_be_bytes();
+        let mut pieces = self.finish();
+        pieces.insert(0, Bytes::copy_from_slice(&length));
+        pieces
+    }
+}
