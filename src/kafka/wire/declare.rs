@@ -55,7 +55,7 @@ macro_rules! message {
                 let flexible = version >= $flexible;
                 $(
                     let tag: Option<u32> = optional!($($tag)?);
-                    if tag.is_none() && version >= $from && version <= $to {
+                    if tag.is_none() && ($from..=$to).contains(&version) {
                         let null: Option<i16> = optional!($($null)?);
                         let cx = Cx { version, flexible, nullable: null.is_some_and(|n| version >= n) };
                         out.$field = Field::take(reader, cx)
@@ -68,7 +68,7 @@ macro_rules! message {
                         reader.nested(length, |reader| {
                             let _ = found;
                             $(
-                                if optional!($($tag)?) == Some(found) && version >= $from && version <= $to {
+                                if optional!($($tag)?) == Some(found) && ($from..=$to).contains(&version) {
                                     let null: Option<i16> = optional!($($null)?);
                                     let cx = Cx { version, flexible, nullable: null.is_some_and(|n| version >= n) };
                                     out.$field = Field::take(reader, cx)
@@ -94,7 +94,7 @@ macro_rules! message {
                 let mut tagged: Vec<(u32, Vec<u8>)> = Vec::new();
                 let default = $name::default();
                 $(
-                    if version >= $from && version <= $to {
+                    if ($from..=$to).contains(&version) {
                         let null: Option<i16> = optional!($($null)?);
                         let cx = Cx { version, flexible, nullable: null.is_some_and(|n| version >= n) };
                         let named = |e: WireError| e.within(stringify!($name), stringify!($field));
