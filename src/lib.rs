@@ -1,4 +1,8 @@
-//! Callboard, the process: adapters, configuration and the composition root.
+//! Callboard: a self-forming, Kafka-compatible message broker built of actors.
+//!
+//! This package is the process: adapters (`kafka`, `storage`, `controller`) round the actors of `callboard-actors`,
+//! and the composition root (`node`) that knows them all. See `ARCHITECTURE.md`.
 
+pub mod controller;
 pub mod kafka;
 pub mod storage;

@@ -34,8 +34,8 @@ pub trait Shard: Send + Sync + 'static {
     /// Queues one entry for the journal. Never blocks: what is queued is bounded by the permits inside.
     fn submit(&self, submission: Submission) -> Result<(), ShardError>;
 
-    /// Everything that rebuilding a replica needs, as of `Fence` number `seq`, which must be persisted: after an
-    /// actor's restart.
+    /// After an actor's restart: journals a `Fence` behind everything of its former life, and reads the replica's state
+    /// as of that fence.
     fn rebuild(&self, replica: ReplicaId) -> BoxFuture<'static, Result<ReplicaState, ShardError>>;
 
     /// Reads whole batches, on the reader threads.
@@ -88,7 +88,8 @@ pub struct Persisted {
 pub struct Submission {
     /// Whose entry it is.
     pub replica: ReplicaId,
-    /// Its number: the replica's last one plus one. Anything else fails the replica (`ReplicaSink::failed`).
+    /// Its number: the replica's last one plus one. Anything else fails the replica (`ReplicaSink::failed`). Zero, for a
+    /// `Fence` alone: whatever comes next.
     pub seq: Seq,
     /// What changes.
     pub entry: Entry,

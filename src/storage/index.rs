@@ -71,6 +71,8 @@ pub struct Live {
     pub announced: Persisted,
     /// Why nothing more is taken for it.
     pub failed: Option<String>,
+    /// Its journal is rotten: nothing mends that but another replica.
+    pub corrupt: bool,
     /// It is gone.
     pub dropped: bool,
 }
@@ -90,6 +92,7 @@ impl Live {
             sink: None,
             announced: Persisted { written: seq, synced: seq },
             failed: None,
+            corrupt: false,
             dropped: false,
         }
     }

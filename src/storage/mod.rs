@@ -30,6 +30,7 @@ pub mod shard;
 pub mod store;
 mod writer;
 
+pub use backend::Backend;
 pub use engine::{Engine, EngineOptions};
 pub use error::{ShardFault, StoreError};
 pub use readers::Readers;

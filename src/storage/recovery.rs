@@ -429,6 +429,7 @@ impl Inspection {
         for (replica, why) in &self.corrupt {
             if let Some(live) = index.replicas.get_mut(replica) {
                 live.failed = Some(why.clone());
+                live.corrupt = true;
             }
         }
         for live in index.replicas.values_mut() {

@@ -39,9 +39,16 @@ const SETTLE_LOOK: Duration = Duration::from_millis(500);
 /// Called when a shard stops for good.
 pub type OnFault = Box<dyn Fn(u16, &ShardFault) + Send + Sync>;
 
+/// What waits for the journal thread.
+enum Item {
+    Entry(Box<Submission>),
+    /// Told when everything before it is written.
+    Barrier(oneshot::Sender<()>),
+}
+
 #[derive(Default)]
 struct Queue {
-    submissions: VecDeque<Submission>,
+    items: VecDeque<Item>,
     stopped: bool,
 }
 
@@ -142,7 +149,7 @@ impl Inner {
         {
             let mut queue = self.queue.lock();
             queue.stopped = true;
-            queue.submissions.clear();
+            queue.items.clear();
         }
         self.queued.notify_all();
         *self.work.lock() = true;
@@ -158,7 +165,7 @@ impl Inner {
     /// Waits for submissions or for `until`. None: the end.
     fn next_batch(&self, until: Option<Instant>) -> Option<Vec<Submission>> {
         let mut queue = self.queue.lock();
-        while queue.submissions.is_empty() {
+        while queue.items.is_empty() {
             if queue.stopped {
                 return None;
             }
@@ -172,12 +179,24 @@ impl Inner {
             }
         }
         let (mut batch, mut bytes) = (Vec::new(), 0);
-        while let Some(next) = queue.submissions.front() {
-            if bytes + next.bytes.len() > limits::GROUP_BYTES_MAX && !batch.is_empty() {
-                break;
+        while let Some(item) = queue.items.pop_front() {
+            match item {
+                Item::Entry(next) => {
+                    if bytes + next.bytes.len() > limits::GROUP_BYTES_MAX && !batch.is_empty() {
+                        queue.items.push_front(Item::Entry(next));
+                        break;
+                    }
+                    bytes += next.bytes.len();
+                    batch.push(*next);
+                }
+                Item::Barrier(told) if batch.is_empty() => {
+                    let _ = told.send(());
+                }
+                barrier => {
+                    queue.items.push_front(barrier);
+                    break;
+                }
             }
-            bytes += next.bytes.len();
-            batch.extend(queue.submissions.pop_front());
         }
         Some(batch)
     }
@@ -304,16 +323,42 @@ impl Shard for ShardHandle {
         if queue.stopped {
             return Err(self.inner.stopped());
         }
-        queue.submissions.push_back(submission);
+        queue.items.push_back(Item::Entry(Box::new(submission)));
         drop(queue);
         self.inner.queued.notify_one();
         Ok(())
     }
 
     fn rebuild(&self, replica: ReplicaId) -> BoxFuture<'static, Result<ReplicaState, ShardError>> {
-        let stopped = self.inner.stopped();
-        let answer = self.on_reader(move |engine| Ok(engine.rebuild(replica)));
-        Box::pin(async move { answer.await.unwrap_or(Err(stopped)) })
+        let fence = Submission {
+            replica,
+            seq: Seq(0),
+            entry: Entry::Fence,
+            bytes: bytes::Bytes::new(),
+            durability: Durability::Fsync,
+            permit: Permit::free(),
+        };
+        let (told, written) = oneshot::channel();
+        if let Err(error) = self.submit(fence) {
+            return Box::pin(async move { Err(error) });
+        }
+        self.inner.queue.lock().items.push_back(Item::Barrier(told));
+        self.inner.queued.notify_one();
+        let (inner, readers) = (Arc::clone(&self.inner), Arc::clone(&self.readers));
+        Box::pin(async move {
+            if written.await.is_err() {
+                return Err(inner.stopped());
+            }
+            let (tx, rx) = oneshot::channel();
+            let engine = Arc::clone(&inner.engine);
+            let queued = readers.submit(move || {
+                let _ = tx.send(engine.rebuild(replica));
+            });
+            match rx.await {
+                Ok(state) if queued => state,
+                _ => Err(ShardError::Refused("too many reads wait for the replica to be read again".into())),
+            }
+        })
     }
 
     fn read(&self, request: ReadRequest) -> BoxFuture<'static, Result<Slices, ReadError>> {

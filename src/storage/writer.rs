@@ -17,7 +17,7 @@ use callboard_core::mutant::{Mutant, planted};
 use callboard_core::storage::{
     Durability, ENTRY_HEADER, Entry, EntryHeader, GROUP_HEADER, aligned, check_payload, encode_group,
 };
-use callboard_core::{Lsn, ReplicaId, records};
+use callboard_core::{Lsn, ReplicaId, Seq, records};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -114,9 +114,14 @@ impl Engine {
         let mut accepted: Vec<Submission> = Vec::with_capacity(batch.len());
         // Several entries of a replica may be in one batch: the index only knows the last one written.
         let mut last = std::collections::BTreeMap::new();
-        for submission in batch {
+        for mut submission in batch {
             let Some(live) = index.replicas.get_mut(&submission.replica) else { continue };
             let (seq, next) = last.entry(submission.replica).or_insert((live.seq, live.next));
+            if submission.seq == Seq(0) && submission.entry == Entry::Fence {
+                // A new life of the replica's actor: it follows whatever was written, and mends a refusal.
+                submission.seq = seq.next();
+                live.failed = live.failed.take().filter(|_| live.corrupt);
+            }
             let follows = submission.seq == seq.next() && live.failed.is_none() && !live.dropped;
             let head = match submission.entry {
                 Entry::Append { base, .. } if base >= *next => records::head(&submission.bytes).ok(),

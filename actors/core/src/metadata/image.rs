@@ -37,7 +37,7 @@ pub struct Partition {
 }
 
 /// One topic.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Topic {
     /// Its id.
     pub id: TopicId,

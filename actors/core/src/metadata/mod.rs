@@ -1,7 +1,17 @@
-//! Metadata: committed records, and the image they add up to.
+//! Metadata: committed records, the image they add up to, the controller that decides them, what they mean for a node.
 
+mod assign;
+pub mod configs;
+pub mod controller;
 mod image;
+mod names;
 mod record;
 
-pub use image::{Image, Partition, Topic};
+#[cfg(test)]
+mod controller_tests;
+
+pub use assign::{Assignment, assignments};
+pub use controller::{ControllerMachine, NewTopic, Refusal, TopicDefaults, TopicRef};
+pub use image::{Broker, Image, Partition, Topic};
+pub use names::{check_name, collide};
 pub use record::MetadataRecord;

@@ -109,6 +109,8 @@ pub enum Input {
     },
     /// The storage under it has failed for good.
     ShardFailed(String),
+    /// The topic was deleted.
+    Delete,
     /// A deadline may have passed.
     Tick,
 }
@@ -450,13 +452,26 @@ impl LeaderMachine {
     }
 
     fn shard_failed(&mut self, why: String, out: &mut Effects<Effect>) {
-        for waiting in std::mem::take(&mut self.waiting) {
-            let result = Err(Reject::Storage(why.clone()));
-            out.push(Effect::Answer { ticket: waiting.ticket, result });
-        }
-        self.deadlines.clear();
+        self.end_waits(&Reject::Storage(why.clone()), out);
         self.offline = Some(why);
         self.publish(out);
+    }
+
+    /// The replica's last entry; whoever waits is told that the partition is gone.
+    fn delete(&mut self, out: &mut Effects<Effect>) {
+        self.seq = self.seq.next();
+        let durability = self.config.durability;
+        out.push(Effect::Journal { seq: self.seq, entry: Entry::Drop, durability, ticket: None });
+        self.end_waits(&Reject::UnknownPartition, out);
+        self.offline = Some("the topic was deleted".into());
+        self.publish(out);
+    }
+
+    fn end_waits(&mut self, reject: &Reject, out: &mut Effects<Effect>) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            out.push(Effect::Answer { ticket: waiting.ticket, result: Err(reject.clone()) });
+        }
+        self.deadlines.clear();
     }
 
     fn tick(&mut self, now: Now, out: &mut Effects<Effect>) {
@@ -492,6 +507,7 @@ impl Machine for LeaderMachine {
             Input::Configure(config) => self.configure(config, out),
             Input::Trim { ticket, to } => self.trim(ticket, to, out),
             Input::ShardFailed(why) => self.shard_failed(why, out),
+            Input::Delete => self.delete(out),
             Input::Tick => self.tick(now, out),
         }
     }

@@ -1,0 +1,173 @@
+//! The controller, step by step.
+
+use super::controller::{ControllerMachine, Effect, Input, NewTopic, Reply, TopicDefaults, TopicRef};
+use super::{Assignment, Image, assignments};
+use crate::error::ErrorCode;
+use crate::ids::{Ticket, TopicId};
+use crate::machine::Machine;
+use crate::time::Now;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A controller and a log that commits at once.
+struct Rig {
+    machine: ControllerMachine,
+    index: u64,
+    image: Arc<Image>,
+    next: u64,
+}
+
+impl Rig {
+    fn new() -> Rig {
+        let machine = ControllerMachine::new(TopicDefaults { partitions: 3 });
+        let mut rig = Rig { machine, index: 0, image: Arc::default(), next: 0 };
+        rig.step(Input::Role(Some(1)));
+        rig.register();
+        rig
+    }
+
+    fn register(&mut self) {
+        let (host, cluster_id) = ("h".to_owned(), "c".to_owned());
+        let done = self.ask(|ticket| Input::Register {
+            ticket,
+            broker_id: 1,
+            cluster_id,
+            host,
+            port: 9,
+            rack: None,
+        });
+        assert!(matches!(done, Reply::Done(_)));
+    }
+
+    fn step(&mut self, input: Input) -> Vec<Effect> {
+        let mut out = Vec::new();
+        self.machine.step(Now::default(), input, &mut out);
+        self.machine.check();
+        out
+    }
+
+    fn ask(&mut self, input: impl FnOnce(Ticket) -> Input) -> Reply {
+        self.next += 1;
+        let ticket = Ticket(self.next);
+        let mut effects = self.step(input(ticket));
+        while !effects.is_empty() {
+            match effects.remove(0) {
+                Effect::Propose { records, .. } => {
+                    self.index += 1;
+                    let committed = Input::Committed { index: self.index, records: records.into() };
+                    effects.extend(self.step(committed));
+                }
+                Effect::Publish(image) => self.image = image,
+                Effect::Answer(to, reply) => {
+                    assert_eq!(to, ticket);
+                    return reply;
+                }
+            }
+        }
+        panic!("no answer")
+    }
+
+    fn create(&mut self, topics: Vec<NewTopic>) -> Vec<Result<usize, ErrorCode>> {
+        match self.ask(|ticket| Input::CreateTopics { ticket, topics, validate_only: false }) {
+            Reply::Created(outcomes, _) => {
+                outcomes.into_iter().map(|o| o.map(|t| t.partitions.len()).map_err(|r| r.code)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn topic(name: &str, n: u8) -> NewTopic {
+    NewTopic {
+        name: name.into(),
+        id: TopicId([n; 16]),
+        partitions: -1,
+        replication_factor: -1,
+        assignments: BTreeMap::new(),
+        configs: Vec::new(),
+    }
+}
+
+#[test]
+fn topics_are_created_deleted_and_created_again_with_a_new_id() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.create(vec![topic("a", 1)]), [Ok(3)]);
+    assert_eq!(rig.create(vec![topic("a", 2)]), [Err(ErrorCode::TopicAlreadyExists)]);
+    let gone = vec![TopicRef::Name("a".into()), TopicRef::Name("b".into()), TopicRef::Id(TopicId([9; 16]))];
+    let Reply::Deleted(outcomes, _) = rig.ask(|ticket| Input::DeleteTopics { ticket, topics: gone }) else {
+        panic!()
+    };
+    assert!(outcomes[0].2.is_ok());
+    assert_eq!(outcomes[1].2.as_ref().unwrap_err().code, ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(outcomes[2].2.as_ref().unwrap_err().code, ErrorCode::UnknownTopicId);
+    assert_eq!(rig.create(vec![topic("a", 3)]), [Ok(3)]);
+    assert_eq!(rig.image.topic("a").unwrap().id, TopicId([3; 16]));
+}
+
+#[test]
+fn what_cannot_be_created_is_refused_with_kafkas_code() {
+    let mut rig = Rig::new();
+    let with = |change: fn(&mut NewTopic)| {
+        let mut t = topic("t.x", 1);
+        change(&mut t);
+        vec![t]
+    };
+    let refused = [
+        (with(|t| t.name = "a/b".into()), ErrorCode::InvalidTopicException),
+        (with(|t| t.partitions = 0), ErrorCode::InvalidPartitions),
+        (with(|t| t.replication_factor = 2), ErrorCode::InvalidReplicationFactor),
+        (with(|t| t.configs = vec![("retention.ms".into(), Some("5".into()))]), ErrorCode::InvalidConfig),
+        (with(|t| t.assignments = BTreeMap::from([(0, vec![7])])), ErrorCode::InvalidReplicaAssignment),
+        (with(|t| t.assignments = BTreeMap::from([(1, vec![1])])), ErrorCode::InvalidReplicaAssignment),
+    ];
+    for (topics, code) in refused {
+        assert_eq!(rig.create(topics), [Err(code)]);
+    }
+    assert_eq!(rig.create(with(|t| t.assignments = BTreeMap::from([(0, vec![1]), (1, vec![1])]))), [Ok(2)]);
+    assert_eq!(
+        rig.create(vec![topic("t_x", 4)]),
+        [Err(ErrorCode::InvalidTopicException)],
+        "t.x and t_x collide"
+    );
+    let twice = vec![topic("b", 5), topic("b", 6), topic("c", 7)];
+    assert_eq!(rig.create(twice), [Err(ErrorCode::InvalidRequest), Err(ErrorCode::InvalidRequest), Ok(3)]);
+}
+
+#[test]
+fn two_creations_of_one_name_in_one_moment_do_not_both_pass() {
+    let mut rig = Rig::new();
+    let ask = |n| Input::CreateTopics {
+        ticket: Ticket(n),
+        topics: vec![topic("a", n as u8)],
+        validate_only: false,
+    };
+    let first = rig.step(ask(50));
+    assert!(matches!(&first[..], [Effect::Propose { .. }]));
+    let second = rig.step(ask(51));
+    let [Effect::Answer(_, Reply::Created(outcomes, _))] = &second[..] else { panic!("{second:?}") };
+    assert_eq!(outcomes[0].as_ref().unwrap_err().code, ErrorCode::TopicAlreadyExists);
+}
+
+#[test]
+fn producer_ids_never_repeat_and_a_restart_gives_new_leader_epochs() {
+    let mut rig = Rig::new();
+    let mut ids = || match rig.ask(|ticket| Input::ProducerIds { ticket }) {
+        Reply::ProducerIds(first) => first,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([ids(), ids(), ids()], [0, 1000, 2000]);
+    rig.create(vec![topic("a", 1)]);
+    let before = Arc::clone(&rig.image);
+    rig.register();
+    let changes = assignments(&before, &rig.image, 1);
+    assert_eq!(changes.len(), 3);
+    assert!(changes.iter().all(|c| matches!(c, Assignment::Start { leader_epoch: 1, .. })));
+}
+
+#[test]
+fn without_a_term_nothing_is_proposed() {
+    let mut rig = Rig::new();
+    rig.step(Input::Role(None));
+    let out = rig.step(Input::ProducerIds { ticket: Ticket(9) });
+    assert!(matches!(&out[..], [Effect::Answer(_, Reply::Failed(r))] if r.code == ErrorCode::NotController));
+}

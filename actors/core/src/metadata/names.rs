@@ -1,0 +1,61 @@
+//! Topic names: Kafka's rules (`org.apache.kafka.common.internals.Topic`).
+
+/// Longest name.
+pub const NAME_MAX: usize = 249;
+
+/// Why a name is not one.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NameError {
+    /// Nothing.
+    #[error("the topic name is empty")]
+    Empty,
+    /// `.` or `..`.
+    #[error("the topic name may not be \".\" or \"..\"")]
+    Dots,
+    /// Too long.
+    #[error("the topic name is longer than 249 characters")]
+    TooLong,
+    /// A character outside the set.
+    #[error("the topic name holds {0:?}: only ASCII letters and digits, '.', '_' and '-' are allowed")]
+    Character(char),
+}
+
+/// Checks a name.
+pub fn check_name(name: &str) -> Result<(), NameError> {
+    match name {
+        "" => return Err(NameError::Empty),
+        "." | ".." => return Err(NameError::Dots),
+        _ => {}
+    }
+    let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if let Some(bad) = name.chars().find(|c| !allowed(c)) {
+        return Err(NameError::Character(bad));
+    }
+    if name.len() > NAME_MAX {
+        return Err(NameError::TooLong);
+    }
+    Ok(())
+}
+
+/// Whether two names are the same to a metrics system, which turns dots into underscores.
+#[must_use]
+pub fn collide(a: &str, b: &str) -> bool {
+    a != b && a.replace('.', "_") == b.replace('.', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_kafkas_rules() {
+        assert_eq!(check_name("orders.v1_x-2"), Ok(()));
+        assert_eq!(check_name(""), Err(NameError::Empty));
+        assert_eq!(check_name(".."), Err(NameError::Dots));
+        assert_eq!(check_name("a b"), Err(NameError::Character(' ')));
+        assert_eq!(check_name("größe"), Err(NameError::Character('ö')));
+        assert_eq!(check_name(&"x".repeat(249)), Ok(()));
+        assert_eq!(check_name(&"x".repeat(250)), Err(NameError::TooLong));
+        assert!(collide("a.b", "a_b") && !collide("a.b", "a.b") && !collide("a.b", "ab"));
+    }
+}

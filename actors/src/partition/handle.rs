@@ -1,0 +1,179 @@
+//! A partition from outside: what it shows (`View`), its tail, who waits for it, and where to send a batch.
+//!
+//! A fetch never enters an actor: it reads the view, then the tail or the store, below the high watermark.
+
+use super::leader::LeaderMsg;
+use super::tail::Tail;
+use super::waiters::Waiters;
+use crate::permit::Permit;
+use crate::ports::{ReadError, ReadRequest, Shard, Slices, TimeHit};
+use crate::reply::{Answer, Reply};
+use arc_swap::ArcSwap;
+use bytes::BytesMut;
+use callboard_core::partition::{Acks, Appended, Role, View};
+use callboard_core::records::BatchHead;
+use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, TopicPartition};
+use parking_lot::Mutex;
+use ractor::ActorRef;
+use std::sync::Arc;
+
+/// Where a partition's bytes are, and who leads it.
+#[derive(Clone)]
+struct Home {
+    shard: Arc<dyn Shard>,
+    replica: ReplicaId,
+    leader: ActorRef<LeaderMsg>,
+}
+
+/// A batch on its way in.
+#[derive(Debug)]
+pub struct Appending {
+    /// The batch, writable in place.
+    pub batch: BytesMut,
+    /// Memory that the batch holds on to.
+    pub pinned: usize,
+    /// Its head.
+    pub head: BatchHead,
+    /// When to answer.
+    pub acks: Acks,
+    /// How long to wait, in milliseconds.
+    pub timeout_ms: u64,
+    /// Its bytes' permit.
+    pub permit: Permit,
+}
+
+/// One partition.
+pub struct PartitionHandle {
+    /// Which.
+    pub id: TopicPartition,
+    view: ArcSwap<View>,
+    pub(crate) tail: Mutex<Tail>,
+    /// Who waits for bytes.
+    pub waiters: Waiters,
+    home: Option<Home>,
+}
+
+impl std::fmt::Debug for PartitionHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PartitionHandle").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl PartitionHandle {
+    /// A partition that is served.
+    #[must_use]
+    pub fn new(
+        id: TopicPartition,
+        view: View,
+        shard: Arc<dyn Shard>,
+        replica: ReplicaId,
+        leader: ActorRef<LeaderMsg>,
+    ) -> PartitionHandle {
+        let home = Some(Home { shard, replica, leader });
+        let view = ArcSwap::from_pointee(view);
+        PartitionHandle { id, view, tail: Mutex::default(), waiters: Waiters::default(), home }
+    }
+
+    /// A partition that cannot be served, and why.
+    #[must_use]
+    pub fn offline(id: TopicPartition, leader_epoch: LeaderEpoch, why: String) -> PartitionHandle {
+        let view = View {
+            role: Role::Offline(why),
+            leader_epoch,
+            log_start: 0,
+            end: 0,
+            high_watermark: 0,
+            last_stable_offset: 0,
+            log_id: 0,
+            epochs: Arc::default(),
+        };
+        let view = ArcSwap::from_pointee(view);
+        PartitionHandle { id, view, tail: Mutex::default(), waiters: Waiters::default(), home: None }
+    }
+
+    /// Its replica in the store, if it is served.
+    #[must_use]
+    pub fn replica(&self) -> Option<ReplicaId> {
+        self.home.as_ref().map(|home| home.replica)
+    }
+
+    /// Its boundaries now.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Shows new boundaries and wakes who waits for them.
+    pub fn publish(&self, view: View) {
+        let before = self.view.swap(Arc::new(view));
+        let now = self.view.load();
+        if before.role != now.role
+            || before.leader_epoch != now.leader_epoch
+            || before.log_start != now.log_start
+        {
+            self.waiters.wake_all();
+        } else if before.high_watermark != now.high_watermark {
+            let tail = self.tail.lock();
+            self.waiters.advanced(|from| tail.bytes_between(from, now.high_watermark));
+        }
+    }
+
+    /// Sends a batch to the leader.
+    #[must_use]
+    pub fn append(&self, appending: Appending) -> Answer<Result<Appended, Reject>> {
+        let (reply, answer) = Reply::new();
+        match &self.home {
+            Some(home) => {
+                // A leader that is gone drops the message, and the reply in it answers.
+                let _ = home.leader.cast(LeaderMsg::Append(Box::new(appending), reply));
+            }
+            None => reply.send(Err(self.offline_reason())),
+        }
+        answer
+    }
+
+    fn offline_reason(&self) -> Reject {
+        match &self.view.load().role {
+            Role::Offline(why) => Reject::Storage(why.clone()),
+            Role::Leader => Reject::NotLeader,
+        }
+    }
+
+    /// Bytes to read from `from` on, as far as the tail knows; none where it does not reach back.
+    #[must_use]
+    pub fn tail_bytes(&self, from: Offset, until: Offset) -> Option<usize> {
+        self.tail.lock().bytes_between(from, until)
+    }
+
+    /// Whole batches in `from .. until`: from the tail without I/O, else from the store.
+    pub async fn read(&self, from: Offset, until: Offset, max_bytes: usize) -> Result<Slices, ReadError> {
+        if let Some((parts, bytes, next)) = self.tail.lock().read(from, until, max_bytes) {
+            return Ok(Slices { parts, bytes, next });
+        }
+        let home = self.home()?;
+        home.shard.read(ReadRequest { replica: home.replica, from, until, max_bytes }).await
+    }
+
+    /// The first record at or after a timestamp.
+    pub async fn find_time(&self, timestamp: i64, until: Offset) -> Result<Option<TimeHit>, ReadError> {
+        let (home, from) = (self.home()?, self.view().log_start);
+        home.shard.find_time(home.replica, from, until, timestamp).await
+    }
+
+    /// The record with the largest timestamp.
+    pub async fn max_time(&self, until: Offset) -> Result<Option<TimeHit>, ReadError> {
+        let (home, from) = (self.home()?, self.view().log_start);
+        home.shard.max_time(home.replica, from, until).await
+    }
+
+    /// Resolves when the store takes more: at its limit producers wait here, before their bytes do.
+    pub async fn admitted(&self) {
+        if let Some(home) = &self.home {
+            home.shard.admitted().await;
+        }
+    }
+
+    fn home(&self) -> Result<&Home, ReadError> {
+        self.home.as_ref().ok_or_else(|| ReadError::Gone(self.offline_reason().to_string()))
+    }
+}

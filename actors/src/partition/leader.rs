@@ -1,0 +1,262 @@
+//! The actor that leads a partition: `callboard_core::partition::LeaderMachine`, and the bytes and replies it names by ticket.
+
+use super::handle::{Appending, PartitionHandle};
+use super::tail::TailBudget;
+use crate::clock::Clock;
+use crate::metrics;
+use crate::permit::Permit;
+use crate::ports::{Persisted, ReplicaSink, ReplicaState, Shard, ShardError, Submission};
+use crate::reply::Reply;
+use crate::shell::{Perform, Shell};
+use bytes::{Bytes, BytesMut};
+use callboard_core::partition::{
+    Appended, Effect, Input, LeaderConfig, LeaderMachine, LeaderStart, ProducerTable,
+};
+use callboard_core::storage::{Durability, Entry};
+use callboard_core::{LeaderEpoch, Reject, ReplicaId, Seq, Ticket, TopicPartition, records};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What a leader is told.
+#[derive(Debug)]
+pub enum LeaderMsg {
+    /// A batch wants in.
+    Append(Box<Appending>, Reply<Result<Appended, Reject>>),
+    /// Entries have come this far.
+    Persisted(Persisted),
+    /// The shard, or this replica in it, takes no more.
+    Failed(ShardError),
+    /// The topic's configuration changed.
+    Configure(LeaderConfig),
+    /// The topic was deleted.
+    Delete,
+    /// A deadline may have passed.
+    Tick,
+}
+
+/// Where a leader's log comes from.
+#[derive(Debug)]
+pub enum LeaderOrigin {
+    /// Nowhere: the replica is opened now.
+    New,
+    /// From recovery, or rebuilt after a restart of the actor.
+    State(Box<ReplicaState>),
+}
+
+/// Who is told that a leader is up and its replica durable.
+pub type OnReady = Box<dyn Fn(Arc<PartitionHandle>) + Send + Sync>;
+
+/// What a leader starts with.
+pub struct LeaderArgs {
+    /// Which partition.
+    pub id: TopicPartition,
+    /// In which epoch.
+    pub leader_epoch: LeaderEpoch,
+    /// The topic's configuration.
+    pub config: LeaderConfig,
+    /// Its log.
+    pub origin: LeaderOrigin,
+    /// Its shard.
+    pub shard: Arc<dyn Shard>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The bound of all tails.
+    pub tails: Arc<TailBudget>,
+    /// Told once, when the replica is open and durable.
+    pub on_ready: OnReady,
+}
+
+/// The actor.
+pub struct LeaderActor;
+
+/// Its state.
+pub struct LeaderState {
+    shell: Shell<LeaderMachine, LeaderIo>,
+    next_ticket: u64,
+    ready: Option<OnReady>,
+}
+
+struct Sink(ActorRef<LeaderMsg>);
+
+impl ReplicaSink for Sink {
+    fn persisted(&self, persisted: Persisted) {
+        let _ = self.0.cast(LeaderMsg::Persisted(persisted));
+    }
+
+    fn failed(&self, error: ShardError) {
+        let _ = self.0.cast(LeaderMsg::Failed(error));
+    }
+}
+
+struct Payload {
+    batch: BytesMut,
+    pinned: usize,
+    permit: Permit,
+}
+
+/// Performs a leader's effects.
+struct LeaderIo {
+    handle: Arc<PartitionHandle>,
+    shard: Arc<dyn Shard>,
+    replica: ReplicaId,
+    tails: Arc<TailBudget>,
+    payloads: HashMap<Ticket, Payload>,
+    replies: HashMap<Ticket, Reply<Result<Appended, Reject>>>,
+}
+
+impl LeaderIo {
+    fn journal(&mut self, seq: Seq, entry: Entry, durability: Durability, ticket: Option<Ticket>) {
+        let payload = ticket.and_then(|ticket| self.payloads.remove(&ticket));
+        let (bytes, permit) = match (payload, entry) {
+            (Some(mut payload), Entry::Append { base, epoch }) => {
+                records::patch(&mut payload.batch, base, epoch);
+                let bytes = payload.batch.freeze();
+                let next = records::head(&bytes).map_or(base, |head| head.next_offset());
+                self.tails.push(&self.handle, base, next, &bytes, payload.pinned);
+                metrics::appended(bytes.len());
+                (bytes, payload.permit)
+            }
+            _ => (Bytes::new(), Permit::free()),
+        };
+        let submission = Submission { replica: self.replica, seq, entry, bytes, durability, permit };
+        if let Err(error) = self.shard.submit(submission) {
+            // The shard tells its sinks itself; until that arrives nothing is acknowledged.
+            tracing::debug!(partition = %self.handle.id, "not journaled: {error}");
+        }
+    }
+}
+
+impl Perform<Effect> for LeaderIo {
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Journal { seq, entry, durability, ticket } => {
+                self.journal(seq, entry, durability, ticket)
+            }
+            Effect::Publish(view) => self.handle.publish(view),
+            Effect::Answer { ticket, result } => {
+                self.payloads.remove(&ticket);
+                if let Some(reply) = self.replies.remove(&ticket) {
+                    reply.send(result);
+                }
+            }
+            Effect::Note(event) => metrics::leader_event(event),
+        }
+    }
+}
+
+impl Actor for LeaderActor {
+    type Msg = LeaderMsg;
+    type State = LeaderState;
+    type Arguments = LeaderArgs;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<LeaderMsg>,
+        args: LeaderArgs,
+    ) -> Result<LeaderState, ActorProcessingErr> {
+        let sink = Arc::new(Sink(me.clone()));
+        let (replica, start, ready) = match args.origin {
+            LeaderOrigin::New => {
+                // The Open always waits for its sync: the image will say that the replica exists.
+                let replica = args.shard.open(args.id, Durability::Fsync, sink)?;
+                (replica, start_of_new(args.leader_epoch, args.config), false)
+            }
+            LeaderOrigin::State(state) => {
+                args.shard.attach(state.replica, sink);
+                (state.replica, start_of(*state, args.leader_epoch, args.config), true)
+            }
+        };
+        let machine = LeaderMachine::new(start);
+        let handle =
+            Arc::new(PartitionHandle::new(args.id, machine.view(), Arc::clone(&args.shard), replica, me));
+        if ready {
+            (args.on_ready)(Arc::clone(&handle));
+        }
+        let io = LeaderIo {
+            handle,
+            shard: args.shard,
+            replica,
+            tails: args.tails,
+            payloads: HashMap::new(),
+            replies: HashMap::new(),
+        };
+        let ready = (!ready).then_some(args.on_ready);
+        Ok(LeaderState { shell: Shell::new(machine, io, args.clock), next_ticket: 0, ready })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<LeaderMsg>,
+        message: LeaderMsg,
+        state: &mut LeaderState,
+    ) -> Result<(), ActorProcessingErr> {
+        let input = match message {
+            LeaderMsg::Append(appending, reply) => state.append(*appending, reply),
+            LeaderMsg::Persisted(Persisted { written, synced }) => {
+                if synced >= Seq(1)
+                    && let Some(ready) = state.ready.take()
+                {
+                    ready(Arc::clone(&state.shell.io.handle));
+                }
+                Input::Persisted { written, synced }
+            }
+            LeaderMsg::Failed(ShardError::Stopped { reason, .. }) => Input::ShardFailed(reason),
+            // Ours to mend: the supervisor starts this actor again, from the log.
+            LeaderMsg::Failed(refused) => return Err(refused.into()),
+            LeaderMsg::Configure(config) => Input::Configure(config),
+            LeaderMsg::Delete => Input::Delete,
+            LeaderMsg::Tick => Input::Tick,
+        };
+        state.shell.step(input);
+        state.shell.rearm(&me, || LeaderMsg::Tick);
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _me: ActorRef<LeaderMsg>,
+        state: &mut LeaderState,
+    ) -> Result<(), ActorProcessingErr> {
+        state.shell.io.tails.forget(&state.shell.io.handle);
+        Ok(())
+    }
+}
+
+impl LeaderState {
+    fn append(&mut self, appending: Appending, reply: Reply<Result<Appended, Reject>>) -> Input {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        let deadline = self.shell.now().mono.plus(appending.timeout_ms);
+        let Appending { batch, pinned, head, acks, permit, .. } = appending;
+        self.shell.io.payloads.insert(ticket, Payload { batch, pinned, permit });
+        self.shell.io.replies.insert(ticket, reply);
+        Input::Append { ticket, head, acks, deadline }
+    }
+}
+
+fn start_of_new(leader_epoch: LeaderEpoch, config: LeaderConfig) -> LeaderStart {
+    LeaderStart {
+        leader_epoch,
+        seq: Seq(1),
+        log_start: 0,
+        next: 0,
+        epochs: Vec::new(),
+        producers: ProducerTable::default(),
+        config,
+        offline: None,
+    }
+}
+
+fn start_of(state: ReplicaState, leader_epoch: LeaderEpoch, config: LeaderConfig) -> LeaderStart {
+    LeaderStart {
+        leader_epoch,
+        seq: state.seq,
+        log_start: state.log_start,
+        next: state.next,
+        epochs: state.epochs,
+        producers: state.producers,
+        config,
+        offline: None,
+    }
+}

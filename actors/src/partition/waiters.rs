@@ -1,0 +1,117 @@
+//! Fetches that wait for bytes: one waiter a request, hung on each of its partitions.
+//!
+//! A partition takes off what has become readable; the waiter wakes when nothing is missing any more, or when a
+//! partition changed in a way that has to be answered at once. Nobody is woken for less.
+
+use callboard_core::Offset;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use tokio::sync::Notify;
+
+/// One waiting request.
+#[derive(Debug)]
+pub struct Waiter {
+    missing: AtomicI64,
+    wake: Notify,
+}
+
+impl Waiter {
+    /// Waits for so many bytes.
+    #[must_use]
+    pub fn new(missing: usize) -> Arc<Waiter> {
+        let missing = AtomicI64::new(i64::try_from(missing).unwrap_or(i64::MAX));
+        Arc::new(Waiter { missing, wake: Notify::new() })
+    }
+
+    /// Resolves when nothing is missing, or at once if that is so already.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    fn arrived(&self, bytes: usize) -> bool {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let enough = self.missing.fetch_sub(bytes, Ordering::AcqRel) <= bytes;
+        if enough {
+            self.wake.notify_one();
+        }
+        enough
+    }
+}
+
+#[derive(Debug)]
+struct Hung {
+    waiter: Arc<Waiter>,
+    from: Offset,
+    counted: usize,
+}
+
+/// A partition's waiters.
+#[derive(Debug, Default)]
+pub struct Waiters {
+    hung: Mutex<Vec<Hung>>,
+}
+
+impl Waiters {
+    /// Hangs one here, for what comes at and above `from`; so many bytes behind it are counted already.
+    pub fn hang(&self, waiter: &Arc<Waiter>, from: Offset, counted: usize) {
+        self.hung.lock().push(Hung { waiter: Arc::clone(waiter), from, counted });
+    }
+
+    /// Takes it off again.
+    pub fn unhang(&self, waiter: &Arc<Waiter>) {
+        self.hung.lock().retain(|h| !Arc::ptr_eq(&h.waiter, waiter));
+    }
+
+    /// More is readable: `bytes_from(offset)` says how much from there on; none is taken for enough.
+    pub fn advanced(&self, bytes_from: impl Fn(Offset) -> Option<usize>) {
+        let mut hung = self.hung.lock();
+        hung.retain_mut(|h| {
+            let Some(bytes) = bytes_from(h.from) else { return !h.waiter.arrived(usize::MAX) };
+            let new = bytes.saturating_sub(h.counted);
+            h.counted = h.counted.max(bytes);
+            new == 0 || !h.waiter.arrived(new)
+        });
+    }
+
+    /// Something has to be answered at once: leader gone, epoch or log start changed.
+    pub fn wake_all(&self) {
+        for h in self.hung.lock().drain(..) {
+            h.waiter.arrived(usize::MAX);
+        }
+    }
+
+    /// Requests that wait here.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.hung.lock().len()
+    }
+
+    /// Whether none does.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_waiter_wakes_when_all_its_partitions_together_have_enough() {
+        let (a, b) = (Waiters::default(), Waiters::default());
+        let waiter = Waiter::new(100);
+        a.hang(&waiter, 5, 0);
+        b.hang(&waiter, 7, 0);
+        a.advanced(|_| Some(60));
+        a.advanced(|_| Some(60));
+        let early = tokio::time::timeout(std::time::Duration::ZERO, waiter.woken()).await;
+        assert!(early.is_err(), "the same bytes do not count twice");
+        b.advanced(|_| Some(40));
+        waiter.woken().await;
+        assert_eq!((a.len(), b.len()), (1, 0));
+        a.unhang(&waiter);
+        assert!(a.is_empty());
+    }
+}
