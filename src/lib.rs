@@ -3,6 +3,16 @@
 //! This package is the process: adapters (`kafka`, `storage`, `controller`) round the actors of `callboard-actors`,
 //! and the composition root (`node`) that knows them all. See `ARCHITECTURE.md`.
 
+pub mod cli;
+pub mod config;
 pub mod controller;
 pub mod kafka;
+pub mod node;
 pub mod storage;
+
+/// Tells the metrics exporter what every metric means.
+pub fn describe_metrics() {
+    kafka::metrics::describe();
+    storage::metrics::describe();
+    callboard_actors::metrics::describe();
+}

@@ -1,3 +1,68 @@
-//! The binary: parses the command line and runs a node.
+//! The binary: arguments, log, signals, exit codes.
 
-fn main() {}
+use callboard::cli::Cli;
+use callboard::config::Config;
+use callboard::node::{EXIT_NO_SHARD, Ended, Node};
+use clap::Parser;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A configuration or a data directory that cannot be used (BSD's EX_CONFIG).
+const EXIT_CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(colours);
+    log.with_writer(std::io::stderr).init();
+    callboard::describe_metrics();
+    let config = match Config::load(&cli.flags()) {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!("{error}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("the runtime did not start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(config)) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::from(EXIT_CONFIG)
+        }
+    }
+}
+
+async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut node = tokio::select! {
+        node = Node::start(config) => node?,
+        _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        ended = node.broken() => match ended {
+            Ended::NoShard => {
+                tracing::error!("no shard works any more: the process ends; mend the disk and start again");
+                std::process::exit(EXIT_NO_SHARD);
+            }
+            Ended::Actors => anyhow::bail!("the node's root actor ended: see the lines above, and start again"),
+        },
+    }
+    node.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -23,7 +23,7 @@ impl Pool {
     /// Waits for so many bytes; more than the pool holds is asked for as all of it.
     pub async fn acquire(&self, bytes: usize) -> Permit {
         let n = u32::try_from(bytes.min(self.capacity)).unwrap_or(u32::MAX);
-        Permit { held: Arc::clone(&self.semaphore).acquire_many_owned(n).await.ok() }
+        Permit { held: Arc::clone(&self.semaphore).acquire_many_owned(n).await.ok(), beside: None }
     }
 
     /// Takes so many bytes if they are free now.
@@ -31,7 +31,7 @@ impl Pool {
     pub fn try_acquire(&self, bytes: usize) -> Option<Permit> {
         let n = u32::try_from(bytes.min(self.capacity)).unwrap_or(u32::MAX);
         let held = Arc::clone(&self.semaphore).try_acquire_many_owned(n).ok()?;
-        Some(Permit { held: Some(held) })
+        Some(Permit { held: Some(held), beside: None })
     }
 
     /// Bytes taken now.
@@ -51,6 +51,8 @@ impl Pool {
 #[derive(Debug, Default)]
 pub struct Permit {
     held: Option<OwnedSemaphorePermit>,
+    /// Bytes of another pool that go back with these.
+    beside: Option<Box<Permit>>,
 }
 
 impl Permit {
@@ -75,10 +77,18 @@ impl Permit {
         }
     }
 
+    /// Keeps a permit of another pool, to be given back with this one.
+    pub fn keep(&mut self, other: Permit) {
+        match &mut self.beside {
+            Some(beside) => beside.merge(other),
+            None => self.beside = Some(Box::new(other)),
+        }
+    }
+
     /// Splits so many bytes off; fewer if it holds fewer.
     #[must_use]
     pub fn split(&mut self, bytes: usize) -> Permit {
         let n = bytes.min(self.bytes());
-        Permit { held: self.held.as_mut().and_then(|held| held.split(n)) }
+        Permit { held: self.held.as_mut().and_then(|held| held.split(n)), beside: None }
     }
 }

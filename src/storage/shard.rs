@@ -263,11 +263,11 @@ fn settle(inner: &Inner) {
             continue;
         }
         let began = Instant::now();
-        tracing::debug!("shard {}: settle started", engine.shard());
+        tracing::info!("shard {}: settle started", engine.shard());
         match engine.settle().and_then(|_| engine.remove_surplus()) {
             Ok(()) => {
                 metrics::settled(engine.shard(), began.elapsed(), engine.unsettled());
-                tracing::debug!("shard {}: settle finished in {:?}", engine.shard(), began.elapsed());
+                tracing::info!("shard {}: settle finished in {:?}", engine.shard(), began.elapsed());
             }
             Err(fault) => return inner.faulted(&fault),
         }

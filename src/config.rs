@@ -1,0 +1,276 @@
+//! Configuration: file ← environment ← flags. `config/callboard.toml` shows every field with its default; a test keeps
+//! both in step.
+
+use callboard_core::limits::{self, Budgets};
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// What an acknowledgement means, for topics that do not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Journaled and synced.
+    Fsync,
+    /// In the page cache, synced within a second.
+    Os,
+}
+
+/// Everything that can be set.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Data directory.
+    pub data: PathBuf,
+    /// Where Kafka clients connect: HOST:PORT.
+    pub kafka: String,
+    /// What clients are told to connect to: HOST:PORT; empty: the address they reached.
+    pub advertised: String,
+    /// Rack of this node; empty: none.
+    pub rack: String,
+    /// What an acknowledgement means, for topics that do not say.
+    pub durability: Durability,
+    /// Store shards, fixed at the first start; 0: one per two cores.
+    pub shards: usize,
+    /// Partitions of topics that do not say (Kafka: `num.partitions`).
+    pub num_partitions: i32,
+    /// Whether asking for a topic makes it (Kafka: `auto.create.topics.enable`).
+    pub auto_create_topics_enable: bool,
+    /// An idle connection is closed after this (Kafka: `connections.max.idle.ms`).
+    pub connections_max_idle_ms: u64,
+    /// Largest request (Kafka: `socket.request.max.bytes`).
+    pub socket_request_max_bytes: usize,
+    /// Bytes of a journal segment.
+    pub segment_bytes: u64,
+    /// Journaled and not yet settled bytes of a shard at which producers slow down.
+    pub unsettled_bytes_max: u64,
+    /// Memory for produce requests that are not written yet.
+    pub produce_memory_bytes: usize,
+    /// Memory for the newest records of all partitions.
+    pub tail_memory_bytes: usize,
+    /// Memory for fetched bytes that are not sent yet.
+    pub response_memory_bytes: usize,
+    /// redb's cache, a shard.
+    pub store_cache_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let budgets = Budgets::default();
+        Config {
+            data: PathBuf::from("data"),
+            kafka: "localhost:9092".to_owned(),
+            advertised: String::new(),
+            rack: String::new(),
+            durability: Durability::Fsync,
+            shards: 0,
+            num_partitions: 1,
+            auto_create_topics_enable: true,
+            connections_max_idle_ms: 600_000,
+            socket_request_max_bytes: limits::SOCKET_REQUEST_MAX_BYTES,
+            segment_bytes: 64 << 20,
+            unsettled_bytes_max: budgets.unsettled as u64,
+            produce_memory_bytes: budgets.produce,
+            tail_memory_bytes: budgets.tail,
+            response_memory_bytes: budgets.responses,
+            store_cache_bytes: budgets.redb_cache,
+        }
+    }
+}
+
+/// Flags of `callboard start`; each is also an environment variable and a field of the file.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Flags {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "CALLBOARD_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Data directory
+    #[arg(long, value_name = "DIR", env = "CALLBOARD_DATA")]
+    pub data: Option<PathBuf>,
+    /// Where Kafka clients connect
+    #[arg(long, value_name = "HOST:PORT", env = "CALLBOARD_KAFKA")]
+    pub kafka: Option<String>,
+    /// What clients are told to connect to [default: the address they reached]
+    #[arg(long, value_name = "HOST:PORT", env = "CALLBOARD_ADVERTISED")]
+    pub advertised: Option<String>,
+    /// Rack of this node
+    #[arg(long, value_name = "RACK", env = "CALLBOARD_RACK")]
+    pub rack: Option<String>,
+    /// What an acknowledgement means, for topics that do not say
+    #[arg(long, value_enum, env = "CALLBOARD_DURABILITY")]
+    pub durability: Option<Durability>,
+    /// Store shards, fixed at the first start [default: one per two cores]
+    #[arg(long, value_name = "N", env = "CALLBOARD_SHARDS")]
+    pub shards: Option<usize>,
+    /// Bytes of a journal segment
+    #[arg(long, value_name = "BYTES", env = "CALLBOARD_SEGMENT_BYTES", hide = true)]
+    pub segment_bytes: Option<u64>,
+    /// Unsettled bytes of a shard at which producers slow down
+    #[arg(long, value_name = "BYTES", env = "CALLBOARD_UNSETTLED_BYTES_MAX", hide = true)]
+    pub unsettled_bytes_max: Option<u64>,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {error}; check the path given with --config")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file does not parse, or names a field that does not exist.
+    #[error("{path}: {error}\nsee config/callboard.toml for every field")]
+    Parse {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: toml::de::Error,
+    },
+    /// A value that cannot be.
+    #[error("{field} = {value}: {wants}")]
+    Value {
+        /// Which field.
+        field: &'static str,
+        /// What it is set to.
+        value: String,
+        /// What it takes.
+        wants: String,
+    },
+}
+
+impl Config {
+    /// File, then environment and flags (clap has merged those).
+    pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
+        let mut config = match &flags.config {
+            Some(path) => Config::read(path)?,
+            None => Config::default(),
+        };
+        fn set<T: Clone>(field: &mut T, flag: &Option<T>) {
+            if let Some(value) = flag {
+                field.clone_from(value);
+            }
+        }
+        set(&mut config.data, &flags.data);
+        set(&mut config.kafka, &flags.kafka);
+        set(&mut config.advertised, &flags.advertised);
+        set(&mut config.rack, &flags.rack);
+        set(&mut config.durability, &flags.durability);
+        set(&mut config.shards, &flags.shards);
+        set(&mut config.segment_bytes, &flags.segment_bytes);
+        set(&mut config.unsettled_bytes_max, &flags.unsettled_bytes_max);
+        config.check()?;
+        Ok(config)
+    }
+
+    fn read(path: &Path) -> Result<Config, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: path.into(), error })?;
+        toml::from_str(&text).map_err(|error| ConfigError::Parse { path: path.into(), error })
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        fn range<T: PartialOrd + std::fmt::Display>(
+            field: &'static str,
+            value: T,
+            least: T,
+            most: T,
+        ) -> Result<(), ConfigError> {
+            if value >= least && value <= most {
+                return Ok(());
+            }
+            let wants = format!("it takes {least} to {most}");
+            Err(ConfigError::Value { field, value: value.to_string(), wants })
+        }
+        let mib = limits::MIB;
+        range("shards", self.shards, 0, 256)?;
+        range("num_partitions", self.num_partitions, 1, 10_000)?;
+        range("connections_max_idle_ms", self.connections_max_idle_ms, 1000, u64::from(u32::MAX))?;
+        range("socket_request_max_bytes", self.socket_request_max_bytes, 64 * 1024, 1 << 30)?;
+        range("segment_bytes", self.segment_bytes, 64 << 10, 1 << 30)?;
+        range("unsettled_bytes_max", self.unsettled_bytes_max, 128 << 10, 1 << 40)?;
+        range("produce_memory_bytes", self.produce_memory_bytes, mib, 1 << 40)?;
+        range("tail_memory_bytes", self.tail_memory_bytes, 0, 1 << 40)?;
+        range("response_memory_bytes", self.response_memory_bytes, mib, 1 << 40)?;
+        range("store_cache_bytes", self.store_cache_bytes, mib, 1 << 40)?;
+        if !self.segment_bytes.is_multiple_of(512) {
+            let (field, value) = ("segment_bytes", self.segment_bytes.to_string());
+            return Err(ConfigError::Value { field, value, wants: "it takes a multiple of 512".into() });
+        }
+        self.advertised_parts().map(|_| ())
+    }
+
+    /// Host and port that clients are told, if set.
+    pub fn advertised_parts(&self) -> Result<Option<(String, u16)>, ConfigError> {
+        if self.advertised.is_empty() {
+            return Ok(None);
+        }
+        let parts = self.advertised.rsplit_once(':').and_then(|(host, port)| {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            (!host.is_empty()).then_some((host.to_owned(), port.parse().ok()?))
+        });
+        parts.map(Some).ok_or_else(|| ConfigError::Value {
+            field: "advertised",
+            value: self.advertised.clone(),
+            wants: "it takes HOST:PORT".into(),
+        })
+    }
+
+    /// Memory budgets.
+    #[must_use]
+    pub fn budgets(&self) -> Budgets {
+        Budgets {
+            produce: self.produce_memory_bytes,
+            responses: self.response_memory_bytes,
+            tail: self.tail_memory_bytes,
+            redb_cache: self.store_cache_bytes,
+            unsettled: usize::try_from(self.unsettled_bytes_max).unwrap_or(usize::MAX),
+            ..Budgets::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_shows_every_field_with_its_default() {
+        let sample = include_str!("../config/callboard.toml");
+        assert_eq!(toml::from_str::<Config>(sample).unwrap(), Config::default());
+        let table: toml::Table = toml::from_str(sample).unwrap();
+        let source = include_str!("config.rs");
+        let body = source.split("pub struct Config {").nth(1).unwrap().split("\n}").next().unwrap();
+        let fields: Vec<&str> =
+            body.lines().filter_map(|l| l.trim().strip_prefix("pub ")?.split(':').next()).collect();
+        assert_eq!(fields.len(), table.len());
+        for field in fields {
+            assert!(table.contains_key(field), "{field} is missing in config/callboard.toml");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_in_words() {
+        let with = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.check().unwrap_err().to_string()
+        };
+        assert!(with(|c| c.shards = 1000).contains("shards = 1000"));
+        assert!(with(|c| c.advertised = "nohost".into()).contains("HOST:PORT"));
+        assert!(with(|c| c.segment_bytes = 100_000).contains("multiple of 512"));
+        assert!(toml::from_str::<Config>("no_such_field = 1").is_err());
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(&path, "kafka = \"a:1\"\nshards = 3\n").unwrap();
+        let flags = Flags { config: Some(path), kafka: Some("b:2".into()), ..Flags::default() };
+        let config = Config::load(&flags).unwrap();
+        assert_eq!((config.kafka.as_str(), config.shards), ("b:2", 3));
+    }
+}

@@ -1,0 +1,83 @@
+//! CreateTopics: answered when this node serves what was made.
+
+use super::{Call, Outcome};
+use crate::kafka::context::new_topic;
+use crate::kafka::wire::messages::{
+    CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
+};
+use callboard_actors::permit::Permit;
+use callboard_core::ErrorCode;
+use callboard_core::metadata::controller::{Reply as Said, TopicOutcome};
+use callboard_core::metadata::{NewTopic, Refusal, Topic, configs};
+use std::time::Duration;
+
+/// Kafka's config sources.
+const TOPIC_CONFIG: i8 = 1;
+const DEFAULT_CONFIG: i8 = 5;
+
+pub(super) async fn handle(call: Call, request: CreateTopicsRequest) -> Outcome {
+    let names: Vec<String> = request.topics.iter().map(|t| t.name.clone()).collect();
+    let topics = request
+        .topics
+        .into_iter()
+        .map(|t| NewTopic {
+            partitions: t.num_partitions,
+            replication_factor: t.replication_factor,
+            assignments: t.assignments.into_iter().map(|a| (a.partition_index, a.broker_ids)).collect(),
+            configs: t.configs.into_iter().map(|c| (c.name, c.value)).collect(),
+            ..new_topic(&t.name)
+        })
+        .collect();
+    let wait = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let outcomes: Vec<TopicOutcome> =
+        match call.context.create_topics(topics, request.validate_only, wait).await {
+            Said::Created(outcomes, _) => outcomes,
+            Said::Failed(refusal) => names.iter().map(|_| Err(refusal.clone())).collect(),
+            _ => {
+                let message = "the controller gave no answer: ask again".to_owned();
+                let refusal = Refusal { code: ErrorCode::UnknownServerError, message };
+                names.iter().map(|_| Err(refusal.clone())).collect()
+            }
+        };
+    let topics = names
+        .into_iter()
+        .zip(outcomes)
+        .map(|(name, outcome)| match outcome {
+            Ok(topic) => {
+                tracing::info!(topic = %name, id = %topic.id, validate_only = request.validate_only, "topic created");
+                created(name, &topic, request.validate_only)
+            }
+            Err(refusal) => {
+                call.refused(refusal.code, &name, &refusal.message);
+                CreatableTopicResult {
+                    name,
+                    error_code: refusal.code.code(),
+                    error_message: Some(refusal.message),
+                    configs: Some(Vec::new()),
+                    ..CreatableTopicResult::default()
+                }
+            }
+        })
+        .collect();
+    call.reply(&CreateTopicsResponse { throttle_time_ms: 0, topics }, Permit::free())
+}
+
+fn created(name: String, topic: &Topic, validate_only: bool) -> CreatableTopicResult {
+    let configs = configs::effective(&topic.configs)
+        .map(|(name, value, own)| CreatableTopicConfigs {
+            name: name.to_owned(),
+            value: Some(value),
+            config_source: if own { TOPIC_CONFIG } else { DEFAULT_CONFIG },
+            ..CreatableTopicConfigs::default()
+        })
+        .collect();
+    CreatableTopicResult {
+        name,
+        // Nothing was made: there is no id to name it by.
+        topic_id: if validate_only { callboard_core::TopicId::ZERO } else { topic.id },
+        num_partitions: topic.partitions.len() as i32,
+        replication_factor: topic.partitions.first().map_or(-1, |p| p.replicas.len() as i16),
+        configs: Some(configs),
+        ..CreatableTopicResult::default()
+    }
+}

@@ -1,0 +1,58 @@
+//! DeleteTopics, by name or id: answered when the deletion is committed and this node serves the topic no more.
+
+use super::{Call, Outcome};
+use crate::kafka::wire::messages::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse};
+use callboard_actors::controller::Ask;
+use callboard_actors::permit::Permit;
+use callboard_core::metadata::controller::Reply as Said;
+use callboard_core::metadata::{Refusal, TopicRef};
+use callboard_core::{ErrorCode, TopicId};
+use std::time::Duration;
+use tokio::time::timeout;
+
+type One = (Option<String>, TopicId, Result<(), Refusal>);
+
+pub(super) async fn handle(call: Call, request: DeleteTopicsRequest) -> Outcome {
+    let by_name = request.topic_names.into_iter().map(TopicRef::Name);
+    let either = request.topics.into_iter().map(|t| t.name.map_or(TopicRef::Id(t.topic_id), TopicRef::Name));
+    let topics: Vec<TopicRef> = by_name.chain(either).collect();
+    let wait = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let outcomes: Vec<One> = match call.context.controller.ask(Ask::DeleteTopics(topics.clone())).get().await
+    {
+        Said::Deleted(outcomes, index) => {
+            if timeout(wait, call.context.images.served(index)).await.is_err() {
+                tracing::warn!("a deletion is committed and not carried out yet");
+            }
+            outcomes
+        }
+        Said::Failed(refusal) => topics.into_iter().map(|t| failed(t, refusal.clone())).collect(),
+        _ => {
+            let message = "the controller gave no answer: ask again".to_owned();
+            let refusal = Refusal { code: ErrorCode::UnknownServerError, message };
+            topics.into_iter().map(|t| failed(t, refusal.clone())).collect()
+        }
+    };
+    let responses = outcomes
+        .into_iter()
+        .map(|(name, topic_id, result)| {
+            let mut out = DeletableTopicResult { name, topic_id, ..DeletableTopicResult::default() };
+            match result {
+                Ok(()) => tracing::info!(topic = ?out.name, id = %topic_id, "topic deleted"),
+                Err(refusal) => {
+                    call.refused(refusal.code, out.name.as_deref().unwrap_or("-"), &refusal.message);
+                    out.error_code = refusal.code.code();
+                    out.error_message = Some(refusal.message);
+                }
+            }
+            out
+        })
+        .collect();
+    call.reply(&DeleteTopicsResponse { throttle_time_ms: 0, responses }, Permit::free())
+}
+
+fn failed(topic: TopicRef, refusal: Refusal) -> One {
+    match topic {
+        TopicRef::Name(name) => (Some(name), TopicId::ZERO, Err(refusal)),
+        TopicRef::Id(id) => (None, id, Err(refusal)),
+    }
+}

@@ -1,0 +1,29 @@
+//! InitProducerId: a producer id for idempotence (KIP-98). Transactions are not served yet and are refused.
+
+use super::{Call, Outcome};
+use crate::kafka::wire::messages::{InitProducerIdRequest, InitProducerIdResponse};
+use callboard_actors::permit::Permit;
+use callboard_core::ErrorCode;
+use callboard_core::metadata::Refusal;
+
+pub(super) async fn handle(call: Call, request: InitProducerIdRequest) -> Outcome {
+    let given = if request.transactional_id.is_some() {
+        let message = "transactions are not supported by this version: leave transactional.id out".to_owned();
+        Err(Refusal { code: ErrorCode::InvalidRequest, message })
+    } else {
+        // An idempotent producer whose epoch is used up comes with its old id (KIP-360): it gets a new one.
+        call.context.producer_ids.next(&call.context.controller).await
+    };
+    let body = match given {
+        Ok(producer_id) => InitProducerIdResponse { producer_id, producer_epoch: 0, ..Default::default() },
+        Err(refusal) => {
+            call.refused(refusal.code, request.transactional_id.as_deref().unwrap_or("-"), &refusal.message);
+            InitProducerIdResponse {
+                error_code: refusal.code.code(),
+                producer_epoch: -1,
+                ..Default::default()
+            }
+        }
+    };
+    call.reply(&body, Permit::free())
+}

@@ -1,0 +1,104 @@
+//! ListOffsets: the ends of a log, and the first record at or after a timestamp: the record's own offset, not its batch's.
+
+use super::{Call, Outcome, find};
+use crate::kafka::wire::messages::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
+    ListOffsetsTopicResponse,
+};
+use callboard_actors::partition::PartitionHandle;
+use callboard_actors::permit::Permit;
+use callboard_actors::ports::ReadError;
+use callboard_core::partition::{Role, epoch_at};
+use callboard_core::{ErrorCode, Offset, TopicId};
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
+
+/// First version that knows a special timestamp.
+fn known_from(timestamp: i64) -> Option<i16> {
+    match timestamp {
+        0.. | LATEST | EARLIEST => Some(1),
+        MAX_TIMESTAMP => Some(7),
+        EARLIEST_LOCAL => Some(8),
+        LATEST_TIERED => Some(9),
+        EARLIEST_PENDING_UPLOAD => Some(11),
+        _ => None,
+    }
+}
+
+pub(super) async fn handle(call: Call, request: ListOffsetsRequest) -> Outcome {
+    let image = call.context.images.current();
+    let committed = request.isolation_level == 1;
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for wanted in topic.partitions {
+            let found =
+                find(&call.context, &image, &topic.name, TopicId::ZERO, false, wanted.partition_index);
+            let result = match found {
+                Ok(handle) => look(&handle, &wanted, committed, call.version()).await,
+                Err(code) => Err(code),
+            };
+            let mut out = ListOffsetsPartitionResponse {
+                partition_index: wanted.partition_index,
+                ..Default::default()
+            };
+            match result {
+                Ok((timestamp, offset, leader_epoch)) => {
+                    (out.timestamp, out.offset, out.leader_epoch) = (timestamp, offset, leader_epoch);
+                }
+                Err(code) => {
+                    let what = format!("{}-{}", topic.name, wanted.partition_index);
+                    call.refused(code, &what, &format!("offset for timestamp {}", wanted.timestamp));
+                    out.error_code = code.code();
+                }
+            }
+            partitions.push(out);
+        }
+        topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
+    }
+    call.reply(&ListOffsetsResponse { throttle_time_ms: 0, topics }, Permit::free())
+}
+
+async fn look(
+    handle: &PartitionHandle,
+    wanted: &ListOffsetsPartition,
+    committed: bool,
+    version: i16,
+) -> Result<(i64, Offset, i32), ErrorCode> {
+    let view = handle.view();
+    if let Role::Offline(_) = view.role {
+        return Err(ErrorCode::KafkaStorageError);
+    }
+    match wanted.current_leader_epoch {
+        -1 => {}
+        epoch if epoch < view.leader_epoch => return Err(ErrorCode::FencedLeaderEpoch),
+        epoch if epoch > view.leader_epoch => return Err(ErrorCode::UnknownLeaderEpoch),
+        _ => {}
+    }
+    if known_from(wanted.timestamp).is_none_or(|from| version < from) {
+        return Err(ErrorCode::UnsupportedVersion);
+    }
+    let end = if committed { view.last_stable_offset } else { view.high_watermark };
+    let hit = match wanted.timestamp {
+        LATEST => return Ok((-1, end, view.leader_epoch)),
+        EARLIEST | EARLIEST_LOCAL => return Ok((-1, view.log_start, epoch_at(&view.epochs, view.log_start))),
+        // Nothing of a log is anywhere but here.
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => return Ok((-1, -1, -1)),
+        MAX_TIMESTAMP => handle.max_time(end).await,
+        timestamp => handle.find_time(timestamp, end).await,
+    };
+    match hit {
+        Ok(Some(hit)) => Ok((hit.timestamp, hit.offset, hit.epoch)),
+        Ok(None) => Ok((-1, -1, -1)),
+        Err(ReadError::Busy | ReadError::OutOfRange(_)) => Err(ErrorCode::OffsetNotAvailable),
+        Err(error) => {
+            tracing::error!(partition = %handle.id, "offsets could not be looked up: {error}");
+            Err(ErrorCode::KafkaStorageError)
+        }
+    }
+}

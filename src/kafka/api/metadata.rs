@@ -1,0 +1,151 @@
+//! Metadata, with auto-create: a topic that is asked for and may be made is made, and answered with its leader.
+
+use super::{Call, Outcome};
+use crate::kafka::context::new_topic;
+use crate::kafka::wire::messages::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
+    MetadataResponsePartition, MetadataResponseTopic,
+};
+use callboard_actors::permit::Permit;
+use callboard_core::metadata::controller::Reply as Said;
+use callboard_core::metadata::{Broker, Image, Topic, check_name};
+use callboard_core::partition::Role;
+use callboard_core::{ErrorCode, TopicId, TopicPartition};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long an auto-created topic is waited for.
+const CREATE_WAIT: Duration = Duration::from_secs(15);
+
+pub(super) async fn handle(call: Call, request: MetadataRequest) -> Outcome {
+    let everything = match &request.topics {
+        None => true,
+        Some(topics) => topics.is_empty() && call.version() == 0,
+    };
+    let asked = request.topics.unwrap_or_default();
+    let refused = if request.allow_auto_topic_creation && call.context.settings.auto_create_topics_enable {
+        create_missing(&call, &asked).await
+    } else {
+        BTreeMap::new()
+    };
+    let image = call.context.images.current();
+    let topics = if everything {
+        image.by_name.keys().filter_map(|name| image.topic(name)).map(|t| describe(&call, t)).collect()
+    } else {
+        asked.iter().map(|topic| answer_one(&call, &image, topic, &refused)).collect()
+    };
+    let body = MetadataResponse {
+        brokers: image.brokers.values().map(|b| broker(&call, b)).collect(),
+        cluster_id: Some(image.cluster_id.clone().unwrap_or_default()),
+        controller_id: call.context.settings.broker_id,
+        topics,
+        ..MetadataResponse::default()
+    };
+    call.reply(&body, Permit::free())
+}
+
+/// Makes what is asked for by name and is not there. Returns what was refused.
+async fn create_missing(call: &Call, asked: &[MetadataRequestTopic]) -> BTreeMap<String, ErrorCode> {
+    let image = call.context.images.current();
+    let mut names: Vec<&str> = asked.iter().filter_map(|t| t.name.as_deref()).collect();
+    names.retain(|name| image.topic(name).is_none());
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return BTreeMap::new();
+    }
+    let topics = names.iter().map(|name| new_topic(name)).collect();
+    let all = |code| names.iter().map(|name| ((*name).to_owned(), code)).collect();
+    match call.context.create_topics(topics, false, CREATE_WAIT).await {
+        Said::Created(outcomes, _) => {
+            let mut refused = BTreeMap::new();
+            for (name, outcome) in names.iter().zip(outcomes) {
+                match outcome {
+                    Ok(topic) => {
+                        tracing::info!(topic = %topic.name, id = %topic.id, "topic created on request")
+                    }
+                    Err(refusal) if refusal.code == ErrorCode::TopicAlreadyExists => {
+                        // Somebody else was faster: the client asks again.
+                        refused.insert((*name).to_owned(), ErrorCode::LeaderNotAvailable);
+                    }
+                    Err(refusal) => {
+                        call.refused(refusal.code, name, &refusal.message);
+                        refused.insert((*name).to_owned(), refusal.code);
+                    }
+                }
+            }
+            refused
+        }
+        Said::Failed(refusal) => {
+            call.refused(refusal.code, &names.join(","), &refusal.message);
+            all(ErrorCode::LeaderNotAvailable)
+        }
+        _ => all(ErrorCode::UnknownServerError),
+    }
+}
+
+fn answer_one(
+    call: &Call,
+    image: &Image,
+    asked: &MetadataRequestTopic,
+    refused: &BTreeMap<String, ErrorCode>,
+) -> MetadataResponseTopic {
+    let (found, code) = match &asked.name {
+        Some(name) => {
+            let missing = match check_name(name) {
+                Err(_) => ErrorCode::InvalidTopicException,
+                Ok(()) => refused.get(name).copied().unwrap_or(ErrorCode::UnknownTopicOrPartition),
+            };
+            (image.topic(name), missing)
+        }
+        None => (image.topics.get(&asked.topic_id), ErrorCode::UnknownTopicId),
+    };
+    match found {
+        Some(topic) => describe(call, topic),
+        None => MetadataResponseTopic {
+            error_code: code.code(),
+            name: asked.name.clone(),
+            topic_id: if asked.name.is_some() { TopicId::ZERO } else { asked.topic_id },
+            ..MetadataResponseTopic::default()
+        },
+    }
+}
+
+fn describe(call: &Call, topic: &Topic) -> MetadataResponseTopic {
+    let me = call.context.settings.broker_id;
+    let partitions = (0i32..)
+        .zip(&topic.partitions)
+        .map(|(index, p)| {
+            let id = TopicPartition { topic: topic.id, partition: index };
+            let handle = call.context.directory.get(id);
+            // One that is led here and not up, or cannot be served: no leader.
+            let offline = p.leader == me
+                && handle.as_ref().is_none_or(|handle| matches!(handle.view().role, Role::Offline(_)));
+            MetadataResponsePartition {
+                error_code: if offline { ErrorCode::LeaderNotAvailable.code() } else { 0 },
+                partition_index: index,
+                leader_id: if offline { -1 } else { p.leader },
+                leader_epoch: p.leader_epoch,
+                replica_nodes: p.replicas.clone(),
+                isr_nodes: p.isr.clone(),
+                offline_replicas: if offline { vec![me] } else { Vec::new() },
+            }
+        })
+        .collect();
+    MetadataResponseTopic {
+        name: Some(topic.name.clone()),
+        topic_id: topic.id,
+        partitions,
+        ..MetadataResponseTopic::default()
+    }
+}
+
+/// This node by what it is advertised as, or by the address the client reached; the others by what they registered.
+fn broker(call: &Call, broker: &Broker) -> MetadataResponseBroker {
+    let settings = &call.context.settings;
+    let (host, port) = match (&settings.advertised, call.client.local) {
+        (None, Some(local)) if broker.id == settings.broker_id => (local.ip().to_string(), local.port()),
+        _ => (broker.host.clone(), broker.port),
+    };
+    MetadataResponseBroker { node_id: broker.id, host, port: i32::from(port), rack: broker.rack.clone() }
+}

@@ -1,0 +1,192 @@
+//! One file an API. `dispatch` reads the header, the body by its API and version, and returns the answer to come.
+
+mod api_versions;
+mod create_topics;
+mod delete_topics;
+mod fetch;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod produce;
+
+use super::context::Context;
+use super::frame::Frame;
+use super::wire::api::ApiKey;
+use super::wire::messages::ApiVersionsResponse;
+use super::wire::{Message, Reader, RequestHeader, WireError, frame_response};
+use bytes::Bytes;
+use callboard_actors::partition::PartitionHandle;
+use callboard_actors::permit::Permit;
+use callboard_core::metadata::Image;
+use callboard_core::{ErrorCode, TopicId, TopicPartition};
+use futures_util::future::BoxFuture;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its address.
+    pub peer: SocketAddr,
+    /// The address it reached us at.
+    pub local: Option<SocketAddr>,
+}
+
+/// What becomes of a request.
+pub enum Outcome {
+    /// These pieces are sent; the permit is for their bytes.
+    Reply(Vec<Bytes>, Permit),
+    /// Nothing is sent (acks = 0).
+    Nothing,
+    /// The connection is closed.
+    Close(String),
+}
+
+/// An answer to come.
+pub struct Pending {
+    /// The API's name.
+    pub api: &'static str,
+    /// When the request was complete.
+    pub received: Instant,
+    /// The answer.
+    pub answer: BoxFuture<'static, Outcome>,
+}
+
+/// One request's facts.
+pub(super) struct Call {
+    pub context: Arc<Context>,
+    pub client: Client,
+    pub api: ApiKey,
+    pub header: RequestHeader,
+}
+
+impl Call {
+    fn version(&self) -> i16 {
+        self.header.api_version
+    }
+
+    /// Frames a response.
+    fn reply(&self, body: &impl Message, charged: Permit) -> Outcome {
+        match frame_response(self.api, self.version(), self.header.correlation_id, body) {
+            Ok(pieces) => Outcome::Reply(pieces, charged),
+            Err(error) => Outcome::Close(format!("an answer could not be written: {error}")),
+        }
+    }
+
+    /// Counts and logs a refusal.
+    fn refused(&self, code: ErrorCode, what: &str, why: &str) {
+        let client = format!("{} {}", self.client.peer, self.header.client_id.as_deref().unwrap_or("-"));
+        self.context.refusals.note(self.api.name(), code, &client, what, why);
+    }
+}
+
+fn decode<M: Message>(frame: &Frame, at: usize, version: i16) -> Result<M, WireError> {
+    let mut reader = Reader::new(&frame.bytes);
+    // Positions are those of the frame: record bytes are ranges of it.
+    reader.range(at)?;
+    M::decode_all(reader, version)
+}
+
+/// Turns a frame into an answer to come; an error closes the connection.
+pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result<Pending, String> {
+    let received = Instant::now();
+    let mut reader = Reader::new(&frame.bytes);
+    let header = RequestHeader::decode(&mut reader).map_err(|e| e.to_string())?;
+    let at = reader.position();
+    let known = ApiKey::of(header.api_key);
+    let (key, version) = (header.api_key, header.api_version);
+    let Some(api) = known.filter(|api| api.versions().contains(&version)) else {
+        if known == Some(ApiKey::ApiVersions) {
+            let answer = unknown_api_versions(header.correlation_id);
+            return Ok(Pending { api: ApiKey::ApiVersions.name(), received, answer });
+        }
+        return Err(format!(
+            "API {key} version {version} is not known: the client must choose from ApiVersions"
+        ));
+    };
+    let call = Call { context: Arc::clone(context), client: client.clone(), api, header };
+    let bad = |e: WireError| format!("a request that cannot be read: {e}");
+    let answer: BoxFuture<'static, Outcome> = match api {
+        ApiKey::Produce => produce::handle(call, decode(&frame, at, version).map_err(bad)?, frame),
+        ApiKey::Fetch => {
+            held(frame.permit, fetch::handle(call, decode_of(&frame.bytes, at, version).map_err(bad)?))
+        }
+        ApiKey::ListOffsets => {
+            let request = decode(&frame, at, version).map_err(bad)?;
+            held(frame.permit, list_offsets::handle(call, request))
+        }
+        ApiKey::Metadata => {
+            let request = decode(&frame, at, version).map_err(bad)?;
+            held(frame.permit, metadata::handle(call, request))
+        }
+        ApiKey::ApiVersions => {
+            let request = decode(&frame, at, version).map_err(bad)?;
+            held(frame.permit, api_versions::handle(call, request))
+        }
+        ApiKey::CreateTopics => {
+            let request = decode(&frame, at, version).map_err(bad)?;
+            held(frame.permit, create_topics::handle(call, request))
+        }
+        ApiKey::DeleteTopics => {
+            let request = decode(&frame, at, version).map_err(bad)?;
+            held(frame.permit, delete_topics::handle(call, request))
+        }
+        ApiKey::InitProducerId => {
+            let request = decode(&frame, at, version).map_err(bad)?;
+            held(frame.permit, init_producer_id::handle(call, request))
+        }
+    };
+    Ok(Pending { api: api.name(), received, answer })
+}
+
+fn decode_of<M: Message>(bytes: &[u8], at: usize, version: i16) -> Result<M, WireError> {
+    M::decode_all(Reader::new(&bytes[at..]), version)
+}
+
+/// The request's permit goes back when its answer is ready.
+fn held(
+    permit: Permit,
+    answer: impl Future<Output = Outcome> + Send + 'static,
+) -> BoxFuture<'static, Outcome> {
+    Box::pin(async move {
+        let outcome = answer.await;
+        drop(permit);
+        outcome
+    })
+}
+
+/// KIP-511: an ApiVersions version that is not known is answered in version 0, with what is.
+fn unknown_api_versions(correlation_id: i32) -> BoxFuture<'static, Outcome> {
+    let body = ApiVersionsResponse {
+        error_code: ErrorCode::UnsupportedVersion.code(),
+        api_keys: api_versions::keys(),
+        ..ApiVersionsResponse::default()
+    };
+    Box::pin(async move {
+        match frame_response(ApiKey::ApiVersions, 0, correlation_id, &body) {
+            Ok(pieces) => Outcome::Reply(pieces, Permit::free()),
+            Err(error) => Outcome::Close(error.to_string()),
+        }
+    })
+}
+
+/// A partition by the name or id a request gave.
+pub(super) fn find(
+    context: &Context,
+    image: &Image,
+    name: &str,
+    id: TopicId,
+    by_id: bool,
+    partition: i32,
+) -> Result<Arc<PartitionHandle>, ErrorCode> {
+    let topic = if by_id { image.topics.get(&id) } else { image.topic(name) };
+    let unknown = if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
+    let topic = topic.ok_or(unknown)?;
+    if usize::try_from(partition).ok().is_none_or(|p| p >= topic.partitions.len()) {
+        return Err(ErrorCode::UnknownTopicOrPartition);
+    }
+    let id = TopicPartition { topic: topic.id, partition };
+    // In the image and not here: on its way up, or led elsewhere.
+    context.directory.get(id).ok_or(ErrorCode::NotLeaderOrFollower)
+}

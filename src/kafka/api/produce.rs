@@ -1,0 +1,183 @@
+//! Produce. The frame is split into its batches, each still writable in place; each goes to its leader in one message.
+//!
+//! Everything up to that happens when the request is read, in the order of arrival; only the answers are awaited later.
+
+use super::{Call, Outcome, find};
+use crate::kafka::frame::Frame;
+use crate::kafka::wire::RecordBytes;
+use crate::kafka::wire::messages::{
+    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceRequest, ProduceResponse,
+    TopicProduceResponse,
+};
+use bytes::BytesMut;
+use callboard_actors::partition::Appending;
+use callboard_actors::permit::Permit;
+use callboard_actors::reply::Answer;
+use callboard_core::metadata::Image;
+use callboard_core::partition::{Acks, Appended};
+use callboard_core::records::{Compression, prove};
+use callboard_core::{ErrorCode, Reject, TopicId};
+use futures_util::future::BoxFuture;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// First version whose clients know zstd (KIP-110).
+const ZSTD_FROM: i16 = 7;
+
+/// One partition's part, on its way.
+enum Part {
+    Sent(Answer<Result<Appended, Reject>>),
+    Refused(ErrorCode, String),
+}
+
+struct Topic {
+    name: String,
+    id: TopicId,
+    parts: Vec<(i32, Part)>,
+}
+
+/// Splits batches off a frame, front to back.
+struct Splitter {
+    frame: BytesMut,
+    /// Bytes of the frame that are split off already.
+    gone: usize,
+    permit: Permit,
+}
+
+impl Splitter {
+    fn take(&mut self, range: &Range<usize>) -> (BytesMut, Permit) {
+        let mut piece = self.frame.split_to(range.end - self.gone);
+        let batch = piece.split_off(range.start - self.gone);
+        self.gone = range.end;
+        let permit = self.permit.split(batch.len());
+        (batch, permit)
+    }
+}
+
+pub(super) fn handle(call: Call, request: ProduceRequest, frame: Frame) -> BoxFuture<'static, Outcome> {
+    let image = call.context.images.current();
+    let acks = Acks::of(request.acks);
+    let pinned = frame.bytes.len();
+    let mut splitter = Splitter { frame: frame.bytes, gone: 0, permit: frame.permit };
+    let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
+    let mut topics = Vec::with_capacity(request.topic_data.len());
+    for topic in request.topic_data {
+        let mut parts = Vec::with_capacity(topic.partition_data.len());
+        for data in topic.partition_data {
+            let Some(RecordBytes::Frame(range)) = data.records else {
+                parts.push((data.index, Part::Refused(ErrorCode::InvalidRecord, "no records".into())));
+                continue;
+            };
+            let taken = splitter.take(&range);
+            let part = match &acks {
+                Ok(acks) => send(
+                    &call,
+                    &image,
+                    (&topic.name, topic.topic_id, data.index),
+                    taken,
+                    *acks,
+                    timeout_ms,
+                    pinned,
+                ),
+                Err(reject) => Part::Refused(reject.code(), reject.to_string()),
+            };
+            parts.push((data.index, part));
+        }
+        topics.push(Topic { name: topic.name, id: topic.topic_id, parts });
+    }
+    // What is left of the frame, and its permit, is let go here: batches carry their own.
+    drop(splitter);
+    let silent = matches!(acks, Ok(Acks::None));
+    Box::pin(answer(call, image, topics, silent))
+}
+
+fn send(
+    call: &Call,
+    image: &Image,
+    (name, id, partition): (&str, TopicId, i32),
+    (batch, permit): (BytesMut, Permit),
+    acks: Acks,
+    timeout_ms: u64,
+    pinned: usize,
+) -> Part {
+    let version = call.version();
+    let handle = match find(&call.context, image, name, id, version >= 13, partition) {
+        Ok(handle) => handle,
+        Err(code) => return Part::Refused(code, "no such partition here".into()),
+    };
+    let head = match prove(&batch) {
+        Ok(head) => head,
+        Err(error) => {
+            let reject = Reject::from(error);
+            return Part::Refused(reject.code(), reject.to_string());
+        }
+    };
+    if version < ZSTD_FROM && Compression::of(head.codec()) == Ok(Compression::Zstd) {
+        let reject = Reject::UnsupportedCompression;
+        return Part::Refused(reject.code(), reject.to_string());
+    }
+    Part::Sent(handle.append(Appending { batch, pinned, head, acks, timeout_ms, permit }))
+}
+
+async fn answer(call: Call, image: Arc<Image>, topics: Vec<Topic>, silent: bool) -> Outcome {
+    let mut response = ProduceResponse::default();
+    let mut failed = None;
+    let mut moved = false;
+    for topic in topics {
+        let mut partition_responses = Vec::with_capacity(topic.parts.len());
+        for (index, part) in topic.parts {
+            let result = match part {
+                Part::Sent(answer) => {
+                    answer.get().await.map_err(|reject| (reject.code(), reject.to_string()))
+                }
+                Part::Refused(code, why) => Err((code, why)),
+            };
+            let mut out = PartitionProduceResponse { index, ..Default::default() };
+            match result {
+                Ok(appended) => {
+                    out.base_offset = appended.base_offset;
+                    out.log_append_time_ms = appended.log_append_time;
+                    out.log_start_offset = appended.log_start;
+                }
+                Err((code, why)) => {
+                    call.refused(code, &format!("{}-{index}", topic.name), &why);
+                    (out.error_code, out.base_offset) = (code.code(), -1);
+                    if code == ErrorCode::NotLeaderOrFollower {
+                        moved = true;
+                        out.current_leader = leader_of(&image, &topic.name, topic.id, index);
+                    }
+                    failed = Some(why.clone());
+                    out.error_message = Some(why);
+                }
+            }
+            partition_responses.push(out);
+        }
+        response.responses.push(TopicProduceResponse {
+            name: topic.name,
+            topic_id: topic.id,
+            partition_responses,
+        });
+    }
+    if silent {
+        // Nobody listens for an error: the closed connection is the answer (as Kafka does).
+        return failed.map_or(Outcome::Nothing, |why| Outcome::Close(format!("acks=0: {why}")));
+    }
+    if moved {
+        response.node_endpoints = image.brokers.values().map(endpoint).collect();
+    }
+    call.reply(&response, Permit::free())
+}
+
+fn endpoint(broker: &callboard_core::metadata::Broker) -> NodeEndpoint {
+    let (node_id, port) = (broker.id, i32::from(broker.port));
+    NodeEndpoint { node_id, host: broker.host.clone(), port, rack: broker.rack.clone() }
+}
+
+fn leader_of(image: &Image, name: &str, id: TopicId, partition: i32) -> LeaderIdAndEpoch {
+    let topic = image.topics.get(&id).or_else(|| image.topic(name));
+    let partition = topic.and_then(|t| t.partitions.get(usize::try_from(partition).ok()?));
+    partition.map_or_else(LeaderIdAndEpoch::default, |p| LeaderIdAndEpoch {
+        leader_id: p.leader,
+        leader_epoch: p.leader_epoch,
+    })
+}

@@ -1,0 +1,173 @@
+//! What every request can reach: images, directory, controller, pools, and the settings of the front-end.
+
+use super::metrics;
+use callboard_actors::clock::Clock;
+use callboard_actors::controller::{Ask, ControllerHandle};
+use callboard_actors::directory::Directory;
+use callboard_actors::images::Images;
+use callboard_actors::permit::Pool;
+use callboard_actors::ports::Shard;
+use callboard_core::metadata::controller::{PRODUCER_ID_BLOCK, Reply as Said};
+use callboard_core::metadata::{NewTopic, Refusal};
+use callboard_core::{BrokerId, ErrorCode, TopicId, limits};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Settings of the front-end, by Kafka's names.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This node.
+    pub broker_id: BrokerId,
+    /// `advertised.listeners`; none: the connection's local address.
+    pub advertised: Option<(String, u16)>,
+    /// `auto.create.topics.enable`.
+    pub auto_create_topics_enable: bool,
+    /// `connections.max.idle.ms`.
+    pub connections_max_idle: Duration,
+    /// `socket.request.max.bytes`.
+    pub socket_request_max_bytes: usize,
+}
+
+/// Byte pools, told apart by API key: nothing waits behind stuck producers.
+pub struct Pools {
+    /// Bodies of produce requests that are not written yet.
+    pub produce: Pool,
+    /// All other bodies.
+    pub requests: Pool,
+    /// Out of which the oldest frame goes on when its pool is dry.
+    pub reserve: Pool,
+    /// Fetched bytes that are not sent yet.
+    pub responses: Pool,
+}
+
+impl Pools {
+    /// By these budgets.
+    #[must_use]
+    pub fn new(budgets: &limits::Budgets, socket_request_max_bytes: usize) -> Pools {
+        Pools {
+            produce: Pool::new(budgets.produce),
+            requests: Pool::new(budgets.requests),
+            reserve: Pool::new(socket_request_max_bytes),
+            responses: Pool::new(budgets.responses),
+        }
+    }
+}
+
+/// What every request can reach.
+pub struct Context {
+    /// Settings.
+    pub settings: Settings,
+    /// The committed image.
+    pub images: Arc<Images>,
+    /// Partitions on this node.
+    pub directory: Arc<Directory>,
+    /// The controller.
+    pub controller: ControllerHandle,
+    /// Shards: their gates.
+    pub shards: Vec<Arc<dyn Shard>>,
+    /// Byte pools.
+    pub pools: Pools,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Producer ids given to this node.
+    pub producer_ids: ProducerIds,
+    /// Log lines of refusals.
+    pub refusals: Refusals,
+}
+
+impl Context {
+    /// Resolves when every shard takes more: at its limit producers slow down.
+    pub async fn admitted(&self) {
+        for shard in &self.shards {
+            shard.admitted().await;
+        }
+    }
+
+    /// Makes topics and waits until this node serves them.
+    pub async fn create_topics(&self, topics: Vec<NewTopic>, validate_only: bool, wait: Duration) -> Said {
+        let said = self.controller.ask(Ask::CreateTopics { topics, validate_only }).get().await;
+        if let Said::Created(_, index) = &said
+            && !validate_only
+            && tokio::time::timeout(wait, self.images.served(*index)).await.is_err()
+        {
+            let message = "the topics are created, and not served yet: ask again".to_owned();
+            return Said::Failed(Refusal { code: ErrorCode::RequestTimedOut, message });
+        }
+        said
+    }
+}
+
+/// A topic as asked for, with a fresh id.
+#[must_use]
+pub fn new_topic(name: &str) -> NewTopic {
+    NewTopic {
+        name: name.to_owned(),
+        id: TopicId(*uuid::Uuid::new_v4().as_bytes()),
+        partitions: -1,
+        replication_factor: -1,
+        assignments: BTreeMap::new(),
+        configs: Vec::new(),
+    }
+}
+
+/// Producer ids, a block at a time from the controller.
+#[derive(Default)]
+pub struct ProducerIds {
+    block: tokio::sync::Mutex<std::ops::Range<i64>>,
+}
+
+impl ProducerIds {
+    /// The next one.
+    pub async fn next(&self, controller: &ControllerHandle) -> Result<i64, Refusal> {
+        let mut block = self.block.lock().await;
+        if block.is_empty() {
+            match controller.ask(Ask::ProducerIds).get().await {
+                Said::ProducerIds(first) => *block = first..first + PRODUCER_ID_BLOCK,
+                Said::Failed(refusal) => return Err(refusal),
+                _ => {
+                    let message = "the controller gave no producer ids: ask again".to_owned();
+                    return Err(Refusal { code: ErrorCode::UnknownServerError, message });
+                }
+            }
+        }
+        let id = block.start;
+        block.start += 1;
+        Ok(id)
+    }
+}
+
+/// Log lines a second at most.
+const LINES: u32 = 20;
+
+/// Counts every refusal and logs them, a bounded number a second.
+pub struct Refusals {
+    window: Mutex<(Instant, u32, u64)>,
+}
+
+impl Default for Refusals {
+    fn default() -> Refusals {
+        Refusals { window: Mutex::new((Instant::now(), 0, 0)) }
+    }
+}
+
+impl Refusals {
+    /// One more.
+    pub fn note(&self, api: &'static str, code: ErrorCode, client: &str, what: &str, why: &str) {
+        metrics::refused(api, code.code());
+        let suppressed = {
+            let mut window = self.window.lock();
+            if window.0.elapsed() >= Duration::from_secs(1) {
+                *window = (Instant::now(), 0, window.2);
+            }
+            window.1 += 1;
+            if window.1 > LINES {
+                window.2 += 1;
+                return;
+            }
+            std::mem::take(&mut window.2)
+        };
+        tracing::info!(api, code = ?code, client, what, suppressed, "refused: {why}");
+    }
+}

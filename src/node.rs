@@ -1,0 +1,307 @@
+//! The composition root: the one file that knows every adapter.
+//!
+//! ```text
+//!   data directory ─> shards ─> metadata log ─> actors ─> everything recovered is served ─> listener
+//!   SIGTERM: no new request ─> actors drained ─> shards settled and closed ─> clean marker
+//! ```
+
+use crate::config::{Config, Durability as Asked};
+use crate::controller::SingleLog;
+use crate::kafka::{Context, Listener, Pools, ProducerIds, Refusals, Settings};
+use crate::storage::disk::Disk;
+use crate::storage::{
+    EngineOptions, Opened, Readers, RealDisk, Recovered, ShardFault, ShardHandle, Store, StoreOptions,
+};
+use anyhow::{Context as _, bail};
+use callboard_actors::clock::{Clock, SystemClock};
+use callboard_actors::controller::ControllerHandle;
+use callboard_actors::directory::Directory;
+use callboard_actors::images::Images;
+use callboard_actors::node::{NodeActor, NodeArgs, NodeIdentity, NodeMsg};
+use callboard_actors::partition::TailBudget;
+use callboard_actors::ports::{MetadataLog, Shard};
+use callboard_core::metadata::TopicDefaults;
+use callboard_core::storage::Durability;
+use ractor::{Actor, ActorRef};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+/// Exit code when no shard works any more (BSD's EX_SOFTWARE).
+pub const EXIT_NO_SHARD: i32 = 70;
+
+/// A running node.
+pub struct Node {
+    address: SocketAddr,
+    store: Arc<Store>,
+    shards: Vec<Arc<ShardHandle>>,
+    readers: Arc<Readers>,
+    log: Arc<SingleLog>,
+    actor: ActorRef<NodeMsg>,
+    ended: JoinHandle<()>,
+    listener: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    all_lost: watch::Receiver<bool>,
+}
+
+/// How a node ended by itself.
+#[derive(Debug)]
+pub enum Ended {
+    /// No shard works any more.
+    NoShard,
+    /// The root actor gave up.
+    Actors,
+}
+
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| "unknown".into(), |s| s.trim().into())
+}
+
+/// 22 characters, as Kafka's cluster ids.
+fn new_cluster_id() -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bits = u128::from_be_bytes(*uuid::Uuid::new_v4().as_bytes());
+    let mut out = String::new();
+    for _ in 0..22 {
+        out.push(char::from(LETTERS[(bits & 63) as usize]));
+        bits >>= 6;
+    }
+    out
+}
+
+struct Shards {
+    handles: Vec<Arc<ShardHandle>>,
+    for_actors: Vec<Result<Arc<dyn Shard>, String>>,
+    all_lost: watch::Receiver<bool>,
+}
+
+/// Starts the threads of every shard that works.
+fn start_shards(store: &Arc<Store>, opened: Vec<Opened>, readers: &Arc<Readers>) -> anyhow::Result<Shards> {
+    let healthy = opened.iter().filter(|o| matches!(o, Opened::Shard { .. })).count();
+    let left = Arc::new(AtomicUsize::new(healthy));
+    let (lost, all_lost) = watch::channel(healthy == 0);
+    let lost = Arc::new(lost);
+    let (mut handles, mut for_actors) = (Vec::new(), Vec::new());
+    for shard in opened {
+        match shard {
+            Opened::Lost { fault } => for_actors.push(Err(fault.0)),
+            Opened::Shard { engine, states } => {
+                let (left, lost, store) = (Arc::clone(&left), Arc::clone(&lost), Arc::clone(store));
+                let on_fault = Box::new(move |shard: u16, fault: &ShardFault| {
+                    store.record_failure(&format!("shard {shard}: {fault}"));
+                    if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                        lost.send_replace(true);
+                    }
+                });
+                let handle = Arc::new(ShardHandle::start(engine, states, Arc::clone(readers), on_fault)?);
+                for_actors.push(Ok(Arc::clone(&handle) as Arc<dyn Shard>));
+                handles.push(handle);
+            }
+        }
+    }
+    Ok(Shards { handles, for_actors, all_lost })
+}
+
+impl Node {
+    /// Starts a node; returns when it serves.
+    pub async fn start(config: Config) -> anyhow::Result<Node> {
+        let began = Instant::now();
+        tracing::info!("callboard {} starts", env!("CARGO_PKG_VERSION"));
+        // Bound first: a port in use is found before anything is touched. Nothing is accepted yet.
+        let listener = Listener::bind(&config.kafka).await.with_context(|| {
+            format!(
+                "{}: cannot listen there; choose another --kafka HOST:PORT, or end what uses it",
+                config.kafka
+            )
+        })?;
+        let address = listener.address()?;
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let mut store = open_store(&config, Arc::clone(&disk), cores).await?;
+        let identity = store.identity();
+        let (opened, recovered) = (std::mem::take(&mut store.shards), store.recovered);
+        say_recovered(&config, &identity.shards.len(), &recovered, &opened);
+        let store = Arc::new(store);
+        let readers = Arc::new(Readers::start(2 * cores)?);
+        let Shards { handles, for_actors, all_lost } = start_shards(&store, opened, &readers)?;
+        if *all_lost.borrow() {
+            bail!(
+                "no shard of {} works: see the lines above; nothing is created in their place",
+                config.data.display()
+            );
+        }
+        let log = Arc::new(SingleLog::open(&disk, &config.data)?);
+        let budgets = config.budgets();
+        let (directory, images): (Arc<Directory>, Arc<Images>) = Default::default();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let (host, port) = config.advertised_parts()?.unwrap_or((address.ip().to_string(), address.port()));
+        let (ready, serving) = oneshot::channel();
+        let args = NodeArgs {
+            identity: NodeIdentity {
+                broker_id: identity.node_id,
+                cluster_id: new_cluster_id(),
+                host,
+                port,
+                rack: (!config.rack.is_empty()).then(|| config.rack.clone()),
+            },
+            shards: for_actors,
+            log: Arc::clone(&log) as Arc<dyn MetadataLog>,
+            clock: Arc::clone(&clock),
+            directory: Arc::clone(&directory),
+            images: Arc::clone(&images),
+            tails: Arc::new(TailBudget::new(budgets.tail)),
+            durability: match config.durability {
+                Asked::Fsync => Durability::Fsync,
+                Asked::Os => Durability::Os,
+            },
+            defaults: TopicDefaults { partitions: config.num_partitions },
+            ready,
+        };
+        let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
+        let (controller, epoch) = serving.await.context("the node's actors ended while they started")?;
+        remember(&store, &images, epoch)?;
+        let parts = Front {
+            config: &config,
+            clock,
+            directory: Arc::clone(&directory),
+            images,
+            controller,
+            shards: &handles,
+        };
+        let context = parts.context(identity.node_id)?;
+        let (stop, stopped) = watch::channel(false);
+        let listener = tokio::spawn(listener.serve(context, stopped));
+        tracing::info!("{} partitions are served, durability {:?}", directory.len(), config.durability);
+        tracing::info!("listening for kafka clients on {address}");
+        tracing::info!("ready in {} ms", began.elapsed().as_millis());
+        Ok(Node { address, store, shards: handles, readers, log, actor, ended, listener, stop, all_lost })
+    }
+
+    /// Where Kafka clients connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Resolves when the node cannot go on.
+    pub async fn broken(&mut self) -> Ended {
+        tokio::select! {
+            _ = self.all_lost.wait_for(|lost| *lost) => Ended::NoShard,
+            _ = &mut self.ended => Ended::Actors,
+        }
+    }
+
+    /// Ends cleanly: what was taken is answered, flushed and settled.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        tracing::info!("ending: no new requests are taken");
+        self.stop.send_replace(true);
+        let _ = self.listener.await;
+        self.actor.drain_and_wait(Some(Duration::from_secs(10))).await.ok();
+        let (shards, readers, log) = (self.shards, self.readers, self.log);
+        let closed = tokio::task::spawn_blocking(move || {
+            let closed: Vec<_> = shards.iter().map(|shard| shard.close()).collect();
+            readers.stop();
+            log.close();
+            closed
+        });
+        let mut clean = true;
+        for (n, closed) in closed.await?.into_iter().enumerate() {
+            if let Err(fault) = closed {
+                tracing::error!("shard {n} could not be closed cleanly: {fault}");
+                clean = false;
+            }
+        }
+        if clean {
+            self.store.mark_clean()?;
+        }
+        tracing::info!("ended{}", if clean { " cleanly" } else { "" });
+        Ok(())
+    }
+}
+
+async fn open_store(config: &Config, disk: Arc<dyn Disk>, cores: usize) -> anyhow::Result<Store> {
+    let options = StoreOptions {
+        shards: (config.shards > 0).then_some(config.shards),
+        default_shards: (cores / 2).max(1),
+        boot_id: boot_id(),
+        engine: EngineOptions {
+            segment_bytes: config.segment_bytes,
+            unsettled_bytes_max: config.unsettled_bytes_max,
+            cache_bytes: config.store_cache_bytes,
+        },
+    };
+    let dir = config.data.clone();
+    Ok(tokio::task::spawn_blocking(move || Store::open(disk, &dir, &options)).await??)
+}
+
+fn say_recovered(config: &Config, shards: &usize, recovered: &Recovered, opened: &[Opened]) {
+    let data = config.data.display();
+    if recovered.first_start {
+        tracing::info!("data directory {data}: made, {shards} shards");
+        return;
+    }
+    let replicas: usize = opened
+        .iter()
+        .map(|o| match o {
+            Opened::Shard { states, .. } => states.len(),
+            Opened::Lost { .. } => 0,
+        })
+        .sum();
+    let end = if recovered.clean { "the last end was clean" } else { "the last end was not clean" };
+    tracing::info!("data directory {data}: {shards} shards, {replicas} replicas, {end}");
+    tracing::info!(
+        "recovered: {} bytes of journal read, {} written again, {} of a torn tail cut",
+        recovered.replayed,
+        recovered.rejournaled,
+        recovered.cut
+    );
+}
+
+/// What the registration said, durably, before anything is served.
+fn remember(store: &Store, images: &Images, epoch: u64) -> anyhow::Result<()> {
+    let cluster_id = images.current().cluster_id.clone();
+    tracing::info!("cluster {}, broker epoch {epoch}", cluster_id.as_deref().unwrap_or("-"));
+    store.update_identity(|identity| {
+        identity.cluster_id = cluster_id;
+        identity.last_broker_epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
+    })?;
+    // The registration has put every replica of this node back into its ISR.
+    store.forgive_unclean()?;
+    Ok(())
+}
+
+struct Front<'a> {
+    config: &'a Config,
+    clock: Arc<dyn Clock>,
+    directory: Arc<Directory>,
+    images: Arc<Images>,
+    controller: ControllerHandle,
+    shards: &'a [Arc<ShardHandle>],
+}
+
+impl Front<'_> {
+    fn context(self, broker_id: i32) -> anyhow::Result<Arc<Context>> {
+        let settings = Settings {
+            broker_id,
+            advertised: self.config.advertised_parts()?,
+            auto_create_topics_enable: self.config.auto_create_topics_enable,
+            connections_max_idle: Duration::from_millis(self.config.connections_max_idle_ms),
+            socket_request_max_bytes: self.config.socket_request_max_bytes,
+        };
+        Ok(Arc::new(Context {
+            pools: Pools::new(&self.config.budgets(), settings.socket_request_max_bytes),
+            settings,
+            images: self.images,
+            directory: self.directory,
+            controller: self.controller,
+            shards: self.shards.iter().map(|s| Arc::clone(s) as Arc<dyn Shard>).collect(),
+            clock: self.clock,
+            producer_ids: ProducerIds::default(),
+            refusals: Refusals::default(),
+        }))
+    }
+}
