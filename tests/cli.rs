@@ -1,4 +1,5 @@
 //! The binary from outside: starts, refuses what it must in words, ends cleanly.
+#![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
