@@ -1,0 +1,102 @@
+//! A frame as a client may send it: header, then the body of its API and version. And, since our own clients read them,
+//! responses: a key of 1000 + n stands for a response of key n.
+//!
+//! What decodes must encode, and what that gives must decode to the same.
+
+use bytes::Bytes;
+use callboard::kafka::wire::api::ApiKey;
+use callboard::kafka::wire::messages::*;
+use callboard::kafka::wire::{Message, Reader, RecordBytes, RequestHeader, Writer, frame_request};
+use std::fmt::Debug;
+
+/// Added to the key of a response.
+pub const RESPONSE: i16 = 1000;
+
+/// Reads a frame (without its length); its API, version, and whether it is a response, if it is a message.
+pub fn run(frame: &[u8]) -> Option<(ApiKey, i16, bool)> {
+    let mut reader = Reader::new(frame);
+    let header = RequestHeader::decode(&mut reader).ok()?;
+    let response = header.api_key >= RESPONSE;
+    let api = ApiKey::of(if response { header.api_key - RESPONSE } else { header.api_key })?;
+    let version = header.api_version;
+    if !api.versions().contains(&version) {
+        return None;
+    }
+    let body = Body { frame, at: reader.position(), version, request: (!response).then_some((api, header)) };
+    let read = match (api, response) {
+        (ApiKey::Produce, false) => body.read(lift_produce),
+        (ApiKey::Produce, true) => body.read::<ProduceResponse>(nothing),
+        (ApiKey::Fetch, false) => body.read::<FetchRequest>(nothing),
+        (ApiKey::Fetch, true) => body.read(lift_fetch),
+        (ApiKey::ListOffsets, false) => body.read::<ListOffsetsRequest>(nothing),
+        (ApiKey::ListOffsets, true) => body.read::<ListOffsetsResponse>(nothing),
+        (ApiKey::Metadata, false) => body.read::<MetadataRequest>(nothing),
+        (ApiKey::Metadata, true) => body.read::<MetadataResponse>(nothing),
+        (ApiKey::ApiVersions, false) => body.read::<ApiVersionsRequest>(nothing),
+        (ApiKey::ApiVersions, true) => body.read::<ApiVersionsResponse>(nothing),
+        (ApiKey::CreateTopics, false) => body.read::<CreateTopicsRequest>(nothing),
+        (ApiKey::CreateTopics, true) => body.read::<CreateTopicsResponse>(nothing),
+        (ApiKey::DeleteTopics, false) => body.read::<DeleteTopicsRequest>(nothing),
+        (ApiKey::DeleteTopics, true) => body.read::<DeleteTopicsResponse>(nothing),
+        (ApiKey::InitProducerId, false) => body.read::<InitProducerIdRequest>(nothing),
+        (ApiKey::InitProducerId, true) => body.read::<InitProducerIdResponse>(nothing),
+    };
+    read.then_some((api, version, response))
+}
+
+/// Where a body stands.
+struct Body<'a> {
+    frame: &'a [u8],
+    at: usize,
+    version: i16,
+    request: Option<(ApiKey, RequestHeader)>,
+}
+
+impl Body<'_> {
+    fn read<M: Message + PartialEq + Debug>(self, lift: fn(&mut M, &Bytes)) -> bool {
+        let Some(mut first) = decode::<M>(self.frame, self.at, self.version) else { return false };
+        lift(&mut first, &Bytes::copy_from_slice(self.frame));
+        let mut writer = Writer::new();
+        first.encode(&mut writer, self.version).expect("what was decoded can be encoded");
+        let length = writer.len();
+        let bytes = Bytes::from(writer.finish().concat());
+        assert_eq!(bytes.len(), length);
+        let mut second = decode::<M>(&bytes, 0, self.version).expect("what was encoded can be decoded");
+        lift(&mut second, &bytes);
+        assert_eq!(first, second);
+        if let Some((api, header)) = self.request {
+            let client = header.client_id.as_deref();
+            let pieces = frame_request(api, self.version, header.correlation_id, client, &first);
+            let frame = pieces.expect("a request that was decoded has a frame").concat();
+            let again = RequestHeader::decode(&mut Reader::new(&frame[4..]));
+            assert_eq!(again.expect("a header that was encoded can be decoded"), header);
+            assert!(frame.ends_with(&bytes));
+        }
+        true
+    }
+}
+
+fn decode<M: Message>(frame: &[u8], at: usize, version: i16) -> Option<M> {
+    let mut reader = Reader::new(frame);
+    reader.range(at).expect("the header was there");
+    M::decode_all(reader, version).ok()
+}
+
+fn nothing<M>(_: &mut M, _: &Bytes) {}
+
+fn lift_produce(request: &mut ProduceRequest, frame: &Bytes) {
+    let partitions = request.topic_data.iter_mut().flat_map(|topic| &mut topic.partition_data);
+    partitions.for_each(|partition| lift(&mut partition.records, frame));
+}
+
+fn lift_fetch(response: &mut FetchResponse, frame: &Bytes) {
+    let partitions = response.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+    partitions.for_each(|partition| lift(&mut partition.records, frame));
+}
+
+/// Ranges of the frame as bytes, which can be compared and written. `slice` panics if a range is not in the frame.
+fn lift(records: &mut Option<RecordBytes>, frame: &Bytes) {
+    if let Some(RecordBytes::Frame(range)) = records {
+        *records = Some(RecordBytes::Parts(vec![frame.slice(range.clone())]));
+    }
+}
