@@ -1,1 +1,3 @@
 //! What the suites share: the crash backend, the process harness, the checkers.
+
+pub mod process;

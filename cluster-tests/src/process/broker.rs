@@ -1,0 +1,194 @@
+//! One broker process with a data directory of its own: started as a user starts it, killed as a machine does.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::{HANG, Lines, launch};
+
+/// How a broker is started. Ports are free ones, the directory is a new temporary one.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `--shards`.
+    pub shards: u32,
+    /// `--durability`.
+    pub durability: &'static str,
+    /// Further settings: environment variables of the broker (`CALLBOARD_…`).
+    pub env: Vec<(String, String)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { shards: 1, durability: "fsync", env: Vec::new() }
+    }
+}
+
+impl Options {
+    /// With one more environment variable.
+    pub fn with_env(mut self, name: &str, value: impl ToString) -> Self {
+        self.env.push((name.to_owned(), value.to_string()));
+        self
+    }
+}
+
+/// A broker, running or not. Dropped, it is killed and its directory removed.
+pub struct Broker {
+    options: Options,
+    dir: TempDir,
+    /// Where clients connect: free at the first start, the same one from then on.
+    addr: Option<SocketAddr>,
+    child: Option<Child>,
+    lines: Lines,
+}
+
+impl Broker {
+    /// Starts a broker on a new directory and waits until it serves.
+    pub fn start(options: Options) -> Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("callboard-test-")
+            .tempdir()
+            .context("a directory for the broker")?;
+        let mut broker = Self { options, dir, addr: None, child: None, lines: Lines::default() };
+        broker.launch()?;
+        broker.wait_ready()?;
+        Ok(broker)
+    }
+
+    /// Starts the process and returns at once: for tests that have to do with it before it serves.
+    pub fn launch(&mut self) -> Result<()> {
+        if self.child.is_some() {
+            bail!("the broker runs already");
+        }
+        let kafka = self.addr.map_or_else(|| "127.0.0.1:0".to_owned(), |addr| addr.to_string());
+        let mut command = launch::dies_with_us(&launch::binary()?);
+        command.arg("start").arg("--data").arg(self.dir.path().join("data"));
+        command.args(["--kafka", &kafka, "--durability", self.options.durability]);
+        command.arg("--shards").arg(self.options.shards.to_string());
+        for (name, _) in std::env::vars_os() {
+            // What steers the suites is not the broker's configuration.
+            if name.to_string_lossy().starts_with("CALLBOARD_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("RUST_LOG", "info").env("NO_COLOR", "1").envs(self.options.env.iter().cloned());
+        command.current_dir(self.dir.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = launch::spawn(command)?;
+        self.lines = Lines::follow(child.stderr.take().context("the broker's stderr")?);
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Waits for the two lines that say where it listens and that it serves.
+    pub fn wait_ready(&mut self) -> Result<()> {
+        const LISTENS: &str = "listening for kafka clients on ";
+        let line = self.wait_line(LISTENS)?;
+        self.wait_line("ready in")?;
+        let place =
+            line.split(LISTENS).nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
+        let addr = place.trim_matches(|c: char| !c.is_ascii_digit());
+        let addr: SocketAddr =
+            addr.parse().with_context(|| format!("no address in the broker's line: {line}"))?;
+        match self.addr {
+            Some(before) if before != addr => bail!("restarted for {before}, the broker listens on {addr}"),
+            _ => self.addr = Some(addr),
+        }
+        Ok(())
+    }
+
+    fn wait_line(&mut self, text: &str) -> Result<String> {
+        self.lines.wait_for(text, 0, HANG).ok_or_else(|| self.broken(&format!("it did not say `{text}`")))
+    }
+
+    /// An error that shows the broker's last lines.
+    pub fn broken(&mut self, what: &str) -> anyhow::Error {
+        let state = match self.child.as_mut().map(Child::try_wait) {
+            None => "not running".to_owned(),
+            Some(Ok(Some(status))) => format!("ended with {status}"),
+            Some(Ok(None)) => "running".to_owned(),
+            Some(Err(error)) => format!("not to be asked: {error}"),
+        };
+        anyhow!("the broker ({state}): {what}; its last lines:\n{}", self.lines.tail(60))
+    }
+
+    /// Whether the process is there.
+    pub fn running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Where clients connect.
+    pub fn addr(&self) -> SocketAddr {
+        // Known as soon as `start` has returned.
+        self.addr.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// The same, as clients want it.
+    pub fn bootstrap(&self) -> String {
+        self.addr().to_string()
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> std::path::PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A directory for a test's own files, removed with the broker's.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What this run has logged.
+    pub fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// SIGKILL to the process group; returns when the process is gone and all it wrote has been read.
+    pub fn kill9(&mut self) -> Result<()> {
+        let mut child = self.child.take().context("the broker does not run")?;
+        if let Some(status) = child.try_wait()? {
+            return Err(self.broken(&format!("it ended by itself with {status}")));
+        }
+        launch::kill_group(&mut child)?;
+        if !self.lines.wait_end(HANG) {
+            bail!("something that the broker started outlived its process group");
+        }
+        Ok(())
+    }
+
+    /// Starts it again on the same port and directory and waits until it serves.
+    pub fn restart(&mut self) -> Result<()> {
+        self.launch()?;
+        self.wait_ready()
+    }
+
+    /// SIGTERM: an orderly end, which must be exit code 0.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut child = self.child.take().context("the broker does not run")?;
+        kill_process(Pid::from_child(&child), Signal::TERM).context("SIGTERM to the broker")?;
+        let Some(status) = launch::wait_end(&mut child, HANG)? else {
+            launch::kill_group(&mut child)?;
+            return Err(self.broken("it did not end on SIGTERM"));
+        };
+        if !status.success() {
+            self.lines.wait_end(HANG);
+            return Err(self.broken(&format!("SIGTERM ended it with {status}, not with exit code 0")));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Nobody is left to be told.
+            let _ = launch::kill_group(&mut child);
+        }
+        if std::thread::panicking() {
+            super::say(&format!("the broker's last lines:\n{}", self.lines.tail(40)));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Clients that users have, as processes: whether they are there, and one run of one of them.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use super::launch;
+
+/// After this a client counts as hung. The slowest, Java, takes a minute on a slow machine.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Writes to the real stderr: a passing test's `eprintln!` is swallowed, and these lines are meant to be seen.
+pub fn say(line: &str) {
+    // A closed stderr is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Whether a suite can run. A missing client is a loud line on a developer's machine and a failure in CI.
+pub fn need<T>(suite: &str, what: &str, found: Option<T>) -> Result<Option<T>> {
+    let found = verdict(suite, what, found, std::env::var_os("CALLBOARD_CI").is_some_and(|v| v == "1"))?;
+    if found.is_none() {
+        say(&format!("SKIPPED {suite}: it needs {what} (.ci/run installs it)"));
+    }
+    Ok(found)
+}
+
+fn verdict<T>(suite: &str, what: &str, found: Option<T>, ci: bool) -> Result<Option<T>> {
+    if found.is_none() && ci {
+        bail!("{suite} needs {what}, which is missing; CALLBOARD_CI=1 lets nothing be skipped");
+    }
+    Ok(found)
+}
+
+/// A program on the PATH.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| is_program(path))
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// A directory that lasts as long as the value.
+pub fn scratch() -> Result<TempDir> {
+    tempfile::Builder::new().prefix("callboard-test-").tempdir().context("a temporary directory")
+}
+
+/// How a client ended and what it wrote.
+pub struct Finished {
+    /// Its exit.
+    pub status: ExitStatus,
+    /// All of its stdout.
+    pub stdout: Vec<u8>,
+    /// All of its stderr.
+    pub stderr: Vec<u8>,
+}
+
+impl Finished {
+    /// Its stdout, if it ended well; else an error that shows both streams.
+    pub fn good(self, what: &str) -> Result<Vec<u8>> {
+        if !self.status.success() {
+            let (out, err) = (String::from_utf8_lossy(&self.stdout), String::from_utf8_lossy(&self.stderr));
+            let out: String = out.chars().take(4_000).collect();
+            bail!("{what} ended with {}\n--- stdout\n{out}\n--- stderr\n{err}", self.status);
+        }
+        Ok(self.stdout)
+    }
+}
+
+/// Runs a program to its end. Output goes through files: no pipe can fill up.
+pub fn run(program: &Path, args: &[&str], configure: impl FnOnce(&mut Command)) -> Result<Finished> {
+    let dir = scratch()?;
+    let (out, err) = (dir.path().join("stdout"), dir.path().join("stderr"));
+    let mut command = launch::dies_with_us(program);
+    command.args(args).stdin(Stdio::null());
+    configure(&mut command);
+    command.stdout(File::create(&out)?).stderr(File::create(&err)?);
+    let mut child = launch::spawn(command)?;
+    let status = launch::wait_end(&mut child, LIMIT)?;
+    if status.is_none() {
+        launch::kill_group(&mut child)?;
+    }
+    let (stdout, stderr) = (std::fs::read(&out)?, std::fs::read(&err)?);
+    let Some(status) = status else {
+        bail!("{} {args:?} hangs; it wrote\n{}", program.display(), String::from_utf8_lossy(&stderr));
+    };
+    Ok(Finished { status, stdout, stderr })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_client_fails_in_ci_and_is_skipped_elsewhere() {
+        assert!(verdict::<()>("suite", "nothing", None, false).unwrap().is_none());
+        assert!(verdict::<()>("suite", "nothing", None, true).is_err());
+        assert_eq!(verdict("suite", "something", Some(1), true).unwrap(), Some(1));
+    }
+
+    #[test]
+    fn a_failing_program_shows_what_it_wrote() {
+        let sh = find_program("sh").unwrap();
+        let good = run(&sh, &["-c", "echo out; echo err >&2"], |_| ()).unwrap();
+        assert_eq!(good.good("sh").unwrap(), b"out\n");
+        let bad = run(&sh, &["-c", "echo out; echo reason >&2; exit 3"], |_| ()).unwrap();
+        let error = bad.good("sh").unwrap_err().to_string();
+        assert!(error.contains("reason") && error.contains('3'), "{error}");
+    }
+}

@@ -1,0 +1,30 @@
+//! Real processes: the broker as a user starts it, the clients users have, and what a test needs round them.
+//!
+//! ```text
+//!   launch   finds the binary; starts every child so that it dies with the test process
+//!   lines    a child's stderr: kept for failure messages, waited on instead of time
+//!   broker   Broker: start, kill -9, restart on the same port and directory, stop
+//!   client   kcat, python, java: needed, run to their end, output kept
+//!   wire     a small blocking Kafka client over the `kafka-protocol` crate (the oracle, never our own codec)
+//!   load     producers that write down what was acknowledged; verdict: what was read against that
+//! ```
+//!
+//! Waiting is for a line, an answer or the end of a process. The long limits here are guards against a hang, so
+//! that a broken broker fails a test instead of stopping the suite; no test asserts on time.
+
+mod broker;
+mod client;
+mod launch;
+mod lines;
+pub mod load;
+pub mod verdict;
+pub mod wire;
+
+pub use broker::{Broker, Options};
+pub use client::{Finished, find_program, need, run, say, scratch};
+pub use lines::Lines;
+
+use std::time::Duration;
+
+/// After this a child or a connection counts as hung.
+pub const HANG: Duration = Duration::from_secs(120);

@@ -1,0 +1,286 @@
+//! A small blocking Kafka client: what the suites need to say to a broker, in the words of the `kafka-protocol` crate.
+//!
+//! It is the oracle: nothing of Callboard's own codec is used. One connection, answers in the order of the requests,
+//! so that several may be under way ([`Wire::send`], [`Wire::receive`]).
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{
+    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest,
+    ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader, TopicName,
+};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+use kafka_protocol::records::RecordBatchDecoder;
+
+use super::HANG;
+
+/// The version of Produce that is spoken here; answers are decoded with it.
+pub const PRODUCE: i16 = 9;
+const API_VERSIONS: i16 = 0;
+const FETCH: i16 = 12;
+const LIST_OFFSETS: i16 = 7;
+const CREATE_TOPICS: i16 = 7;
+const INIT_PRODUCER_ID: i16 = 4;
+/// How long a client waits before it tries again.
+pub const RETRY: Duration = Duration::from_millis(10);
+/// An answer larger than this is nonsense here.
+const MAX_ANSWER: usize = 128 << 20;
+
+/// Error codes that a test has to tell apart.
+pub mod code {
+    /// No error.
+    pub const NONE: i16 = 0;
+    /// The topic is there already.
+    pub const TOPIC_ALREADY_EXISTS: i16 = 36;
+    /// The batch was stored before.
+    pub const DUPLICATE_SEQUENCE_NUMBER: i16 = 46;
+
+    /// Whether a client is told to try again: unknown topic or leader (a broker that has just started), not leader,
+    /// timed out, not enough replicas, storage error.
+    pub fn retriable(code: i16) -> bool {
+        matches!(code, 3 | 5 | 6 | 7 | 8 | 14 | 19 | 20 | 56)
+    }
+}
+
+/// One connection.
+pub struct Wire {
+    stream: TcpStream,
+    next_id: i32,
+    /// Correlation ids of the requests that are not answered yet.
+    waiting: VecDeque<i32>,
+}
+
+/// What one partition holds in an answer to Fetch.
+pub struct Fetched {
+    /// The batches as they came.
+    pub records: Bytes,
+    /// One past the last record that consumers may see.
+    pub high_watermark: i64,
+}
+
+impl Wire {
+    /// Connects.
+    pub fn connect(addr: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&addr, HANG)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(HANG))?;
+        stream.set_write_timeout(Some(HANG))?;
+        Ok(Self { stream, next_id: 1, waiting: VecDeque::new() })
+    }
+
+    /// Sends a request; its answer comes after those of the requests before it.
+    pub fn send<R: Request>(&mut self, version: i16, request: &R) -> Result<()> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let header = RequestHeader::default()
+            .with_request_api_key(R::KEY)
+            .with_request_api_version(version)
+            .with_correlation_id(id)
+            .with_client_id(Some(StrBytes::from_static_str("callboard-tests")));
+        let mut frame = BytesMut::new();
+        frame.put_i32(0);
+        header.encode(&mut frame, R::header_version(version))?;
+        request.encode(&mut frame, version)?;
+        let length = i32::try_from(frame.len() - 4).context("a request over 2 GiB")?;
+        frame[..4].copy_from_slice(&length.to_be_bytes());
+        self.stream.write_all(&frame)?;
+        self.waiting.push_back(id);
+        Ok(())
+    }
+
+    /// The answer to the oldest request that has none.
+    pub fn receive<R: Request>(&mut self, version: i16) -> Result<R::Response> {
+        let id = self.waiting.pop_front().context("no request is waiting for an answer")?;
+        let mut length = [0; 4];
+        self.stream.read_exact(&mut length)?;
+        let length = usize::try_from(i32::from_be_bytes(length)).context("a negative frame length")?;
+        if length > MAX_ANSWER {
+            bail!("an answer of {length} bytes");
+        }
+        let mut frame = vec![0; length];
+        self.stream.read_exact(&mut frame)?;
+        let mut frame = Bytes::from(frame);
+        let header = ResponseHeader::decode(&mut frame, R::Response::header_version(version))?;
+        if header.correlation_id != id {
+            bail!("answer {} where {id} was due: answers out of order", header.correlation_id);
+        }
+        let answer = R::Response::decode(&mut frame, version)?;
+        if frame.has_remaining() {
+            bail!("{} bytes behind the answer to API {}", frame.remaining(), R::KEY);
+        }
+        Ok(answer)
+    }
+
+    fn call<R: Request>(&mut self, version: i16, request: &R) -> Result<R::Response> {
+        self.send(version, request)?;
+        self.receive::<R>(version)
+    }
+
+    /// Whether the broker lists an API.
+    pub fn lists(&mut self, key: i16) -> Result<bool> {
+        let answer = self.call(API_VERSIONS, &ApiVersionsRequest::default())?;
+        if answer.error_code != code::NONE {
+            bail!("ApiVersions: error {}", answer.error_code);
+        }
+        Ok(answer.api_keys.iter().any(|api| api.api_key == key))
+    }
+
+    /// Creates a topic.
+    pub fn create_topic(&mut self, topic: &str, partitions: i32) -> Result<()> {
+        let creatable = CreatableTopic::default()
+            .with_name(name(topic))
+            .with_num_partitions(partitions)
+            .with_replication_factor(1);
+        let request = CreateTopicsRequest::default().with_topics(vec![creatable]).with_timeout_ms(30_000);
+        let answer = self.call(CREATE_TOPICS, &request)?;
+        let result = answer.topics.first().context("CreateTopics: no topic in the answer")?;
+        if result.error_code != code::NONE {
+            bail!("CreateTopics {topic}: error {} {:?}", result.error_code, result.error_message);
+        }
+        Ok(())
+    }
+
+    /// A producer id and its epoch.
+    pub fn init_producer_id(&mut self) -> Result<(i64, i16)> {
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(None)
+            .with_transaction_timeout_ms(60_000)
+            .with_producer_id((-1).into())
+            .with_producer_epoch(-1);
+        let begun = Instant::now();
+        loop {
+            let answer = self.call(INIT_PRODUCER_ID, &request)?;
+            match answer.error_code {
+                code::NONE => return Ok((answer.producer_id.0, answer.producer_epoch)),
+                // A broker that has just started may not be able to tell yet.
+                error if code::retriable(error) && begun.elapsed() < HANG => std::thread::sleep(RETRY),
+                error => bail!("InitProducerId: error {error}"),
+            }
+        }
+    }
+
+    /// One batch to one partition.
+    pub fn send_batch(&mut self, topic: &str, partition: i32, acks: i16, batch: Bytes) -> Result<()> {
+        let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch));
+        let data = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![data]);
+        let request =
+            ProduceRequest::default().with_acks(acks).with_timeout_ms(30_000).with_topic_data(vec![data]);
+        self.send(PRODUCE, &request)
+    }
+
+    /// The answer to the oldest [`Wire::send_batch`]: error code and base offset.
+    pub fn receive_batch(&mut self) -> Result<(i16, i64)> {
+        let answer: ProduceResponse = self.receive::<ProduceRequest>(PRODUCE)?;
+        let topic = answer.responses.first().context("Produce: no topic in the answer")?;
+        let partition = topic.partition_responses.first().context("Produce: no partition in the answer")?;
+        Ok((partition.error_code, partition.base_offset))
+    }
+
+    /// The offset for a timestamp; −1 is the end, −2 the beginning.
+    pub fn list_offset(&mut self, topic: &str, partition: i32, timestamp: i64) -> Result<i64> {
+        let asked = ListOffsetsPartition::default()
+            .with_partition_index(partition)
+            .with_current_leader_epoch(-1)
+            .with_timestamp(timestamp);
+        let asked = ListOffsetsTopic::default().with_name(name(topic)).with_partitions(vec![asked]);
+        let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![asked]);
+        let answer = self.call(LIST_OFFSETS, &request)?;
+        let topic = answer.topics.first().context("ListOffsets: no topic in the answer")?;
+        let partition = topic.partitions.first().context("ListOffsets: no partition in the answer")?;
+        if partition.error_code != code::NONE {
+            bail!("ListOffsets: error {}", partition.error_code);
+        }
+        Ok(partition.offset)
+    }
+
+    /// What lies at `offset`, at least one byte of it, waiting up to `max_wait_ms`; an error code is an error.
+    pub fn fetch(&mut self, topic: &str, partition: i32, offset: i64, max_wait_ms: i32) -> Result<Fetched> {
+        let asked = FetchPartition::default()
+            .with_partition(partition)
+            .with_current_leader_epoch(-1)
+            .with_fetch_offset(offset)
+            .with_last_fetched_epoch(-1)
+            .with_log_start_offset(-1)
+            .with_partition_max_bytes(1 << 20);
+        let asked = FetchTopic::default().with_topic(name(topic)).with_partitions(vec![asked]);
+        let request = FetchRequest::default()
+            .with_replica_id((-1).into())
+            .with_max_wait_ms(max_wait_ms)
+            .with_min_bytes(1)
+            .with_max_bytes(8 << 20)
+            .with_session_epoch(-1)
+            .with_topics(vec![asked]);
+        let answer = self.call(FETCH, &request)?;
+        if answer.error_code != code::NONE {
+            bail!("Fetch: error {}", answer.error_code);
+        }
+        let topic = answer.responses.into_iter().next().context("Fetch: no topic in the answer")?;
+        let partition = topic.partitions.into_iter().next().context("Fetch: no partition in the answer")?;
+        if partition.error_code != code::NONE {
+            bail!("Fetch at {offset}: error {}", partition.error_code);
+        }
+        let records = partition.records.unwrap_or_default();
+        Ok(Fetched { records, high_watermark: partition.high_watermark })
+    }
+
+    /// Whether the client compressed what it sent to partition 0 as it was told. A client that mistrusts the broker sends
+    /// plain batches instead, and says so nowhere. One batch that compression would make longer is sent plain by right.
+    pub fn codec_is(&mut self, topic: &str, codec: &str) -> Result<()> {
+        let (mut found, mut next) = (BTreeSet::new(), 0);
+        loop {
+            let batches = whole_batches(self.fetch(topic, 0, next, 0)?.records);
+            if batches.is_empty() {
+                break;
+            }
+            for mut batch in batches {
+                for info in RecordBatchDecoder::decode_batch_info(&mut batch)? {
+                    found.insert(format!("{:?}", info.compression).to_lowercase());
+                    next = info.min_offset + i64::from(info.record_count);
+                }
+            }
+        }
+        if !found.contains(codec) || found.iter().any(|other| other != codec && other != "none") {
+            bail!("{topic}: told to use {codec}, the client sent {found:?}");
+        }
+        Ok(())
+    }
+
+    /// The same for every line `codec TOPIC CODEC` of a client's output; how many there were.
+    pub fn codecs_are(&mut self, output: &str) -> Result<usize> {
+        let mut count = 0;
+        for line in output.lines().filter_map(|line| line.strip_prefix("codec ")) {
+            let (topic, codec) =
+                line.split_once(' ').with_context(|| format!("not `codec TOPIC CODEC`: {line}"))?;
+            self.codec_is(topic, codec)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+/// The batches in what a fetch brought. The last may be cut by the fetch's limit and is then left out, never the first.
+pub fn whole_batches(mut bytes: Bytes) -> Vec<Bytes> {
+    let mut batches = Vec::new();
+    while bytes.len() >= 12 {
+        // Base offset, then the length of what follows it.
+        let length = 12 + (&bytes[8..12]).get_u32() as usize;
+        if bytes.len() < length {
+            break;
+        }
+        batches.push(bytes.split_to(length));
+    }
+    batches
+}
+
+fn name(topic: &str) -> TopicName {
+    TopicName(StrBytes::from_string(topic.to_owned()))
+}
