@@ -138,16 +138,9 @@ impl Node {
         let budgets = config.budgets();
         let (directory, images): (Arc<Directory>, Arc<Images>) = Default::default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let (host, port) = config.advertised_parts()?.unwrap_or((address.ip().to_string(), address.port()));
         let (ready, serving) = oneshot::channel();
         let args = NodeArgs {
-            identity: NodeIdentity {
-                broker_id: identity.node_id,
-                cluster_id: new_cluster_id(),
-                host,
-                port,
-                rack: (!config.rack.is_empty()).then(|| config.rack.clone()),
-            },
+            identity: who(&config, identity.node_id, address)?,
             shards: for_actors,
             log: Arc::clone(&log) as Arc<dyn MetadataLog>,
             clock: Arc::clone(&clock),
@@ -221,6 +214,13 @@ impl Node {
         tracing::info!("ended{}", if clean { " cleanly" } else { "" });
         Ok(())
     }
+}
+
+/// How this node registers. The cluster id is only taken if there is no cluster yet.
+fn who(config: &Config, broker_id: i32, address: SocketAddr) -> anyhow::Result<NodeIdentity> {
+    let (host, port) = config.advertised_parts()?.unwrap_or((address.ip().to_string(), address.port()));
+    let rack = (!config.rack.is_empty()).then(|| config.rack.clone());
+    Ok(NodeIdentity { broker_id, cluster_id: new_cluster_id(), host, port, rack })
 }
 
 async fn open_store(config: &Config, disk: Arc<dyn Disk>, cores: usize) -> anyhow::Result<Store> {

@@ -81,11 +81,22 @@ impl Call {
     }
 }
 
-fn decode<M: Message>(frame: &Frame, at: usize, version: i16) -> Result<M, WireError> {
-    let mut reader = Reader::new(&frame.bytes);
+/// Reads a request's body. Like Kafka it ignores what follows: librdkafka 2.16 sends three bytes too many behind a
+/// Metadata request for all topics.
+fn decode<M: Message>(frame: &[u8], at: usize, version: i16) -> Result<M, WireError> {
+    let mut reader = Reader::new(frame);
     // Positions are those of the frame: record bytes are ranges of it.
     reader.range(at)?;
-    M::decode_all(reader, version)
+    let message = M::decode(&mut reader, version)?;
+    if reader.remaining() > 0 {
+        tracing::debug!(
+            request = M::NAME,
+            version,
+            bytes = reader.remaining(),
+            "bytes behind a request's end"
+        );
+    }
+    Ok(message)
 }
 
 /// Turns a frame into an answer to come; an error closes the connection.
@@ -108,40 +119,37 @@ pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result
     let call = Call { context: Arc::clone(context), client: client.clone(), api, header };
     let bad = |e: WireError| format!("a request that cannot be read: {e}");
     let answer: BoxFuture<'static, Outcome> = match api {
-        ApiKey::Produce => produce::handle(call, decode(&frame, at, version).map_err(bad)?, frame),
+        ApiKey::Produce => produce::handle(call, decode(&frame.bytes, at, version).map_err(bad)?, frame),
         ApiKey::Fetch => {
-            held(frame.permit, fetch::handle(call, decode_of(&frame.bytes, at, version).map_err(bad)?))
+            let request = decode(&frame.bytes, at, version).map_err(bad)?;
+            held(frame.permit, fetch::handle(call, request))
         }
         ApiKey::ListOffsets => {
-            let request = decode(&frame, at, version).map_err(bad)?;
+            let request = decode(&frame.bytes, at, version).map_err(bad)?;
             held(frame.permit, list_offsets::handle(call, request))
         }
         ApiKey::Metadata => {
-            let request = decode(&frame, at, version).map_err(bad)?;
+            let request = decode(&frame.bytes, at, version).map_err(bad)?;
             held(frame.permit, metadata::handle(call, request))
         }
         ApiKey::ApiVersions => {
-            let request = decode(&frame, at, version).map_err(bad)?;
+            let request = decode(&frame.bytes, at, version).map_err(bad)?;
             held(frame.permit, api_versions::handle(call, request))
         }
         ApiKey::CreateTopics => {
-            let request = decode(&frame, at, version).map_err(bad)?;
+            let request = decode(&frame.bytes, at, version).map_err(bad)?;
             held(frame.permit, create_topics::handle(call, request))
         }
         ApiKey::DeleteTopics => {
-            let request = decode(&frame, at, version).map_err(bad)?;
+            let request = decode(&frame.bytes, at, version).map_err(bad)?;
             held(frame.permit, delete_topics::handle(call, request))
         }
         ApiKey::InitProducerId => {
-            let request = decode(&frame, at, version).map_err(bad)?;
+            let request = decode(&frame.bytes, at, version).map_err(bad)?;
             held(frame.permit, init_producer_id::handle(call, request))
         }
     };
     Ok(Pending { api: api.name(), received, answer })
-}
-
-fn decode_of<M: Message>(bytes: &[u8], at: usize, version: i16) -> Result<M, WireError> {
-    M::decode_all(Reader::new(&bytes[at..]), version)
 }
 
 /// The request's permit goes back when its answer is ready.
@@ -189,4 +197,22 @@ pub(super) fn find(
     let id = TopicPartition { topic: topic.id, partition };
     // In the image and not here: on its way up, or led elsewhere.
     context.directory.get(id).ok_or(ErrorCode::NotLeaderOrFollower)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::wire::messages::MetadataRequest;
+
+    #[test]
+    fn bytes_behind_a_request_are_ignored_as_kafka_does() {
+        // Metadata v13 for all topics, as librdkafka 2.16 sends it: the body ends after four bytes.
+        let sent = [0, 0, 0, 0, 1, 0, 0];
+        let request: MetadataRequest = decode(&sent, 0, 13).unwrap();
+        assert_eq!(
+            request,
+            MetadataRequest { topics: None, allow_auto_topic_creation: false, ..Default::default() }
+        );
+        assert!(decode::<MetadataRequest>(&sent[..3], 0, 13).is_err());
+    }
 }

@@ -15,8 +15,10 @@
 //! Durable end: the end of the last entry that is synced (`fsync` topics) or written (`os`). After a change from `os`
 //! to `fsync` it stays `written` until `synced` has passed the high watermark of that moment.
 
+use super::messages::{Acks, Appended, Effect, Event, Input, LeaderConfig, LeaderStart};
 use super::producers::{Judgement, ProducerTable};
 use super::view::{Role, View};
+use super::waits::{Waiting, Waits};
 use crate::Reject;
 use crate::ids::{LeaderEpoch, Offset, Seq, Ticket};
 use crate::limits;
@@ -24,176 +26,8 @@ use crate::machine::{Effects, Machine};
 use crate::records::BatchHead;
 use crate::storage::{Durability, Entry};
 use crate::time::{Millis, Now};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// What a topic's configuration says to its leaders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaderConfig {
-    /// What an acknowledgement means.
-    pub durability: Durability,
-    /// `max.message.bytes`.
-    pub max_message_bytes: usize,
-    /// `message.timestamp.before.max.ms`.
-    pub timestamp_before_max_ms: i64,
-    /// `message.timestamp.after.max.ms`.
-    pub timestamp_after_max_ms: i64,
-    /// `producer.id.expiration.ms`.
-    pub producer_expiration_ms: i64,
-}
-
-impl Default for LeaderConfig {
-    fn default() -> LeaderConfig {
-        LeaderConfig {
-            durability: Durability::Fsync,
-            max_message_bytes: limits::MESSAGE_MAX_BYTES_DEFAULT,
-            timestamp_before_max_ms: i64::MAX,
-            timestamp_after_max_ms: 3_600_000,
-            producer_expiration_ms: 86_400_000,
-        }
-    }
-}
-
-/// Which acknowledgement a request asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acks {
-    /// None: the client does not wait.
-    None,
-    /// Durable at the leader.
-    Leader,
-    /// Durable on every in-sync replica.
-    All,
-}
-
-impl Acks {
-    /// From the wire.
-    pub fn of(acks: i16) -> Result<Acks, Reject> {
-        match acks {
-            0 => Ok(Acks::None),
-            1 => Ok(Acks::Leader),
-            -1 => Ok(Acks::All),
-            _ => Err(Reject::InvalidAcks),
-        }
-    }
-}
-
-/// What can happen to a leader.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// A batch wants in.
-    Append {
-        /// Names its bytes and its answer.
-        ticket: Ticket,
-        /// What it is; its offsets and epoch are still the client's.
-        head: BatchHead,
-        /// When to answer.
-        acks: Acks,
-        /// When to give up waiting.
-        deadline: Millis,
-    },
-    /// Entries have come this far.
-    Persisted {
-        /// Last entry in the page cache.
-        written: Seq,
-        /// Last entry on disk.
-        synced: Seq,
-    },
-    /// The topic's configuration changed.
-    Configure(LeaderConfig),
-    /// The log start is to move up (DeleteRecords, retention).
-    Trim {
-        /// Names its answer.
-        ticket: Ticket,
-        /// The new log start; −1: the high watermark.
-        to: Offset,
-    },
-    /// The storage under it has failed for good.
-    ShardFailed(String),
-    /// The topic was deleted.
-    Delete,
-    /// A deadline may have passed.
-    Tick,
-}
-
-/// A batch's place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
-    /// Offset of its first record.
-    pub base_offset: Offset,
-    /// The broker's timestamp under `LogAppendTime`, else −1.
-    pub log_append_time: i64,
-    /// The partition's log start.
-    pub log_start: Offset,
-}
-
-/// What a leader wants done.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Journal this entry; for `Append`, the bytes kept under `ticket` go with it, base offset and epoch written in.
-    Journal {
-        /// Its number.
-        seq: Seq,
-        /// The change.
-        entry: Entry,
-        /// Whether it waits for a sync.
-        durability: Durability,
-        /// Whose bytes.
-        ticket: Option<Ticket>,
-    },
-    /// Show the new boundaries and wake who waits for them.
-    Publish(View),
-    /// Answer this ticket.
-    Answer {
-        /// Which.
-        ticket: Ticket,
-        /// With what.
-        result: Result<Appended, Reject>,
-    },
-    /// Count and log.
-    Note(Event),
-}
-
-/// What is worth counting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A batch was stored already.
-    Duplicate,
-    /// A batch was refused.
-    Refused,
-    /// A wait ended at its deadline.
-    TimedOut,
-}
-
-/// What a leader starts from.
-#[derive(Clone, Debug)]
-pub struct LeaderStart {
-    /// Its epoch.
-    pub leader_epoch: LeaderEpoch,
-    /// Number of the replica's last entry; all up to it are durable.
-    pub seq: Seq,
-    /// Log start offset.
-    pub log_start: Offset,
-    /// Log end offset; everything below it is durable.
-    pub next: Offset,
-    /// Leader epochs so far.
-    pub epochs: Vec<(LeaderEpoch, Offset)>,
-    /// Producers at `next`.
-    pub producers: ProducerTable,
-    /// The topic's configuration.
-    pub config: LeaderConfig,
-    /// Why the replica may not serve.
-    pub offline: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    ticket: Ticket,
-    /// Answered once the watched end is past this.
-    last_offset: Offset,
-    acks: Acks,
-    deadline: Millis,
-    appended: Appended,
-}
 
 /// An entry on its way to the disk.
 #[derive(Clone, Copy, Debug)]
@@ -221,8 +55,7 @@ pub struct LeaderMachine {
     offline: Option<String>,
     in_flight: VecDeque<InFlight>,
     persisted: (Seq, Seq),
-    waiting: VecDeque<Waiting>,
-    deadlines: BTreeMap<Millis, usize>,
+    waits: Waits,
     next_expiry: Millis,
     published: Option<View>,
 }
@@ -249,8 +82,7 @@ impl LeaderMachine {
             offline: start.offline,
             in_flight: VecDeque::new(),
             persisted: (start.seq, start.seq),
-            waiting: VecDeque::new(),
-            deadlines: BTreeMap::new(),
+            waits: Waits::default(),
             next_expiry: Millis(EXPIRY_EVERY_MS),
             published: None,
         }
@@ -296,7 +128,7 @@ impl LeaderMachine {
         if let Some(why) = &self.offline {
             return Err(Reject::Storage(why.clone()));
         }
-        if self.waiting.len() >= limits::TICKETS_PER_PARTITION {
+        if self.waits.len() >= limits::TICKETS_PER_PARTITION {
             return Err(Reject::Busy);
         }
         let size = head.size as usize;
@@ -350,30 +182,25 @@ impl LeaderMachine {
             out.push(Effect::Answer { ticket: new.ticket, result: Ok(new.appended) });
             return;
         }
-        let at = self.waiting.partition_point(|w| w.last_offset <= new.last_offset);
-        self.waiting.insert(at, new);
-        *self.deadlines.entry(new.deadline).or_default() += 1;
+        self.waits.push(new);
     }
 
     fn persisted(&mut self, written: Seq, synced: Seq, out: &mut Effects<Effect>) {
         self.persisted.0 = self.persisted.0.max(written);
         self.persisted.1 = self.persisted.1.max(synced);
         let (written, synced) = self.persisted;
-        for entry in &self.in_flight {
-            if entry.seq <= written {
-                self.written_end = self.written_end.max(entry.end);
-            }
-            if entry.seq <= synced {
-                self.synced_end = self.synced_end.max(entry.end);
-            }
-            if entry.seq > written && entry.seq > synced {
-                break;
-            }
-        }
+        self.written_end = self.written_end.max(self.end_of(written));
+        self.synced_end = self.synced_end.max(self.end_of(synced));
         while self.in_flight.front().is_some_and(|e| e.seq <= written && e.seq <= synced) {
             self.in_flight.pop_front();
         }
         self.advance(out);
+    }
+
+    /// The log's end after the last entry in flight up to this number; 0 if it is none of those.
+    fn end_of(&self, seq: Seq) -> Offset {
+        let at = self.in_flight.partition_point(|entry| entry.seq <= seq);
+        at.checked_sub(1).and_then(|at| self.in_flight.get(at)).map_or(0, |entry| entry.end)
     }
 
     /// The durable end of this replica: what an acknowledgement may rest on.
@@ -393,12 +220,7 @@ impl LeaderMachine {
         }
         self.high_watermark = durable;
         self.publish(out);
-        while let Some(first) = self.waiting.front()
-            && first.last_offset < self.high_watermark
-        {
-            let first = *first;
-            self.waiting.pop_front();
-            self.forget_deadline(first.deadline);
+        while let Some(first) = self.waits.pop_below(self.high_watermark) {
             out.push(Effect::Answer { ticket: first.ticket, result: Ok(first.appended) });
         }
     }
@@ -408,15 +230,6 @@ impl LeaderMachine {
         if self.published.as_ref() != Some(&view) {
             self.published = Some(view.clone());
             out.push(Effect::Publish(view));
-        }
-    }
-
-    fn forget_deadline(&mut self, deadline: Millis) {
-        if let Some(count) = self.deadlines.get_mut(&deadline) {
-            *count -= 1;
-            if *count == 0 {
-                self.deadlines.remove(&deadline);
-            }
         }
     }
 
@@ -468,22 +281,15 @@ impl LeaderMachine {
     }
 
     fn end_waits(&mut self, reject: &Reject, out: &mut Effects<Effect>) {
-        for waiting in std::mem::take(&mut self.waiting) {
+        for waiting in self.waits.take() {
             out.push(Effect::Answer { ticket: waiting.ticket, result: Err(reject.clone()) });
         }
-        self.deadlines.clear();
     }
 
     fn tick(&mut self, now: Now, out: &mut Effects<Effect>) {
-        if self.deadlines.first_key_value().is_some_and(|(first, _)| *first <= now.mono) {
-            let (late, kept): (VecDeque<_>, VecDeque<_>) =
-                std::mem::take(&mut self.waiting).into_iter().partition(|w| w.deadline <= now.mono);
-            self.waiting = kept;
-            for waiting in late {
-                self.forget_deadline(waiting.deadline);
-                out.push(Effect::Note(Event::TimedOut));
-                out.push(Effect::Answer { ticket: waiting.ticket, result: Err(Reject::TimedOut) });
-            }
+        for waiting in self.waits.expire(now.mono) {
+            out.push(Effect::Note(Event::TimedOut));
+            out.push(Effect::Answer { ticket: waiting.ticket, result: Err(Reject::TimedOut) });
         }
         if now.mono >= self.next_expiry {
             self.next_expiry = now.mono.plus(EXPIRY_EVERY_MS);
@@ -513,21 +319,15 @@ impl Machine for LeaderMachine {
     }
 
     fn next_deadline(&self) -> Option<Millis> {
-        let waiting = self.deadlines.first_key_value().map(|(first, _)| *first);
         let expiry = (!self.producers.is_empty()).then_some(self.next_expiry);
-        waiting.into_iter().chain(expiry).min()
+        self.waits.next_deadline().into_iter().chain(expiry).min()
     }
 
     fn check(&self) {
         assert!(self.log_start <= self.high_watermark, "log start {} above hw", self.log_start);
         assert!(self.high_watermark <= self.end, "high watermark above the end");
         assert!(self.synced_end <= self.end && self.written_end <= self.end);
-        assert!(self.waiting.iter().is_sorted_by_key(|w| w.last_offset), "tickets sorted by offset");
-        assert!(
-            self.waiting.iter().all(|w| w.last_offset >= self.high_watermark),
-            "nothing answerable waits"
-        );
+        self.waits.check(self.high_watermark);
         assert!(self.epochs.is_sorted_by(|a, b| a.0 < b.0), "leader epochs strictly grow");
-        assert_eq!(self.deadlines.values().sum::<usize>(), self.waiting.len());
     }
 }

@@ -2,13 +2,16 @@
 
 mod epochs;
 mod leader;
+mod messages;
 mod producers;
 mod view;
+mod waits;
 
 #[cfg(test)]
 mod leader_tests;
 
 pub use epochs::{end_offset_for, epoch_at};
-pub use leader::{Acks, Appended, Effect, Event, Input, LeaderConfig, LeaderMachine, LeaderStart};
+pub use leader::LeaderMachine;
+pub use messages::{Acks, Appended, Effect, Event, Input, LeaderConfig, LeaderStart};
 pub use producers::{Judgement, ProducerTable, ProducersError, Written};
 pub use view::{Role, View};

@@ -1,0 +1,168 @@
+//! The leader's vocabulary: what it is told, what it wants done, what it starts from.
+
+use super::producers::ProducerTable;
+use super::view::View;
+use crate::Reject;
+use crate::ids::{LeaderEpoch, Offset, Seq, Ticket};
+use crate::limits;
+use crate::records::BatchHead;
+use crate::storage::{Durability, Entry};
+use crate::time::Millis;
+
+/// What a topic's configuration says to its leaders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaderConfig {
+    /// What an acknowledgement means.
+    pub durability: Durability,
+    /// `max.message.bytes`.
+    pub max_message_bytes: usize,
+    /// `message.timestamp.before.max.ms`.
+    pub timestamp_before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`.
+    pub timestamp_after_max_ms: i64,
+    /// `producer.id.expiration.ms`.
+    pub producer_expiration_ms: i64,
+}
+
+impl Default for LeaderConfig {
+    fn default() -> LeaderConfig {
+        LeaderConfig {
+            durability: Durability::Fsync,
+            max_message_bytes: limits::MESSAGE_MAX_BYTES_DEFAULT,
+            timestamp_before_max_ms: i64::MAX,
+            timestamp_after_max_ms: 3_600_000,
+            producer_expiration_ms: 86_400_000,
+        }
+    }
+}
+
+/// Which acknowledgement a request asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// None: the client does not wait.
+    None,
+    /// Durable at the leader.
+    Leader,
+    /// Durable on every in-sync replica.
+    All,
+}
+
+impl Acks {
+    /// From the wire.
+    pub fn of(acks: i16) -> Result<Acks, Reject> {
+        match acks {
+            0 => Ok(Acks::None),
+            1 => Ok(Acks::Leader),
+            -1 => Ok(Acks::All),
+            _ => Err(Reject::InvalidAcks),
+        }
+    }
+}
+
+/// What can happen to a leader.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A batch wants in.
+    Append {
+        /// Names its bytes and its answer.
+        ticket: Ticket,
+        /// What it is; its offsets and epoch are still the client's.
+        head: BatchHead,
+        /// When to answer.
+        acks: Acks,
+        /// When to give up waiting.
+        deadline: Millis,
+    },
+    /// Entries have come this far.
+    Persisted {
+        /// Last entry in the page cache.
+        written: Seq,
+        /// Last entry on disk.
+        synced: Seq,
+    },
+    /// The topic's configuration changed.
+    Configure(LeaderConfig),
+    /// The log start is to move up (DeleteRecords, retention).
+    Trim {
+        /// Names its answer.
+        ticket: Ticket,
+        /// The new log start; −1: the high watermark.
+        to: Offset,
+    },
+    /// The storage under it has failed for good.
+    ShardFailed(String),
+    /// The topic was deleted.
+    Delete,
+    /// A deadline may have passed.
+    Tick,
+}
+
+/// A batch's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// The broker's timestamp under `LogAppendTime`, else −1.
+    pub log_append_time: i64,
+    /// The partition's log start.
+    pub log_start: Offset,
+}
+
+/// What a leader wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Journal this entry; for `Append`, the bytes kept under `ticket` go with it, base offset and epoch written in.
+    Journal {
+        /// Its number.
+        seq: Seq,
+        /// The change.
+        entry: Entry,
+        /// Whether it waits for a sync.
+        durability: Durability,
+        /// Whose bytes.
+        ticket: Option<Ticket>,
+    },
+    /// Show the new boundaries and wake who waits for them.
+    Publish(View),
+    /// Answer this ticket.
+    Answer {
+        /// Which.
+        ticket: Ticket,
+        /// With what.
+        result: Result<Appended, Reject>,
+    },
+    /// Count and log.
+    Note(Event),
+}
+
+/// What is worth counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A batch was stored already.
+    Duplicate,
+    /// A batch was refused.
+    Refused,
+    /// A wait ended at its deadline.
+    TimedOut,
+}
+
+/// What a leader starts from.
+#[derive(Clone, Debug)]
+pub struct LeaderStart {
+    /// Its epoch.
+    pub leader_epoch: LeaderEpoch,
+    /// Number of the replica's last entry; all up to it are durable.
+    pub seq: Seq,
+    /// Log start offset.
+    pub log_start: Offset,
+    /// Log end offset; everything below it is durable.
+    pub next: Offset,
+    /// Leader epochs so far.
+    pub epochs: Vec<(LeaderEpoch, Offset)>,
+    /// Producers at `next`.
+    pub producers: ProducerTable,
+    /// The topic's configuration.
+    pub config: LeaderConfig,
+    /// Why the replica may not serve.
+    pub offline: Option<String>,
+}
