@@ -1,3 +1,4 @@
 //! What the suites share: the crash backend, the process harness, the checkers.
 
+pub mod crash;
 pub mod process;

@@ -78,7 +78,7 @@ pub struct Engine {
     pub(super) index: Mutex<Index>,
     pub(super) writer: Mutex<Writer>,
     pub(super) settler: Mutex<Settler>,
-    /// A segment made ahead.
+    /// A segment made ahead. Held while one is made; taken before `index`, never after it.
     pub(super) spare: Mutex<Option<Segment>>,
     pub(super) synced: Mutex<SyncedTo>,
     pub(super) written: AtomicU64,
@@ -195,25 +195,25 @@ impl Engine {
         super::metrics::sync(self.shard, began.elapsed());
     }
 
-    /// Whether no segment is made ahead.
+    /// Whether no segment is made ahead, nor being made.
     #[must_use]
     pub fn wants_segment(&self) -> bool {
-        self.spare.lock().is_none()
+        self.spare.try_lock().is_some_and(|spare| spare.is_none())
     }
 
     /// Makes the next segment ahead of need. Whether it did anything.
+    ///
+    /// Whoever makes a segment, this or the writer's roll, holds `spare` meanwhile: there is one file aside, and one
+    /// place behind the last segment of the index.
     pub fn prepare(&self) -> Result<bool, ShardFault> {
         self.healthy()?;
-        let first = self.writer.lock().segment.end();
-        if self.spare.lock().as_ref().is_some_and(|s| s.first == first) {
+        let mut spare = self.spare.lock();
+        let first = self.index.lock().end();
+        if spare.as_ref().is_some_and(|s| s.first == first) {
             return Ok(false);
         }
-        let made =
-            self.segments.make(self.take_recyclable(), first, self.options.segment_bytes, None, &[])?;
-        // The writer may have made its own meanwhile; then this file has its name already, and is the same file.
-        if self.writer.lock().segment.first < first {
-            *self.spare.lock() = Some(made);
-        }
+        let made = self.segments.make(self.take_recyclable(), first, self.options.segment_bytes, None, &[]);
+        *spare = Some(made.map_err(ShardFault::from).inspect_err(|fault| self.fail(fault))?);
         Ok(true)
     }
 

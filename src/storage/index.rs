@@ -65,6 +65,8 @@ pub struct Live {
     pub settled_end: Offset,
     /// The replica as redb has it; none before its `Open` is settled.
     pub settled: Option<ReplicaFold>,
+    /// What its last batch was written for, as the journal is known to say after a power cut.
+    pub marked: Durability,
     /// Where notices go.
     pub sink: Option<Arc<dyn ReplicaSink>>,
     /// What was last announced.
@@ -89,6 +91,7 @@ impl Live {
             pending: VecDeque::new(),
             settled_end: next,
             settled: None,
+            marked: Durability::Fsync,
             sink: None,
             announced: Persisted { written: seq, synced: seq },
             failed: None,
@@ -101,6 +104,7 @@ impl Live {
     pub fn appended(&mut self, entry: &EntryHeader, at: Lsn, base: Offset, next: Offset) {
         self.seq = entry.seq;
         self.next = next;
+        self.marked = entry.durability;
         if let (Some(Pending::Run(pending)), Some(run)) = (self.pending.back_mut(), self.runs.back_mut())
             && pending.at == run.at
             && run.at.0 + u64::from(run.length) == at.0
@@ -185,6 +189,12 @@ impl Index {
     pub fn segment(&self, at: Lsn) -> Option<Arc<Segment>> {
         let (_, segment) = self.segments.range(..=at).next_back()?;
         (at < segment.end()).then(|| Arc::clone(segment))
+    }
+
+    /// Position behind the last segment.
+    #[must_use]
+    pub fn end(&self) -> Lsn {
+        self.segments.last_key_value().map_or(Lsn(0), |(_, segment)| segment.end())
     }
 
     /// Runs in all.

@@ -2,12 +2,12 @@
 
 use super::engine::Engine;
 use super::error::ShardFault;
+use super::heads::Heads;
 use super::index::{Pending, Run};
-use super::recovery::{producers_at, report};
+use super::recovery::report;
 use super::settle::batches_of;
 use callboard_actors::ports::{ReplicaState, ShardError, Verdict};
 use callboard_core::ReplicaId;
-use callboard_core::records::BatchHead;
 use callboard_core::storage::{Entry, EntryHeader, Folded, ReplicaFold};
 
 impl Engine {
@@ -23,7 +23,8 @@ impl Engine {
                 .ok_or(ShardError::UnknownReplica { shard: self.shard, replica: replica.0 })?;
             (live.settled.clone(), live.pending.clone(), live.failed.clone())
         };
-        let mut replay = Replay { engine: self, replica, state, heads: Vec::new() };
+        let heads = Heads::behind(state.as_ref().map_or(0, |state| state.next));
+        let mut replay = Replay { engine: self, replica, state, heads };
         for step in pending {
             replay.step(&step).map_err(stopped)?;
         }
@@ -36,7 +37,7 @@ struct Replay<'a> {
     engine: &'a Engine,
     replica: ReplicaId,
     state: Option<ReplicaFold>,
-    heads: Vec<BatchHead>,
+    heads: Heads,
 }
 
 impl Replay<'_> {
@@ -60,7 +61,7 @@ impl Replay<'_> {
             if let Some(state) = &mut self.state
                 && state.fold(&entry, Some(&head)) == Folded::Appended
             {
-                self.heads.push(head);
+                self.heads.extend([head]);
             }
             seq = seq.next();
         }
@@ -75,8 +76,7 @@ impl Replay<'_> {
             return Ok(());
         };
         if let Folded::Truncated { to } = state.fold(entry, None) {
-            self.heads.retain(|head| head.base_offset < to);
-            state.producers = producers_at(&self.engine.db, self.replica, to, &self.heads)?;
+            state.producers = self.heads.truncate(&self.engine.db, self.replica, to)?;
         }
         Ok(())
     }

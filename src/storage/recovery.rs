@@ -13,6 +13,7 @@ use super::db::{Db, Stored};
 use super::disk::Disk;
 use super::engine::{Engine, EngineOptions, Settler, Sweep};
 use super::error::ShardFault;
+use super::heads::Heads;
 use super::index::{Index, Live};
 use super::segment::{Segment, Segments};
 use super::writer::{SyncedTo, Writer};
@@ -20,7 +21,7 @@ use bytes::Bytes;
 use callboard_actors::ports::{ReplicaState, Verdict};
 use callboard_core::mutant::{Mutant, planted};
 use callboard_core::storage::{
-    ALIGN, Candidate, ENTRY_HEADER, Entry, EntryHeader, Folded, GROUP_HEADER, ReplicaFold, Restart,
+    ALIGN, Candidate, ENTRY_HEADER, Entry, EntryHeader, Folded, GROUP_HEADER, Gap, ReplicaFold, Restart,
     SEGMENT_HEADER, SegmentCut, Stream, Trust, aligned, check_payload, decode_group, encode_group,
     peek_group, trust, walk,
 };
@@ -55,6 +56,7 @@ pub struct Inspection {
     /// End of each replica up to where the stream is proved synced.
     synced_ends: BTreeMap<ReplicaId, Offset>,
     corrupt: BTreeMap<ReplicaId, String>,
+    suspects: BTreeMap<ReplicaId, Gap>,
     pinned: BTreeSet<Lsn>,
 }
 
@@ -102,6 +104,7 @@ pub fn inspect(
         folds,
         synced_ends: BTreeMap::new(),
         corrupt: BTreeMap::new(),
+        suspects: BTreeMap::new(),
         pinned: BTreeSet::new(),
     };
     inspection.fold()?;
@@ -176,8 +179,13 @@ impl Inspection {
             self.synced_ends.insert(*replica, state.next);
         }
         let groups = std::mem::take(&mut self.groups);
-        let mut heads: BTreeMap<ReplicaId, Vec<callboard_core::records::BatchHead>> = BTreeMap::new();
+        let mut heads: BTreeMap<ReplicaId, Heads> =
+            self.folds.iter().map(|(replica, state)| (*replica, Heads::behind(state.next))).collect();
+        let mut gaps = self.stream.gaps.clone().into_iter().peekable();
         for group in &groups {
+            while let Some(gap) = gaps.next_if(|gap| gap.from < group.at) {
+                self.suspect_all(gap);
+            }
             for (entry, payload, _) in group.parts() {
                 self.fold_entry(group.at, entry, &payload, &mut heads)?;
                 if group.at < self.stream.proved
@@ -188,7 +196,15 @@ impl Inspection {
             }
         }
         self.groups = groups;
+        gaps.for_each(|gap| self.suspect_all(gap));
         self.folds.retain(|_, state| !state.dropped);
+        for (replica, gap) in std::mem::take(&mut self.suspects) {
+            let why = format!(
+                "the journal is rotten from {} to {} and nothing shows that none of its entries stood there",
+                gap.from.0, gap.to.0
+            );
+            self.corrupted(replica, gap.from, why);
+        }
         for gap in &self.stream.gaps {
             tracing::error!(
                 shard = self.shard,
@@ -200,12 +216,18 @@ impl Inspection {
         Ok(())
     }
 
+    /// What stood in a gap nobody knows: it may be entries of any replica, until a later one of it follows.
+    fn suspect_all(&mut self, gap: Gap) {
+        let live = self.folds.iter().filter(|(_, state)| !state.dropped);
+        self.suspects.extend(live.map(|(replica, _)| (*replica, gap)));
+    }
+
     fn fold_entry(
         &mut self,
         at: Lsn,
         entry: &EntryHeader,
         payload: &Bytes,
-        heads: &mut BTreeMap<ReplicaId, Vec<callboard_core::records::BatchHead>>,
+        heads: &mut BTreeMap<ReplicaId, Heads>,
     ) -> Result<(), ShardFault> {
         let head = match check_payload(entry, payload) {
             Ok(head) => head,
@@ -224,13 +246,17 @@ impl Inspection {
             }
             return Ok(());
         };
-        match state.fold(entry, head.as_ref()) {
+        let folded = state.fold(entry, head.as_ref());
+        if !matches!(folded, Folded::Gap { .. } | Folded::Refused(_)) {
+            self.suspects.remove(&entry.replica);
+        }
+        match folded {
             Folded::Appended => heads.entry(entry.replica).or_default().extend(head),
             Folded::Truncated { to } => {
-                let left = heads.entry(entry.replica).or_default();
-                left.retain(|h| h.base_offset < to);
+                let producers =
+                    heads.entry(entry.replica).or_default().truncate(&self.db, entry.replica, to)?;
                 if !planted(Mutant::ProducersNotTruncated) {
-                    state.producers = producers_at(&self.db, entry.replica, to, left)?;
+                    state.producers = producers;
                 }
             }
             Folded::Gap { expected } => {
@@ -402,6 +428,7 @@ impl Inspection {
         for (replica, state) in self.stored.replicas.iter().filter(|(_, state)| !state.dropped) {
             let mut live = Live::new(state.seq, state.log_start, state.next);
             live.settled = Some(state.clone());
+            live.marked = state.durability();
             index.replicas.insert(*replica, live);
         }
         for group in &self.groups {
@@ -453,35 +480,4 @@ pub(super) fn report(replica: ReplicaId, state: &ReplicaFold, verdict: Verdict) 
         stray: state.stray,
         verdict,
     }
-}
-
-/// Producers at `to`: the newest snapshot at or below it, the stored heads behind it, then those of the journal.
-pub(super) fn producers_at(
-    db: &Db,
-    replica: ReplicaId,
-    to: Offset,
-    heads: &[callboard_core::records::BatchHead],
-) -> Result<callboard_core::partition::ProducerTable, ShardFault> {
-    let (from, mut table) = db.snapshot(replica, to)?.unwrap_or_default();
-    let mut at = from;
-    while at < to {
-        let blocks = db.blocks(replica, at, to, 1 << 20)?;
-        let Some(last) = blocks.last().map(|b| b.base) else { break };
-        for block in blocks {
-            let Ok(bytes) = block.bytes else { continue };
-            for (_, head) in super::settle::batches_of(&bytes)? {
-                if head.base_offset >= at && head.base_offset < to {
-                    table.apply(&head);
-                }
-                at = at.max(head.next_offset());
-            }
-        }
-        if at <= last {
-            break;
-        }
-    }
-    for head in heads.iter().filter(|h| h.base_offset >= at && h.base_offset < to) {
-        table.apply(head);
-    }
-    Ok(table)
 }

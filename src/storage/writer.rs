@@ -16,6 +16,7 @@ use callboard_actors::ports::{Persisted, ShardError, Submission};
 use callboard_core::mutant::{Mutant, planted};
 use callboard_core::storage::{
     Durability, ENTRY_HEADER, Entry, EntryHeader, GROUP_HEADER, aligned, check_payload, encode_group,
+    needs_sync,
 };
 use callboard_core::{Lsn, ReplicaId, Seq, records};
 use std::collections::BTreeSet;
@@ -93,10 +94,10 @@ impl Engine {
         let headers: Vec<EntryHeader> = accepted.iter().map(header_of).collect();
         let payloads: Vec<&[u8]> = accepted.iter().map(|s| &s.bytes[..]).collect();
         let at = self.put(writer, &headers, &payloads)?;
+        let fsync = self.waits_for_sync(&accepted);
         self.indexed(at, &headers, &accepted);
         super::metrics::group(self.shard, headers.len(), payloads.iter().map(|p| p.len()).sum());
         writer.unsynced.extend(accepted.iter().map(|s| s.replica));
-        let fsync = accepted.iter().any(|s| s.durability == Durability::Fsync);
         drop(accepted); // gives the permits back: from here on the bytes are the page cache's
         if planted(Mutant::AckBeforeSync) {
             self.announce(&writer.unsynced, true);
@@ -106,6 +107,15 @@ impl Engine {
         }
         self.announce(&writer.unsynced, false);
         Ok(())
+    }
+
+    /// Whether any of these may not be announced before a sync. Asked before they are in the index.
+    fn waits_for_sync(&self, accepted: &[Submission]) -> bool {
+        let index = self.index.lock();
+        accepted.iter().any(|s| {
+            let marked = index.replicas.get(&s.replica).map_or(Durability::Fsync, |live| live.marked);
+            needs_sync(&s.entry, s.durability, marked)
+        })
     }
 
     /// Leaves out what does not follow its replica's last entry, and fails those replicas.
@@ -203,13 +213,15 @@ impl Engine {
         let first = writer.segment.end();
         let needed = room + callboard_core::storage::SEGMENT_HEADER as u64;
         let capacity = self.options.segment_bytes.max(needed);
-        let spare = self.spare.lock().take().filter(|s| s.first == first && s.capacity >= needed);
-        let next = match spare {
-            Some(spare) => spare,
+        // Waits for one that is being made: it is what is needed.
+        let mut spare = self.spare.lock();
+        let next = match spare.take().filter(|s| s.first == first && s.capacity >= needed) {
+            Some(made) => made,
             None => self.segments.make(self.take_recyclable(), first, capacity, None, &[])?,
         };
         let next = Arc::new(next);
         self.index.lock().segments.insert(first, Arc::clone(&next));
+        drop(spare);
         writer.pos = next.start();
         writer.segment = next;
         Ok(())

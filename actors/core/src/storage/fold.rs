@@ -85,6 +85,12 @@ impl ReplicaFold {
         }
     }
 
+    /// What its last batch was written for.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        if self.fsync_since == Offset::MAX { Durability::Os } else { Durability::Fsync }
+    }
+
     /// Folds one entry; `head` is that of its batch, for `Append`.
     pub fn fold(&mut self, entry: &EntryHeader, head: Option<&BatchHead>) -> Folded {
         if entry.seq <= self.seq {

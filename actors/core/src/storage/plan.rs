@@ -1,5 +1,6 @@
 //! Small decisions of the store, each a function: how to cut blocks, when to settle, what may be recycled, whom to trust.
 
+use super::entry::{Durability, Entry};
 use crate::ids::{Lsn, Offset};
 use crate::mutant::{Mutant, planted};
 
@@ -58,6 +59,18 @@ pub fn may_recycle(end: Lsn, durable_x: Lsn, synced: Lsn) -> bool {
         return end <= synced;
     }
     end <= durable_x
+}
+
+/// Whether an entry has to be synced before it is announced. `marked`: what the replica's last batch was written for,
+/// as the journal is known to say. The first `os` batch is synced too: after a power cut nothing else would tell that
+/// batches may be missing behind the last `fsync` one.
+#[must_use]
+pub fn needs_sync(entry: &Entry, durability: Durability, marked: Durability) -> bool {
+    match (durability, entry) {
+        (Durability::Fsync, _) => true,
+        (Durability::Os, Entry::Append { .. }) => marked == Durability::Fsync,
+        (Durability::Os, _) => false,
+    }
 }
 
 /// What is known of the process's life before this start.

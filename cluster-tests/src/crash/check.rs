@@ -1,0 +1,246 @@
+//! Recovery from an image, and what must be true after it.
+//!
+//! Of each replica a first part of its entries is there, whole and in order: nothing announced is missing, nothing taken
+//! back or never written is there. What an `os` topic may lose to a power cut it may lose only with a verdict that says
+//! so, and a topic that was `fsync` all its life is always clean.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use callboard::storage::{Engine, EngineOptions, Opened, Store, StoreOptions};
+use callboard_actors::ports::{ReadRequest, ReplicaState, Verdict};
+use callboard_core::partition::Judgement;
+use callboard_core::records;
+use callboard_core::storage::{Durability, Entry};
+use callboard_core::{Offset, ReplicaId};
+
+use super::disk::CrashDisk;
+use super::model::{Expected, Replica, Written};
+
+/// The data directory on every crash disk.
+pub const DATA: &str = "/data";
+/// Bytes of a segment: small, so that a script rolls often.
+pub const SEGMENT: u64 = 16 << 10;
+
+/// How a store is opened here.
+#[must_use]
+pub fn options(shards: usize, boot: &str) -> StoreOptions {
+    StoreOptions {
+        shards: Some(shards),
+        default_shards: shards,
+        boot_id: boot.to_owned(),
+        engine: EngineOptions {
+            segment_bytes: SEGMENT,
+            unsettled_bytes_max: 4 * SEGMENT,
+            cache_bytes: 1 << 20,
+        },
+    }
+}
+
+/// A store that came up.
+pub struct Up {
+    /// Its disk.
+    pub disk: CrashDisk,
+    /// The store.
+    pub store: Store,
+    /// Its shards.
+    pub engines: Vec<Arc<Engine>>,
+    /// What recovery says, by shard and replica.
+    pub states: BTreeMap<(usize, ReplicaId), ReplicaState>,
+}
+
+/// Opens the store on this disk; every shard has to work.
+pub fn start(disk: &CrashDisk, shards: usize, boot: &str) -> Result<Up, String> {
+    let store = Store::open(Arc::new(disk.clone()), Path::new(DATA), &options(shards, boot))
+        .map_err(|e| format!("the store does not open: {e}"))?;
+    let (mut engines, mut states) = (Vec::new(), BTreeMap::new());
+    for (n, opened) in store.shards.iter().enumerate() {
+        match opened {
+            Opened::Lost { fault } => return Err(format!("shard {n} is lost: {fault}")),
+            Opened::Shard { engine, states: found } => {
+                engines.push(Arc::clone(engine));
+                states.extend(found.iter().map(|s| ((n, s.replica), s.clone())));
+            }
+        }
+    }
+    Ok(Up { disk: disk.clone(), store, engines, states })
+}
+
+/// What the circumstances allow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Allow {
+    /// What was only written may be gone: the power was.
+    pub unsynced_lost: bool,
+    /// Stored bytes have rotted: a replica may be corrupt, if it says so.
+    pub rot: bool,
+}
+
+/// How many entries of each replica are there.
+pub type Lengths = BTreeMap<(usize, ReplicaId), usize>;
+
+/// Compares what came up with what must be true. `floor`: what an earlier recovery had reported.
+pub fn compare(up: &Up, ledger: &[Replica], floor: &Lengths, allow: Allow) -> Result<Lengths, String> {
+    let known: BTreeMap<(usize, ReplicaId), &Replica> =
+        ledger.iter().map(|r| ((r.shard, r.replica), r)).collect();
+    if let Some(stranger) = up.states.keys().find(|key| !known.contains_key(key)) {
+        return Err(format!("replica {stranger:?} came back and was never opened, or was dropped long ago"));
+    }
+    let mut lengths = Lengths::new();
+    for (key, replica) in known {
+        let result = match up.states.get(&key) {
+            None => absent(replica, floor.get(&key).copied(), allow).map(|()| None),
+            Some(state) if state.id != replica.id => Err("it is another partition's now".into()),
+            Some(state) => present(&up.engines[key.0], replica, state, floor.get(&key).copied(), allow),
+        };
+        match result {
+            Ok(length) => lengths.extend(length.map(|n| (key, n))),
+            Err(why) => {
+                let heard = replica.persisted;
+                let submitted = replica.entries.len();
+                return Err(format!(
+                    "replica {key:?}, {submitted} entries submitted, written {}, synced {}: {why}",
+                    heard.written.0, heard.synced.0
+                ));
+            }
+        }
+    }
+    Ok(lengths)
+}
+
+/// A replica that is not there: never opened for good, or dropped.
+fn absent(replica: &Replica, floor: Option<usize>, allow: Allow) -> Result<(), String> {
+    let announced = if allow.unsynced_lost { replica.persisted.synced } else { replica.persisted.written };
+    if replica.dropped() || allow.rot {
+        return Ok(());
+    }
+    match floor {
+        Some(_) => Err("it was reported by an earlier recovery and is gone".into()),
+        None if announced.0 >= 1 => Err("its opening was announced, and it is gone".into()),
+        None => Ok(()),
+    }
+}
+
+fn present(
+    engine: &Engine,
+    replica: &Replica,
+    state: &ReplicaState,
+    floor: Option<usize>,
+    allow: Allow,
+) -> Result<Option<usize>, String> {
+    if let (true, Verdict::Corrupt(_)) = (allow.rot, &state.verdict) {
+        return Ok(None);
+    }
+    let length = state.seq.0 as usize;
+    let (written, synced) = (replica.persisted.written.0 as usize, replica.persisted.synced.0 as usize);
+    let least = if allow.unsynced_lost { synced } else { written };
+    if length > replica.entries.len() {
+        return Err(format!("{length} entries came back, more than were ever submitted"));
+    }
+    if length < least {
+        return Err(format!("{length} entries came back, {least} were announced; {:?}", state.verdict));
+    }
+    if floor.is_some_and(|floor| length < floor) {
+        return Err(format!("{length} entries came back, an earlier recovery had reported {floor:?}"));
+    }
+    verdict(replica, state, length, allow)?;
+    let expected = replica.after(length);
+    if !expected.open {
+        return Err("it came back although its end was journaled before".into());
+    }
+    if (state.log_start, state.next) != (expected.log_start, expected.next) {
+        return Err(format!(
+            "after {length} entries it has offsets {}..{}, and should have {}..{}",
+            state.log_start, state.next, expected.log_start, expected.next
+        ));
+    }
+    epochs(state, &expected)?;
+    producers(replica, state, length, &expected)?;
+    content(engine, state, &expected)?;
+    Ok(Some(length))
+}
+
+fn verdict(replica: &Replica, state: &ReplicaState, length: usize, allow: Allow) -> Result<(), String> {
+    let written = replica.persisted.written.0 as usize;
+    let missing = replica.entries.get(length..written).unwrap_or_default();
+    // Records, that is: a log start of an `os` topic may be told again.
+    let record = |e: &Written| e.durability == Durability::Os && matches!(e.entry, Entry::Append { .. });
+    let acknowledged = missing.iter().any(|e| record(e));
+    let always_fsync = replica.entries.iter().all(|e| e.durability == Durability::Fsync);
+    match &state.verdict {
+        Verdict::Clean if acknowledged => {
+            Err(format!("{} of {written} entries came back and it counts as clean", length))
+        }
+        Verdict::Clean => Ok(()),
+        other if always_fsync && !allow.rot => Err(format!("always fsync, and {other:?}")),
+        Verdict::Corrupt(why) => Err(format!("corrupt, and nothing has rotted: {why}")),
+        Verdict::Unclean(_) => Ok(()),
+    }
+}
+
+fn epochs(state: &ReplicaState, expected: &Expected) -> Result<(), String> {
+    let within = |start: Offset| start > expected.log_start && start < expected.next;
+    let found: Vec<_> = state.epochs.iter().copied().filter(|(_, start)| within(*start)).collect();
+    let wanted: Vec<_> = expected.epochs.iter().map(|(e, s)| (*e, *s)).filter(|(_, s)| within(*s)).collect();
+    if found == wanted { Ok(()) } else { Err(format!("leader epochs {found:?} in place of {wanted:?}")) }
+}
+
+/// A retry of the newest readable batch of each producer is a duplicate; of one that is not there, it is none.
+fn producers(
+    replica: &Replica,
+    state: &ReplicaState,
+    length: usize,
+    expected: &Expected,
+) -> Result<(), String> {
+    let newest: BTreeMap<i64, _> = expected.readable().map(|b| (b.head.producer_id, b.head)).collect();
+    for head in newest.values() {
+        match state.producers.judge(head) {
+            Judgement::Duplicate(stored) if stored.base_offset == head.base_offset => {}
+            other => return Err(format!("a retry of the batch at {} is {other:?}", head.base_offset)),
+        }
+    }
+    let never = replica.entries[length..].iter().filter_map(|e| records::head(&e.bytes).ok());
+    let stored = |head: &records::BatchHead| {
+        let same = |b: &super::model::Stored| {
+            (b.head.producer_id, b.head.base_sequence) == (head.producer_id, head.base_sequence)
+        };
+        expected.batches.iter().any(same)
+    };
+    for head in never.chain(expected.truncated.iter().copied()).filter(|head| !stored(head)) {
+        if let Judgement::Duplicate(_) = state.producers.judge(&head) {
+            return Err(format!(
+                "a retry of the batch at {}, which is not stored, counts as a duplicate",
+                head.base_offset
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn content(engine: &Engine, state: &ReplicaState, expected: &Expected) -> Result<(), String> {
+    let mut wanted = expected.readable();
+    let mut from = expected.log_start;
+    while from < expected.next {
+        let request = ReadRequest { replica: state.replica, from, until: Offset::MAX, max_bytes: 64 << 10 };
+        let slices = engine.read(request).map_err(|e| format!("reading at {from}: {e}"))?;
+        if slices.bytes == 0 {
+            break;
+        }
+        from = slices.next;
+        for part in &slices.parts {
+            for batch in records::batches(part) {
+                let (bytes, head) = batch.map_err(|e| format!("a batch read: {e}"))?;
+                match wanted.next() {
+                    Some(stored) if stored.bytes == bytes => {}
+                    _ => {
+                        return Err(format!("the batch read at {} is not the one written", head.base_offset));
+                    }
+                }
+            }
+        }
+    }
+    match wanted.next() {
+        None => Ok(()),
+        Some(stored) => Err(format!("the batch at {} is not read back", stored.head.base_offset)),
+    }
+}

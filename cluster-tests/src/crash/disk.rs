@@ -1,0 +1,217 @@
+//! The store's disk port over an [`Image`], with a hook before every change: whoever watches may keep the image as
+//! it is at that moment, and so cut the run there.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use callboard::storage::disk::{Disk, DiskFile};
+use parking_lot::Mutex;
+
+use super::image::Image;
+
+/// Called before each change, with the image as it is and what is about to happen.
+pub type Watch = Box<dyn FnMut(&Image, Step<'_>) + Send>;
+
+/// A change that is about to happen.
+#[derive(Clone, Copy, Debug)]
+pub enum Step<'a> {
+    /// Bytes of a file, or its length.
+    Write,
+    /// A sync of a file.
+    Sync,
+    /// A name made, moved or removed.
+    Name(&'a Path),
+    /// A sync of a directory.
+    SyncDirectory,
+}
+
+struct Shared {
+    image: Mutex<Image>,
+    watch: Mutex<Option<Watch>>,
+    /// The sync with this number fails, counted down.
+    fail_sync: Mutex<Option<u64>>,
+}
+
+/// A disk that can be cut anywhere.
+#[derive(Clone)]
+pub struct CrashDisk {
+    shared: Arc<Shared>,
+}
+
+fn missing() -> io::Error {
+    io::ErrorKind::NotFound.into()
+}
+
+impl CrashDisk {
+    /// A disk that holds this.
+    #[must_use]
+    pub fn new(image: Image) -> CrashDisk {
+        let (image, watch) = (Mutex::new(image), Mutex::new(None));
+        CrashDisk { shared: Arc::new(Shared { image, watch, fail_sync: Mutex::new(None) }) }
+    }
+
+    /// Watches every change from here on.
+    pub fn watch(&self, watch: Watch) {
+        *self.shared.watch.lock() = Some(watch);
+    }
+
+    /// Watches no more.
+    pub fn unwatch(&self) {
+        *self.shared.watch.lock() = None;
+    }
+
+    /// Makes the n-th sync of a file from now on fail, once.
+    pub fn fail_sync(&self, n: u64) {
+        *self.shared.fail_sync.lock() = Some(n);
+    }
+
+    /// Whether the sync that was to fail has failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.shared.fail_sync.lock().is_none()
+    }
+
+    /// What it holds now.
+    #[must_use]
+    pub fn image(&self) -> Image {
+        self.shared.image.lock().clone()
+    }
+
+    fn change<T>(&self, step: Step<'_>, change: impl FnOnce(&mut Image) -> io::Result<T>) -> io::Result<T> {
+        if let Some(watch) = &mut *self.shared.watch.lock() {
+            let before = self.image();
+            watch(&before, step);
+        }
+        change(&mut self.shared.image.lock())
+    }
+}
+
+impl Disk for CrashDisk {
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.shared.image.lock().make_directory(path);
+        Ok(())
+    }
+
+    fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>> {
+        let found = self.shared.image.lock().find(path);
+        let inode = match found {
+            Some(inode) => inode,
+            None if create => self.change(Step::Name(path), |image| Ok(image.create(path)))?,
+            None => return Err(missing()),
+        };
+        Ok(Arc::new(CrashFile { disk: self.clone(), inode, locked: Mutex::new(false) }))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        self.shared.image.lock().names(dir).ok_or_else(missing)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.change(Step::Name(to), |image| {
+            image.find(from).ok_or_else(missing)?;
+            image.rename(from, to);
+            Ok(())
+        })
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.change(Step::Name(path), |image| {
+            image.find(path).ok_or_else(missing)?;
+            image.remove(path);
+            Ok(())
+        })
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.change(Step::SyncDirectory, |image| {
+            image.sync_directory(dir);
+            Ok(())
+        })
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        let image = self.shared.image.lock();
+        Ok(image.find(path).is_some() || image.is_directory(path))
+    }
+
+    fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
+        Ok(1 << 40)
+    }
+}
+
+struct CrashFile {
+    disk: CrashDisk,
+    inode: u64,
+    locked: Mutex<bool>,
+}
+
+impl DiskFile for CrashFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.disk.shared.image.lock().inode(self.inode).live.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.change(Step::Write, |image| {
+            image.set_len(self.inode, len);
+            Ok(())
+        })
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
+        let mut image = self.disk.shared.image.lock();
+        let whole = image.inode(self.inode).live.read(at, buf);
+        if whole { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    fn write_all_at(&self, bufs: &[&[u8]], at: u64) -> io::Result<()> {
+        self.disk.change(Step::Write, |image| {
+            image.write(self.inode, at, &bufs.concat());
+            Ok(())
+        })
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let failing = {
+            let mut left = self.disk.shared.fail_sync.lock();
+            match &mut *left {
+                Some(0) => {
+                    *left = None;
+                    true
+                }
+                Some(n) => {
+                    *n -= 1;
+                    false
+                }
+                None => false,
+            }
+        };
+        self.disk.change(Step::Sync, |image| {
+            if failing {
+                image.fail_sync(self.inode);
+                return Err(io::Error::other("input/output error, planted"));
+            }
+            image.sync(self.inode);
+            Ok(())
+        })
+    }
+
+    fn try_lock(&self) -> io::Result<()> {
+        let mut image = self.disk.shared.image.lock();
+        let inode = image.inode(self.inode);
+        if inode.locked {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        inode.locked = true;
+        *self.locked.lock() = true;
+        Ok(())
+    }
+}
+
+impl Drop for CrashFile {
+    fn drop(&mut self) {
+        if *self.locked.lock() {
+            self.disk.shared.image.lock().inode(self.inode).locked = false;
+        }
+    }
+}

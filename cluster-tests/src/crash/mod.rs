@@ -1,0 +1,266 @@
+//! The crash backend: the real store on a disk that can be cut at every write and sync.
+//!
+//! ```text
+//!   script ─> Store on CrashDisk ─ before each change ─> image + ledger of what was announced ─> a worker:
+//!     for each outcome: kill · power cut, nothing / everything / any part of what was unsynced came through
+//!        recover ─> compare ─> cut the power again: what recovery reported is still there
+//!           └─ cut inside the recovery, at each of its changes ─> recover ─> compare
+//!           └─ now and then: go on writing, cut, recover, compare         · flip a bit, recover: said, or harmless
+//! ```
+//!
+//! An image shares its pages with those before it, so one run of the script serves every cut. `image.rs` is the disk,
+//! `model.rs` what must be true, `check.rs` the comparison, `script.rs` what is done. The node's metadata (`meta.redb`)
+//! and the threads of a shard are not driven here: kill -9 of real processes does that.
+
+pub mod check;
+pub mod disk;
+pub mod image;
+pub mod model;
+pub mod rot;
+pub mod script;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use callboard_core::mutant::{Mutant, plant};
+use parking_lot::Mutex;
+
+use self::check::{Allow, Lengths, compare, start};
+use self::disk::CrashDisk;
+use self::image::{Image, Outcome};
+use self::model::Replica;
+use self::script::{Counts, Ledger, World};
+use crate::process::load::Rng;
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Shards of the store.
+    pub shards: usize,
+    /// Everything follows from it.
+    pub seed: u64,
+    /// Steps of the script.
+    pub steps: u32,
+    /// Cut inside the recovery from every n-th cut at all its changes; from the others, at one.
+    pub nested_every: u64,
+    /// A planted bug.
+    pub mutant: Option<Mutant>,
+}
+
+/// What was run.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    /// Changes of the disk, each a cut.
+    pub cuts: u64,
+    /// Recoveries compared.
+    pub recoveries: u64,
+    /// Of those, after a cut inside a recovery.
+    pub nested: u64,
+    /// Of those, with a bit flipped.
+    pub rotten: u64,
+    /// What the script did.
+    pub counts: Counts,
+}
+
+/// One moment to cut at.
+struct Cut {
+    number: u64,
+    image: Image,
+    ledger: Vec<Replica>,
+}
+
+#[derive(Default)]
+struct Tally {
+    recoveries: AtomicU64,
+    nested: AtomicU64,
+    rotten: AtomicU64,
+    failed: AtomicBool,
+    failure: Mutex<Option<String>>,
+}
+
+impl Tally {
+    fn fail(&self, why: String) {
+        self.failure.lock().get_or_insert(why);
+        self.failed.store(true, Ordering::Release);
+    }
+}
+
+/// Runs the script once and cuts it everywhere. The error says what did not hold, and where.
+pub fn run(plan: Plan) -> Result<Report, String> {
+    let tally = Tally::default();
+    let (cuts, queue) = sync_channel::<Cut>(64);
+    let queue = Mutex::new(queue);
+    let done = std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| work(plan, &queue, &tally));
+        }
+        plant(plan.mutant);
+        let number = std::sync::Arc::new(AtomicU64::new(0));
+        let ends = (number.clone(), cuts);
+        let done = act(plan, &tally, move |disk: &CrashDisk, ledger: &Ledger| {
+            let (number, cuts, ledger) = (ends.0.clone(), ends.1.clone(), ledger.clone());
+            disk.watch(Box::new(move |image, _| {
+                let number = number.fetch_add(1, Ordering::AcqRel);
+                let ledger = ledger.lock().iter().map(Replica::now).collect();
+                let _ = cuts.send(Cut { number, image: image.clone(), ledger });
+            }));
+        });
+        plant(None);
+        done.map(|counts| (counts, number.load(Ordering::Acquire)))
+    });
+    if let Some(why) = tally.failure.lock().take() {
+        return Err(why);
+    }
+    let (counts, cuts) = done.map_err(|why| format!("the script: {why}"))?;
+    let count = |n: &AtomicU64| n.load(Ordering::Acquire);
+    let (recoveries, nested, rotten) = (count(&tally.recoveries), count(&tally.nested), count(&tally.rotten));
+    Ok(Report { cuts, recoveries, nested, rotten, counts })
+}
+
+/// The script; restarts on its way, one clean and one as a kill leaves it.
+fn act(plan: Plan, tally: &Tally, watch: impl Fn(&CrashDisk, &Ledger)) -> Result<Counts, String> {
+    let mut world = World::new(plan.shards, plan.seed)?;
+    watch(world.disk(), world.ledger());
+    for step in 0..plan.steps {
+        if tally.failed.load(Ordering::Acquire) {
+            break;
+        }
+        if step > 0 && step % (plan.steps / 3).max(1) == 0 {
+            let clean = world.counts.restarts % 2 == 0;
+            let ledger = world.ledger().clone();
+            world = world.restart(clean, |disk| watch(disk, &ledger))?;
+        }
+        world.step()?;
+    }
+    world.disk().unwatch();
+    Ok(world.counts)
+}
+
+fn work(plan: Plan, queue: &Mutex<Receiver<Cut>>, tally: &Tally) {
+    plant(plan.mutant);
+    loop {
+        let next = queue.lock().recv();
+        let Ok(cut) = next else { break };
+        if tally.failed.load(Ordering::Acquire) {
+            continue;
+        }
+        let number = cut.number;
+        let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge(plan, &cut, tally)));
+        match checked {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => tally.fail(format!("cut {number}: {why}")),
+            Err(_) => tally.fail(format!("cut {number}: a panic")),
+        }
+    }
+    plant(None);
+}
+
+/// Everything that may happen at one cut.
+fn judge(plan: Plan, cut: &Cut, tally: &Tally) -> Result<(), String> {
+    let n = cut.number;
+    let outcomes = [
+        Outcome::Kill,
+        Outcome::PowerDrop,
+        Outcome::PowerTear(plan.seed ^ (2 * n + 1)),
+        Outcome::PowerTear(plan.seed ^ (2 * n + 2)),
+        Outcome::PowerKeep,
+    ];
+    for (i, outcome) in outcomes.into_iter().enumerate() {
+        let whole = n % plan.nested_every == i as u64 % plan.nested_every;
+        after(plan, cut, outcome, whole, tally).map_err(|why| format!("{outcome:?}: {why}"))?;
+    }
+    if n % 4 == 3 {
+        rotten(plan, cut, tally).map_err(|why| format!("a bit flipped: {why}"))?;
+    }
+    Ok(())
+}
+
+fn boot(outcome: Outcome, before: u32) -> u32 {
+    if outcome.same_boot() { before } else { before + 1 }
+}
+
+fn up(plan: Plan, disk: &CrashDisk, boot: u32, tally: &Tally) -> Result<check::Up, String> {
+    tally.recoveries.fetch_add(1, Ordering::AcqRel);
+    start(disk, plan.shards, &format!("boot {boot}"))
+}
+
+/// One outcome of a cut: recovery, the same after another power cut, cuts inside the recovery.
+fn after(plan: Plan, cut: &Cut, outcome: Outcome, whole: bool, tally: &Tally) -> Result<(), String> {
+    let disk = CrashDisk::new(cut.image.after(outcome));
+    let inside = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let seen = inside.clone();
+    disk.watch(Box::new(move |image, _| seen.lock().push(image.clone())));
+    let first = boot(outcome, 0);
+    let recovered = up(plan, &disk, first, tally)?;
+    disk.unwatch();
+    let allow = Allow { unsynced_lost: !outcome.same_boot() && outcome != Outcome::PowerKeep, rot: false };
+    let lengths = compare(&recovered, &cut.ledger, &Lengths::new(), allow)?;
+    let again = CrashDisk::new(disk.image().after(Outcome::PowerDrop));
+    let lost = Allow { unsynced_lost: true, rot: false };
+    compare(&up(plan, &again, first + 1, tally)?, &cut.ledger, &lengths, lost)
+        .map_err(|why| format!("the power cut after its recovery: {why}"))?;
+    let inside = std::mem::take(&mut *inside.lock());
+    for (at, image) in inside.iter().enumerate() {
+        if whole || at as u64 == cut.number % inside.len() as u64 {
+            nested(plan, cut, outcome, image, at as u64, tally)?;
+        }
+    }
+    if cut.number % 16 == 5 {
+        go_on(plan, cut, recovered, &lengths, tally).map_err(|why| format!("gone on: {why}"))?;
+    }
+    Ok(())
+}
+
+/// A cut inside a recovery.
+fn nested(
+    plan: Plan,
+    cut: &Cut,
+    outcome: Outcome,
+    image: &Image,
+    at: u64,
+    tally: &Tally,
+) -> Result<(), String> {
+    tally.nested.fetch_add(1, Ordering::AcqRel);
+    let seed = plan.seed ^ (cut.number << 8) ^ at;
+    let then = match (cut.number + at) % 3 {
+        0 => Outcome::Kill,
+        1 => Outcome::PowerDrop,
+        _ => Outcome::PowerTear(seed),
+    };
+    let disk = CrashDisk::new(image.after(then));
+    let boot = boot(then, boot(outcome, 0));
+    let allow = Allow { unsynced_lost: boot > 0, rot: false };
+    up(plan, &disk, boot, tally)
+        .and_then(|recovered| compare(&recovered, &cut.ledger, &Lengths::new(), allow))
+        .map(|_| ())
+        .map_err(|why| format!("then {then:?} at change {at} of its recovery: {why}"))
+}
+
+/// A store that came up takes more, and is cut again.
+fn go_on(
+    plan: Plan,
+    cut: &Cut,
+    recovered: check::Up,
+    lengths: &Lengths,
+    tally: &Tally,
+) -> Result<(), String> {
+    let mut world = World::resume(recovered, &cut.ledger, lengths, plan.seed ^ (cut.number << 20))?;
+    for _ in 0..12 {
+        world.step()?;
+    }
+    let ledger: Vec<Replica> = world.ledger().lock().iter().map(Replica::now).collect();
+    let image = world.disk().image().after(Outcome::PowerTear(cut.number));
+    let lost = Allow { unsynced_lost: true, rot: false };
+    compare(&up(plan, &CrashDisk::new(image), 7, tally)?, &ledger, &Lengths::new(), lost).map(|_| ())
+}
+
+fn rotten(plan: Plan, cut: &Cut, tally: &Tally) -> Result<(), String> {
+    let mut image = cut.image.after(Outcome::Kill);
+    if !rot::rot(&mut image, &mut Rng::new(plan.seed ^ cut.number)) {
+        return Ok(());
+    }
+    tally.rotten.fetch_add(1, Ordering::AcqRel);
+    let allow = Allow { unsynced_lost: false, rot: true };
+    let recovered = up(plan, &CrashDisk::new(image), 0, tally)?;
+    compare(&recovered, &cut.ledger, &Lengths::new(), allow).map(|_| ())
+}

@@ -1,0 +1,156 @@
+//! What must be true of a replica, told without any code of the store: its entries in their order, what was
+//! acknowledged, and what a reader must find after a first part of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use callboard_actors::ports::{Persisted, ReplicaSink, ShardError};
+use callboard_core::records::{self, BatchHead};
+use callboard_core::storage::{Durability, Entry};
+use callboard_core::{Offset, ReplicaId, TopicPartition};
+use parking_lot::Mutex;
+
+/// One entry as it was submitted. Its number is its place in the list, from 1.
+#[derive(Clone)]
+pub struct Written {
+    /// The change.
+    pub entry: Entry,
+    /// Whether it waits for a sync.
+    pub durability: Durability,
+    /// The batch, for `Append`.
+    pub bytes: Bytes,
+}
+
+/// What was announced of a replica, as its actor would have heard it.
+#[derive(Default)]
+pub struct Heard {
+    /// How far it has come.
+    pub persisted: Mutex<Persisted>,
+    /// That it goes no further.
+    pub failed: Mutex<Option<ShardError>>,
+}
+
+impl ReplicaSink for Heard {
+    fn persisted(&self, persisted: Persisted) {
+        *self.persisted.lock() = persisted;
+    }
+
+    fn failed(&self, error: ShardError) {
+        *self.failed.lock() = Some(error);
+    }
+}
+
+/// One replica's history.
+#[derive(Clone)]
+pub struct Replica {
+    /// Whose.
+    pub id: TopicPartition,
+    /// In which shard.
+    pub shard: usize,
+    /// As what.
+    pub replica: ReplicaId,
+    /// All entries submitted.
+    pub entries: Vec<Arc<Written>>,
+    /// What was announced when this was taken.
+    pub persisted: Persisted,
+    /// What is announced now.
+    pub heard: Arc<Heard>,
+}
+
+/// A batch that a reader must find.
+#[derive(Clone)]
+pub struct Stored {
+    /// Its head.
+    pub head: BatchHead,
+    /// Its bytes.
+    pub bytes: Bytes,
+}
+
+/// What a replica is after a first part of its entries.
+#[derive(Clone, Default)]
+pub struct Expected {
+    /// Whether it exists.
+    pub open: bool,
+    /// First offset that can be read.
+    pub log_start: Offset,
+    /// Log end offset.
+    pub next: Offset,
+    /// Batches, those below the log start too.
+    pub batches: Vec<Stored>,
+    /// Batches that a truncation took away.
+    pub truncated: Vec<BatchHead>,
+    /// Leader epochs and where each starts, while no log start has passed them.
+    pub epochs: BTreeMap<i32, Offset>,
+}
+
+impl Replica {
+    /// One that was just opened.
+    #[must_use]
+    pub fn opened(id: TopicPartition, shard: usize, replica: ReplicaId, heard: Arc<Heard>) -> Replica {
+        let open = Written { entry: Entry::Open { id }, durability: Durability::Fsync, bytes: Bytes::new() };
+        Replica { id, shard, replica, entries: vec![Arc::new(open)], persisted: Persisted::default(), heard }
+    }
+
+    /// As it is at this moment, what is announced included.
+    #[must_use]
+    pub fn now(&self) -> Replica {
+        Replica { persisted: *self.heard.persisted.lock(), ..self.clone() }
+    }
+
+    /// Whether its last entry ends it.
+    #[must_use]
+    pub fn dropped(&self) -> bool {
+        self.entries.last().is_some_and(|e| e.entry == Entry::Drop)
+    }
+
+    /// What it is after its first `count` entries.
+    #[must_use]
+    pub fn after(&self, count: usize) -> Expected {
+        let mut out = Expected::default();
+        for written in &self.entries[..count] {
+            match written.entry {
+                Entry::Open { .. } => out.open = true,
+                Entry::Append { base, epoch } => {
+                    let Ok(head) = records::head(&written.bytes) else { continue };
+                    out.epochs.entry(epoch).or_insert(base);
+                    out.batches.push(Stored { head, bytes: written.bytes.clone() });
+                    out.next = head.next_offset();
+                }
+                Entry::Truncate { to } => {
+                    let gone = out.batches.iter().filter(|b| b.head.base_offset >= to).map(|b| b.head);
+                    out.truncated.extend(gone);
+                    out.batches.retain(|b| b.head.base_offset < to);
+                    out.epochs.retain(|_, start| *start < to);
+                    out.next = out.next.min(to);
+                }
+                Entry::LogStart { to } if to > out.log_start => {
+                    out.log_start = to;
+                    out.next = out.next.max(to);
+                    // Kafka's rule: the epoch that covers the new start begins there.
+                    let covering = out.epochs.iter().rev().find(|(_, start)| **start <= to).map(|(e, _)| *e);
+                    if let Some(covering) = covering {
+                        out.epochs.retain(|epoch, _| *epoch >= covering);
+                        out.epochs.insert(covering, to);
+                    }
+                }
+                Entry::Drop => out.open = false,
+                Entry::LogStart { .. } | Entry::Stray { .. } | Entry::Fence => {}
+            }
+        }
+        out
+    }
+
+    /// Where it ends now, all entries counted.
+    #[must_use]
+    pub fn expected(&self) -> Expected {
+        self.after(self.entries.len())
+    }
+}
+
+impl Expected {
+    /// Batches that a reader finds from the log start on.
+    pub fn readable(&self) -> impl Iterator<Item = &Stored> {
+        self.batches.iter().filter(|b| b.head.next_offset() > self.log_start)
+    }
+}

@@ -1,0 +1,309 @@
+//! What is done to the store: groups of entries of many replicas, truncations, log starts, drops and re-creations,
+//! settles, rolls, recycling, restarts, `fsync` and `os` mixed. All of it follows from a seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use callboard_actors::permit::Permit;
+use callboard_actors::ports::Submission;
+use callboard_core::records::{BatchBuilder, NewRecord};
+use callboard_core::storage::{Durability, Entry};
+use callboard_core::{Offset, Seq, TopicId, TopicPartition};
+use parking_lot::Mutex;
+
+use super::check::{self, Allow, Lengths, Up};
+use super::disk::CrashDisk;
+use super::image::{Image, Outcome};
+use super::model::{Heard, Replica, Written};
+use crate::process::load::Rng;
+
+/// What happened, counted.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Counts {
+    pub appends: u32,
+    pub truncations: u32,
+    pub log_starts: u32,
+    pub drops: u32,
+    pub settles: u32,
+    pub rolls: u32,
+    pub recycled: u32,
+    pub restarts: u32,
+}
+
+/// Every replica there ever was; the watcher reads it while the store works.
+pub type Ledger = Arc<Mutex<Vec<Replica>>>;
+
+/// How the next batches of a replica are written.
+#[derive(Clone, Copy)]
+struct Style {
+    epoch: i32,
+    producer: i64,
+    durability: Durability,
+}
+
+/// A store and everything that was done to it.
+pub struct World {
+    up: Up,
+    ledger: Ledger,
+    styles: Vec<Style>,
+    shards: usize,
+    rng: Rng,
+    topics: u64,
+    /// Names that each segment file has had.
+    names: BTreeMap<u64, BTreeSet<PathBuf>>,
+    /// What happened so far.
+    pub counts: Counts,
+}
+
+type Done = Result<(), String>;
+
+impl World {
+    /// A new store on an empty disk, with three replicas a shard.
+    pub fn new(shards: usize, seed: u64) -> Result<World, String> {
+        let up = check::start(&CrashDisk::new(Image::default()), shards, "boot 0")?;
+        World::on(up, Vec::new(), shards, seed).and_then(|mut world| {
+            for n in 0..3 * shards {
+                world.open(n % shards, if n < shards { Durability::Os } else { Durability::Fsync })?;
+            }
+            Ok(world)
+        })
+    }
+
+    /// Goes on with a store that came up, whose replicas have so many entries.
+    pub fn resume(up: Up, ledger: &[Replica], lengths: &Lengths, seed: u64) -> Result<World, String> {
+        let shards = up.engines.len();
+        let there = ledger.iter().filter_map(|r| {
+            let length = *lengths.get(&(r.shard, r.replica))?;
+            let heard = Arc::<Heard>::default();
+            up.engines[r.shard].attach(r.replica, heard.clone());
+            Some(Replica { entries: r.entries[..length].to_vec(), heard, ..r.clone() })
+        });
+        let there = there.collect();
+        World::on(up, there, shards, seed)
+    }
+
+    fn on(up: Up, replicas: Vec<Replica>, shards: usize, seed: u64) -> Result<World, String> {
+        let style =
+            |n: usize| Style { epoch: 1000, producer: 500_000 + n as i64, durability: Durability::Fsync };
+        Ok(World {
+            styles: (0..replicas.len()).map(style).collect(),
+            up,
+            ledger: Arc::new(Mutex::new(replicas)),
+            shards,
+            rng: Rng::new(seed),
+            topics: seed << 20,
+            names: BTreeMap::new(),
+            counts: Counts::default(),
+        })
+    }
+
+    /// Its disk.
+    #[must_use]
+    pub fn disk(&self) -> &CrashDisk {
+        &self.up.disk
+    }
+
+    /// Every replica there ever was.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Does one thing.
+    pub fn step(&mut self) -> Done {
+        self.act()?;
+        for (path, inode, _) in self.up.disk.image().files(".seg") {
+            self.names.entry(inode).or_default().insert(path);
+        }
+        self.counts.rolls = self.names.values().map(BTreeSet::len).sum::<usize>() as u32;
+        self.counts.recycled = self.names.values().map(|n| n.len() - 1).sum::<usize>() as u32;
+        match self.ledger.lock().iter().find_map(|r| r.heard.failed.lock().clone()) {
+            Some(error) => Err(format!("a replica was refused: {error}")),
+            None => Ok(()),
+        }
+    }
+
+    fn act(&mut self) -> Done {
+        let shard = self.rng.below(self.shards as u64) as usize;
+        match self.rng.below(100) {
+            0..=71 => self.write(shard),
+            72..=79 => self.settle(shard),
+            80..=85 => self.engine(shard, |e| e.prepare()),
+            86..=87 => self.engine(shard, |e| e.remove_surplus()),
+            88..=91 => self.engine(shard, |e| e.sync()),
+            92..=94 => self.engine(shard, |e| e.prove(false)),
+            95..=97 => self.recreate(),
+            _ => {
+                self.toggle();
+                Ok(())
+            }
+        }
+    }
+
+    fn engine<T>(
+        &self,
+        shard: usize,
+        job: impl FnOnce(&callboard::storage::Engine) -> Result<T, callboard::storage::ShardFault>,
+    ) -> Done {
+        job(&self.up.engines[shard]).map(|_| ()).map_err(|fault| format!("shard {shard}: {fault}"))
+    }
+
+    fn settle(&mut self, shard: usize) -> Done {
+        self.counts.settles += 1;
+        self.engine(shard, |e| e.settle())
+    }
+
+    fn open(&mut self, shard: usize, durability: Durability) -> Done {
+        let heard = Arc::<Heard>::default();
+        self.topics += 1;
+        let id = TopicPartition { topic: TopicId(u128::from(self.topics).to_be_bytes()), partition: 0 };
+        let replica = self.up.engines[shard].mint(heard.clone()).map_err(|f| f.to_string())?;
+        self.ledger.lock().push(Replica::opened(id, shard, replica, heard));
+        let producer = 1000 * self.styles.len() as i64;
+        self.styles.push(Style { epoch: 1, producer, durability });
+        let submission = Submission {
+            replica,
+            seq: Seq(1),
+            entry: Entry::Open { id },
+            bytes: Bytes::new(),
+            durability: Durability::Fsync,
+            permit: Permit::free(),
+        };
+        self.engine(shard, |e| e.write(vec![submission]))
+    }
+
+    /// Deletes one replica and makes another in its place.
+    fn recreate(&mut self) -> Done {
+        let Some(n) = self.pick(None) else { return Ok(()) };
+        self.counts.drops += 1;
+        let durability = self.styles[n].durability;
+        let submission = self.submit(n, Entry::Drop, Bytes::new());
+        let shard = self.ledger.lock()[n].shard;
+        self.engine(shard, |e| e.write(vec![submission]))?;
+        self.open(shard, durability)
+    }
+
+    fn toggle(&mut self) {
+        if let Some(n) = self.pick(None) {
+            let style = &mut self.styles[n];
+            style.durability = match style.durability {
+                Durability::Fsync => Durability::Os,
+                Durability::Os => Durability::Fsync,
+            };
+        }
+    }
+
+    /// A replica that is not dropped, of this shard if one is given.
+    fn pick(&mut self, shard: Option<usize>) -> Option<usize> {
+        let ledger = self.ledger.lock();
+        let fits = |r: &Replica| !r.dropped() && shard.is_none_or(|s| s == r.shard);
+        let live: Vec<usize> = (0..ledger.len()).filter(|n| fits(&ledger[*n])).collect();
+        (!live.is_empty()).then(|| live[self.rng.below(live.len() as u64) as usize])
+    }
+
+    /// One group of entries.
+    fn write(&mut self, shard: usize) -> Done {
+        let mut group = Vec::new();
+        for _ in 0..=self.rng.below(4) {
+            if let Some(n) = self.pick(Some(shard)) {
+                let (entry, bytes) = self.entry(n);
+                group.push(self.submit(n, entry, bytes));
+            }
+        }
+        self.engine(shard, |e| e.write(group))
+    }
+
+    fn entry(&mut self, n: usize) -> (Entry, Bytes) {
+        let (log_start, next, bases) = {
+            let expected = self.ledger.lock()[n].expected();
+            let bases: Vec<Offset> = expected.readable().map(|b| b.head.base_offset).collect();
+            (expected.log_start, expected.next, bases)
+        };
+        let cuts: Vec<Offset> = bases.into_iter().filter(|base| *base >= log_start).collect();
+        match self.rng.below(100) {
+            0..=5 if !cuts.is_empty() => {
+                // Mostly near the end, as truncations are.
+                let reach = self.rng.below(cuts.len() as u64);
+                let back = self.rng.below(reach + 1) as usize;
+                let to = cuts[cuts.len() - 1 - back];
+                self.counts.truncations += 1;
+                self.styles[n].producer += 1;
+                (Entry::Truncate { to }, Bytes::new())
+            }
+            6..=11 => {
+                self.counts.log_starts += 1;
+                let past = if self.rng.below(8) == 0 { 5 } else { 0 };
+                let to = log_start + self.rng.below((next - log_start + 1) as u64) as i64 + past;
+                (Entry::LogStart { to }, Bytes::new())
+            }
+            _ => self.append(n, next),
+        }
+    }
+
+    fn append(&mut self, n: usize, next: Offset) -> (Entry, Bytes) {
+        self.counts.appends += 1;
+        let gap = if self.rng.below(30) == 0 { 3 } else { 0 };
+        self.styles[n].epoch += i32::from(self.rng.below(20) == 0);
+        let Style { epoch, producer, .. } = self.styles[n];
+        let (base, records) = (next + gap, 1 + self.rng.below(3));
+        let size = if self.rng.below(8) == 0 { self.rng.below(5000) } else { self.rng.below(160) };
+        let mut batch = BatchBuilder::new(base).leader_epoch(epoch).producer(producer, 0, base as i32);
+        for _ in 0..records {
+            let value = vec![self.rng.any() as u8; (size / records) as usize];
+            batch = batch.record(NewRecord {
+                timestamp: 1000 + base,
+                value: Some(value),
+                ..NewRecord::default()
+            });
+        }
+        let bytes = batch.build().unwrap_or_default();
+        (Entry::Append { base, epoch }, bytes.into())
+    }
+
+    /// Enters it into the ledger: from here on it may turn up.
+    fn submit(&mut self, n: usize, entry: Entry, bytes: Bytes) -> Submission {
+        let durability = self.styles[n].durability;
+        let replica = &mut self.ledger.lock()[n];
+        replica.entries.push(Arc::new(Written { entry, durability, bytes: bytes.clone() }));
+        Submission {
+            replica: replica.replica,
+            seq: Seq(replica.entries.len() as u64),
+            entry,
+            bytes,
+            durability,
+            permit: Permit::free(),
+        }
+    }
+
+    /// Ends the store, cleanly or as a kill does, and opens it again; everything written has to be there.
+    pub fn restart(self, clean: bool, watch: impl FnOnce(&CrashDisk)) -> Result<World, String> {
+        let World { up, ledger, styles, shards, rng, topics, names, mut counts } = self;
+        counts.restarts += 1;
+        let disk = if clean {
+            for engine in &up.engines {
+                engine.close().map_err(|fault| format!("closing: {fault}"))?;
+            }
+            up.store.mark_clean().map_err(|e| format!("closing: {e}"))?;
+            let disk = up.disk.clone();
+            drop(up);
+            disk
+        } else {
+            let disk = CrashDisk::new(up.disk.image().after(Outcome::Kill));
+            up.disk.unwatch();
+            drop(up);
+            watch(&disk);
+            disk
+        };
+        let up = check::start(&disk, shards, "boot 0")?;
+        let now: Vec<Replica> = ledger.lock().iter().map(Replica::now).collect();
+        check::compare(&up, &now, &Lengths::new(), Allow::default())
+            .map_err(|e| format!("restarted: {e}"))?;
+        for replica in ledger.lock().iter().filter(|r| !r.dropped()) {
+            up.engines[replica.shard].attach(replica.replica, replica.heard.clone());
+        }
+        Ok(World { up, ledger, styles, shards, rng, topics, names, counts })
+    }
+}

@@ -1,0 +1,76 @@
+//! The store, cut at every write and sync, and inside the recovery that follows (`crash/mod.rs` draws it).
+//!
+//! One clean run a number of shards, whose figures are printed; then each planted bug by its name, which has to be
+//! caught. `CALLBOARD_CRASH_FULL=1` cuts inside every recovery at all of its changes, over more seeds.
+
+use callboard_cluster_tests::crash::{Plan, Report, run};
+use callboard_cluster_tests::process::say;
+use callboard_core::mutant::Mutant;
+
+fn full() -> bool {
+    std::env::var_os("CALLBOARD_CRASH_FULL").is_some()
+}
+
+fn plan(shards: usize, seed: u64) -> Plan {
+    let (steps, nested_every) = if full() { (900, 1) } else { (360, 24) };
+    Plan { shards, seed, steps, nested_every, mutant: None }
+}
+
+fn clean(shards: usize, seed: u64) {
+    let report = run(plan(shards, seed)).unwrap_or_else(|why| panic!("S={shards}, seed {seed}: {why}"));
+    let Report { cuts, recoveries, nested, rotten, counts } = report;
+    say(&format!(
+        "crash backend, S={shards}, seed {seed}: {cuts} cut points, {recoveries} recoveries, {nested} of them after a \
+         cut inside a recovery, {rotten} with a flipped bit; {counts:?}"
+    ));
+    assert!(
+        counts.rolls >= 3 && counts.settles >= 3 && counts.recycled >= 1,
+        "the script is too tame: {counts:?}"
+    );
+    assert!(counts.truncations > 0 && counts.log_starts > 0 && counts.drops > 0 && counts.restarts > 0);
+    assert!(nested > 0 && rotten > 0);
+}
+
+#[test]
+fn one_shard_cut_everywhere() {
+    let seeds = if full() { 1..9 } else { 1..2 };
+    seeds.for_each(|seed| clean(1, seed));
+}
+
+#[test]
+fn two_shards_cut_everywhere() {
+    let seeds = if full() { 101..109 } else { 101..102 };
+    seeds.for_each(|seed| clean(2, seed));
+}
+
+/// Runs with the bug planted until it is caught.
+fn caught(mutant: Mutant) {
+    for seed in 1..9 {
+        if let Err(why) = run(Plan { mutant: Some(mutant), ..plan(1, seed) }) {
+            return say(&format!("planted {mutant:?}: caught with seed {seed}: {why}"));
+        }
+    }
+    panic!("{mutant:?} was planted and not caught by 8 seeds");
+}
+
+macro_rules! planted {
+    ($($name:ident: $mutant:ident;)*) => {$(
+        #[test]
+        fn $name() {
+            caught(Mutant::$mutant);
+        }
+    )*};
+}
+
+planted! {
+    ack_before_sync_is_caught: AckBeforeSync;
+    recovered_tail_not_synced_is_caught: RecoveredTailNotSynced;
+    verdict_of_a_killed_recovery_forgotten_is_caught: VerdictForgotten;
+    directory_not_synced_is_caught: DirectoryNotSynced;
+    x_before_data_is_caught: XBeforeData;
+    recycle_before_x_is_durable_is_caught: RecycleBeforeX;
+    truncation_not_journaled_is_caught: TruncationNotJournaled;
+    stale_group_of_a_recycled_segment_accepted_is_caught: StaleGroupAccepted;
+    producer_state_not_truncated_is_caught: ProducersNotTruncated;
+    bad_crc_taken_for_the_end_of_the_log_is_caught: BadCrcIsEnd;
+}
