@@ -12,7 +12,7 @@ fn full() -> bool {
 }
 
 fn plan(shards: usize, seed: u64) -> Plan {
-    let (steps, nested_every) = if full() { (900, 1) } else { (360, 24) };
+    let (steps, nested_every) = if full() { (1000, 1) } else { (360, 24) };
     Plan { shards, seed, steps, nested_every, mutant: None }
 }
 

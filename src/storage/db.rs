@@ -34,13 +34,8 @@ pub struct Db {
     current: RwLock<Option<Database>>,
 }
 
-/// A block as a read sees it.
-pub struct BlockRow {
-    /// Its first offset.
-    pub base: Offset,
-    /// Its batches, copied out; or where they are.
-    pub bytes: Result<Bytes, (Lsn, u32)>,
-}
+/// A block as a read sees it: its batches, copied out; or where they are.
+pub type BlockRow = Result<Bytes, (Lsn, u32)>;
 
 /// What the database says at start.
 pub struct Stored {
@@ -178,7 +173,7 @@ impl Db {
             };
             let (mut out, mut bytes) = (Vec::new(), 0);
             for row in table.range((replica.0, start)..(replica.0, until))? {
-                let (key, value) = row?;
+                let (_, value) = row?;
                 let value = value.value();
                 let (next, home) = rows::decode_block(value)?;
                 if next <= from {
@@ -189,7 +184,7 @@ impl Db {
                     Home::InJournal { at, length } => Err((at, length)),
                 };
                 bytes += content.as_ref().map_or_else(|(_, length)| *length as usize, Bytes::len);
-                out.push(BlockRow { base: key.value().1, bytes: content });
+                out.push(content);
                 if bytes >= max_bytes {
                     break;
                 }
@@ -382,23 +377,23 @@ impl Tx<'_> {
         Ok(false)
     }
 
-    /// Heads' bytes of stored blocks in an offset range, for the rebuilding of producers.
+    /// Shows the stored blocks of an offset range, from the one that covers its start, row by row.
     pub fn rows_between(
         &self,
         replica: ReplicaId,
         from: Offset,
         to: Offset,
-    ) -> Result<Vec<Vec<u8>>, ShardFault> {
+        mut show: impl FnMut(&[u8]) -> Result<(), ShardFault>,
+    ) -> Result<(), ShardFault> {
         let table = self.tx.open_table(BLOCKS)?;
         let covering = table.range((replica.0, i64::MIN)..=(replica.0, from))?.next_back();
         let start = match covering {
             Some(row) => row?.0.value().1,
             None => from,
         };
-        let mut out = Vec::new();
         for row in table.range((replica.0, start)..(replica.0, to))? {
-            out.push(row?.1.value().to_vec());
+            show(row?.1.value())?;
         }
-        Ok(out)
+        Ok(())
     }
 }

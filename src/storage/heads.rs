@@ -34,19 +34,21 @@ impl Heads {
         self.heads.retain(|head| head.base_offset < to);
         self.settled = self.settled.min(to);
         let (mut at, mut table) = db.snapshot(replica, self.settled)?.unwrap_or_default();
-        while at < self.settled {
-            let blocks = db.blocks(replica, at, self.settled, 1 << 20)?;
-            let Some(last) = blocks.last().map(|block| block.base) else { break };
-            for block in blocks {
-                let Ok(bytes) = block.bytes else { continue };
+        'stored: while at < self.settled {
+            let before = at;
+            for block in db.blocks(replica, at, self.settled, 1 << 20)? {
+                let Ok(bytes) = block else { continue };
                 for (_, head) in batches_of(&bytes)? {
-                    if head.base_offset >= at && head.base_offset < self.settled {
-                        table.apply(&head);
-                        at = head.next_offset();
+                    if head.base_offset >= self.settled {
+                        break 'stored;
                     }
+                    if head.base_offset >= at {
+                        table.apply(&head);
+                    }
+                    at = at.max(head.next_offset());
                 }
             }
-            if at <= last {
+            if at == before {
                 break;
             }
         }

@@ -91,8 +91,10 @@ impl Engine {
             let Some(live) = index.replicas.get(&replica) else { return Ok(None) };
             (live.runs.iter().map(|run| run.base).find(|base| *base >= from), live.settled_end)
         };
-        let settled = self.db.blocks(replica, from, settled_end.min(until), 1).map_err(corrupt)?;
-        Ok(settled.first().map(|block| block.base.max(from)).or(first_run).filter(|base| *base < until))
+        // Batch by batch: a truncation that is not settled yet may end inside a block, with nothing behind it.
+        let settled = self.read_blocks(replica, from, settled_end.min(until), 1)?;
+        let next = settled.iter().find(|(_, head)| head.next_offset() > from);
+        Ok(next.map(|(_, head)| head.base_offset.max(from)).or(first_run).filter(|base| *base < until))
     }
 
     fn read_blocks(
@@ -104,7 +106,7 @@ impl Engine {
     ) -> Result<Vec<(Bytes, BatchHead)>, ReadError> {
         let mut out = Vec::new();
         for block in self.db.blocks(replica, from, until, max).map_err(corrupt)? {
-            let bytes = match block.bytes {
+            let bytes = match block {
                 Ok(bytes) => bytes,
                 Err((at, length)) => self.read_journal(at, length)?,
             };

@@ -277,25 +277,23 @@ impl Part<'_, '_> {
         Ok(())
     }
 
-    /// The producers at `to`: the newest snapshot left, and the heads behind it.
+    /// The producers at `to`: the newest snapshot left, and the heads behind it; all that are left, if there is none.
     fn producers_at(&self, to: Offset) -> Result<ProducerTable, ShardFault> {
-        let log_start = self.state.as_ref().map_or(0, |s| s.log_start);
-        let (from, mut table) =
-            self.tx.snapshot_below(self.replica, to)?.unwrap_or((log_start, ProducerTable::default()));
-        for row in self.tx.rows_between(self.replica, from, to)? {
-            if let (_, Home::Inline(at)) = rows::decode_block(&row)? {
-                for (_, head) in batches_of(&Bytes::from(row).slice(at..))? {
-                    if head.base_offset >= from && head.base_offset < to {
-                        table.apply(&head);
-                    }
-                }
-            }
-        }
-        for (_, head) in &self.batches {
+        let (from, mut table) = self.tx.snapshot_below(self.replica, to)?.unwrap_or_default();
+        let mut take = |head: &BatchHead| {
             if head.base_offset >= from && head.base_offset < to {
                 table.apply(head);
             }
-        }
+        };
+        self.tx.rows_between(self.replica, from, to, |row| {
+            if let (_, Home::Inline(at)) = rows::decode_block(row)? {
+                for batch in records::batches(&row[at..]) {
+                    take(&batch.map_err(stored)?.1);
+                }
+            }
+            Ok(())
+        })?;
+        self.batches.iter().for_each(|(_, head)| take(head));
         Ok(table)
     }
 
@@ -332,13 +330,16 @@ fn put(tx: &mut Tx<'_>, replica: ReplicaId, batches: &[(Bytes, BatchHead)]) -> R
     if rows.is_empty() { Ok(()) } else { tx.put_blocks(replica, &rows) }
 }
 
+fn stored(error: records::RecordsError) -> ShardFault {
+    ShardFault(format!("store.redb: a stored batch: {error}"))
+}
+
 /// Splits contiguous batches.
 pub(super) fn batches_of(bytes: &Bytes) -> Result<Vec<(Bytes, BatchHead)>, ShardFault> {
     let mut rest = bytes.clone();
     let mut out = Vec::new();
     while !rest.is_empty() {
-        let head =
-            records::head(&rest).map_err(|e| ShardFault(format!("store.redb: a stored batch: {e}")))?;
+        let head = records::head(&rest).map_err(stored)?;
         out.push((rest.split_to(head.size as usize), head));
     }
     Ok(out)

@@ -99,8 +99,11 @@ pub fn compare(up: &Up, ledger: &[Replica], floor: &Lengths, allow: Allow) -> Re
                 let heard = replica.persisted;
                 let submitted = replica.entries.len();
                 return Err(format!(
-                    "replica {key:?}, {submitted} entries submitted, written {}, synced {}: {why}",
-                    heard.written.0, heard.synced.0
+                    "replica {key:?}, {submitted} entries submitted, written {}, synced {}: {why}; its \
+                     last entries: {}",
+                    heard.written.0,
+                    heard.synced.0,
+                    replica.tail(30)
                 ));
             }
         }

@@ -141,6 +141,25 @@ impl Replica {
         out
     }
 
+    /// Its last entries in short: `+` an append, `<` a truncation, `>` a log start, `~` an `os` one.
+    #[must_use]
+    pub fn tail(&self, count: usize) -> String {
+        let skip = self.entries.len().saturating_sub(count);
+        let one = |e: &Arc<Written>| {
+            let os = if e.durability == Durability::Os { "~" } else { "" };
+            match e.entry {
+                Entry::Append { base, .. } => {
+                    let head = records::head(&e.bytes).unwrap_or_default();
+                    format!("{os}+{base}..{} by {}", head.next_offset(), head.producer_id)
+                }
+                Entry::Truncate { to } => format!("{os}<{to}"),
+                Entry::LogStart { to } => format!("{os}>{to}"),
+                other => format!("{other:?}"),
+            }
+        };
+        self.entries[skip..].iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
     /// Where it ends now, all entries counted.
     #[must_use]
     pub fn expected(&self) -> Expected {
