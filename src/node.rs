@@ -134,7 +134,7 @@ impl Node {
                 config.data.display()
             );
         }
-        let log = Arc::new(SingleLog::open(&disk, &config.data)?);
+        let log = Arc::new(SingleLog::open(&disk, &config.data, identity.cluster_id.as_deref())?);
         let budgets = config.budgets();
         let (directory, images): (Arc<Directory>, Arc<Images>) = Default::default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());

@@ -247,7 +247,8 @@ impl NodeState {
         for change in changes {
             match change {
                 Assignment::Start { id, leader_epoch, opened, configs } => {
-                    self.starting.insert(id, image.applied);
+                    // Its record came somewhere behind the image looked at last.
+                    self.starting.insert(id, self.image.applied + 1);
                     let config = leader_config(&configs, self.args.durability);
                     self.start(me, id, leader_epoch, opened, config);
                 }
@@ -287,7 +288,7 @@ impl NodeState {
         let found = self.recovered.remove(&id);
         let offline = match &found {
             Some((_, ReplicaState { verdict: Verdict::Corrupt(why), .. })) => Some(why.clone()),
-            // R19: the only replica of a partition serves what it has.
+            // The only replica of a partition serves what it has.
             Some((_, ReplicaState { verdict: Verdict::Unclean(why), .. })) => {
                 tracing::warn!(partition = %id, "unclean: {why}; it is the only replica and serves what it has");
                 None

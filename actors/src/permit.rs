@@ -51,8 +51,8 @@ impl Pool {
 #[derive(Debug, Default)]
 pub struct Permit {
     held: Option<OwnedSemaphorePermit>,
-    /// Bytes of another pool that go back with these.
-    beside: Option<Box<Permit>>,
+    /// Bytes of another pool that go back with the last part of these.
+    beside: Option<Arc<Permit>>,
 }
 
 impl Permit {
@@ -79,16 +79,33 @@ impl Permit {
 
     /// Keeps a permit of another pool, to be given back with this one.
     pub fn keep(&mut self, other: Permit) {
-        match &mut self.beside {
-            Some(beside) => beside.merge(other),
-            None => self.beside = Some(Box::new(other)),
-        }
+        let before = self.beside.take();
+        self.beside = Some(Arc::new(Permit { beside: before, ..other }));
     }
 
-    /// Splits so many bytes off; fewer if it holds fewer.
+    /// Splits so many bytes off; fewer if it holds fewer. What is kept beside them stays until both are dropped.
     #[must_use]
     pub fn split(&mut self, bytes: usize) -> Permit {
         let n = bytes.min(self.bytes());
-        Permit { held: self.held.as_mut().and_then(|held| held.split(n)), beside: None }
+        Permit { held: self.held.as_mut().and_then(|held| held.split(n)), beside: self.beside.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_beside_goes_back_with_the_last_part() {
+        let (pool, reserve) = (Pool::new(100), Pool::new(50));
+        let mut whole = pool.try_acquire(60).unwrap();
+        whole.keep(reserve.try_acquire(20).unwrap());
+        whole.keep(reserve.try_acquire(10).unwrap());
+        let part = whole.split(25);
+        drop(whole);
+        assert_eq!((pool.used(), reserve.used()), (25, 30));
+        drop(part);
+        assert_eq!((pool.used(), reserve.used()), (0, 0));
+        assert!(pool.try_acquire(101).is_some(), "more than there is asks for all of it");
     }
 }

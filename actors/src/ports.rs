@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 // ------------------------------------------------------------------------------------------------- the shard
 
-/// One journal and one redb database: the durable home of its replicas (DESIGN §4, §11).
+/// One journal and one redb database: the durable home of its replicas.
 pub trait Shard: Send + Sync + 'static {
     /// This shard's number on this node.
     fn index(&self) -> u16;
@@ -128,7 +128,7 @@ pub struct ReplicaState {
     pub verdict: Verdict,
 }
 
-/// What recovery says of a replica (RELIABILITY R19, R23).
+/// What recovery says of a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Nothing acknowledged is missing.
@@ -232,7 +232,7 @@ pub enum ReadError {
 
 // ------------------------------------------------------------------------------------------ the metadata log
 
-/// The one log of metadata (DESIGN §11): redb on a single node, openraft in a cluster, a model in the simulator.
+/// The one log of metadata: redb on a single node, openraft in a cluster, a model in the simulator.
 pub trait MetadataLog: Send + Sync + 'static {
     /// Proposes one batch of records: one entry, all or nothing.
     fn propose(&self, term: u64, records: Vec<MetadataRecord>) -> BoxFuture<'static, ProposeResult>;

@@ -1,4 +1,4 @@
-//! The house rules, as tests over the parsed sources (DESIGN.md §2). A rule that cannot be kept is changed here, in
+//! The house rules, as tests over the parsed sources. A rule that cannot be kept is changed here, in
 //! sight, never worked round.
 //!
 //! ```text

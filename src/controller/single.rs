@@ -135,10 +135,19 @@ fn append(
 
 impl SingleLog {
     /// Opens, or makes, the log in a data directory.
-    pub fn open(disk: &Arc<dyn Disk>, dir: &Path) -> Result<SingleLog, OpenError> {
+    ///
+    /// `cluster`: the id that the data directory knows. Then the file must be there and be that cluster's: a new one in
+    /// its place would take every replica for a stranger.
+    pub fn open(disk: &Arc<dyn Disk>, dir: &Path, cluster: Option<&str>) -> Result<SingleLog, OpenError> {
         let path = dir.join("meta.redb");
         let failed = |why: String| OpenError { path: path.clone(), why };
         let fresh = !disk.exists(&path).map_err(|e| failed(e.to_string()))?;
+        if let (true, Some(cluster)) = (fresh, cluster) {
+            return Err(failed(format!(
+                "the metadata of cluster {cluster} is missing: restore the file from a backup; nothing is created in \
+                 its place"
+            )));
+        }
         let file = disk.open(&path, true).map_err(|e| failed(e.to_string()))?;
         let db = Database::builder()
             .set_cache_size(4 << 20)
@@ -148,6 +157,14 @@ impl SingleLog {
             disk.sync_dir(dir).map_err(|e| failed(e.to_string()))?;
         }
         let Recovered { image, since_snapshot } = load(&db).map_err(failed)?;
+        if let (Some(cluster), found) = (cluster, image.cluster_id.as_deref())
+            && found != Some(cluster)
+        {
+            let found = found.unwrap_or("no cluster");
+            return Err(failed(format!(
+                "it is of {found}, the data directory of cluster {cluster}: restore the file from its own backup"
+            )));
+        }
         let (committed_tx, committed) = mpsc::unbounded_channel();
         let snapshot = Committed::Snapshot { index: image.applied, image: Arc::new(image.clone()) };
         let _ = committed_tx.send(snapshot);
@@ -252,7 +269,7 @@ mod tests {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let total = SNAPSHOT_EVERY * 2 + 7;
         {
-            let log = SingleLog::open(&disk, dir.path()).unwrap();
+            let log = SingleLog::open(&disk, dir.path(), None).unwrap();
             for n in 1..=total {
                 let records = vec![MetadataRecord::ProducerIds { next: n as i64 }];
                 assert_eq!(log.propose(1, records).await, ProposeResult::Committed(n));
@@ -260,7 +277,7 @@ mod tests {
             assert_eq!(log.propose(2, vec![]).await, ProposeResult::NotLeader);
             log.close();
         }
-        let log = SingleLog::open(&disk, dir.path()).unwrap();
+        let log = SingleLog::open(&disk, dir.path(), None).unwrap();
         let Some(Committed::Snapshot { image, index }) = log.committed().recv().await else { panic!() };
         assert_eq!((index, image.next_producer_id), (total, total as i64));
         log.close();

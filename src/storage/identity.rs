@@ -43,6 +43,9 @@ pub struct Identity {
     pub pinned: BTreeMap<u16, BTreeSet<u64>>,
     /// A sync that failed in the life before.
     pub sync_failed: Option<String>,
+    /// Shards that could not be opened at some start, and why: what they hold when they come back is not trusted.
+    #[serde(default)]
+    pub lost: BTreeMap<u16, String>,
 }
 
 /// A verdict on record.
@@ -94,6 +97,7 @@ impl Identity {
             verdicts: BTreeMap::new(),
             pinned: BTreeMap::new(),
             sync_failed: None,
+            lost: BTreeMap::new(),
         }
     }
 

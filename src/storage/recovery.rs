@@ -15,7 +15,7 @@ use super::engine::{Engine, EngineOptions, Settler, Sweep};
 use super::error::ShardFault;
 use super::heads::Heads;
 use super::index::{Index, Live};
-use super::segment::{Segment, Segments};
+use super::segment::{Segment, Segments, Unreadable};
 use super::writer::{SyncedTo, Writer};
 use bytes::Bytes;
 use callboard_actors::ports::{ReplicaState, Verdict};
@@ -48,6 +48,8 @@ pub struct Inspection {
     options: EngineOptions,
     segments: Segments,
     found: Vec<Segment>,
+    /// Positions below are taken by files of the journal, readable or not.
+    used: Lsn,
     db: Db,
     stored: Stored,
     stream: Stream,
@@ -72,8 +74,8 @@ pub fn inspect(
     let stored = db.load()?;
     let segments = Segments::new(Arc::clone(&disk), dir.join("journal"), uuid);
     let (found, bad) = segments.open_all().map_err(|e| ShardFault(format!("the journal: {e}")))?;
-    for name in &bad {
-        tracing::warn!(shard, "journal segment {name}: not used");
+    for Unreadable { why, .. } in &bad {
+        tracing::error!(shard, "journal segment {why}; it is left as it is");
     }
     let mut scanned = Vec::new();
     for segment in found.iter().filter(|s| s.end() > stored.x) {
@@ -81,11 +83,17 @@ pub fn inspect(
     }
     let infos: Vec<_> = found.iter().map(Segment::info).collect();
     let candidates: Vec<Candidate> = scanned.iter().map(|(c, _)| *c).collect();
-    let stream = walk(stored.x, stored.x_crc, &infos, &candidates).map_err(|e| {
+    let mut stream = walk(stored.x, stored.x_crc, &infos, &candidates).map_err(|e| {
+        let listed: Vec<&str> = bad.iter().map(|b| &b.why[..]).collect();
         let listed =
-            if bad.is_empty() { String::new() } else { format!(" (not readable: {})", bad.join(", ")) };
+            if bad.is_empty() { String::new() } else { format!(" (not readable: {})", listed.join(", ")) };
         ShardFault(format!("{e}{listed}"))
     })?;
+    // Behind the end the walk sees nothing missing; but a file that got its name was whole then.
+    let behind = bad.iter().filter(|b| b.first >= stream.end && b.end > stored.x);
+    let behind: Vec<Gap> = behind.map(|b| Gap { from: b.first, to: b.end }).collect();
+    stream.gaps.extend(behind);
+    let used = bad.iter().map(|b| b.end).chain(found.iter().map(Segment::end)).max().unwrap_or(Lsn(0));
     let mut slots: Vec<Option<Group>> = scanned.into_iter().map(|(_, g)| Some(g)).collect();
     let groups: Vec<Group> = stream.kept.iter().filter_map(|i| slots[*i].take()).collect();
     let folds = stored.replicas.clone();
@@ -97,6 +105,7 @@ pub fn inspect(
         options,
         segments,
         found,
+        used,
         db,
         stored,
         stream,
@@ -335,7 +344,7 @@ impl Inspection {
     pub fn finish(mut self, pinned: &BTreeSet<Lsn>) -> Result<Engine, ShardFault> {
         self.pinned.extend(pinned);
         self.segments.clear_aside()?;
-        let first = Lsn(self.found.iter().map(|s| s.end().0).max().unwrap_or(0));
+        let first = self.used;
         let start = Lsn(first.0 + SEGMENT_HEADER as u64);
         let rejournaled = self.beyond_proved();
         let (again, end, last_crc) = self.lay_out(start);

@@ -7,7 +7,7 @@ use super::disk::{Disk, DiskFile};
 use bytes::{Bytes, BytesMut};
 use callboard_core::Lsn;
 use callboard_core::mutant::{Mutant, planted};
-use callboard_core::storage::{SEGMENT_HEADER, SegmentCut, SegmentHeader, SegmentInfo};
+use callboard_core::storage::{FrameError, SEGMENT_HEADER, SegmentCut, SegmentHeader, SegmentInfo};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,6 +68,16 @@ impl Segment {
     }
 }
 
+/// A file that has a segment's name and cannot be read as one. Its header was synced before it got the name: it rotted.
+pub struct Unreadable {
+    /// Position of its first byte, by its name.
+    pub first: Lsn,
+    /// Position behind its last byte.
+    pub end: Lsn,
+    /// Its name, and what is wrong.
+    pub why: String,
+}
+
 /// A journal's directory.
 pub struct Segments {
     disk: Arc<dyn Disk>,
@@ -86,36 +96,37 @@ impl Segments {
         self.dir.join(format!("{:020}.seg", first.0))
     }
 
-    /// Opens what is there, in order. Second: names of segments that are not readable as such, with the reason.
-    pub fn open_all(&self) -> io::Result<(Vec<Segment>, Vec<String>)> {
+    /// Opens what is there, in order, and says what is not readable. One of a newer format refuses the whole journal.
+    pub fn open_all(&self) -> io::Result<(Vec<Segment>, Vec<Unreadable>)> {
         let (mut found, mut bad) = (Vec::new(), Vec::new());
         for name in self.disk.list(&self.dir)? {
-            if name.extension().is_none_or(|e| e != "seg") {
-                continue;
-            }
-            match self.open(&self.dir.join(&name)) {
+            let at = name.to_str().and_then(|n| n.strip_suffix(".seg")).and_then(|n| n.parse().ok());
+            let Some(first) = at.map(Lsn) else { continue };
+            let file = self.disk.open(&self.dir.join(&name), false)?;
+            let end = Lsn(first.0.saturating_add(file.len()?));
+            match self.open(&self.dir.join(&name), file) {
                 Ok(segment) => found.push(segment),
-                Err(why) => bad.push(format!("{}: {why}", name.display())),
+                Err(newer @ FrameError::Format(_)) => {
+                    return Err(io::Error::other(format!("segment {}: {newer}", name.display())));
+                }
+                Err(why) => bad.push(Unreadable { first, end, why: format!("{}: {why}", name.display()) }),
             }
         }
         found.sort_by_key(|s| s.first);
         Ok((found, bad))
     }
 
-    fn open(&self, path: &Path) -> io::Result<Segment> {
-        let file = self.disk.open(path, false)?;
-        let capacity = file.len()?;
+    fn open(&self, path: &Path, file: Arc<dyn DiskFile>) -> Result<Segment, FrameError> {
+        let unread = |_| FrameError::Invalid("its header cannot be read");
+        let capacity = file.len().map_err(unread)?;
         let mut head = [0; SEGMENT_HEADER];
-        if capacity < SEGMENT_HEADER as u64 {
-            return Err(io::Error::other("shorter than its header"));
-        }
-        file.read_exact_at(&mut head, 0)?;
-        let header = SegmentHeader::decode(&head).map_err(io::Error::other)?;
+        file.read_exact_at(&mut head, 0).map_err(unread)?;
+        let header = SegmentHeader::decode(&head)?;
         if header.shard != self.shard {
-            return Err(io::Error::other("of another shard"));
+            return Err(FrameError::Invalid("it is of another shard"));
         }
         if self.name(header.first) != path {
-            return Err(io::Error::other("its header says another position than its name"));
+            return Err(FrameError::Invalid("its header says another position than its name"));
         }
         Ok(Segment { first: header.first, capacity, cut: header.cut, file, path: path.to_owned() })
     }

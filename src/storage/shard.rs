@@ -63,6 +63,8 @@ struct Inner {
     last_append: Mutex<Instant>,
     gate: Notify,
     on_fault: OnFault,
+    /// Whether `on_fault` was called.
+    told: Mutex<bool>,
 }
 
 /// A running shard.
@@ -91,6 +93,7 @@ impl ShardHandle {
             last_append: Mutex::new(Instant::now()),
             gate: Notify::new(),
             on_fault,
+            told: Mutex::new(false),
         });
         let mut threads = Vec::new();
         for (name, body) in [("journal", journal as fn(&Inner)), ("settle", settle), ("maker", maker)] {
@@ -144,8 +147,10 @@ impl Inner {
         ShardError::Stopped { shard: self.engine.shard(), reason }
     }
 
+    /// The shard stops for good; the first of its threads to see it says so.
     fn faulted(&self, fault: &ShardFault) {
         self.engine.fail(fault);
+        let told = std::mem::replace(&mut *self.told.lock(), true);
         {
             let mut queue = self.queue.lock();
             queue.stopped = true;
@@ -155,7 +160,9 @@ impl Inner {
         *self.work.lock() = true;
         self.woken.notify_all();
         self.gate.notify_waiters();
-        (self.on_fault)(self.engine.shard(), fault);
+        if !told {
+            (self.on_fault)(self.engine.shard(), fault);
+        }
     }
 
     fn over_limit(&self) -> bool {

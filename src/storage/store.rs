@@ -260,16 +260,25 @@ fn record_verdicts(
     let before = identity.clone();
     for (n, inspected) in inspected.iter().enumerate() {
         let shard = n as u16;
-        let Ok(inspection) = inspected else {
-            all.push(Vec::new());
-            continue;
+        let inspection = match inspected {
+            Ok(inspection) => inspection,
+            Err(fault) => {
+                identity.lost.insert(shard, fault.0.clone());
+                all.push(Vec::new());
+                continue;
+            }
         };
         let kept: BTreeMap<u32, Verdict> = before
             .verdicts
             .get(&shard)
             .map(|v| v.iter().map(|(replica, verdict)| (*replica, verdict.verdict())).collect())
             .unwrap_or_default();
-        let states = inspection.states(restart, &kept);
+        let mut states = inspection.states(restart, &kept);
+        if let Some(why) = identity.lost.remove(&shard) {
+            let back = format!("its shard was lost before ({why}): it may have come back from an older copy");
+            let clean = states.iter_mut().filter(|s| s.verdict == Verdict::Clean);
+            clean.for_each(|s| s.verdict = Verdict::Unclean(back.clone()));
+        }
         let verdicts: BTreeMap<u32, StoredVerdict> =
             states.iter().filter_map(|s| Some((s.replica.0, StoredVerdict::of(&s.verdict)?))).collect();
         identity.pinned.entry(shard).or_default().extend(inspection.pinned().iter().map(|at| at.0));

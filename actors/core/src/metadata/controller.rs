@@ -252,7 +252,7 @@ impl ControllerMachine {
             records.push(MetadataRecord::Cluster { cluster_id });
         }
         records.push(broker);
-        // R12: in the same batch as the registration, everything the node leads gets a new epoch.
+        // In the same batch as the registration, everything the node leads gets a new epoch.
         for topic in self.image.topics.values() {
             for (partition, p) in (0i32..).zip(&topic.partitions) {
                 if p.replicas == [broker_id] {

@@ -93,7 +93,7 @@ pub enum Trust {
     Unclean(&'static str),
 }
 
-/// R19: a restart is clean for a replica if nothing acknowledged can be missing from what recovery found.
+/// A restart is clean for a replica if nothing acknowledged can be missing from what recovery found.
 #[must_use]
 pub fn trust(restart: Restart, fsync_since: Offset, synced_end: Offset) -> Trust {
     if restart.sync_failed {
