@@ -40,6 +40,12 @@ pub trait DiskFile: Send + Sync + 'static {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Reads exactly `buf.len()` bytes.
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()>;
+    /// Reads exactly `len` bytes into memory of their own.
+    fn read_vec(&self, len: usize, at: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        self.read_exact_at(&mut bytes, at)?;
+        Ok(bytes)
+    }
     /// Writes all of `bufs`, one after the other, from `at`.
     fn write_all_at(&self, bufs: &[&[u8]], at: u64) -> io::Result<()>;
     /// Makes written bytes (and the length) durable: `fdatasync`.

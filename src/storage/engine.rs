@@ -155,6 +155,12 @@ impl Engine {
         self.written.load(Ordering::Acquire).saturating_sub(self.durable_x.load(Ordering::Acquire))
     }
 
+    /// Synced and not yet settled: what a settle would take.
+    #[must_use]
+    pub fn settleable(&self) -> u64 {
+        self.synced.lock().lsn.0.saturating_sub(self.durable_x.load(Ordering::Acquire))
+    }
+
     /// Runs in the index.
     #[must_use]
     pub fn runs(&self) -> usize {

@@ -3,7 +3,7 @@
 //! ```text
 //!   shard.rs      threads, queues, the port's implementation
 //!   engine.rs     one shard without threads ── writer.rs · settle.rs · read.rs · rebuild.rs
-//!   recovery.rs   look, say, change           store.rs   the data directory, all shards, identity
+//!   recovery.rs   look (scan.rs), say, change           store.rs   the data directory, all shards, identity
 //!   index.rs      runs in memory              db.rs · rows.rs   redb          segment.rs   journal files
 //!   disk.rs       the port below: the real disk, or the crash backend of the tests
 //! ```
@@ -25,6 +25,7 @@ mod real_disk;
 mod rebuild;
 mod recovery;
 mod rows;
+mod scan;
 mod segment;
 mod settle;
 pub mod shard;

@@ -1,6 +1,7 @@
 //! The kernel's file system behind the [`Disk`] port: positioned vectored writes, `fdatasync`, directory syncs.
 
 use super::disk::{Disk, DiskFile};
+use rustix::buffer::spare_capacity;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
@@ -69,6 +70,21 @@ impl DiskFile for RealFile {
 
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
         self.file.read_exact_at(buf, at)
+    }
+
+    // Into fresh memory without clearing it first: settling reads everything once more.
+    fn read_vec(&self, len: usize, at: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            let from = at + bytes.len() as u64;
+            match rustix::io::pread(&self.file, spare_capacity(&mut bytes), from) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        bytes.truncate(len);
+        Ok(bytes)
     }
 
     fn write_all_at(&self, bufs: &[&[u8]], mut at: u64) -> io::Result<()> {

@@ -15,15 +15,16 @@ use super::engine::{Engine, EngineOptions, Settler, Sweep};
 use super::error::ShardFault;
 use super::heads::Heads;
 use super::index::{Index, Live};
-use super::segment::{Segment, Segments, Unreadable};
+use super::scan::{Group, scan};
+use super::segment::{Placed, Segment, Segments, Unreadable};
 use super::writer::{SyncedTo, Writer};
 use bytes::Bytes;
 use callboard_actors::ports::{ReplicaState, Verdict};
 use callboard_core::mutant::{Mutant, planted};
+use callboard_core::records::BatchHead;
 use callboard_core::storage::{
-    ALIGN, Candidate, ENTRY_HEADER, Entry, EntryHeader, Folded, GROUP_HEADER, Gap, ReplicaFold, Restart,
-    SEGMENT_HEADER, SegmentCut, Stream, Trust, aligned, check_payload, decode_group, encode_group,
-    peek_group, trust, walk,
+    Candidate, Entry, EntryHeader, Folded, Gap, ReplicaFold, Restart, SEGMENT_HEADER, SegmentCut, Stream,
+    Trust, aligned, encode_group, trust, walk,
 };
 use callboard_core::{Lsn, Offset, ReplicaId};
 use parking_lot::Mutex;
@@ -31,13 +32,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
-
-/// A group that counts.
-struct Group {
-    at: Lsn,
-    entries: Vec<EntryHeader>,
-    payload: Bytes,
-}
 
 /// A shard, looked at and not changed.
 pub struct Inspection {
@@ -120,68 +114,6 @@ pub fn inspect(
     Ok(inspection)
 }
 
-/// Collects every valid group of a segment that is not below `x`.
-fn scan(
-    segment: &Segment,
-    uuid: &[u8; 16],
-    x: Lsn,
-    out: &mut Vec<(Candidate, Group)>,
-) -> Result<(), ShardFault> {
-    let start = segment.start().max(x);
-    let bytes = segment.read(start, (segment.end().0 - start.0) as usize)?;
-    let mut at = 0;
-    while at + GROUP_HEADER <= bytes.len() {
-        let lsn = Lsn(start.0 + at as u64);
-        match group_at(&bytes, at, uuid, lsn) {
-            Some((candidate, group)) => {
-                at += aligned(u64::from(candidate.length)) as usize;
-                out.push((candidate, group));
-            }
-            None => at += ALIGN as usize,
-        }
-    }
-    Ok(())
-}
-
-fn group_at(bytes: &Bytes, at: usize, uuid: &[u8; 16], lsn: Lsn) -> Option<(Candidate, Group)> {
-    let header = peek_group(&bytes[at..], uuid, lsn).ok()?;
-    let whole = at.checked_add(header.length as usize)?;
-    if whole > bytes.len() {
-        return None;
-    }
-    let (header, entries) = decode_group(&bytes[at..whole], uuid, lsn).ok()?;
-    let payload = bytes.slice(at + GROUP_HEADER + entries.len() * ENTRY_HEADER..whole);
-    let mut good = true;
-    let mut from = 0;
-    for entry in &entries {
-        let to = from + entry.length as usize;
-        good &= check_payload(entry, &payload[from..to]).is_ok();
-        from = to;
-    }
-    let candidate = Candidate {
-        lsn,
-        length: header.length,
-        synced: header.synced,
-        prev_crc: header.prev_crc,
-        crc: header.crc,
-        whole: good,
-    };
-    Some((candidate, Group { at: lsn, entries, payload }))
-}
-
-impl Group {
-    /// Entries with their payloads and where those lie.
-    fn parts(&self) -> impl Iterator<Item = (&EntryHeader, Bytes, Lsn)> {
-        let mut byte = 0usize;
-        let start = self.at.0 + (GROUP_HEADER + self.entries.len() * ENTRY_HEADER) as u64;
-        self.entries.iter().map(move |entry| {
-            let from = byte;
-            byte += entry.length as usize;
-            (entry, self.payload.slice(from..byte), Lsn(start + from as u64))
-        })
-    }
-}
-
 impl Inspection {
     fn fold(&mut self) -> Result<(), ShardFault> {
         for (replica, state) in &self.folds {
@@ -195,8 +127,8 @@ impl Inspection {
             while let Some(gap) = gaps.next_if(|gap| gap.from < group.at) {
                 self.suspect_all(gap);
             }
-            for (entry, payload, _) in group.parts() {
-                self.fold_entry(group.at, entry, &payload, &mut heads)?;
+            for (entry, head, _) in group.parts() {
+                self.fold_entry(group.at, entry, head, &mut heads)?;
                 if group.at < self.stream.proved
                     && let Some(state) = self.folds.get(&entry.replica)
                 {
@@ -235,11 +167,11 @@ impl Inspection {
         &mut self,
         at: Lsn,
         entry: &EntryHeader,
-        payload: &Bytes,
+        head: &Result<Option<BatchHead>, String>,
         heads: &mut BTreeMap<ReplicaId, Heads>,
     ) -> Result<(), ShardFault> {
-        let head = match check_payload(entry, payload) {
-            Ok(head) => head,
+        let head = match head {
+            Ok(head) => *head,
             Err(e) => {
                 self.corrupted(
                     entry.replica,
@@ -325,7 +257,7 @@ impl Inspection {
     #[must_use]
     pub fn beyond_proved(&self) -> u64 {
         let beyond = self.groups.iter().filter(|g| g.at >= self.stream.proved);
-        beyond.map(|g| g.payload.len() as u64).sum()
+        beyond.map(Group::payload_len).sum()
     }
 
     /// Bytes of the torn tail.
@@ -337,7 +269,7 @@ impl Inspection {
     /// Bytes read behind X.
     #[must_use]
     pub fn replayed(&self) -> u64 {
-        self.groups.iter().map(|g| g.payload.len() as u64).sum()
+        self.groups.iter().map(Group::payload_len).sum()
     }
 
     /// Changes what has to be changed and opens the shard.
@@ -347,7 +279,7 @@ impl Inspection {
         let first = self.used;
         let start = Lsn(first.0 + SEGMENT_HEADER as u64);
         let rejournaled = self.beyond_proved();
-        let (again, end, last_crc) = self.lay_out(start);
+        let (again, end, last_crc) = self.lay_out(start)?;
         let needed = end.0 - first.0;
         let capacity = self.options.segment_bytes.max(aligned(needed));
         let cut = SegmentCut { at: self.cut_at(), sealed: end, prev_crc: self.cut_crc() };
@@ -401,20 +333,23 @@ impl Inspection {
     }
 
     /// Gives every group beyond the proved point a new place, and its bytes there.
-    fn lay_out(&mut self, start: Lsn) -> (Vec<(Lsn, Vec<Bytes>)>, Lsn, u32) {
+    fn lay_out(&mut self, start: Lsn) -> Result<(Placed, Lsn, u32), ShardFault> {
         let (mut at, mut crc) = (start, self.cut_crc());
         let mut out = Vec::new();
         let cut = self.cut_at();
         for group in self.groups.iter_mut().filter(|g| g.at >= cut) {
+            let segment = self.found.iter().rfind(|s| s.first <= group.was);
+            let segment = segment.ok_or_else(|| ShardFault(format!("no segment holds {}", group.was.0)))?;
+            let payload = group.payload(segment)?;
             let mut head = Vec::new();
             // It knows nothing to be synced but what the cut says: it may be lost again before it has its name.
             crc = encode_group(&self.uuid, at, cut, crc, &group.entries, &mut head);
             group.at = at;
-            let length = head.len() + group.payload.len();
-            out.push((at, vec![Bytes::from(head), group.payload.clone()]));
+            let length = head.len() + payload.len();
+            out.push((at, vec![Bytes::from(head), payload]));
             at = Lsn(at.0 + aligned(length as u64));
         }
-        (out, at, crc)
+        Ok((out, at, crc))
     }
 
     /// A segment that is wholly in redb, to be overwritten.
@@ -441,7 +376,7 @@ impl Inspection {
             index.replicas.insert(*replica, live);
         }
         for group in &self.groups {
-            for (entry, payload, at) in group.parts() {
+            for (entry, head, at) in group.parts() {
                 let live = match entry.entry {
                     Entry::Open { .. } => index
                         .replicas
@@ -455,7 +390,7 @@ impl Inspection {
                 if entry.seq != live.seq.next() {
                     continue;
                 }
-                match check_payload(entry, &payload) {
+                match head {
                     Ok(Some(head)) => live.appended(entry, at, head.base_offset, head.next_offset()),
                     Ok(None) => live.changed(entry, at),
                     Err(_) => {}

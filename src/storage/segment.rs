@@ -4,7 +4,7 @@
 //! of the directory. Overwriting bytes that exist is what makes the journal's syncs cheap.
 
 use super::disk::{Disk, DiskFile};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use callboard_core::Lsn;
 use callboard_core::mutant::{Mutant, planted};
 use callboard_core::storage::{FrameError, SEGMENT_HEADER, SegmentCut, SegmentHeader, SegmentInfo};
@@ -52,9 +52,7 @@ impl Segment {
         if from + len as u64 > self.capacity {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let mut buf = BytesMut::zeroed(len);
-        self.file.read_exact_at(&mut buf, from)?;
-        Ok(buf.freeze())
+        self.file.read_vec(len, from).map(Bytes::from)
     }
 
     /// Writes at a position of the stream.
@@ -77,6 +75,9 @@ pub struct Unreadable {
     /// Its name, and what is wrong.
     pub why: String,
 }
+
+/// Groups with their places, to be written into a segment before it gets its name.
+pub type Placed = Vec<(Lsn, Vec<Bytes>)>;
 
 /// A journal's directory.
 pub struct Segments {

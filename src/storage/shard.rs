@@ -266,7 +266,7 @@ fn settle(inner: &Inner) {
         let engine = &inner.engine;
         let idle = inner.last_append.lock().elapsed().as_millis() as u64;
         let max = engine.options().unsettled_bytes_max;
-        if !settle_due(engine.unsettled(), max, engine.runs(), limits::RUN_INDEX_MAX, idle) {
+        if !settle_due(engine.settleable(), max, engine.runs(), limits::RUN_INDEX_MAX, idle) {
             continue;
         }
         let began = Instant::now();
