@@ -86,6 +86,7 @@ fn write_requests() {
     put_messages::<theirs::ApiVersionsRequest, theirs::ApiVersionsResponse>(ApiKey::ApiVersions);
     put_messages::<theirs::CreateTopicsRequest, theirs::CreateTopicsResponse>(ApiKey::CreateTopics);
     put_messages::<theirs::DeleteTopicsRequest, theirs::DeleteTopicsResponse>(ApiKey::DeleteTopics);
+    put_messages::<theirs::FindCoordinatorRequest, theirs::FindCoordinatorResponse>(ApiKey::FindCoordinator);
     put_messages::<theirs::InitProducerIdRequest, theirs::InitProducerIdResponse>(ApiKey::InitProducerId);
     write("request", "unknown-api", b"\x00\x63\x00\x01\x00\x00\x00\x05\xff\xff");
     write("request", "unknown-api-versions", b"\x00\x12\x00\x63\x00\x00\x00\x05\x00\x01a\x00");

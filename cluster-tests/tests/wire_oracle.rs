@@ -146,6 +146,7 @@ apis! {
     fetch: Fetch, FetchRequest, FetchResponse;
     list_offsets: ListOffsets, ListOffsetsRequest, ListOffsetsResponse;
     metadata: Metadata, MetadataRequest, MetadataResponse;
+    find_coordinator: FindCoordinator, FindCoordinatorRequest, FindCoordinatorResponse;
     api_versions: ApiVersions, ApiVersionsRequest, ApiVersionsResponse;
     create_topics: CreateTopics, CreateTopicsRequest, CreateTopicsResponse;
     delete_topics: DeleteTopics, DeleteTopicsRequest, DeleteTopicsResponse;

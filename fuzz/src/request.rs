@@ -38,6 +38,8 @@ pub fn run(frame: &[u8]) -> Option<(ApiKey, i16, bool)> {
         (ApiKey::CreateTopics, true) => body.read::<CreateTopicsResponse>(nothing),
         (ApiKey::DeleteTopics, false) => body.read::<DeleteTopicsRequest>(nothing),
         (ApiKey::DeleteTopics, true) => body.read::<DeleteTopicsResponse>(nothing),
+        (ApiKey::FindCoordinator, false) => body.read::<FindCoordinatorRequest>(nothing),
+        (ApiKey::FindCoordinator, true) => body.read::<FindCoordinatorResponse>(nothing),
         (ApiKey::InitProducerId, false) => body.read::<InitProducerIdRequest>(nothing),
         (ApiKey::InitProducerId, true) => body.read::<InitProducerIdResponse>(nothing),
     };

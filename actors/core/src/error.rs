@@ -16,6 +16,7 @@ pub enum ErrorCode {
     ReplicaNotAvailable = 9,
     MessageTooLarge = 10,
     NetworkException = 13,
+    CoordinatorNotAvailable = 15,
     InvalidTopicException = 17,
     RecordListTooLarge = 18,
     NotEnoughReplicas = 19,

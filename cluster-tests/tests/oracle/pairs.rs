@@ -113,6 +113,17 @@ crate::twin::twins! {
         }
         DeleteTopicsResponse = delete_topics_response::DeleteTopicsResponse { throttle_time_ms, responses }
     }
+    FindCoordinator {
+        FindCoordinatorRequest = find_coordinator_request::FindCoordinatorRequest {
+            key, key_type, coordinator_keys,
+        }
+        Coordinator = find_coordinator_response::Coordinator {
+            key, node_id, host, port, error_code, error_message,
+        }
+        FindCoordinatorResponse = find_coordinator_response::FindCoordinatorResponse {
+            throttle_time_ms, error_code, error_message absent None, node_id, host, port, coordinators,
+        }
+    }
     InitProducerId {
         InitProducerIdRequest = init_producer_id_request::InitProducerIdRequest {
             transactional_id, transaction_timeout_ms, producer_id, producer_epoch,

@@ -4,6 +4,7 @@ mod api_versions;
 mod create_topics;
 mod delete_topics;
 mod fetch;
+mod find_coordinator;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
@@ -131,6 +132,10 @@ pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result
         ApiKey::Metadata => {
             let request = decode(&frame.bytes, at, version).map_err(bad)?;
             held(frame.permit, metadata::handle(call, request))
+        }
+        ApiKey::FindCoordinator => {
+            let request = decode(&frame.bytes, at, version).map_err(bad)?;
+            held(frame.permit, find_coordinator::handle(call, request))
         }
         ApiKey::ApiVersions => {
             let request = decode(&frame.bytes, at, version).map_err(bad)?;

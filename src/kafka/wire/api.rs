@@ -10,6 +10,7 @@ pub enum ApiKey {
     Fetch,
     ListOffsets,
     Metadata,
+    FindCoordinator,
     ApiVersions,
     CreateTopics,
     DeleteTopics,
@@ -28,11 +29,12 @@ const fn row(api: ApiKey, key: i16, versions: RangeInclusive<i16>, flexible: i16
     Row { api, key, versions, flexible, name }
 }
 
-const TABLE: [Row; 8] = [
+const TABLE: [Row; 9] = [
     row(ApiKey::Produce, 0, 3..=13, 9, "Produce"),
     row(ApiKey::Fetch, 1, 4..=18, 12, "Fetch"),
     row(ApiKey::ListOffsets, 2, 1..=11, 6, "ListOffsets"),
     row(ApiKey::Metadata, 3, 0..=13, 9, "Metadata"),
+    row(ApiKey::FindCoordinator, 10, 0..=6, 3, "FindCoordinator"),
     row(ApiKey::ApiVersions, 18, 0..=4, 3, "ApiVersions"),
     row(ApiKey::CreateTopics, 19, 2..=7, 5, "CreateTopics"),
     row(ApiKey::DeleteTopics, 20, 1..=6, 4, "DeleteTopics"),
