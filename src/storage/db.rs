@@ -244,8 +244,10 @@ fn present<T>(table: Result<T, redb::TableError>) -> Result<Option<T>, ShardFaul
 pub struct NewBlock {
     /// Its first offset.
     pub base: Offset,
-    /// Its row.
-    pub row: Vec<u8>,
+    /// The offset behind its last batch.
+    pub next: Offset,
+    /// Its batches.
+    pub batches: Vec<Bytes>,
     /// Largest timestamp in it.
     pub max_timestamp: i64,
 }
@@ -300,7 +302,10 @@ impl Tx<'_> {
         let mut table = self.tx.open_table(BLOCKS)?;
         let mut times = self.tx.open_table(TIMES)?;
         for block in blocks {
-            table.insert((replica.0, block.base), &block.row[..])?;
+            // Straight into redb's page.
+            let mut row = table.insert_reserve((replica.0, block.base), rows::inline_len(&block.batches))?;
+            rows::write_inline(row.as_mut(), block.next, &block.batches);
+            drop(row);
             times.insert((replica.0, block.base), &rows::encode_u64(block.max_timestamp as u64)[..])?;
         }
         Ok(())

@@ -9,6 +9,7 @@
 //! guessed at. `kind` leaves room for a third home of records.
 
 use super::error::ShardFault;
+use bytes::Bytes;
 use callboard_core::partition::ProducerTable;
 use callboard_core::storage::ReplicaFold;
 use callboard_core::{Lsn, Offset, Seq, TopicId, TopicPartition, UnixMillis};
@@ -164,18 +165,24 @@ pub fn decode_producers(row: &[u8]) -> Result<ProducerTable, ShardFault> {
         .map_err(|e| ShardFault(format!("store.redb: a producers row: {e}")))
 }
 
-/// A block whose batches stand in the row.
-pub fn encode_inline(next: Offset, batches: &[bytes::Bytes]) -> Vec<u8> {
-    let bytes: usize = batches.iter().map(bytes::Bytes::len).sum();
-    let mut row = Vec::with_capacity(BLOCK_HEADER + bytes);
-    row.extend_from_slice(&[0, 0, 0, 0, VERSION, 0, 0, 0]);
-    row.extend_from_slice(&next.to_le_bytes());
+/// Bytes of the row of a block whose batches stand in it.
+pub fn inline_len(batches: &[Bytes]) -> usize {
+    BLOCK_HEADER + batches.iter().map(Bytes::len).sum::<usize>()
+}
+
+/// Writes that row in place: `row` has just its length.
+pub fn write_inline(row: &mut [u8], next: Offset, batches: &[Bytes]) {
+    let (head, mut rest) = row.split_at_mut(BLOCK_HEADER);
+    head[4..8].copy_from_slice(&[VERSION, 0, 0, 0]);
+    head[8..].copy_from_slice(&next.to_le_bytes());
+    let mut crc = crc32c::crc32c(&head[4..]);
     for batch in batches {
-        row.extend_from_slice(batch);
+        let (here, more) = rest.split_at_mut(batch.len());
+        here.copy_from_slice(batch);
+        crc = crc32c::crc32c_append(crc, here);
+        rest = more;
     }
-    let crc = crc32c::crc32c(&row[4..]);
-    row[..4].copy_from_slice(&crc.to_le_bytes());
-    row
+    head[..4].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// A block's home and the offset behind it; the checksum is compared.
@@ -197,7 +204,6 @@ pub fn decode_block(row: &[u8]) -> Result<(Offset, Home), ShardFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
 
     #[test]
     fn rows_read_back_and_a_flipped_bit_is_seen() {
@@ -212,7 +218,9 @@ mod tests {
             bad[bit / 8] ^= 1 << (bit % 8);
             assert!(decode_replica(&bad).is_err());
         }
-        let block = encode_inline(12, &[Bytes::from_static(b"abc"), Bytes::from_static(b"de")]);
+        let batches = [Bytes::from_static(b"abc"), Bytes::from_static(b"de")];
+        let mut block = vec![0xff; inline_len(&batches)];
+        write_inline(&mut block, 12, &batches);
         assert_eq!(decode_block(&block), Ok((12, Home::Inline(BLOCK_HEADER))));
         assert_eq!(&block[BLOCK_HEADER..], b"abcde");
         for bit in 0..block.len() * 8 {

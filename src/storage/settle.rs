@@ -318,11 +318,10 @@ fn put(tx: &mut Tx<'_>, replica: ReplicaId, batches: &[(Bytes, BatchHead)]) -> R
         .into_iter()
         .map(|block| {
             let part = &batches[block.from..block.to];
-            let bytes: Vec<Bytes> = part.iter().map(|(bytes, _)| bytes.clone()).collect();
-            let next = part.last().map_or(0, |(_, head)| head.next_offset());
             NewBlock {
                 base: part[0].1.base_offset,
-                row: rows::encode_inline(next, &bytes),
+                next: part.last().map_or(0, |(_, head)| head.next_offset()),
+                batches: part.iter().map(|(bytes, _)| bytes.clone()).collect(),
                 max_timestamp: part.iter().map(|(_, head)| head.max_timestamp).max().unwrap_or(-1),
             }
         })
