@@ -158,14 +158,15 @@ fn rot(broker: &Broker, text: &str, place: impl FnOnce(&[u8], usize) -> Option<u
     Ok(std::fs::write(path, bytes)?)
 }
 
-/// Three partitions of one shard, written in turns, one group a batch; killed, so that all of it is unsettled.
-fn written_and_killed(rounds: u32) -> Result<Broker> {
+/// Three partitions of one shard, written in turns, one group a batch, partition 1 only before round `until`; killed, so
+/// that all of it is unsettled.
+fn written_and_killed(rounds: u32, until: u32) -> Result<Broker> {
     let options = Options::default().with_env("CALLBOARD_SEGMENT_BYTES", 1 << 20);
     let mut broker = Broker::start(options)?;
     let mut wire = Wire::connect(broker.addr())?;
     wire.create_topic(TOPIC, 3)?;
     for round in 0..rounds {
-        for partition in 0..3 {
+        for partition in (0..3).filter(|partition| *partition != 1 || round < until) {
             append(&mut wire, partition, &format!("partition {partition} round {round}."))?;
         }
     }
@@ -191,19 +192,28 @@ fn one_is_offline(mut broker: Broker, rounds: u32, reason: &str) -> Result<()> {
     Ok(())
 }
 
+/// Back from a record to the start of its group; there the first byte of its length.
+fn group_length(bytes: &[u8], at: usize) -> Option<usize> {
+    (0..=at / 512).rev().map(|n| n * 512).find(|at| bytes[*at..].starts_with(b"CGB1")).map(|at| at + 32)
+}
+
 #[test]
 fn a_rotten_record_below_the_synced_mark_takes_its_partition_offline_and_no_other() -> Result<()> {
-    let broker = written_and_killed(20)?;
+    let broker = written_and_killed(20, 20)?;
     rot(&broker, "partition 1 round 9.", |_, at| Some(at + 3))?;
     one_is_offline(broker, 20, "shard 0: its entry ")
 }
 
 #[test]
 fn a_rotten_group_header_takes_the_partition_that_lost_an_entry_offline() -> Result<()> {
-    let broker = written_and_killed(20)?;
-    // Back from the record to the start of its group; the bit flipped is one of its length.
-    rot(&broker, "partition 1 round 9.", |bytes, at| {
-        (0..=at / 512).rev().map(|n| n * 512).find(|at| bytes[*at..].starts_with(b"CGB1")).map(|at| at + 32)
-    })?;
+    let broker = written_and_killed(20, 20)?;
+    rot(&broker, "partition 1 round 9.", group_length)?;
     one_is_offline(broker, 20, "shard 0: its entries ")
+}
+
+#[test]
+fn a_rotten_group_that_was_the_last_of_its_partition_is_not_taken_for_its_end() -> Result<()> {
+    let broker = written_and_killed(20, 10)?;
+    rot(&broker, "partition 1 round 9.", group_length)?;
+    one_is_offline(broker, 20, "shard 0: the journal is rotten from ")
 }
