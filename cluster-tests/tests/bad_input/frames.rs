@@ -100,8 +100,8 @@ fn two_hundred_frames_of_90_mb_cost_what_of_them_arrived() -> Result<()> {
     say(&format!(
         "{CONNECTIONS} x 90 MB announced, {arrived} bytes arrived: {before} -> {after} bytes resident"
     ));
-    // A first piece of 64 KiB is made room for (a debug build's allocator touches all of it); a connection's own state
-    // and the allocator's rounding besides.
+    // A first piece of 64 KiB is made room for, and the allocator's huge pages make all of it resident; a connection's own
+    // state and the allocator's rounding besides.
     let bound = CONNECTIONS * 128 * 1_024;
     if grown > bound {
         bail!("resident memory grew by {grown} bytes, over {bound}");
