@@ -37,21 +37,33 @@ pub async fn serve(socket: TcpStream, peer: SocketAddr, context: Arc<Context>, s
     let (answers, queue) = mpsc::channel(limits::REPLIES_IN_FLIGHT);
     let client = Client { peer, local };
     let writer = tokio::spawn(write(writing, queue));
-    let end = read(reading, &client, &context, answers, stop).await;
-    let why = match end {
+    let why = match read(reading, &client, &context, answers, stop).await {
         Ok(()) => "shutdown",
+        // The writer has ended already: it knows why.
+        Err(End::Writer) => {
+            say_end(peer, &writer.await.unwrap_or(Err(End::Writer)).err().unwrap_or(End::Writer))
+        }
         Err(end) => {
-            match &end {
-                End::Frame(FrameEnd::Closed | FrameEnd::Idle) => tracing::debug!(client = %peer, "{end}"),
-                _ => tracing::info!(client = %peer, "connection closed: {end}"),
-            }
-            end.word()
+            let why = say_end(peer, &end);
+            // What is pending is still answered, unless the client is gone.
+            let _ = writer.await;
+            why
         }
     };
     metrics::closed(why);
-    // What is pending is still answered, unless the client is gone.
-    let _ = writer.await;
     metrics::connected(-1.0);
+}
+
+/// The one line that a connection's end leaves, and the word for the counter.
+fn say_end(client: SocketAddr, end: &End) -> &'static str {
+    let why = end.word();
+    match end {
+        End::Frame(FrameEnd::Closed | FrameEnd::Idle) | End::Io(_) | End::Refused => {
+            tracing::debug!(%client, why, "connection closed: {end}")
+        }
+        _ => tracing::info!(%client, why, "connection closed: {end}"),
+    }
+    why
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +72,14 @@ enum End {
     Frame(#[from] FrameEnd),
     #[error("{0}")]
     Request(String),
-    #[error("the client takes no answers")]
+    #[error("the client took nothing for {STALLED:?}")]
+    Stalled,
+    #[error("an answer could not be sent: {0}")]
+    Io(std::io::Error),
+    /// acks=0: the refusal has its own line.
+    #[error("a request without acknowledgement was refused")]
+    Refused,
+    #[error("its answers were ended")]
     Writer,
 }
 
@@ -69,6 +88,9 @@ impl End {
         match self {
             End::Frame(end) => end.word(),
             End::Request(_) => "request",
+            End::Stalled => "stalled",
+            End::Io(_) => "io",
+            End::Refused => "refused",
             End::Writer => "writer",
         }
     }
@@ -92,34 +114,23 @@ async fn read(
     }
 }
 
-async fn write(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Pending>) {
+async fn write(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Pending>) -> Result<(), End> {
     while let Some(pending) = queue.recv().await {
         let Pending { api, received, answer } = pending;
         match answer.await {
             Outcome::Reply(pieces, charged) => {
                 let written = timeout(STALLED, write_all(&mut socket, pieces)).await;
                 drop(charged);
-                match written {
-                    Ok(Ok(())) => metrics::answered(api, received.elapsed()),
-                    Ok(Err(error)) => {
-                        tracing::debug!("an answer could not be sent: {error}");
-                        return;
-                    }
-                    Err(_) => {
-                        tracing::info!("a client took nothing for {STALLED:?}: its connection is closed");
-                        metrics::closed("stalled");
-                        return;
-                    }
-                }
+                written.map_err(|_| End::Stalled)?.map_err(End::Io)?;
+                metrics::answered(api, received.elapsed());
             }
             Outcome::Nothing => metrics::answered(api, received.elapsed()),
-            Outcome::Close(why) => {
-                tracing::info!("connection closed: {why}");
-                return;
-            }
+            Outcome::HangUp => return Err(End::Refused),
+            Outcome::Close(why) => return Err(End::Request(why)),
         }
     }
     let _ = socket.shutdown().await;
+    Ok(())
 }
 
 async fn write_all(socket: &mut (impl AsyncWrite + Unpin), pieces: Vec<Bytes>) -> std::io::Result<()> {

@@ -37,10 +37,18 @@ pub enum FrameEnd {
         /// The limit.
         max: usize,
     },
+    /// The client went away inside a frame.
+    #[error("a frame cut short: {have} of {whole} bytes came")]
+    Cut {
+        /// Bytes that came.
+        have: usize,
+        /// Bytes announced.
+        whole: usize,
+    },
     /// It trickled while others waited.
     #[error("a frame that came slower than 64 KiB/s while others waited for memory")]
     Slow,
-    /// The socket failed, or the client went away inside a frame.
+    /// The socket failed.
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -53,6 +61,7 @@ impl FrameEnd {
             FrameEnd::Closed => "client",
             FrameEnd::Idle => "idle",
             FrameEnd::Length { .. } => "length",
+            FrameEnd::Cut { .. } => "cut",
             FrameEnd::Slow => "slow",
             FrameEnd::Io(_) => "io",
         }
@@ -69,17 +78,8 @@ pub struct Frame {
 
 /// Reads the next frame.
 pub async fn read_frame(socket: &mut (impl AsyncRead + Unpin), context: &Context) -> Result<Frame, FrameEnd> {
-    let mut head = [0u8; 12];
     let idle = context.settings.connections_max_idle;
-    let first = timeout(idle, socket.read(&mut head)).await.map_err(|_| FrameEnd::Idle)??;
-    if first == 0 {
-        return Err(FrameEnd::Closed);
-    }
-    timeout(idle, socket.read_exact(&mut head[first..])).await.map_err(|_| FrameEnd::Idle)??;
-    let length = i32::from_be_bytes([head[0], head[1], head[2], head[3]]);
-    let max = context.settings.socket_request_max_bytes;
-    let whole = usize::try_from(length).ok().filter(|n| (8..=max).contains(n));
-    let whole = whole.ok_or(FrameEnd::Length { length: length.into(), max })?;
+    let (head, whole) = read_head(socket, idle, context.settings.socket_request_max_bytes).await?;
     let produce = ApiKey::of(i16::from_be_bytes([head[4], head[5]])) == Some(ApiKey::Produce);
     let pool = if produce { &context.pools.produce } else { &context.pools.requests };
     if produce {
@@ -91,6 +91,29 @@ pub async fn read_frame(socket: &mut (impl AsyncRead + Unpin), context: &Context
     body.bytes.extend_from_slice(&head[4..]);
     body.read(socket, whole, idle).await?;
     Ok(Frame { bytes: body.bytes, permit: body.permit })
+}
+
+/// A frame's length and the eight bytes behind it. A length that cannot be ends it at once, whatever else comes.
+async fn read_head(
+    socket: &mut (impl AsyncRead + Unpin),
+    idle: Duration,
+    max: usize,
+) -> Result<([u8; 12], usize), FrameEnd> {
+    let (mut head, mut have, mut whole) = ([0u8; 12], 0, 0);
+    while have < head.len() {
+        let read = timeout(idle, socket.read(&mut head[have..])).await.map_err(|_| FrameEnd::Idle)??;
+        match (read, have) {
+            (0, 0) => return Err(FrameEnd::Closed),
+            (0, _) => return Err(FrameEnd::Cut { have: have.saturating_sub(4), whole }),
+            _ => have += read,
+        }
+        if have >= 4 {
+            let length = i32::from_be_bytes([head[0], head[1], head[2], head[3]]);
+            let allowed = usize::try_from(length).ok().filter(|n| (8..=max).contains(n));
+            whole = allowed.ok_or(FrameEnd::Length { length: length.into(), max })?;
+        }
+    }
+    Ok((head, whole))
 }
 
 struct Body<'a> {
@@ -117,7 +140,7 @@ impl Body<'_> {
             let room = (self.bytes.capacity() - self.bytes.len()).min(whole - self.bytes.len());
             let mut limited = (&mut *socket).take(room as u64);
             match timeout(PATIENCE.min(idle), limited.read_buf(&mut self.bytes)).await {
-                Ok(Ok(0)) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                Ok(Ok(0)) => return Err(FrameEnd::Cut { have: self.bytes.len(), whole }),
                 Ok(read) => {
                     read?;
                 }

@@ -119,6 +119,9 @@ pub enum Reject {
     /// A transactional batch where no transaction can be.
     #[error("a transactional batch outside a transaction")]
     InvalidTxnState,
+    /// A transactional batch in a request that names no transaction.
+    #[error("a transactional batch in a request without a transactional id")]
+    NoTransactionalId,
     /// This node does not lead the partition (any more).
     #[error("this node does not lead the partition: refresh the metadata")]
     NotLeader,
@@ -156,6 +159,7 @@ impl Reject {
             Reject::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
             Reject::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
             Reject::InvalidTxnState => ErrorCode::InvalidTxnState,
+            Reject::NoTransactionalId => ErrorCode::TransactionalIdAuthorizationFailed,
             Reject::NotLeader | Reject::Unavailable => ErrorCode::NotLeaderOrFollower,
             Reject::OffsetOutOfRange(_) => ErrorCode::OffsetOutOfRange,
             Reject::UnknownPartition => ErrorCode::UnknownTopicOrPartition,

@@ -1,7 +1,7 @@
 //! One broker process with a data directory of its own: started as a user starts it, killed as a machine does.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -17,13 +17,15 @@ pub struct Options {
     pub shards: u32,
     /// `--durability`.
     pub durability: &'static str,
+    /// `--data`; none: a new directory of its own.
+    pub data: Option<PathBuf>,
     /// Further settings: environment variables of the broker (`CALLBOARD_…`).
     pub env: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { shards: 1, durability: "fsync", env: Vec::new() }
+        Self { shards: 1, durability: "fsync", data: None, env: Vec::new() }
     }
 }
 
@@ -48,14 +50,19 @@ pub struct Broker {
 impl Broker {
     /// Starts a broker on a new directory and waits until it serves.
     pub fn start(options: Options) -> Result<Self> {
+        let mut broker = Self::new(options)?;
+        broker.launch()?;
+        broker.wait_ready()?;
+        Ok(broker)
+    }
+
+    /// A broker that is not running yet, and the directory for it.
+    pub fn new(options: Options) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("callboard-test-")
             .tempdir()
             .context("a directory for the broker")?;
-        let mut broker = Self { options, dir, addr: None, child: None, lines: Lines::default() };
-        broker.launch()?;
-        broker.wait_ready()?;
-        Ok(broker)
+        Ok(Self { options, dir, addr: None, child: None, lines: Lines::default() })
     }
 
     /// Starts the process and returns at once: for tests that have to do with it before it serves.
@@ -65,7 +72,7 @@ impl Broker {
         }
         let kafka = self.addr.map_or_else(|| "127.0.0.1:0".to_owned(), |addr| addr.to_string());
         let mut command = launch::dies_with_us(&launch::binary()?);
-        command.arg("start").arg("--data").arg(self.dir.path().join("data"));
+        command.arg("start").arg("--data").arg(self.data());
         command.args(["--kafka", &kafka, "--durability", self.options.durability]);
         command.arg("--shards").arg(self.options.shards.to_string());
         for (name, _) in std::env::vars_os() {
@@ -132,8 +139,17 @@ impl Broker {
     }
 
     /// Its data directory.
-    pub fn data(&self) -> std::path::PathBuf {
-        self.dir.path().join("data")
+    pub fn data(&self) -> PathBuf {
+        self.options.data.clone().unwrap_or_else(|| self.dir.path().join("data"))
+    }
+
+    /// Bytes of memory that the process has in use now (`VmRSS`).
+    pub fn resident(&self) -> Result<u64> {
+        let pid = self.child.as_ref().context("the broker does not run")?.id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().context("VmRSS is no number")?;
+        Ok(kib * 1024)
     }
 
     /// A directory for a test's own files, removed with the broker's.
@@ -163,6 +179,23 @@ impl Broker {
     pub fn restart(&mut self) -> Result<()> {
         self.launch()?;
         self.wait_ready()
+    }
+
+    /// Starts it where it must refuse to: its exit code and all it said.
+    pub fn refuses(&mut self) -> Result<(Option<i32>, String)> {
+        self.launch()?;
+        let mut child = self.child.take().context("the broker does not run")?;
+        let ready = self.lines.wait_for("ready in", 0, HANG).is_some();
+        if ready {
+            launch::kill_group(&mut child)?;
+            return Err(self.broken("it started where it must refuse to"));
+        }
+        let Some(status) = launch::wait_end(&mut child, HANG)? else {
+            launch::kill_group(&mut child)?;
+            return Err(self.broken("it neither serves nor ends"));
+        };
+        self.lines.wait_end(HANG);
+        Ok((status.code(), self.lines.tail(usize::MAX)))
     }
 
     /// SIGTERM: an orderly end, which must be exit code 0.

@@ -5,6 +5,7 @@
 //!   lines    a child's stderr: kept for failure messages, waited on instead of time
 //!   broker   Broker: start, kill -9, restart on the same port and directory, stop
 //!   client   kcat, python, java: needed, run to their end, output kept
+//!   raw      a bare socket: for frames that no client would send
 //!   wire     a small blocking Kafka client over the `kafka-protocol` crate (the oracle, never our own codec)
 //!   load     producers that write down what was acknowledged; verdict: what was read against that
 //! ```
@@ -17,12 +18,14 @@ mod client;
 mod launch;
 mod lines;
 pub mod load;
+mod raw;
 pub mod verdict;
 pub mod wire;
 
 pub use broker::{Broker, Options};
 pub use client::{Finished, find_program, need, run, say, scratch};
 pub use lines::Lines;
+pub use raw::Raw;
 
 use std::time::Duration;
 

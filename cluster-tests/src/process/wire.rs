@@ -77,6 +77,21 @@ impl Wire {
         Ok(Self { stream, next_id: 1, waiting: VecDeque::new() })
     }
 
+    /// This end of the connection: the broker's log names it.
+    pub fn local(&self) -> Result<SocketAddr> {
+        Ok(self.stream.local_addr()?)
+    }
+
+    /// Whether the broker closes the connection, where it has nothing more to say.
+    pub fn closed(&mut self) -> Result<bool> {
+        match self.stream.read(&mut [0; 1]) {
+            Ok(0) => Ok(true),
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Sends a request; its answer comes after those of the requests before it.
     pub fn send<R: Request>(&mut self, version: i16, request: &R) -> Result<()> {
         let id = self.next_id;
@@ -120,7 +135,8 @@ impl Wire {
         Ok(answer)
     }
 
-    fn call<R: Request>(&mut self, version: i16, request: &R) -> Result<R::Response> {
+    /// A request and its answer.
+    pub fn call<R: Request>(&mut self, version: i16, request: &R) -> Result<R::Response> {
         self.send(version, request)?;
         self.receive::<R>(version)
     }
@@ -134,8 +150,8 @@ impl Wire {
         Ok(answer.api_keys.iter().any(|api| api.api_key == key))
     }
 
-    /// Creates a topic.
-    pub fn create_topic(&mut self, topic: &str, partitions: i32) -> Result<()> {
+    /// Creates a topic; its id.
+    pub fn create_topic(&mut self, topic: &str, partitions: i32) -> Result<uuid::Uuid> {
         let creatable = CreatableTopic::default()
             .with_name(name(topic))
             .with_num_partitions(partitions)
@@ -146,7 +162,7 @@ impl Wire {
         if result.error_code != code::NONE {
             bail!("CreateTopics {topic}: error {} {:?}", result.error_code, result.error_message);
         }
-        Ok(())
+        Ok(result.topic_id)
     }
 
     /// A producer id and its epoch.
@@ -281,6 +297,7 @@ pub fn whole_batches(mut bytes: Bytes) -> Vec<Bytes> {
     batches
 }
 
-fn name(topic: &str) -> TopicName {
+/// A topic's name, as messages want it.
+pub fn name(topic: &str) -> TopicName {
     TopicName(StrBytes::from_string(topic.to_owned()))
 }

@@ -7,7 +7,7 @@
 //!
 //! Fetch sessions are declined (session id 0); a session that a client names is not found.
 
-use super::{Call, Outcome, find};
+use super::{Call, Outcome, find, named};
 use crate::kafka::wire::RecordBytes;
 use crate::kafka::wire::messages::{
     EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
@@ -106,7 +106,8 @@ pub(super) async fn handle(call: Call, request: FetchRequest) -> Outcome {
     for topic in topics {
         let mut partitions = Vec::with_capacity(topic.parts.len());
         for part in topic.parts {
-            partitions.push(reading.part(&topic.name, part).await);
+            let what = named(&topic.name, topic.id, part.wanted.partition);
+            partitions.push(reading.part(&what, part).await);
         }
         responses.push(FetchableTopicResponse { topic: topic.name, topic_id: topic.id, partitions });
     }
@@ -171,7 +172,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    async fn part(&mut self, topic: &str, part: Part) -> PartitionData {
+    async fn part(&mut self, what: &str, part: Part) -> PartitionData {
         let mut out = PartitionData {
             partition_index: part.wanted.partition,
             high_watermark: -1,
@@ -184,10 +185,15 @@ impl Reading<'_> {
         };
         if let Err(code) = result {
             out.error_code = code.code();
-            let what = format!("{topic}-{}", part.wanted.partition);
-            self.call.refused(code, &what, &format!("fetch at offset {}", part.wanted.fetch_offset));
-            if let Ok(handle) = &part.handle {
-                let leader_epoch = handle.view().leader_epoch;
+            let view = part.handle.as_ref().ok().map(|handle| handle.view());
+            let offline = match view.as_deref() {
+                Some(View { role: Role::Offline(why), .. }) => format!(": {why}"),
+                _ => String::new(),
+            };
+            let why = format!("fetch at offset {}{offline}", part.wanted.fetch_offset);
+            self.call.refused(code, what, &why);
+            if let Some(view) = view {
+                let leader_epoch = view.leader_epoch;
                 if matches!(code, ErrorCode::FencedLeaderEpoch | ErrorCode::NotLeaderOrFollower) {
                     let leader_id = self.call.context.settings.broker_id;
                     out.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch };

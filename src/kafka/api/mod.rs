@@ -40,6 +40,8 @@ pub enum Outcome {
     Reply(Vec<Bytes>, Permit),
     /// Nothing is sent (acks = 0).
     Nothing,
+    /// The connection is closed: the refusal, already logged, has no other answer (acks = 0).
+    HangUp,
     /// The connection is closed.
     Close(String),
 }
@@ -202,6 +204,11 @@ pub(super) fn find(
     let id = TopicPartition { topic: topic.id, partition };
     // In the image and not here: on its way up, or led elsewhere.
     context.directory.get(id).ok_or(ErrorCode::NotLeaderOrFollower)
+}
+
+/// A partition in the words of the request: newer versions name the topic by its id.
+pub(super) fn named(name: &str, id: TopicId, partition: i32) -> String {
+    if name.is_empty() { format!("{id}-{partition}") } else { format!("{name}-{partition}") }
 }
 
 #[cfg(test)]

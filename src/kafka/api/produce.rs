@@ -2,7 +2,7 @@
 //!
 //! Everything up to that happens when the request is read, in the order of arrival; only the answers are awaited later.
 
-use super::{Call, Outcome, find};
+use super::{Call, Outcome, find, named};
 use crate::kafka::frame::Frame;
 use crate::kafka::wire::RecordBytes;
 use crate::kafka::wire::messages::{
@@ -13,9 +13,9 @@ use bytes::BytesMut;
 use callboard_actors::partition::Appending;
 use callboard_actors::permit::Permit;
 use callboard_actors::reply::Answer;
-use callboard_core::metadata::Image;
+use callboard_core::metadata::{Image, check_name};
 use callboard_core::partition::{Acks, Appended};
-use callboard_core::records::{Compression, prove};
+use callboard_core::records::{Compression, head, prove};
 use callboard_core::{ErrorCode, Reject, TopicId};
 use futures_util::future::BoxFuture;
 use std::ops::Range;
@@ -23,6 +23,8 @@ use std::sync::Arc;
 
 /// First version whose clients know zstd (KIP-110).
 const ZSTD_FROM: i16 = 7;
+/// First version that names topics by id.
+const IDS_FROM: i16 = 13;
 
 /// One partition's part, on its way.
 enum Part {
@@ -56,7 +58,12 @@ impl Splitter {
 
 pub(super) fn handle(call: Call, request: ProduceRequest, frame: Frame) -> BoxFuture<'static, Outcome> {
     let image = call.context.images.current();
-    let acks = Acks::of(request.acks);
+    let acks =
+        Acks::of(request.acks).and_then(|acks| match without_transactional_id(&request, &frame.bytes) {
+            true => Err(Reject::NoTransactionalId),
+            false => Ok(acks),
+        });
+    let silent = request.acks == 0;
     let pinned = frame.bytes.len();
     let mut splitter = Splitter { frame: frame.bytes, gone: 0, permit: frame.permit };
     let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
@@ -87,8 +94,19 @@ pub(super) fn handle(call: Call, request: ProduceRequest, frame: Frame) -> BoxFu
     }
     // What is left of the frame, and its permit, is let go here: batches carry their own.
     drop(splitter);
-    let silent = matches!(acks, Ok(Acks::None));
     Box::pin(answer(call, image, topics, silent))
+}
+
+/// Whether some batch claims a transaction that the request does not name: all of the request is refused then.
+fn without_transactional_id(request: &ProduceRequest, frame: &[u8]) -> bool {
+    let all = || request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    request.transactional_id.is_none()
+        && all().any(|data| match &data.records {
+            Some(RecordBytes::Frame(range)) => {
+                frame.get(range.clone()).is_some_and(|b| head(b).is_ok_and(|h| h.is_transactional()))
+            }
+            _ => false,
+        })
 }
 
 fn send(
@@ -101,7 +119,12 @@ fn send(
     pinned: usize,
 ) -> Part {
     let version = call.version();
-    let handle = match find(&call.context, image, name, id, version >= 13, partition) {
+    if version < IDS_FROM
+        && let Err(error) = check_name(name)
+    {
+        return Part::Refused(ErrorCode::InvalidTopicException, error.to_string());
+    }
+    let handle = match find(&call.context, image, name, id, version >= IDS_FROM, partition) {
         Ok(handle) => handle,
         Err(code) => return Part::Refused(code, "no such partition here".into()),
     };
@@ -121,7 +144,7 @@ fn send(
 
 async fn answer(call: Call, image: Arc<Image>, topics: Vec<Topic>, silent: bool) -> Outcome {
     let mut response = ProduceResponse::default();
-    let mut failed = None;
+    let mut failed = false;
     let mut moved = false;
     for topic in topics {
         let mut partition_responses = Vec::with_capacity(topic.parts.len());
@@ -140,13 +163,14 @@ async fn answer(call: Call, image: Arc<Image>, topics: Vec<Topic>, silent: bool)
                     out.log_start_offset = appended.log_start;
                 }
                 Err((code, why)) => {
-                    call.refused(code, &format!("{}-{index}", topic.name), &why);
+                    let closed = if silent { "; acks=0: the connection is closed" } else { "" };
+                    call.refused(code, &named(&topic.name, topic.id, index), &format!("{why}{closed}"));
                     (out.error_code, out.base_offset) = (code.code(), -1);
                     if code == ErrorCode::NotLeaderOrFollower {
                         moved = true;
                         out.current_leader = leader_of(&image, &topic.name, topic.id, index);
                     }
-                    failed = Some(why.clone());
+                    failed = true;
                     out.error_message = Some(why);
                 }
             }
@@ -160,7 +184,7 @@ async fn answer(call: Call, image: Arc<Image>, topics: Vec<Topic>, silent: bool)
     }
     if silent {
         // Nobody listens for an error: the closed connection is the answer (as Kafka does).
-        return failed.map_or(Outcome::Nothing, |why| Outcome::Close(format!("acks=0: {why}")));
+        return if failed { Outcome::HangUp } else { Outcome::Nothing };
     }
     if moved {
         response.node_endpoints = image.brokers.values().map(endpoint).collect();

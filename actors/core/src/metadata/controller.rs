@@ -190,13 +190,24 @@ pub struct ControllerMachine {
     defaults: TopicDefaults,
     /// Proposed, oldest first: the log commits in the order of proposals.
     pending: Vec<Pending>,
+    /// Whether the log has said anything yet: until then the image is not known, and nothing is decided on it.
+    heard: bool,
+    /// What was asked before that: the node's own registration.
+    early: Vec<Input>,
 }
 
 impl ControllerMachine {
     /// A controller that knows nothing yet.
     #[must_use]
     pub fn new(defaults: TopicDefaults) -> ControllerMachine {
-        ControllerMachine { image: Arc::default(), term: None, defaults, pending: Vec::new() }
+        ControllerMachine {
+            image: Arc::default(),
+            term: None,
+            defaults,
+            pending: Vec::new(),
+            heard: false,
+            early: Vec::new(),
+        }
     }
 
     fn propose(
@@ -417,13 +428,8 @@ impl ControllerMachine {
         let record = MetadataRecord::ProducerIds { next: first + PRODUCER_ID_BLOCK };
         self.propose(ticket, vec![record], Reply::ProducerIds(first), out);
     }
-}
 
-impl Machine for ControllerMachine {
-    type Input = Input;
-    type Effect = Effect;
-
-    fn step(&mut self, _now: Now, input: Input, out: &mut Effects<Effect>) {
+    fn take(&mut self, input: Input, out: &mut Effects<Effect>) {
         let applied = self.image.applied;
         match input {
             Input::Role(term) => self.term = term,
@@ -454,6 +460,27 @@ impl Machine for ControllerMachine {
                 self.propose(ticket, records, Reply::Done(applied), out);
             }
             Input::ProposalFailed { ticket, why } => self.failed(ticket, why, out),
+        }
+    }
+}
+
+impl Machine for ControllerMachine {
+    type Input = Input;
+    type Effect = Effect;
+
+    fn step(&mut self, _now: Now, input: Input, out: &mut Effects<Effect>) {
+        match &input {
+            Input::Snapshot(_) | Input::Committed { .. } => self.heard = true,
+            Input::Role(_) | Input::ProposalFailed { .. } => {}
+            // Decided on an empty image, a registration would found the cluster anew and leave the epochs as they were.
+            _ if !self.heard => return self.early.push(input),
+            _ => {}
+        }
+        self.take(input, out);
+        if self.heard {
+            for early in std::mem::take(&mut self.early) {
+                self.take(early, out);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The controller, step by step.
 
 use super::controller::{ControllerMachine, Effect, Input, NewTopic, Reply, TopicDefaults, TopicRef};
-use super::{Assignment, Image, assignments};
+use super::{Assignment, Image, MetadataRecord, assignments};
 use crate::error::ErrorCode;
 use crate::ids::{Ticket, TopicId};
 use crate::machine::Machine;
@@ -22,6 +22,7 @@ impl Rig {
         let machine = ControllerMachine::new(TopicDefaults { partitions: 3 });
         let mut rig = Rig { machine, index: 0, image: Arc::default(), next: 0 };
         rig.step(Input::Role(Some(1)));
+        rig.step(Input::Snapshot(Arc::default()));
         rig.register();
         rig
     }
@@ -170,4 +171,31 @@ fn without_a_term_nothing_is_proposed() {
     rig.step(Input::Role(None));
     let out = rig.step(Input::ProducerIds { ticket: Ticket(9) });
     assert!(matches!(&out[..], [Effect::Answer(_, Reply::Failed(r))] if r.code == ErrorCode::NotController));
+}
+
+#[test]
+fn a_registration_waits_for_what_the_log_holds() {
+    let mut before = Rig::new();
+    before.ask(|ticket| Input::CreateTopics { ticket, topics: vec![topic("t", 1)], validate_only: false });
+    let stored = Arc::clone(&before.image);
+
+    let mut machine = ControllerMachine::new(TopicDefaults { partitions: 3 });
+    let mut step = |input| {
+        let mut out = Vec::new();
+        machine.step(Now::default(), input, &mut out);
+        out
+    };
+    assert!(step(Input::Role(Some(1))).is_empty());
+    let (host, cluster_id) = ("h".to_owned(), "another".to_owned());
+    let register = Input::Register { ticket: Ticket(1), broker_id: 1, cluster_id, host, port: 9, rack: None };
+    assert!(step(register).is_empty(), "nothing is decided on an image that is not known");
+    let effects = step(Input::Snapshot(stored));
+    let proposed = effects.iter().find_map(|effect| match effect {
+        Effect::Propose { records, .. } => Some(records),
+        _ => None,
+    });
+    let proposed = proposed.unwrap();
+    assert!(!proposed.iter().any(|r| matches!(r, MetadataRecord::Cluster { .. })), "{proposed:?}");
+    let raised = |r: &MetadataRecord| matches!(r, MetadataRecord::PartitionChange { leader_epoch: 1, .. });
+    assert!(proposed.iter().any(raised), "{proposed:?}");
 }

@@ -89,12 +89,12 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 /// Parses the head of the first batch of `bytes` and checks that all of the batch is there. No CRC.
 pub fn head(bytes: &[u8]) -> Result<BatchHead, RecordsError> {
     let have = bytes.len();
+    // Looked at first: messages of the older formats may be shorter than a batch's head.
+    if let Some(magic) = bytes.get(16).map(|b| *b as i8).filter(|magic| *magic != 2) {
+        return Err(RecordsError::Magic(magic));
+    }
     if have < HEAD_BYTES {
         return Err(RecordsError::Truncated { need: HEAD_BYTES, have });
-    }
-    let magic = bytes[16] as i8;
-    if magic != 2 {
-        return Err(RecordsError::Magic(magic));
     }
     let length = i32::from_be_bytes(array(bytes, 8));
     let size = usize::try_from(length).map_err(|_| RecordsError::Invalid("negative length"))? + 12;
