@@ -3,7 +3,7 @@
 //! One clean run a number of shards, whose figures are printed; then each planted bug by its name, which has to be
 //! caught. `CALLBOARD_CRASH_FULL=1` cuts inside every recovery at all of its changes, over more seeds.
 
-use callboard_cluster_tests::crash::{Plan, Report, run};
+use callboard_cluster_tests::crash::{Plan, Report, fail_syncs, run};
 use callboard_cluster_tests::process::say;
 use callboard_core::mutant::Mutant;
 
@@ -41,6 +41,14 @@ fn one_shard_cut_everywhere() {
 fn two_shards_cut_everywhere() {
     let seeds = if full() { 101..109 } else { 101..102 };
     seeds.for_each(|seed| clean(2, seed));
+}
+
+#[test]
+fn a_failed_sync_is_final_and_loses_nothing_that_was_announced() {
+    let syncs = if full() { 400 } else { 120 };
+    let failures = fail_syncs(2, 7, syncs).unwrap_or_else(|why| panic!("{why}"));
+    say(&format!("each of {syncs} syncs failed once: {failures:?}"));
+    assert!(failures.stopped > 0 && failures.went_on > 0, "{failures:?}");
 }
 
 /// Runs with the bug planted until it is caught.

@@ -72,6 +72,8 @@ pub fn start(disk: &CrashDisk, shards: usize, boot: &str) -> Result<Up, String> 
 pub struct Allow {
     /// What was only written may be gone: the power was.
     pub unsynced_lost: bool,
+    /// A sync had failed and the store said so: nothing is clean then.
+    pub sync_failed: bool,
     /// Stored bytes have rotted: a replica may be corrupt, if it says so.
     pub rot: bool,
 }
@@ -175,7 +177,9 @@ fn verdict(replica: &Replica, state: &ReplicaState, length: usize, allow: Allow)
             Err(format!("{} of {written} entries came back and it counts as clean", length))
         }
         Verdict::Clean => Ok(()),
-        other if always_fsync && !allow.rot => Err(format!("always fsync, and {other:?}")),
+        other if always_fsync && !allow.rot && !allow.sync_failed => {
+            Err(format!("always fsync, and {other:?}"))
+        }
         Verdict::Corrupt(why) => Err(format!("corrupt, and nothing has rotted: {why}")),
         Verdict::Unclean(_) => Ok(()),
     }

@@ -155,6 +155,51 @@ fn work(plan: Plan, queue: &Mutex<Receiver<Cut>>, tally: &Tally) {
     plant(None);
 }
 
+/// What became of runs in which one sync failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Failures {
+    /// Runs whose shard stopped.
+    pub stopped: u32,
+    /// Runs that went on: it was redb's sync, and the file was opened again.
+    pub went_on: u32,
+}
+
+/// Lets the n-th sync of a script fail, for each n below `syncs`: what was pending then never reaches the disk, though
+/// readers go on seeing it. Nothing announced as synced may be missing, also not after a power cut.
+pub fn fail_syncs(shards: usize, seed: u64, syncs: u64) -> Result<Failures, String> {
+    let mut failures = Failures::default();
+    for n in 0..syncs {
+        fail_sync(shards, seed, n, &mut failures).map_err(|why| format!("sync {n} failed: {why}"))?;
+    }
+    Ok(failures)
+}
+
+fn fail_sync(shards: usize, seed: u64, n: u64, failures: &mut Failures) -> Result<(), String> {
+    let mut world = World::new(shards, seed)?;
+    world.disk().fail_sync(n);
+    let (mut after, mut stopped) = (0, None);
+    while after < 8 && stopped.is_none() {
+        stopped = world.step().err();
+        after += u32::from(world.disk().has_failed());
+    }
+    match &stopped {
+        Some(why) if !world.disk().has_failed() => return Err(format!("it stopped before: {why}")),
+        Some(why) => {
+            failures.stopped += 1;
+            world.record_failure(why);
+        }
+        None => failures.went_on += 1,
+    }
+    let ledger: Vec<Replica> = world.ledger().lock().iter().map(Replica::now).collect();
+    let allow = Allow { unsynced_lost: true, sync_failed: stopped.is_some(), ..Allow::default() };
+    let killed = CrashDisk::new(world.disk().image().after(Outcome::Kill));
+    let lengths = compare(&start(&killed, shards, "boot 0")?, &ledger, &Lengths::new(), allow)?;
+    let cut = CrashDisk::new(killed.image().after(Outcome::PowerDrop));
+    compare(&start(&cut, shards, "boot 1")?, &ledger, &lengths, allow)
+        .map(|_| ())
+        .map_err(|why| format!("and then the power: {why}"))
+}
+
 /// Everything that may happen at one cut.
 fn judge(plan: Plan, cut: &Cut, tally: &Tally) -> Result<(), String> {
     let n = cut.number;
@@ -193,10 +238,11 @@ fn after(plan: Plan, cut: &Cut, outcome: Outcome, whole: bool, tally: &Tally) ->
     let first = boot(outcome, 0);
     let recovered = up(plan, &disk, first, tally)?;
     disk.unwatch();
-    let allow = Allow { unsynced_lost: !outcome.same_boot() && outcome != Outcome::PowerKeep, rot: false };
+    let allow =
+        Allow { unsynced_lost: !outcome.same_boot() && outcome != Outcome::PowerKeep, ..Allow::default() };
     let lengths = compare(&recovered, &cut.ledger, &Lengths::new(), allow)?;
     let again = CrashDisk::new(disk.image().after(Outcome::PowerDrop));
-    let lost = Allow { unsynced_lost: true, rot: false };
+    let lost = Allow { unsynced_lost: true, ..Allow::default() };
     compare(&up(plan, &again, first + 1, tally)?, &cut.ledger, &lengths, lost)
         .map_err(|why| format!("the power cut after its recovery: {why}"))?;
     let inside = std::mem::take(&mut *inside.lock());
@@ -229,7 +275,7 @@ fn nested(
     };
     let disk = CrashDisk::new(image.after(then));
     let boot = boot(then, boot(outcome, 0));
-    let allow = Allow { unsynced_lost: boot > 0, rot: false };
+    let allow = Allow { unsynced_lost: boot > 0, ..Allow::default() };
     up(plan, &disk, boot, tally)
         .and_then(|recovered| compare(&recovered, &cut.ledger, &Lengths::new(), allow))
         .map(|_| ())
@@ -250,7 +296,7 @@ fn go_on(
     }
     let ledger: Vec<Replica> = world.ledger().lock().iter().map(Replica::now).collect();
     let image = world.disk().image().after(Outcome::PowerTear(cut.number));
-    let lost = Allow { unsynced_lost: true, rot: false };
+    let lost = Allow { unsynced_lost: true, ..Allow::default() };
     compare(&up(plan, &CrashDisk::new(image), 7, tally)?, &ledger, &Lengths::new(), lost).map(|_| ())
 }
 
@@ -260,7 +306,7 @@ fn rotten(plan: Plan, cut: &Cut, tally: &Tally) -> Result<(), String> {
         return Ok(());
     }
     tally.rotten.fetch_add(1, Ordering::AcqRel);
-    let allow = Allow { unsynced_lost: false, rot: true };
+    let allow = Allow { rot: true, ..Allow::default() };
     let recovered = up(plan, &CrashDisk::new(image), 0, tally)?;
     compare(&recovered, &cut.ledger, &Lengths::new(), allow).map(|_| ())
 }

@@ -112,6 +112,11 @@ impl World {
         &self.ledger
     }
 
+    /// Leaves word of a failed sync, as a node does when a shard stops.
+    pub fn record_failure(&self, why: &str) {
+        self.up.store.record_failure(why);
+    }
+
     /// Does one thing.
     pub fn step(&mut self) -> Done {
         self.act()?;
