@@ -24,6 +24,10 @@ pub enum Compression {
 
 const XERIAL: &[u8; 8] = b"\x82SNAPPY\0";
 
+/// Largest window of a zstd frame, as a power of two: the decoder takes it at once, whatever the frame holds. 32 MiB is
+/// the largest batch there is; levels above 20 may ask for more where the sender did not know the size.
+const ZSTD_WINDOW_LOG: u32 = 25;
+
 impl Compression {
     /// From the attribute bits.
     pub fn of(codec: u8) -> Result<Compression, RecordsError> {
@@ -51,7 +55,11 @@ impl Compression {
             Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
             Compression::Snappy => Box::new(Snappy::new(bytes, cap)),
             Compression::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(bytes)),
-            Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(bytes).map_err(failed)?),
+            Compression::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(failed)?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(failed)?;
+                Box::new(decoder)
+            }
         })
     }
 
