@@ -12,6 +12,8 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// A fault of the program itself: what was acknowledged is on disk all the same.
+const EXIT_FAULT: i32 = 1;
 /// A configuration or a data directory that cannot be used (BSD's EX_CONFIG).
 const EXIT_CONFIG: u8 = 78;
 
@@ -67,7 +69,10 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
                 tracing::error!("no shard works any more: the process ends; mend the disk and start again");
                 std::process::exit(EXIT_NO_SHARD);
             }
-            Ended::Actors => anyhow::bail!("the node's root actor ended: see the lines above, and start again"),
+            Ended::Actors => {
+                tracing::error!("the node's root actor ended, by a fault of its own: see the lines above, and start again");
+                std::process::exit(EXIT_FAULT);
+            }
         },
     }
     node.stop().await?;

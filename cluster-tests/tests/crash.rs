@@ -1,18 +1,21 @@
 //! The store, cut at every write and sync, and inside the recovery that follows (`crash/mod.rs` draws it).
 //!
 //! One clean run a number of shards, whose figures are printed; then each planted bug by its name, which has to be
-//! caught. `CALLBOARD_CRASH_FULL=1` cuts inside every recovery at all of its changes, over more seeds.
+//! caught. `CALLBOARD_CRASH_FULL=N` cuts inside every recovery at all of its changes, over N seeds.
 
 use callboard_cluster_tests::crash::{Plan, Report, fail_syncs, run};
 use callboard_cluster_tests::process::say;
 use callboard_core::mutant::Mutant;
 
-fn full() -> bool {
-    std::env::var_os("CALLBOARD_CRASH_FULL").is_some()
+/// Seeds of a full run, if one is asked for.
+fn full() -> Option<u64> {
+    std::env::var("CALLBOARD_CRASH_FULL")
+        .ok()
+        .map(|n| n.parse().expect("CALLBOARD_CRASH_FULL takes a number of seeds"))
 }
 
 fn plan(shards: usize, seed: u64) -> Plan {
-    let (steps, nested_every) = if full() { (1000, 1) } else { (360, 24) };
+    let (steps, nested_every) = if full().is_some() { (1000, 1) } else { (360, 24) };
     Plan { shards, seed, steps, nested_every, mutant: None }
 }
 
@@ -33,19 +36,17 @@ fn clean(shards: usize, seed: u64) {
 
 #[test]
 fn one_shard_cut_everywhere() {
-    let seeds = if full() { 1..9 } else { 1..2 };
-    seeds.for_each(|seed| clean(1, seed));
+    (1..=full().unwrap_or(1)).for_each(|seed| clean(1, seed));
 }
 
 #[test]
 fn two_shards_cut_everywhere() {
-    let seeds = if full() { 101..109 } else { 101..102 };
-    seeds.for_each(|seed| clean(2, seed));
+    (101..=100 + full().unwrap_or(1)).for_each(|seed| clean(2, seed));
 }
 
 #[test]
 fn a_failed_sync_is_final_and_loses_nothing_that_was_announced() {
-    let syncs = if full() { 400 } else { 120 };
+    let syncs = if full().is_some() { 400 } else { 120 };
     let failures = fail_syncs(2, 7, syncs).unwrap_or_else(|why| panic!("{why}"));
     say(&format!("each of {syncs} syncs failed once: {failures:?}"));
     assert!(failures.stopped > 0 && failures.went_on > 0, "{failures:?}");

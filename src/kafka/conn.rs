@@ -119,9 +119,8 @@ async fn write(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Pending>) -
         let Pending { api, received, answer } = pending;
         match answer.await {
             Outcome::Reply(pieces, charged) => {
-                let written = timeout(STALLED, write_all(&mut socket, pieces)).await;
+                write_all(&mut socket, pieces).await?;
                 drop(charged);
-                written.map_err(|_| End::Stalled)?.map_err(End::Io)?;
                 metrics::answered(api, received.elapsed());
             }
             Outcome::Nothing => metrics::answered(api, received.elapsed()),
@@ -133,13 +132,15 @@ async fn write(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Pending>) -
     Ok(())
 }
 
-async fn write_all(socket: &mut (impl AsyncWrite + Unpin), pieces: Vec<Bytes>) -> std::io::Result<()> {
+/// All of it, however slow the client is, as long as it goes on taking some.
+async fn write_all(socket: &mut (impl AsyncWrite + Unpin), pieces: Vec<Bytes>) -> Result<(), End> {
     let mut pieces: std::collections::VecDeque<Bytes> = pieces.into();
     while !pieces.is_empty() {
         let slices: Vec<IoSlice<'_>> = pieces.iter().take(PIECES).map(|p| IoSlice::new(p)).collect();
-        let mut written = socket.write_vectored(&slices).await?;
+        let written = timeout(STALLED, socket.write_vectored(&slices)).await.map_err(|_| End::Stalled)?;
+        let mut written = written.map_err(End::Io)?;
         if written == 0 {
-            return Err(std::io::ErrorKind::WriteZero.into());
+            return Err(End::Io(std::io::ErrorKind::WriteZero.into()));
         }
         while let Some(first) = pieces.front_mut() {
             if written < first.len() {
