@@ -232,6 +232,7 @@ async fn open_store(config: &Config, disk: Arc<dyn Disk>, cores: usize) -> anyho
             segment_bytes: config.segment_bytes,
             unsettled_bytes_max: config.unsettled_bytes_max,
             cache_bytes: config.store_cache_bytes,
+            ..EngineOptions::default()
         },
     };
     let dir = config.data.clone();

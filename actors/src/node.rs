@@ -29,6 +29,8 @@ use tokio::sync::oneshot;
 
 /// A stray replica's bytes are kept this long.
 const STRAY_KEPT_MS: i64 = 24 * 3600 * 1000;
+/// What the controller could not record is asked again after this.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Who this node is, for its registration.
 #[derive(Clone, Debug)]
@@ -80,6 +82,8 @@ pub enum NodeMsg {
     Ready(Arc<PartitionHandle>),
     /// The controller has answered an `Opened`.
     Opened(Said),
+    /// Time to ask again for what could not be recorded.
+    OpenNext,
     /// Handles that gathered go into the directory, in one swap.
     Flush,
 }
@@ -207,6 +211,7 @@ impl Actor for NodeActor {
             NodeMsg::Image => state.look(&me),
             NodeMsg::Ready(handle) => state.up(&me, handle),
             NodeMsg::Opened(said) => state.opened(&me, &said),
+            NodeMsg::OpenNext => state.open_next(&me),
             NodeMsg::Flush => state.flush(),
         }
         state.progress();
@@ -402,6 +407,12 @@ impl NodeState {
             _ => {
                 tracing::warn!("opened replicas could not be recorded yet: {said:?}");
                 self.to_open.extend(handles);
+                let me = me.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                    let _ = me.cast(NodeMsg::OpenNext);
+                });
+                return;
             }
         }
         self.open_next(me);

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 const RESTARTS_MAX: usize = 5;
 /// See [`RESTARTS_MAX`].
 const RESTART_WINDOW: Duration = Duration::from_secs(60);
+/// Before the second restart within that, twice as long before the third, and so on.
+const RESTART_WAIT: Duration = Duration::from_millis(200);
 
 /// What a shard's supervisor is told.
 #[derive(Debug)]
@@ -111,6 +113,7 @@ impl Actor for ShardActor {
                 state.spawn(&me, id, log).await;
             }
             ShardMsg::Rebuilt(id, Ok(log)) => state.spawn(&me, id, Some(log)).await,
+            ShardMsg::Rebuilt(id, Err(ShardError::Refused(why))) => state.rebuild(&me, id, &why),
             ShardMsg::Rebuilt(id, Err(error)) => state.leave_offline(id, error.to_string()),
             ShardMsg::Configure(id, config) => {
                 if let Some(leader) = state.leaders.get_mut(&id) {
@@ -202,13 +205,21 @@ impl ShardState {
         tracing::error!(partition = %id, "its leader ended and is started again: {error}");
         metrics::restarted("leader");
         leader.actor = None;
+        self.rebuild(me, id, error);
+    }
+
+    /// Reads a leader's log again, at once the first time, then a little later each time.
+    fn rebuild(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition, error: &str) {
+        let Some(leader) = self.leaders.get_mut(&id) else { return };
         leader.failures.retain(|at| at.elapsed() < RESTART_WINDOW);
+        let wait = RESTART_WAIT * u32::try_from(leader.failures.len()).unwrap_or(u32::MAX);
         leader.failures.push(Instant::now());
         match leader.replica.get().copied() {
             Some(replica) if leader.failures.len() <= RESTARTS_MAX => {
-                let (rebuilt, me) = (self.args.shard.rebuild(replica), me.clone());
+                let (shard, me) = (Arc::clone(&self.args.shard), me.clone());
                 tokio::spawn(async move {
-                    let _ = me.cast(ShardMsg::Rebuilt(id, rebuilt.await.map(Box::new)));
+                    tokio::time::sleep(wait).await;
+                    let _ = me.cast(ShardMsg::Rebuilt(id, shard.rebuild(replica).await.map(Box::new)));
                 });
             }
             _ => self.leave_offline(id, format!("its leader keeps failing: {error}")),

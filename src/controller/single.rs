@@ -148,11 +148,24 @@ impl SingleLog {
                  its place"
             )));
         }
-        let file = disk.open(&path, true).map_err(|e| failed(e.to_string()))?;
-        let db = Database::builder()
-            .set_cache_size(4 << 20)
-            .create_with_backend(Backend::new(file))
-            .map_err(|e| failed(e.to_string()))?;
+        let open = || -> Result<Database, String> {
+            let file = disk.open(&path, true).map_err(|e| e.to_string())?;
+            let builder = &mut Database::builder();
+            builder.set_cache_size(4 << 20).create_with_backend(Backend::new(file)).map_err(|e| e.to_string())
+        };
+        let db = match open() {
+            // Half made when the first start was killed; nothing was served before `identity` knew the cluster.
+            Err(why) if !fresh && cluster.is_none() => {
+                tracing::warn!(
+                    "{}: {why}; no cluster was served from it yet, it is made anew",
+                    path.display()
+                );
+                disk.remove(&path).map_err(|e| failed(e.to_string()))?;
+                open()
+            }
+            opened => opened,
+        };
+        let db = db.map_err(failed)?;
         if fresh {
             disk.sync_dir(dir).map_err(|e| failed(e.to_string()))?;
         }

@@ -23,9 +23,6 @@ const BLOCKS: TableDefinition<'static, (u32, i64), &[u8]> = TableDefinition::new
 const TIMES: TableDefinition<'static, (u32, i64), &[u8]> = TableDefinition::new("times");
 const PRODUCERS: TableDefinition<'static, (u32, i64), &[u8]> = TableDefinition::new("producers");
 
-/// Blocks that one transaction deletes at most: deleting reads what it deletes.
-const DELETE_SLICE: usize = 32;
-
 /// One shard's database.
 pub struct Db {
     disk: Arc<dyn Disk>,
@@ -352,14 +349,18 @@ impl Tx<'_> {
         })
     }
 
-    /// Removes blocks that lie wholly below `to`, a slice of them. Whether there is more.
-    pub fn trim(&mut self, replica: ReplicaId, to: Offset) -> Result<bool, ShardFault> {
+    /// Removes blocks that lie wholly below `to`, at most `left` of them. Whether there is more.
+    pub fn trim(&mut self, replica: ReplicaId, to: Offset, left: &mut usize) -> Result<bool, ShardFault> {
         let mut table = self.tx.open_table(BLOCKS)?;
         let mut times = self.tx.open_table(TIMES)?;
-        let mut gone = Vec::new();
+        let (mut gone, mut more) = (Vec::new(), false);
         for row in table.range((replica.0, i64::MIN)..(replica.0, to))? {
             let (key, value) = row?;
-            if gone.len() >= DELETE_SLICE || rows::decode_block(value.value())?.0 > to {
+            if rows::decode_block(value.value())?.0 > to {
+                break;
+            }
+            if gone.len() >= *left {
+                more = true;
                 break;
             }
             gone.push(key.value());
@@ -368,12 +369,13 @@ impl Tx<'_> {
             table.remove(*key)?;
             times.remove(*key)?;
         }
-        Ok(gone.len() >= DELETE_SLICE)
+        *left -= gone.len();
+        Ok(more)
     }
 
-    /// Removes a dropped replica's rows, a slice of them. Whether there is more.
-    pub fn drop_replica(&mut self, replica: ReplicaId) -> Result<bool, ShardFault> {
-        if self.trim(replica, i64::MAX)? {
+    /// Removes a dropped replica's rows, at most `left` blocks of them. Whether there is more.
+    pub fn drop_replica(&mut self, replica: ReplicaId, left: &mut usize) -> Result<bool, ShardFault> {
+        if self.trim(replica, i64::MAX, left)? {
             return Ok(true);
         }
         let all = (replica.0, i64::MIN)..=(replica.0, i64::MAX);

@@ -17,6 +17,7 @@ use super::index::{Index, Live};
 use super::segment::{Segment, Segments};
 use super::writer::{SyncedTo, Writer};
 use callboard_actors::ports::{ReplicaSink, ShardError, ShardStats};
+use callboard_core::partition::LeaderConfig;
 use callboard_core::storage::may_recycle;
 use callboard_core::{Lsn, Offset, ReplicaId, Seq};
 use parking_lot::Mutex;
@@ -36,6 +37,9 @@ pub struct EngineOptions {
     pub unsettled_bytes_max: u64,
     /// redb's cache.
     pub cache_bytes: usize,
+    /// A producer that is silent for so long is forgotten when its replica is settled (Kafka:
+    /// `producer.id.expiration.ms`).
+    pub producer_expiration_ms: i64,
 }
 
 impl Default for EngineOptions {
@@ -45,6 +49,7 @@ impl Default for EngineOptions {
             segment_bytes: 64 << 20,
             unsettled_bytes_max: budgets.unsettled as u64,
             cache_bytes: budgets.redb_cache,
+            producer_expiration_ms: LeaderConfig::default().producer_expiration_ms,
         }
     }
 }
@@ -254,6 +259,7 @@ impl Engine {
     pub fn close(&self) -> Result<(), ShardFault> {
         self.sync()?;
         self.settle()?;
+        // What is still to be swept is found again at the next start.
         self.prove(true)?;
         self.db.close();
         Ok(())

@@ -47,6 +47,13 @@ impl Pending {
             Pending::Entry(_, at) => *at,
         }
     }
+
+    /// Whether its group ends at or below this end of a group. An entry without payload may stand at its group's very
+    /// end; one of a later group stands behind that group's headers.
+    #[must_use]
+    pub fn below(&self, end: Lsn) -> bool {
+        self.at() <= end
+    }
 }
 
 /// One replica, live.

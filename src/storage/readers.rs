@@ -3,6 +3,7 @@
 use callboard_core::limits;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -76,6 +77,9 @@ fn work(queue: &(Mutex<Queue>, Condvar)) {
                 }
             }
         };
-        job();
+        // Its answer is dropped, and so given; the thread goes on.
+        if catch_unwind(AssertUnwindSafe(job)).is_err() {
+            tracing::error!("a read panicked: a fault of this program");
+        }
     }
 }

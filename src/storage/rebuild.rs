@@ -5,6 +5,7 @@ use super::error::ShardFault;
 use super::heads::Heads;
 use super::index::{Pending, Run};
 use super::recovery::report;
+use super::segment::Segment;
 use super::settle::batches_of;
 use callboard_actors::ports::{ReplicaState, ShardError, Verdict};
 use callboard_core::ReplicaId;
@@ -21,12 +22,14 @@ impl Engine {
                 .replicas
                 .get(&replica)
                 .ok_or(ShardError::UnknownReplica { shard: self.shard, replica: replica.0 })?;
-            (live.settled.clone(), live.pending.clone(), live.failed.clone())
+            // Segments are held, so that none is recycled before it is read.
+            let pending: Vec<_> = live.pending.iter().map(|step| (*step, index.segment(step.at()))).collect();
+            (live.settled.clone(), pending, live.failed.clone())
         };
         let heads = Heads::behind(state.as_ref().map_or(0, |state| state.next));
         let mut replay = Replay { engine: self, replica, state, heads };
-        for step in pending {
-            replay.step(&step).map_err(stopped)?;
+        for (step, segment) in &pending {
+            replay.step(step, segment.as_deref()).map_err(|fault| ShardError::Refused(fault.0))?;
         }
         let state = replay.state.ok_or_else(|| ShardError::Refused("the replica is not open yet".into()))?;
         Ok(report(replica, &state, failed.map_or(Verdict::Clean, Verdict::Corrupt)))
@@ -41,16 +44,17 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    fn step(&mut self, step: &Pending) -> Result<(), ShardFault> {
-        match step {
-            Pending::Run(run) => self.run(run),
-            Pending::Entry(entry, _) => self.entry(entry),
+    fn step(&mut self, step: &Pending, segment: Option<&Segment>) -> Result<(), ShardFault> {
+        match (step, segment) {
+            (Pending::Run(run), Some(segment)) => self.run(run, segment),
+            (Pending::Run(run), None) => Err(ShardFault(format!("no journal segment holds {}", run.at.0))),
+            (Pending::Entry(entry, _), _) => self.entry(entry),
         }
     }
 
-    fn run(&mut self, run: &Run) -> Result<(), ShardFault> {
+    fn run(&mut self, run: &Run, segment: &Segment) -> Result<(), ShardFault> {
         let mut seq = run.first_seq;
-        for (_, head) in batches_of(&self.engine.read_run(run)?)? {
+        for (_, head) in batches_of(&segment.read(run.at, run.length as usize)?)? {
             let entry = EntryHeader {
                 replica: self.replica,
                 seq,

@@ -297,7 +297,12 @@ impl Inspection {
             proved: end,
             unsynced: BTreeSet::new(),
         };
-        let dropped = self.stored.replicas.iter().filter(|(_, state)| state.dropped);
+        // What was to be swept when the last life ended: whatever lies below a log start, and dropped replicas.
+        let sweep = self.stored.replicas.iter().filter_map(|(replica, state)| match state.dropped {
+            true => Some((*replica, Sweep::All)),
+            false if state.log_start > 0 => Some((*replica, Sweep::Below(state.log_start))),
+            false => None,
+        });
         Ok(Engine {
             shard: self.shard,
             uuid: self.uuid,
@@ -311,10 +316,7 @@ impl Inspection {
             written: AtomicU64::new(end.0),
             writer: Mutex::new(writer),
             durable_x: AtomicU64::new(self.stored.x.0),
-            settler: Mutex::new(Settler {
-                sweep: dropped.map(|(r, _)| (*r, Sweep::All)).collect(),
-                x: self.stored.x,
-            }),
+            settler: Mutex::new(Settler { sweep: sweep.collect(), x: self.stored.x }),
             spare: Mutex::new(None),
             pinned: self.pinned,
             fault: OnceLock::new(),

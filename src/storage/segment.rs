@@ -142,12 +142,18 @@ impl Segments {
         groups: &[(Lsn, Vec<Bytes>)],
     ) -> io::Result<Segment> {
         let aside = self.dir.join(ASIDE);
-        let file = match old.filter(|o| o.capacity == capacity) {
-            Some(old) => {
+        let file = match old {
+            Some(old) if old.capacity == capacity => {
                 self.disk.rename(&old.path, &aside)?;
                 old.file
             }
-            None => self.zeros(&aside, capacity)?,
+            other => {
+                // One of another length is of no more use.
+                if let Some(old) = other {
+                    self.disk.remove(&old.path)?;
+                }
+                self.zeros(&aside, capacity)?
+            }
         };
         for (at, pieces) in groups {
             let pieces: Vec<&[u8]> = pieces.iter().map(|p| &p[..]).collect();

@@ -19,9 +19,12 @@ use callboard_core::mutant::{Mutant, planted};
 use callboard_core::partition::ProducerTable;
 use callboard_core::records::{self, BatchHead};
 use callboard_core::storage::{Entry, EntryHeader, Folded, ReplicaFold, blocks};
-use callboard_core::{Offset, ReplicaId, Seq};
+use callboard_core::{Offset, ReplicaId, Seq, UnixMillis};
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
+/// Blocks that one transaction deletes at most.
+const DELETE_SLICE: usize = 32;
 /// Payload of one transaction.
 const TRANSACTION_BYTES: usize = 8 << 20;
 
@@ -61,7 +64,7 @@ impl Engine {
     }
 
     fn settle_to(&self, settler: &mut Settler, target: SyncedTo) -> Result<bool, ShardFault> {
-        if target.lsn <= settler.x && settler.sweep.is_empty() {
+        if target.lsn <= settler.x {
             return Ok(false);
         }
         if planted(Mutant::XBeforeData) {
@@ -69,7 +72,7 @@ impl Engine {
         }
         let todo: Vec<ReplicaId> = {
             let index = self.index.lock();
-            let due = |p: &Pending| p.at() < target.lsn;
+            let due = |p: &Pending| p.below(target.lsn);
             index
                 .replicas
                 .iter()
@@ -95,7 +98,6 @@ impl Engine {
             })?;
             self.publish(settler, touched);
         }
-        self.sweep(settler)?;
         let next_replica = self.index.lock().next_replica;
         self.db.write(|tx| {
             tx.put_next_replica(next_replica)?;
@@ -118,7 +120,8 @@ impl Engine {
         if steps.is_empty() {
             return Ok((None, false));
         }
-        let mut part = Part { tx, replica, state, batches: Vec::new() };
+        let expiry = (wall(), self.options.producer_expiration_ms);
+        let mut part = Part { tx, replica, state, batches: Vec::new(), expiry };
         for step in &steps {
             match step {
                 Pending::Run(run) => *bytes += self.settle_run(&mut part, run)?,
@@ -140,7 +143,7 @@ impl Engine {
         let index = self.index.lock();
         let Some(live) = index.replicas.get(&replica) else { return (None, Vec::new(), false) };
         let (mut out, mut bytes) = (Vec::new(), 0);
-        for step in live.pending.iter().take_while(|p| p.at() < target.lsn) {
+        for step in live.pending.iter().take_while(|p| p.below(target.lsn)) {
             if bytes >= budget && !out.is_empty() {
                 return (live.settled.clone(), out, true);
             }
@@ -154,15 +157,21 @@ impl Engine {
 
     fn settle_run(&self, part: &mut Part<'_, '_>, run: &Run) -> Result<usize, ShardFault> {
         let bytes = self.read_run(run)?;
-        let mut seq = run.first_seq;
+        let (mut seq, mut next) = (run.first_seq, run.base);
+        let (at, replica) = (run.at.0, part.replica.0);
+        let rotten = |why: String| {
+            ShardFault(format!(
+                "the journal at {at} does not hold what was written for replica {replica}: {why}"
+            ))
+        };
         let mut rest = bytes.clone();
         while !rest.is_empty() {
-            let head = records::verify(&rest).map_err(|e| {
-                let (at, replica) = (run.at.0, part.replica.0);
-                ShardFault(format!(
-                    "the journal at {at} does not hold what was written for replica {replica}: {e}"
-                ))
-            })?;
+            let head = records::verify(&rest).map_err(|e| rotten(e.to_string()))?;
+            // Kafka's checksum skips the base offset; the batches of a run follow each other.
+            if head.base_offset != next {
+                return Err(rotten(format!("a batch at offset {} in place of {next}", head.base_offset)));
+            }
+            next = head.next_offset();
             let batch = rest.split_to(head.size as usize);
             part.batch(seq, run, batch, &head)?;
             seq = seq.next();
@@ -187,26 +196,50 @@ impl Engine {
             }
             let Some(live) = index.replicas.get_mut(&replica) else { continue };
             live.take_settled(steps);
-            if live.settled.as_ref().is_some_and(|old| old.log_start < state.log_start) {
+            // Also down again: after a truncation below it new records stand where old ones were to be swept.
+            if live.settled.as_ref().is_some_and(|old| old.log_start != state.log_start) {
                 settler.sweep.insert(replica, Sweep::Below(state.log_start));
             }
             live.set_settled(state);
         }
     }
 
-    /// Removes rows that nobody can see any more, a slice a transaction.
-    fn sweep(&self, settler: &mut Settler) -> Result<(), ShardFault> {
-        while let Some((replica, what)) = settler.sweep.first_key_value().map(|(r, w)| (*r, *w)) {
-            let more = self.db.write(|tx| match what {
-                Sweep::Below(log_start) => tx.trim(replica, log_start),
-                Sweep::All => tx.drop_replica(replica),
-            })?;
-            if !more {
-                settler.sweep.remove(&replica);
-            }
+    /// Removes rows that nobody can see any more: one slice, one transaction. Whether there is more.
+    ///
+    /// Deleting reads what it deletes and holds redb's writer: a settle that is due goes first.
+    pub fn sweep(&self) -> Result<bool, ShardFault> {
+        self.healthy()?;
+        let mut settler = self.settler.lock();
+        if settler.sweep.is_empty() {
+            return Ok(false);
         }
-        Ok(())
+        let sweep = &settler.sweep;
+        let swept = self.db.write(|tx| {
+            let mut done = Vec::new();
+            let mut left = DELETE_SLICE;
+            for (replica, what) in sweep {
+                let more = match what {
+                    Sweep::Below(log_start) => tx.trim(*replica, *log_start, &mut left)?,
+                    Sweep::All => tx.drop_replica(*replica, &mut left)?,
+                };
+                if more {
+                    break;
+                }
+                done.push(*replica);
+            }
+            Ok(done)
+        });
+        let done = swept.inspect_err(|fault| self.fail(fault))?;
+        done.iter().for_each(|replica| {
+            settler.sweep.remove(replica);
+        });
+        Ok(!settler.sweep.is_empty())
     }
+}
+
+fn wall() -> UnixMillis {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// One replica, being folded into a transaction.
@@ -215,6 +248,8 @@ struct Part<'a, 't> {
     replica: ReplicaId,
     state: Option<ReplicaFold>,
     batches: Vec<(Bytes, BatchHead)>,
+    /// The time, and after how many milliseconds a producer that is silent is forgotten.
+    expiry: (UnixMillis, i64),
 }
 
 impl Part<'_, '_> {
@@ -298,7 +333,8 @@ impl Part<'_, '_> {
     }
 
     fn finish(self) -> Result<Option<ReplicaFold>, ShardFault> {
-        let Some(state) = self.state else { return Ok(None) };
+        let Some(mut state) = self.state else { return Ok(None) };
+        state.producers.expire(self.expiry.0, self.expiry.1);
         // What the log start has passed already is never written.
         let kept: Vec<(Bytes, BatchHead)> = self
             .batches

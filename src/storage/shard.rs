@@ -24,6 +24,7 @@ use callboard_core::{Offset, ReplicaId, Seq, TopicPartition};
 use futures_util::future::BoxFuture;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -99,7 +100,13 @@ impl ShardHandle {
         for (name, body) in [("journal", journal as fn(&Inner)), ("settle", settle), ("maker", maker)] {
             let inner = Arc::clone(&inner);
             let builder = std::thread::Builder::new().name(format!("{name}-{shard}"));
-            threads.push(builder.spawn(move || body(&inner))?);
+            threads.push(builder.spawn(move || {
+                // A panic ends the shard in words, as any other fault does, instead of a thread in silence.
+                if catch_unwind(AssertUnwindSafe(|| body(&inner))).is_err() {
+                    inner
+                        .faulted(&ShardFault(format!("its {name} thread panicked: a fault of this program")));
+                }
+            })?);
         }
         Ok(ShardHandle { inner, readers, states, threads: Mutex::new(threads) })
     }
@@ -163,6 +170,16 @@ impl Inner {
         if !told {
             (self.on_fault)(self.engine.shard(), fault);
         }
+    }
+
+    /// Removes what nobody can see any more, until a settle is due or the end comes.
+    fn sweep(&self, unsettled_max: u64) -> Result<(), ShardFault> {
+        while self.engine.sweep()? {
+            if *self.work.lock() || self.engine.settleable() >= unsettled_max / 2 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn over_limit(&self) -> bool {
@@ -267,7 +284,10 @@ fn settle(inner: &Inner) {
         let idle = inner.last_append.lock().elapsed().as_millis() as u64;
         let max = engine.options().unsettled_bytes_max;
         if !settle_due(engine.settleable(), max, engine.runs(), limits::RUN_INDEX_MAX, idle) {
-            continue;
+            match inner.sweep(max) {
+                Ok(()) => continue,
+                Err(fault) => return inner.faulted(&fault),
+            }
         }
         let began = Instant::now();
         tracing::info!("shard {}: settle started", engine.shard());
@@ -346,10 +366,15 @@ impl Shard for ShardHandle {
             permit: Permit::free(),
         };
         let (told, written) = oneshot::channel();
-        if let Err(error) = self.submit(fence) {
-            return Box::pin(async move { Err(error) });
+        {
+            let mut queue = self.inner.queue.lock();
+            if queue.stopped {
+                let error = self.inner.stopped();
+                return Box::pin(async move { Err(error) });
+            }
+            queue.items.push_back(Item::Entry(Box::new(fence)));
+            queue.items.push_back(Item::Barrier(told));
         }
-        self.inner.queue.lock().items.push_back(Item::Barrier(told));
         self.inner.queued.notify_one();
         let (inner, readers) = (Arc::clone(&self.inner), Arc::clone(&self.readers));
         Box::pin(async move {

@@ -30,7 +30,13 @@ fn options() -> StoreOptions {
         shards: Some(1),
         default_shards: 1,
         boot_id: "boot".into(),
-        engine: EngineOptions { segment_bytes: 64 << 10, unsettled_bytes_max: 1 << 20, cache_bytes: 1 << 20 },
+        engine: EngineOptions {
+            segment_bytes: 64 << 10,
+            unsettled_bytes_max: 1 << 20,
+            cache_bytes: 1 << 20,
+            // The records here are of 1970.
+            producer_expiration_ms: i64::MAX,
+        },
     }
 }
 

@@ -97,7 +97,8 @@ impl Engine {
         let fsync = self.waits_for_sync(&accepted);
         self.indexed(at, &headers, &accepted);
         super::metrics::group(self.shard, headers.len(), payloads.iter().map(|p| p.len()).sum());
-        writer.unsynced.extend(accepted.iter().map(|s| s.replica));
+        let touched: BTreeSet<ReplicaId> = accepted.iter().map(|s| s.replica).collect();
+        writer.unsynced.extend(&touched);
         drop(accepted); // gives the permits back: from here on the bytes are the page cache's
         if planted(Mutant::AckBeforeSync) {
             self.announce(&writer.unsynced, true);
@@ -105,7 +106,7 @@ impl Engine {
         if fsync {
             return self.sync_written(writer);
         }
-        self.announce(&writer.unsynced, false);
+        self.announce(&touched, false);
         Ok(())
     }
 
@@ -126,32 +127,29 @@ impl Engine {
         let mut last = std::collections::BTreeMap::new();
         for mut submission in batch {
             let Some(live) = index.replicas.get_mut(&submission.replica) else { continue };
-            let (seq, next) = last.entry(submission.replica).or_insert((live.seq, live.next));
+            let (seq, next, dropped) = last.entry(submission.replica).or_insert((live.seq, live.next, false));
             if submission.seq == Seq(0) && submission.entry == Entry::Fence {
                 // A new life of the replica's actor: it follows whatever was written, and mends a refusal.
                 submission.seq = seq.next();
                 live.failed = live.failed.take().filter(|_| live.corrupt);
             }
-            let follows = submission.seq == seq.next() && live.failed.is_none() && !live.dropped;
-            let head = match submission.entry {
-                Entry::Append { base, .. } if base >= *next => records::head(&submission.bytes).ok(),
+            // A corrupt replica takes nothing but its end.
+            let ending = live.corrupt && matches!(submission.entry, Entry::Stray { .. } | Entry::Drop);
+            let open = !live.dropped && !*dropped && (live.failed.is_none() || ending);
+            let follows = submission.seq == seq.next() && open;
+            let end = match submission.entry {
+                Entry::Append { base, .. } if base >= *next => {
+                    records::head(&submission.bytes).ok().map(|head| head.next_offset())
+                }
                 Entry::Append { .. } => None,
-                Entry::Truncate { to } => {
-                    *next = (*next).min(to);
-                    Some(records::BatchHead::default())
-                }
-                Entry::LogStart { to } => {
-                    *next = (*next).max(to);
-                    Some(records::BatchHead::default())
-                }
-                _ => Some(records::BatchHead::default()),
+                Entry::Truncate { to } => Some((*next).min(to)),
+                Entry::LogStart { to } => Some((*next).max(to)),
+                _ => Some(*next),
             };
-            match head {
-                Some(head) if follows => {
-                    *seq = submission.seq;
-                    if matches!(submission.entry, Entry::Append { .. }) {
-                        *next = head.next_offset();
-                    }
+            match end {
+                Some(end) if follows => {
+                    (*seq, *next) = (submission.seq, end);
+                    *dropped = submission.entry == Entry::Drop;
                     accepted.push(submission);
                 }
                 _ if live.failed.is_none() => {

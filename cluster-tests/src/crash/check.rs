@@ -34,6 +34,7 @@ pub fn options(shards: usize, boot: &str) -> StoreOptions {
             segment_bytes: SEGMENT,
             unsettled_bytes_max: 4 * SEGMENT,
             cache_bytes: 1 << 20,
+            producer_expiration_ms: i64::MAX,
         },
     }
 }
