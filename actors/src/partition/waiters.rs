@@ -58,6 +58,17 @@ impl Waiters {
         self.hung.lock().push(Hung { waiter: Arc::clone(waiter), from, counted });
     }
 
+    /// So many bytes behind `from` are there already: they count too, once.
+    pub fn credit(&self, waiter: &Arc<Waiter>, from: Offset, bytes: usize) {
+        let mut hung = self.hung.lock();
+        let mine = |h: &&mut Hung| h.from == from && Arc::ptr_eq(&h.waiter, waiter);
+        if let Some(h) = hung.iter_mut().find(mine) {
+            let new = bytes.saturating_sub(h.counted);
+            h.counted = h.counted.max(bytes);
+            h.waiter.arrived(new);
+        }
+    }
+
     /// Takes it off again.
     pub fn unhang(&self, waiter: &Arc<Waiter>) {
         self.hung.lock().retain(|h| !Arc::ptr_eq(&h.waiter, waiter));
@@ -113,5 +124,21 @@ mod tests {
         assert_eq!((a.len(), b.len()), (1, 0));
         a.unhang(&waiter);
         assert!(a.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_was_there_before_it_waited_counts_once() {
+        let (a, b) = (Waiters::default(), Waiters::default());
+        let waiter = Waiter::new(100);
+        a.hang(&waiter, 5, 0);
+        b.hang(&waiter, 7, 0);
+        // Arrived between hanging and counting: seen by both.
+        a.advanced(|_| Some(60));
+        a.credit(&waiter, 5, 60);
+        b.credit(&waiter, 7, 0);
+        let early = tokio::time::timeout(std::time::Duration::ZERO, waiter.woken()).await;
+        assert!(early.is_err(), "sixty are not a hundred");
+        b.advanced(|_| Some(50));
+        waiter.woken().await;
     }
 }

@@ -128,9 +128,12 @@ async fn wait_for(topics: &[Topic], committed: bool, min_bytes: usize, deadline:
         }
         let (mut there, mut at_once) = (0usize, min_bytes == 0 || parts().next().is_none());
         for part in parts() {
-            match available(part, committed) {
-                Some(bytes) => there = there.saturating_add(bytes),
-                None => at_once = true,
+            match (available(part, committed), &part.handle) {
+                (Some(bytes), Ok(handle)) => {
+                    there = there.saturating_add(bytes);
+                    handle.waiters.credit(&waiter, part.wanted.fetch_offset, bytes);
+                }
+                _ => at_once = true,
             }
         }
         let enough = at_once || there >= min_bytes;
