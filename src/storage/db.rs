@@ -163,11 +163,7 @@ impl Db {
     ) -> Result<Vec<BlockRow>, ShardFault> {
         self.read(|tx| {
             let Some(table) = present(tx.open_table(BLOCKS))? else { return Ok(Vec::new()) };
-            let covering = table.range((replica.0, i64::MIN)..=(replica.0, from))?.next_back();
-            let start = match covering {
-                Some(row) => row?.0.value().1,
-                None => from,
-            };
+            let start = covering(&table, replica, from)?;
             let (mut out, mut bytes) = (Vec::new(), 0);
             for row in table.range((replica.0, start)..(replica.0, until))? {
                 let (_, value) = row?;
@@ -214,11 +210,7 @@ impl Db {
     ) -> Result<Vec<(Offset, i64)>, ShardFault> {
         self.read(|tx| {
             let Some(table) = present(tx.open_table(TIMES))? else { return Ok(Vec::new()) };
-            let covering = table.range((replica.0, i64::MIN)..=(replica.0, from))?.next_back();
-            let start = match covering {
-                Some(row) => row?.0.value().1,
-                None => from,
-            };
+            let start = covering(&table, replica, from)?;
             let mut out = Vec::new();
             for row in table.range((replica.0, start)..(replica.0, until))? {
                 let (key, value) = row?;
@@ -234,6 +226,18 @@ fn present<T>(table: Result<T, redb::TableError>) -> Result<Option<T>, ShardFaul
         Ok(table) => Ok(Some(table)),
         Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
         Err(e) => Err(e.into()),
+    }
+}
+
+/// The base offset of the row that covers `from`, or would.
+fn covering(
+    table: &impl ReadableTable<(u32, i64), &'static [u8]>,
+    replica: ReplicaId,
+    from: Offset,
+) -> Result<Offset, ShardFault> {
+    match table.range((replica.0, i64::MIN)..=(replica.0, from))?.next_back() {
+        Some(row) => Ok(row?.0.value().1),
+        None => Ok(from),
     }
 }
 
@@ -393,11 +397,7 @@ impl Tx<'_> {
         mut show: impl FnMut(&[u8]) -> Result<(), ShardFault>,
     ) -> Result<(), ShardFault> {
         let table = self.tx.open_table(BLOCKS)?;
-        let covering = table.range((replica.0, i64::MIN)..=(replica.0, from))?.next_back();
-        let start = match covering {
-            Some(row) => row?.0.value().1,
-            None => from,
-        };
+        let start = covering(&table, replica, from)?;
         for row in table.range((replica.0, start)..(replica.0, to))? {
             show(row?.1.value())?;
         }

@@ -53,9 +53,9 @@ pub struct Waiters {
 }
 
 impl Waiters {
-    /// Hangs one here, for what comes at and above `from`; so many bytes behind it are counted already.
-    pub fn hang(&self, waiter: &Arc<Waiter>, from: Offset, counted: usize) {
-        self.hung.lock().push(Hung { waiter: Arc::clone(waiter), from, counted });
+    /// Hangs one here, for what comes at and above `from`; what is there already, [`Waiters::credit`] tells.
+    pub fn hang(&self, waiter: &Arc<Waiter>, from: Offset) {
+        self.hung.lock().push(Hung { waiter: Arc::clone(waiter), from, counted: 0 });
     }
 
     /// So many bytes behind `from` are there already: they count too, once.
@@ -113,8 +113,8 @@ mod tests {
     async fn a_waiter_wakes_when_all_its_partitions_together_have_enough() {
         let (a, b) = (Waiters::default(), Waiters::default());
         let waiter = Waiter::new(100);
-        a.hang(&waiter, 5, 0);
-        b.hang(&waiter, 7, 0);
+        a.hang(&waiter, 5);
+        b.hang(&waiter, 7);
         a.advanced(|_| Some(60));
         a.advanced(|_| Some(60));
         let early = tokio::time::timeout(std::time::Duration::ZERO, waiter.woken()).await;
@@ -130,8 +130,8 @@ mod tests {
     async fn what_was_there_before_it_waited_counts_once() {
         let (a, b) = (Waiters::default(), Waiters::default());
         let waiter = Waiter::new(100);
-        a.hang(&waiter, 5, 0);
-        b.hang(&waiter, 7, 0);
+        a.hang(&waiter, 5);
+        b.hang(&waiter, 7);
         // Arrived between hanging and counting: seen by both.
         a.advanced(|_| Some(60));
         a.credit(&waiter, 5, 60);

@@ -123,7 +123,7 @@ async fn wait_for(topics: &[Topic], committed: bool, min_bytes: usize, deadline:
         // Hung first, counted then: what arrives between is seen by one of the two.
         for part in parts() {
             if let Ok(handle) = &part.handle {
-                handle.waiters.hang(&waiter, part.wanted.fetch_offset, 0);
+                handle.waiters.hang(&waiter, part.wanted.fetch_offset);
             }
         }
         let (mut there, mut at_once) = (0usize, min_bytes == 0 || parts().next().is_none());
