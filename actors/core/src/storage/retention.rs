@@ -172,8 +172,8 @@ mod tests {
                 old || much
             };
             prop_assert_eq!(to(&log, until, rules), gone.checked_sub(1).map(|last| log[last].next));
-            for n in 0..gone {
-                prop_assert!(reason(n) && log[n].next <= until);
+            for (n, span) in log.iter().enumerate().take(gone) {
+                prop_assert!(reason(n) && span.next <= until);
             }
             if gone < log.len() {
                 prop_assert!(!reason(gone) || log[gone].next > until);
