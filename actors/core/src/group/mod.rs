@@ -5,6 +5,8 @@
 //!   request ──> GroupMachine ──> Store(records) ─ ─ coordinator: gathered, appended, committed ─ ─> Stored ──> Answer
 //! ```
 
+pub mod coordinator;
+pub mod load;
 pub mod messages;
 pub mod record;
 
