@@ -32,6 +32,7 @@ pub enum ErrorCode {
     InvalidSessionTimeout = 26,
     RebalanceInProgress = 27,
     InvalidCommitOffsetSize = 28,
+    GroupAuthorizationFailed = 30,
     InvalidTimestamp = 32,
     UnsupportedSaslMechanism = 33,
     UnsupportedVersion = 35,
@@ -55,6 +56,7 @@ pub enum ErrorCode {
     KafkaStorageError = 56,
     LogDirNotFound = 57,
     UnknownProducerId = 59,
+    ReassignmentInProgress = 60,
     NonEmptyGroup = 68,
     GroupIdNotFound = 69,
     FetchSessionIdNotFound = 70,
@@ -74,6 +76,8 @@ pub enum ErrorCode {
     ResourceNotFound = 91,
     UnknownTopicId = 100,
     InconsistentTopicId = 103,
+    FetchSessionTopicIdError = 106,
+    UnsupportedEndpointType = 115,
 }
 
 impl ErrorCode {
