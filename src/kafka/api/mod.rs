@@ -2,6 +2,7 @@
 
 mod api_versions;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
 mod fetch;
 mod find_coordinator;
@@ -131,6 +132,7 @@ answers! {
     FindCoordinator: find_coordinator;
     ApiVersions: api_versions;
     CreateTopics: create_topics;
+    DeleteRecords: delete_records;
     DeleteTopics: delete_topics;
     InitProducerId: init_producer_id;
 }
