@@ -27,6 +27,10 @@ pub struct Config {
     pub kafka: String,
     /// What clients are told to connect to: HOST:PORT; empty: the address they reached.
     pub advertised: String,
+    /// Where metrics and health are served over HTTP: HOST:PORT; empty: nowhere.
+    pub http: String,
+    /// Whether partitions have series of their own in the metrics (the first 1,000).
+    pub metrics_partitions: bool,
     /// Rack of this node; empty: none.
     pub rack: String,
     /// What an acknowledgement means, for topics that do not say.
@@ -64,6 +68,8 @@ impl Default for Config {
             data: PathBuf::from("data"),
             kafka: "localhost:9092".to_owned(),
             advertised: String::new(),
+            http: "127.0.0.1:9644".to_owned(),
+            metrics_partitions: false,
             rack: String::new(),
             durability: Durability::Fsync,
             shards: 0,
@@ -97,6 +103,9 @@ pub struct Flags {
     /// What clients are told to connect to [default: the address they reached]
     #[arg(long, value_name = "HOST:PORT", env = "CALLBOARD_ADVERTISED")]
     pub advertised: Option<String>,
+    /// Where metrics and health are served over HTTP; empty: nowhere [default: 127.0.0.1:9644]
+    #[arg(long, value_name = "HOST:PORT", env = "CALLBOARD_HTTP")]
+    pub http: Option<String>,
     /// Rack of this node
     #[arg(long, value_name = "RACK", env = "CALLBOARD_RACK")]
     pub rack: Option<String>,
@@ -163,6 +172,7 @@ impl Config {
         set(&mut config.data, &flags.data);
         set(&mut config.kafka, &flags.kafka);
         set(&mut config.advertised, &flags.advertised);
+        set(&mut config.http, &flags.http);
         set(&mut config.rack, &flags.rack);
         set(&mut config.durability, &flags.durability);
         set(&mut config.shards, &flags.shards);

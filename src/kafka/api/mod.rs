@@ -13,6 +13,7 @@ mod produce;
 
 use super::context::Context;
 use super::frame::Frame;
+use super::metrics::{Apart, Request};
 use super::wire::api::ApiKey;
 use super::wire::messages::ApiVersionsResponse;
 use super::wire::{Message, Reader, RequestHeader, WireError, frame_response};
@@ -49,10 +50,8 @@ pub enum Outcome {
 
 /// An answer to come.
 pub struct Pending {
-    /// The API's name.
-    pub api: &'static str,
-    /// When the request was complete.
-    pub received: Instant,
+    /// The request, for the meters.
+    pub request: Request,
     /// The answer.
     pub answer: BoxFuture<'static, Outcome>,
 }
@@ -63,6 +62,8 @@ pub(super) struct Call {
     pub client: Client,
     pub api: ApiKey,
     pub header: RequestHeader,
+    /// Time that is not its own work.
+    pub apart: Apart,
 }
 
 impl Call {
@@ -139,7 +140,7 @@ answers! {
 
 /// Turns a frame into an answer to come; an error closes the connection.
 pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result<Pending, String> {
-    let received = Instant::now();
+    let (received, bytes, waited) = (Instant::now(), frame.bytes.len(), frame.waited);
     let mut reader = Reader::new(&frame.bytes);
     let header = RequestHeader::decode(&mut reader).map_err(|e| e.to_string())?;
     let at = reader.position();
@@ -148,15 +149,21 @@ pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result
     let Some(api) = known.filter(|api| api.versions().contains(&version)) else {
         if known == Some(ApiKey::ApiVersions) {
             let answer = unknown_api_versions(header.correlation_id);
-            return Ok(Pending { api: ApiKey::ApiVersions.name(), received, answer });
+            let api = ApiKey::ApiVersions.name();
+            return Ok(Pending {
+                request: Request::new(api, bytes, waited, received, Apart::default()),
+                answer,
+            });
         }
         return Err(format!(
             "API {key} version {version} is not known: the client must choose from ApiVersions"
         ));
     };
-    let call = Call { context: Arc::clone(context), client: client.clone(), api, header };
+    let apart = Apart::default();
+    let call =
+        Call { context: Arc::clone(context), client: client.clone(), api, header, apart: apart.clone() };
     let answer = answer(call, frame, at).map_err(|e| format!("a request that cannot be read: {e}"))?;
-    Ok(Pending { api: api.name(), received, answer })
+    Ok(Pending { request: Request::new(api.name(), bytes, waited, received, apart), answer })
 }
 
 /// The request's permit goes back when its answer is ready.
