@@ -5,8 +5,25 @@
 //!   request ──> GroupMachine ──> Store(records) ─ ─ coordinator: gathered, appended, committed ─ ─> Stored ──> Answer
 //! ```
 
+mod commits;
+mod expiry;
+mod join;
+mod machine;
+mod members;
 pub mod messages;
+mod offsets;
+mod rebalance;
 pub mod record;
+mod replay;
+mod stored;
+mod subscription;
+mod sync;
 
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod machine_tests;
+
+pub use machine::GroupMachine;
 pub use messages::{Answer, Effect, GroupConfig, GroupState, Input, Summary};
 pub use record::{GroupRecord, GroupValue, MemberValue, OffsetValue};
