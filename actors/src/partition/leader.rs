@@ -10,7 +10,7 @@ use crate::reply::Reply;
 use crate::shell::{Perform, Shell};
 use bytes::{Bytes, BytesMut};
 use callboard_core::partition::{
-    Appended, Effect, Input, LeaderConfig, LeaderMachine, LeaderStart, ProducerTable,
+    ActiveProducer, Appended, Effect, Input, LeaderConfig, LeaderMachine, LeaderStart, ProducerTable,
 };
 use callboard_core::storage::{Durability, Entry};
 use callboard_core::{LeaderEpoch, Reject, ReplicaId, Seq, Ticket, TopicPartition, records};
@@ -29,6 +29,8 @@ pub enum LeaderMsg {
     Failed(ShardError),
     /// The topic's configuration changed.
     Configure(LeaderConfig),
+    /// Which producers does it know?
+    Producers(Reply<Result<Vec<ActiveProducer>, Reject>>),
     /// The topic was deleted.
     Delete,
     /// A deadline may have passed.
@@ -205,6 +207,10 @@ impl Actor for LeaderActor {
             // Ours to mend: the supervisor starts this actor again, from the log.
             LeaderMsg::Failed(refused) => return Err(refused.into()),
             LeaderMsg::Configure(config) => Input::Configure(config),
+            LeaderMsg::Producers(reply) => {
+                reply.send(Ok(state.shell.machine().producers().active()));
+                return Ok(());
+            }
             LeaderMsg::Delete => Input::Delete,
             LeaderMsg::Tick => Input::Tick,
         };

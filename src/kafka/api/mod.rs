@@ -3,11 +3,15 @@
 mod api_versions;
 mod create_topics;
 mod delete_topics;
+mod describe_cluster;
+mod describe_producers;
+mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
+mod offset_for_leader_epoch;
 mod produce;
 
 use super::context::Context;
@@ -133,6 +137,10 @@ answers! {
     CreateTopics: create_topics;
     DeleteTopics: delete_topics;
     InitProducerId: init_producer_id;
+    OffsetForLeaderEpoch: offset_for_leader_epoch;
+    DescribeCluster: describe_cluster;
+    DescribeProducers: describe_producers;
+    DescribeTopicPartitions: describe_topic_partitions;
 }
 
 /// Turns a frame into an answer to come; an error closes the connection.

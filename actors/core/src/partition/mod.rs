@@ -10,8 +10,8 @@ mod waits;
 #[cfg(test)]
 mod leader_tests;
 
-pub use epochs::{end_offset_for, epoch_at};
+pub use epochs::{end_offset_for, epoch_at, last_offset_for};
 pub use leader::LeaderMachine;
 pub use messages::{Acks, Appended, Effect, Event, Input, LeaderConfig, LeaderStart};
-pub use producers::{Judgement, ProducerTable, ProducersError, Written};
+pub use producers::{ActiveProducer, Judgement, ProducerTable, ProducersError, Written};
 pub use view::{Role, View};
