@@ -4,12 +4,16 @@ mod api_versions;
 mod create_topics;
 mod delete_records;
 mod delete_topics;
+mod describe_cluster;
+mod describe_producers;
+mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
 mod group;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
+mod offset_for_leader_epoch;
 mod produce;
 
 use super::context::Context;
@@ -157,6 +161,10 @@ answers! {
     InitProducerId: init_producer_id;
     DeleteGroups: group::delete;
     OffsetDelete: group::offset_delete;
+    OffsetForLeaderEpoch: offset_for_leader_epoch;
+    DescribeCluster: describe_cluster;
+    DescribeProducers: describe_producers;
+    DescribeTopicPartitions: describe_topic_partitions;
 }
 
 /// Turns a frame into an answer to come; an error closes the connection.
