@@ -184,7 +184,9 @@ fn promtool_finds_nothing_wrong() -> Result<()> {
         let path = dir.path().join("metrics");
         std::fs::write(&path, text)?;
         let input = File::open(&path)?;
-        let done = run(&promtool, &["check", "metrics"], |command| drop(command.stdin(input)))?;
+        let done = run(&promtool, &["check", "metrics"], |command| {
+            command.stdin(input);
+        })?;
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
         Ok(if done.status.success() { said } else { format!("{}: {said}", done.status) })
     };
