@@ -22,6 +22,16 @@ pub struct LeaderConfig {
     pub timestamp_after_max_ms: i64,
     /// `producer.id.expiration.ms`.
     pub producer_expiration_ms: i64,
+    /// Whether `message.timestamp.type` is `LogAppendTime`.
+    pub log_append_time: bool,
+    /// Whether `cleanup.policy` contains `delete`: without it nothing expires and nothing can be deleted.
+    pub delete: bool,
+    /// `retention.ms`; negative: never.
+    pub retention_ms: i64,
+    /// `retention.bytes`; negative: no bound.
+    pub retention_bytes: i64,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_ms: u64,
 }
 
 impl Default for LeaderConfig {
@@ -32,6 +42,11 @@ impl Default for LeaderConfig {
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
             producer_expiration_ms: 86_400_000,
+            log_append_time: false,
+            delete: true,
+            retention_ms: 604_800_000,
+            retention_bytes: -1,
+            retention_check_ms: 300_000,
         }
     }
 }
