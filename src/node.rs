@@ -151,6 +151,7 @@ impl Node {
                 Asked::Fsync => Durability::Fsync,
                 Asked::Os => Durability::Os,
             },
+            retention_check_ms: config.log_retention_check_interval_ms,
             defaults: TopicDefaults { partitions: config.num_partitions },
             ready,
         };
