@@ -5,7 +5,7 @@
 //!   SIGTERM: no new request ─> actors drained ─> shards settled and closed ─> clean marker
 //! ```
 
-use crate::config::{Config, Durability as Asked};
+use crate::config::Config;
 use crate::controller::SingleLog;
 use crate::kafka::{Context, Listener, Pools, ProducerIds, Refusals, Settings};
 use crate::storage::disk::Disk;
@@ -21,7 +21,7 @@ use callboard_actors::node::{NodeActor, NodeArgs, NodeIdentity, NodeMsg};
 use callboard_actors::partition::TailBudget;
 use callboard_actors::ports::{MetadataLog, Shard};
 use callboard_core::metadata::TopicDefaults;
-use callboard_core::storage::Durability;
+use callboard_core::metadata::configs::Statics;
 use ractor::{Actor, ActorRef};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -139,6 +139,7 @@ impl Node {
         let (directory, images): (Arc<Directory>, Arc<Images>) = Default::default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let (ready, serving) = oneshot::channel();
+        let statics = Arc::new(config.statics(identity.node_id, address));
         let args = NodeArgs {
             identity: who(&config, identity.node_id, address)?,
             shards: for_actors,
@@ -147,12 +148,7 @@ impl Node {
             directory: Arc::clone(&directory),
             images: Arc::clone(&images),
             tails: Arc::new(TailBudget::new(budgets.tail)),
-            durability: match config.durability {
-                Asked::Fsync => Durability::Fsync,
-                Asked::Os => Durability::Os,
-            },
-            retention_check_ms: config.log_retention_check_interval_ms,
-            defaults: TopicDefaults { partitions: config.num_partitions },
+            defaults: TopicDefaults { partitions: config.num_partitions, statics: Arc::clone(&statics) },
             ready,
         };
         let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
@@ -165,6 +161,7 @@ impl Node {
             images,
             controller,
             shards: &handles,
+            statics,
         };
         let context = parts.context(identity.node_id)?;
         let (stop, stopped) = watch::channel(false);
@@ -283,6 +280,7 @@ struct Front<'a> {
     images: Arc<Images>,
     controller: ControllerHandle,
     shards: &'a [Arc<ShardHandle>],
+    statics: Arc<Statics>,
 }
 
 impl Front<'_> {
@@ -293,6 +291,8 @@ impl Front<'_> {
             auto_create_topics_enable: self.config.auto_create_topics_enable,
             connections_max_idle: Duration::from_millis(self.config.connections_max_idle_ms),
             socket_request_max_bytes: self.config.socket_request_max_bytes,
+            data_dir: self.config.data_dir(),
+            statics: self.statics,
         };
         Ok(Arc::new(Context {
             pools: Pools::new(&self.config.budgets(), settings.socket_request_max_bytes),

@@ -253,7 +253,7 @@ impl NodeState {
     fn look(&mut self, me: &ActorRef<NodeMsg>) {
         let image = self.args.images.current();
         let changes = assignments(&self.image, &image, self.args.identity.broker_id);
-        let (mut gone, mut configured) = (BTreeSet::new(), BTreeSet::new());
+        let (mut gone, mut configured) = (BTreeSet::new(), BTreeSet::<usize>::new());
         for change in changes {
             match change {
                 Assignment::Start { id, leader_epoch, opened, configs } => {

@@ -7,6 +7,7 @@ use callboard_actors::directory::Directory;
 use callboard_actors::images::Images;
 use callboard_actors::permit::Pool;
 use callboard_actors::ports::Shard;
+use callboard_core::metadata::configs::Statics;
 use callboard_core::metadata::controller::{PRODUCER_ID_BLOCK, Reply as Said};
 use callboard_core::metadata::{NewTopic, Refusal};
 use callboard_core::{BrokerId, ErrorCode, TopicId, limits};
@@ -28,6 +29,10 @@ pub struct Settings {
     pub connections_max_idle: Duration,
     /// `socket.request.max.bytes`.
     pub socket_request_max_bytes: usize,
+    /// The data directory: `log.dirs`.
+    pub data_dir: String,
+    /// What the configuration file says.
+    pub statics: Arc<Statics>,
 }
 
 /// Byte pools, told apart by API key: nothing waits behind stuck producers.

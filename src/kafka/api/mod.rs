@@ -1,12 +1,18 @@
 //! One file an API. `dispatch` reads the header, the body by its API and version, and returns the answer to come.
 
+mod alter_configs;
 mod api_versions;
+mod create_partitions;
 mod create_topics;
 mod delete_records;
 mod delete_topics;
+mod describe_configs;
+mod describe_log_dirs;
 mod fetch;
 mod find_coordinator;
+mod incremental_alter_configs;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
 mod metadata;
 mod produce;
@@ -19,7 +25,8 @@ use super::wire::{Message, Reader, RequestHeader, WireError, frame_response};
 use bytes::Bytes;
 use callboard_actors::partition::PartitionHandle;
 use callboard_actors::permit::Permit;
-use callboard_core::metadata::Image;
+use callboard_core::metadata::controller::Reply as Said;
+use callboard_core::metadata::{Image, Refusal};
 use callboard_core::{ErrorCode, TopicId, TopicPartition};
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
@@ -78,6 +85,18 @@ impl Call {
         }
     }
 
+    /// What the controller answered to a change of `n` things, each by itself.
+    fn altered(&self, said: Said, n: usize) -> Vec<Result<(), Refusal>> {
+        match said {
+            Said::Altered(outcomes, _) => outcomes,
+            Said::Failed(refusal) => vec![Err(refusal); n],
+            _ => {
+                let message = "the controller gave no answer: ask again".to_owned();
+                vec![Err(Refusal { code: ErrorCode::UnknownServerError, message }); n]
+            }
+        }
+    }
+
     /// Counts and logs a refusal.
     fn refused(&self, code: ErrorCode, what: &str, why: &str) {
         let client = format!("{} {}", self.client.peer, self.header.client_id.as_deref().unwrap_or("-"));
@@ -130,10 +149,16 @@ answers! {
     ListOffsets: list_offsets;
     Metadata: metadata;
     FindCoordinator: find_coordinator;
+    AlterConfigs: alter_configs;
     ApiVersions: api_versions;
+    CreatePartitions: create_partitions;
     CreateTopics: create_topics;
     DeleteRecords: delete_records;
     DeleteTopics: delete_topics;
+    DescribeConfigs: describe_configs;
+    DescribeLogDirs: describe_log_dirs;
+    IncrementalAlterConfigs: incremental_alter_configs;
+    ListConfigResources: list_config_resources;
     InitProducerId: init_producer_id;
 }
 
