@@ -6,6 +6,7 @@
 use super::backend::Backend;
 use super::disk::Disk;
 use super::error::ShardFault;
+use super::metrics::DbSample;
 use super::rows::{self, Home};
 use super::spans::{self, SpanTable};
 use bytes::Bytes;
@@ -98,6 +99,21 @@ impl Db {
     /// Closes the file; every later use fails.
     pub fn close(&self) {
         drop(self.current.write().take());
+    }
+
+    /// Its sizes now; zeros while it is closed.
+    pub(super) fn sample(&self) -> DbSample {
+        let current = self.current.read();
+        let (Some(database), Ok(file)) = (current.as_ref(), self.disk.open(&self.path, false)) else {
+            return DbSample::default();
+        };
+        let stats = database.cache_stats();
+        DbSample {
+            file: file.len().unwrap_or(0),
+            cached: stats.used_bytes(),
+            cache: self.cache,
+            evictions: stats.evictions(),
+        }
     }
 
     fn read<T>(

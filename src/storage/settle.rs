@@ -96,6 +96,7 @@ impl Engine {
                 }
                 Ok(touched)
             })?;
+            super::metrics::committed(self.shard);
             self.publish(settler, touched);
         }
         let next_replica = self.index.lock().next_replica;
@@ -103,6 +104,7 @@ impl Engine {
             tx.put_next_replica(next_replica)?;
             tx.put_x(target.lsn, target.crc)
         })?;
+        super::metrics::committed(self.shard);
         settler.x = target.lsn;
         self.durable_x.store(target.lsn.0, Ordering::Release);
         Ok(true)

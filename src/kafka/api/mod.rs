@@ -6,19 +6,25 @@ mod create_partitions;
 mod create_topics;
 mod delete_records;
 mod delete_topics;
+mod describe_cluster;
 mod describe_configs;
 mod describe_log_dirs;
+mod describe_producers;
+mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
+mod group;
 mod incremental_alter_configs;
 mod init_producer_id;
 mod list_config_resources;
 mod list_offsets;
 mod metadata;
+mod offset_for_leader_epoch;
 mod produce;
 
 use super::context::Context;
 use super::frame::Frame;
+use super::metrics::{Apart, Request};
 use super::wire::api::ApiKey;
 use super::wire::messages::ApiVersionsResponse;
 use super::wire::{Message, Reader, RequestHeader, WireError, frame_response};
@@ -26,7 +32,7 @@ use bytes::Bytes;
 use callboard_actors::partition::PartitionHandle;
 use callboard_actors::permit::Permit;
 use callboard_core::metadata::controller::Reply as Said;
-use callboard_core::metadata::{Image, Refusal};
+use callboard_core::metadata::{Broker, Image, Refusal};
 use callboard_core::{ErrorCode, TopicId, TopicPartition};
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
@@ -56,10 +62,8 @@ pub enum Outcome {
 
 /// An answer to come.
 pub struct Pending {
-    /// The API's name.
-    pub api: &'static str,
-    /// When the request was complete.
-    pub received: Instant,
+    /// The request, for the meters.
+    pub request: Request,
     /// The answer.
     pub answer: BoxFuture<'static, Outcome>,
 }
@@ -70,6 +74,8 @@ pub(super) struct Call {
     pub client: Client,
     pub api: ApiKey,
     pub header: RequestHeader,
+    /// Time that is not its own work.
+    pub apart: Apart,
 }
 
 impl Call {
@@ -94,6 +100,16 @@ impl Call {
                 let message = "the controller gave no answer: ask again".to_owned();
                 vec![Err(Refusal { code: ErrorCode::UnknownServerError, message }); n]
             }
+        }
+    }
+
+    /// Where the client reaches a broker: this node by what it is advertised as, or by the address the client came to;
+    /// the others by what they registered.
+    fn address_of(&self, broker: &Broker) -> (String, u16) {
+        let settings = &self.context.settings;
+        match (&settings.advertised, self.client.local) {
+            (None, Some(local)) if broker.id == settings.broker_id => (local.ip().to_string(), local.port()),
+            _ => (broker.host.clone(), broker.port),
         }
     }
 
@@ -123,33 +139,35 @@ fn decode<M: Message>(frame: &[u8], at: usize, version: i16) -> Result<M, WireEr
 }
 
 macro_rules! answers {
-    ($($api:ident: $module:ident;)*) => {
-        /// Whether this API is answered: one that is not is neither listed nor read.
-        fn answers(api: ApiKey) -> bool {
-            matches!(api, ApiKey::Produce $(| ApiKey::$api)*)
-        }
-
+    ($($api:ident: $($module:ident)::+;)*) => {
         fn answer(call: Call, frame: Frame, at: usize) -> Result<BoxFuture<'static, Outcome>, WireError> {
             let version = call.version();
             Ok(match call.api {
                 ApiKey::Produce => produce::handle(call, decode(&frame.bytes, at, version)?, frame),
                 $(ApiKey::$api => {
                     let request = decode(&frame.bytes, at, version)?;
-                    held(frame.permit, $module::handle(call, request))
+                    held(frame.permit, $($module::)+handle(call, request))
                 })*
-                _ => return Err("an API that is not answered".into()),
             })
         }
     };
 }
 
-// An API is answered from the line on that names its module here.
+// Every API of the table is answered, each by its module.
 answers! {
+    AlterConfigs: alter_configs;
     Fetch: fetch;
     ListOffsets: list_offsets;
     Metadata: metadata;
+    OffsetCommit: group::commit;
+    OffsetFetch: group::fetch;
     FindCoordinator: find_coordinator;
-    AlterConfigs: alter_configs;
+    JoinGroup: group::join;
+    Heartbeat: group::heartbeat;
+    LeaveGroup: group::leave;
+    SyncGroup: group::sync;
+    DescribeGroups: group::describe;
+    ListGroups: group::list;
     ApiVersions: api_versions;
     CreatePartitions: create_partitions;
     CreateTopics: create_topics;
@@ -160,28 +178,40 @@ answers! {
     IncrementalAlterConfigs: incremental_alter_configs;
     ListConfigResources: list_config_resources;
     InitProducerId: init_producer_id;
+    DeleteGroups: group::delete;
+    OffsetDelete: group::offset_delete;
+    OffsetForLeaderEpoch: offset_for_leader_epoch;
+    DescribeCluster: describe_cluster;
+    DescribeProducers: describe_producers;
+    DescribeTopicPartitions: describe_topic_partitions;
 }
 
 /// Turns a frame into an answer to come; an error closes the connection.
 pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result<Pending, String> {
-    let received = Instant::now();
+    let (received, bytes, waited) = (Instant::now(), frame.bytes.len(), frame.waited);
     let mut reader = Reader::new(&frame.bytes);
     let header = RequestHeader::decode(&mut reader).map_err(|e| e.to_string())?;
     let at = reader.position();
-    let known = ApiKey::of(header.api_key).filter(|api| answers(*api));
+    let known = ApiKey::of(header.api_key);
     let (key, version) = (header.api_key, header.api_version);
     let Some(api) = known.filter(|api| api.versions().contains(&version)) else {
         if known == Some(ApiKey::ApiVersions) {
             let answer = unknown_api_versions(header.correlation_id);
-            return Ok(Pending { api: ApiKey::ApiVersions.name(), received, answer });
+            let api = ApiKey::ApiVersions.name();
+            return Ok(Pending {
+                request: Request::new(api, bytes, waited, received, Apart::default()),
+                answer,
+            });
         }
         return Err(format!(
             "API {key} version {version} is not known: the client must choose from ApiVersions"
         ));
     };
-    let call = Call { context: Arc::clone(context), client: client.clone(), api, header };
+    let apart = Apart::default();
+    let call =
+        Call { context: Arc::clone(context), client: client.clone(), api, header, apart: apart.clone() };
     let answer = answer(call, frame, at).map_err(|e| format!("a request that cannot be read: {e}"))?;
-    Ok(Pending { api: api.name(), received, answer })
+    Ok(Pending { request: Request::new(api.name(), bytes, waited, received, apart), answer })
 }
 
 /// The request's permit goes back when its answer is ready.

@@ -55,9 +55,9 @@ const fn from_file(
     BrokerConfig { name, kind, takes: Takes::Any, default, mode: Mode::Static, doc }
 }
 
-use Type::{Boolean, Int, List, Long, String as Text};
+use Type::{Boolean, Int, List, Long, Short, String as Text};
 
-pub(super) static TABLE: [BrokerConfig; 29] = [
+pub(super) static TABLE: [BrokerConfig; 38] = [
     from_file("advertised.listeners", List, None, "What clients are told to connect to."),
     from_file("auto.create.topics.enable", Boolean, Some("true"), "Whether asking for a topic makes it."),
     from_file("broker.id", Int, Some("-1"), "This node."),
@@ -73,6 +73,20 @@ pub(super) static TABLE: [BrokerConfig; 29] = [
     from_file("connections.max.idle.ms", Long, Some("600000"), "An idle connection is closed after this."),
     from_file("default.replication.factor", Int, Some("1"), "Replicas of topics that do not say."),
     from_file("delete.topic.enable", Boolean, Some("true"), "Topics can be deleted."),
+    from_file(
+        "group.initial.rebalance.delay.ms",
+        Int,
+        Some("3000"),
+        "How long a new group waits for more members.",
+    ),
+    from_file(
+        "group.max.session.timeout.ms",
+        Int,
+        Some("1800000"),
+        "The longest session timeout of a member.",
+    ),
+    from_file("group.max.size", Int, Some("2147483647"), "Members of a group at most."),
+    from_file("group.min.session.timeout.ms", Int, Some("6000"), "The shortest session timeout of a member."),
     from_file("listeners", List, Some("PLAINTEXT://:9092"), "Where clients connect."),
     fixed("log.cleanup.policy", List, POLICIES, "delete", "Old records are deleted, not compacted."),
     from_file("log.dirs", Text, None, "The data directory."),
@@ -124,6 +138,21 @@ pub(super) static TABLE: [BrokerConfig; 29] = [
     fixed("min.insync.replicas", Int, Takes::AtLeast(1), "1", "There is one replica."),
     from_file("node.id", Int, None, "This node."),
     from_file("num.partitions", Int, Some("1"), "Partitions of topics that do not say."),
+    from_file("offset.metadata.max.bytes", Int, Some("4096"), "The longest metadata of a committed offset."),
+    from_file(
+        "offsets.retention.check.interval.ms",
+        Long,
+        Some("600000"),
+        "How often offsets are looked through for those that have expired.",
+    ),
+    from_file(
+        "offsets.retention.minutes",
+        Int,
+        Some("10080"),
+        "How long committed offsets of a group without members are kept.",
+    ),
+    from_file("offsets.topic.num.partitions", Int, Some("50"), "Partitions of __consumer_offsets."),
+    from_file("offsets.topic.replication.factor", Short, Some("3"), "Replicas of __consumer_offsets."),
     from_file("process.roles", List, None, "What this node is."),
     from_file(
         "producer.id.expiration.ms",
