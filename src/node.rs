@@ -19,7 +19,7 @@ use anyhow::{Context as _, bail};
 use callboard_actors::clock::{Clock, SystemClock};
 use callboard_actors::controller::ControllerHandle;
 use callboard_actors::directory::Directory;
-use callboard_actors::group::{Coordinators, CoordinatorsArgs};
+use callboard_actors::group::{Coordinators, CoordinatorsArgs, LagReader};
 use callboard_actors::images::Images;
 use callboard_actors::lag::GroupLags;
 use callboard_actors::node::{NodeActor, NodeArgs, NodeIdentity, NodeMsg};
@@ -49,6 +49,7 @@ pub struct Node {
     actor: ActorRef<NodeMsg>,
     ended: JoinHandle<()>,
     listener: JoinHandle<()>,
+    lag: JoinHandle<()>,
     http: Http,
     stop: watch::Sender<bool>,
     all_lost: watch::Receiver<bool>,
@@ -222,15 +223,23 @@ impl Node {
         };
         let context = parts.context(identity.node_id)?;
         let (stop, stopped) = watch::channel(false);
+        let lags: Arc<GroupLags> = Arc::default();
         http.console.serving(Arc::new(observe::Parts {
             context: Arc::clone(&context),
             shards: handles.clone(),
             lost,
             readers: Arc::clone(&readers),
             tails,
-            lags: Arc::new(GroupLags::default()),
+            lags: Arc::clone(&lags),
             each_partition: config.metrics_partitions,
         }));
+        let lag = LagReader {
+            coordinators: Arc::clone(&context.coordinators),
+            directory: Arc::clone(&context.directory),
+            images: Arc::clone(&context.images),
+            clock: Arc::clone(&context.clock),
+        };
+        let lag = tokio::spawn(lag.run(lags));
         let listener = tokio::spawn(listener.serve(context, stopped));
         tracing::info!("{} partitions are served, durability {:?}", directory.len(), config.durability);
         tracing::info!("listening for kafka clients on {address}");
@@ -244,6 +253,7 @@ impl Node {
             actor,
             ended,
             listener,
+            lag,
             http,
             stop,
             all_lost,
@@ -275,6 +285,7 @@ impl Node {
         tracing::info!("ending: no new requests are taken");
         self.http.console.ending();
         self.stop.send_replace(true);
+        self.lag.abort();
         let _ = self.listener.await;
         self.actor.drain_and_wait(Some(Duration::from_secs(10))).await.ok();
         let (shards, readers, log) = (self.shards, self.readers, self.log);
