@@ -7,7 +7,7 @@
 
 mod observe;
 
-use crate::config::{Config, Durability as Asked};
+use crate::config::Config;
 use crate::console::{Console, HttpListener, recorder};
 use crate::controller::SingleLog;
 use crate::kafka::{Context, Listener, Pools, ProducerIds, Refusals, Settings};
@@ -27,7 +27,7 @@ use callboard_actors::partition::TailBudget;
 use callboard_actors::ports::{MetadataLog, Shard};
 use callboard_core::group::coordinator::CoordinatorConfig;
 use callboard_core::metadata::TopicDefaults;
-use callboard_core::storage::Durability;
+use callboard_core::metadata::configs::Statics;
 use ractor::{Actor, ActorRef};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -175,6 +175,7 @@ impl Node {
         let group_args = group_args(&config, &directory, &images, &clock);
         let coordinators = Arc::clone(&group_args.coordinators);
         let (ready, serving) = oneshot::channel();
+        let statics = Arc::new(config.statics(identity.node_id, address));
         let args = NodeArgs {
             identity: who(&config, identity.node_id, address)?,
             shards: for_actors,
@@ -183,18 +184,23 @@ impl Node {
             directory: Arc::clone(&directory),
             images: Arc::clone(&images),
             tails: Arc::clone(&tails),
-            durability: durability(&config),
-            retention_check_ms: config.log_retention_check_interval_ms,
-            defaults: TopicDefaults { partitions: config.num_partitions },
+            defaults: TopicDefaults { partitions: config.num_partitions, statics: Arc::clone(&statics) },
             coordinators: group_args,
             ready,
         };
         let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
         let (controller, epoch) = serving.await.context("the node's actors ended while they started")?;
         remember(&store, &images, epoch)?;
-        let directory = Arc::clone(&directory);
-        let front =
-            Front { config: &config, clock, directory, images, coordinators, controller, shards: &handles };
+        let front = Front {
+            config: &config,
+            clock,
+            directory,
+            images,
+            coordinators,
+            controller,
+            shards: &handles,
+            statics,
+        };
         let context = front.context(identity.node_id)?;
         let (stop, stopped) = watch::channel(false);
         let lags: Arc<GroupLags> = Arc::default();
@@ -292,13 +298,6 @@ async fn bind_kafka(config: &Config) -> anyhow::Result<Listener> {
         )
     };
     Listener::bind(&config.kafka).await.with_context(refused)
-}
-
-fn durability(config: &Config) -> Durability {
-    match config.durability {
-        Asked::Fsync => Durability::Fsync,
-        Asked::Os => Durability::Os,
-    }
 }
 
 /// What the coordinators of groups start with.
@@ -404,6 +403,7 @@ struct Front<'a> {
     coordinators: Arc<Coordinators>,
     controller: ControllerHandle,
     shards: &'a [Arc<ShardHandle>],
+    statics: Arc<Statics>,
 }
 
 impl Front<'_> {
@@ -414,6 +414,8 @@ impl Front<'_> {
             auto_create_topics_enable: self.config.auto_create_topics_enable,
             connections_max_idle: Duration::from_millis(self.config.connections_max_idle_ms),
             socket_request_max_bytes: self.config.socket_request_max_bytes,
+            data_dir: self.config.data_dir(),
+            statics: self.statics,
             offsets_topic_num_partitions: self.config.offsets_topic_num_partitions,
         };
         Ok(Arc::new(Context {
