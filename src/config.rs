@@ -2,6 +2,7 @@
 //! both in step.
 
 use callboard_core::limits::{self, Budgets};
+use callboard_core::partition::LeaderConfig;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,10 @@ pub struct Config {
     pub kafka: String,
     /// What clients are told to connect to: HOST:PORT; empty: the address they reached.
     pub advertised: String,
+    /// Where metrics and health are served over HTTP: HOST:PORT; empty: nowhere.
+    pub http: String,
+    /// Whether partitions have series of their own in the metrics (the first 1,000).
+    pub metrics_partitions: bool,
     /// Rack of this node; empty: none.
     pub rack: String,
     /// What an acknowledgement means, for topics that do not say.
@@ -36,6 +41,8 @@ pub struct Config {
     pub num_partitions: i32,
     /// Whether asking for a topic makes it (Kafka: `auto.create.topics.enable`).
     pub auto_create_topics_enable: bool,
+    /// Expired records are looked for this often (Kafka: `log.retention.check.interval.ms`).
+    pub log_retention_check_interval_ms: u64,
     /// An idle connection is closed after this (Kafka: `connections.max.idle.ms`).
     pub connections_max_idle_ms: u64,
     /// Largest request (Kafka: `socket.request.max.bytes`).
@@ -61,11 +68,14 @@ impl Default for Config {
             data: PathBuf::from("data"),
             kafka: "localhost:9092".to_owned(),
             advertised: String::new(),
+            http: "127.0.0.1:9644".to_owned(),
+            metrics_partitions: false,
             rack: String::new(),
             durability: Durability::Fsync,
             shards: 0,
             num_partitions: 1,
             auto_create_topics_enable: true,
+            log_retention_check_interval_ms: LeaderConfig::default().retention_check_ms,
             connections_max_idle_ms: 600_000,
             socket_request_max_bytes: limits::SOCKET_REQUEST_MAX_BYTES,
             segment_bytes: 64 << 20,
@@ -93,6 +103,9 @@ pub struct Flags {
     /// What clients are told to connect to [default: the address they reached]
     #[arg(long, value_name = "HOST:PORT", env = "CALLBOARD_ADVERTISED")]
     pub advertised: Option<String>,
+    /// Where metrics and health are served over HTTP; empty: nowhere [default: 127.0.0.1:9644]
+    #[arg(long, value_name = "HOST:PORT", env = "CALLBOARD_HTTP")]
+    pub http: Option<String>,
     /// Rack of this node
     #[arg(long, value_name = "RACK", env = "CALLBOARD_RACK")]
     pub rack: Option<String>,
@@ -102,6 +115,9 @@ pub struct Flags {
     /// Store shards, fixed at the first start [default: one per two cores]
     #[arg(long, value_name = "N", env = "CALLBOARD_SHARDS")]
     pub shards: Option<usize>,
+    /// Expired records are looked for this often
+    #[arg(long, value_name = "MS", env = "CALLBOARD_LOG_RETENTION_CHECK_INTERVAL_MS", hide = true)]
+    pub log_retention_check_interval_ms: Option<u64>,
     /// Bytes of a journal segment
     #[arg(long, value_name = "BYTES", env = "CALLBOARD_SEGMENT_BYTES", hide = true)]
     pub segment_bytes: Option<u64>,
@@ -156,9 +172,11 @@ impl Config {
         set(&mut config.data, &flags.data);
         set(&mut config.kafka, &flags.kafka);
         set(&mut config.advertised, &flags.advertised);
+        set(&mut config.http, &flags.http);
         set(&mut config.rack, &flags.rack);
         set(&mut config.durability, &flags.durability);
         set(&mut config.shards, &flags.shards);
+        set(&mut config.log_retention_check_interval_ms, &flags.log_retention_check_interval_ms);
         set(&mut config.segment_bytes, &flags.segment_bytes);
         set(&mut config.unsettled_bytes_max, &flags.unsettled_bytes_max);
         config.check()?;
@@ -187,6 +205,8 @@ impl Config {
         let mib = limits::MIB;
         range("shards", self.shards, 0, 256)?;
         range("num_partitions", self.num_partitions, 1, 10_000)?;
+        let check_interval = self.log_retention_check_interval_ms;
+        range("log_retention_check_interval_ms", check_interval, 1, u64::from(u32::MAX))?;
         range("connections_max_idle_ms", self.connections_max_idle_ms, 1000, u64::from(u32::MAX))?;
         range("socket_request_max_bytes", self.socket_request_max_bytes, 64 * 1024, 1 << 30)?;
         range("segment_bytes", self.segment_bytes, 64 << 10, 1 << 30)?;

@@ -5,7 +5,10 @@
 //!   SIGTERM: no new request ─> actors drained ─> shards settled and closed ─> clean marker
 //! ```
 
+mod observe;
+
 use crate::config::{Config, Durability as Asked};
+use crate::console::{Console, HttpListener, recorder};
 use crate::controller::SingleLog;
 use crate::kafka::{Context, Listener, Pools, ProducerIds, Refusals, Settings};
 use crate::storage::disk::Disk;
@@ -17,6 +20,7 @@ use callboard_actors::clock::{Clock, SystemClock};
 use callboard_actors::controller::ControllerHandle;
 use callboard_actors::directory::Directory;
 use callboard_actors::images::Images;
+use callboard_actors::lag::GroupLags;
 use callboard_actors::node::{NodeActor, NodeArgs, NodeIdentity, NodeMsg};
 use callboard_actors::partition::TailBudget;
 use callboard_actors::ports::{MetadataLog, Shard};
@@ -28,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Exit code when no shard works any more (BSD's EX_SOFTWARE).
 pub const EXIT_NO_SHARD: i32 = 70;
@@ -43,8 +47,37 @@ pub struct Node {
     actor: ActorRef<NodeMsg>,
     ended: JoinHandle<()>,
     listener: JoinHandle<()>,
+    http: Http,
     stop: watch::Sender<bool>,
     all_lost: watch::Receiver<bool>,
+}
+
+/// The console and its tasks; dropped, they end.
+struct Http {
+    console: Arc<Console>,
+    address: Option<SocketAddr>,
+    tasks: JoinSet<()>,
+}
+
+impl Http {
+    /// Serves at once: a start that takes long is seen.
+    async fn start(config: &Config) -> anyhow::Result<Http> {
+        let console = Arc::new(Console::new(recorder().context("metrics cannot be recorded")?));
+        let mut tasks = JoinSet::new();
+        let mut address = None;
+        if !config.http.is_empty() {
+            let listener = HttpListener::bind(&config.http).await.with_context(|| {
+                format!(
+                    "{}: cannot listen there; choose another --http HOST:PORT, or \"\" for none",
+                    config.http
+                )
+            })?;
+            address = Some(listener.address()?);
+            tasks.spawn(listener.serve(Arc::clone(&console)));
+        }
+        tasks.spawn(Arc::clone(&console).upkeep());
+        Ok(Http { console, address, tasks })
+    }
 }
 
 /// How a node ended by itself.
@@ -76,6 +109,7 @@ fn new_cluster_id() -> String {
 struct Shards {
     handles: Vec<Arc<ShardHandle>>,
     for_actors: Vec<Result<Arc<dyn Shard>, String>>,
+    lost: Vec<u16>,
     all_lost: watch::Receiver<bool>,
 }
 
@@ -85,10 +119,13 @@ fn start_shards(store: &Arc<Store>, opened: Vec<Opened>, readers: &Arc<Readers>)
     let left = Arc::new(AtomicUsize::new(healthy));
     let (lost, all_lost) = watch::channel(healthy == 0);
     let lost = Arc::new(lost);
-    let (mut handles, mut for_actors) = (Vec::new(), Vec::new());
-    for shard in opened {
+    let (mut handles, mut for_actors, mut lost_shards) = (Vec::new(), Vec::new(), Vec::new());
+    for (n, shard) in opened.into_iter().enumerate() {
         match shard {
-            Opened::Lost { fault } => for_actors.push(Err(fault.0)),
+            Opened::Lost { fault } => {
+                lost_shards.push(n as u16);
+                for_actors.push(Err(fault.0));
+            }
             Opened::Shard { engine, states } => {
                 let (left, lost, store) = (Arc::clone(&left), Arc::clone(&lost), Arc::clone(store));
                 let on_fault = Box::new(move |shard: u16, fault: &ShardFault| {
@@ -103,7 +140,7 @@ fn start_shards(store: &Arc<Store>, opened: Vec<Opened>, readers: &Arc<Readers>)
             }
         }
     }
-    Ok(Shards { handles, for_actors, all_lost })
+    Ok(Shards { handles, for_actors, lost: lost_shards, all_lost })
 }
 
 impl Node {
@@ -119,6 +156,10 @@ impl Node {
             )
         })?;
         let address = listener.address()?;
+        let http = Http::start(&config).await?;
+        if let Some(address) = http.address {
+            tracing::info!("listening for http on {address}");
+        }
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let mut store = open_store(&config, Arc::clone(&disk), cores).await?;
@@ -127,7 +168,7 @@ impl Node {
         say_recovered(&config, &identity.shards.len(), &recovered, &opened);
         let store = Arc::new(store);
         let readers = Arc::new(Readers::start(2 * cores)?);
-        let Shards { handles, for_actors, all_lost } = start_shards(&store, opened, &readers)?;
+        let Shards { handles, for_actors, lost, all_lost } = start_shards(&store, opened, &readers)?;
         if *all_lost.borrow() {
             bail!(
                 "no shard of {} works: see the lines above; nothing is created in their place",
@@ -137,6 +178,7 @@ impl Node {
         let log = Arc::new(SingleLog::open(&disk, &config.data, identity.cluster_id.as_deref())?);
         let budgets = config.budgets();
         let (directory, images): (Arc<Directory>, Arc<Images>) = Default::default();
+        let tails = Arc::new(TailBudget::new(budgets.tail));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let (ready, serving) = oneshot::channel();
         let args = NodeArgs {
@@ -146,11 +188,12 @@ impl Node {
             clock: Arc::clone(&clock),
             directory: Arc::clone(&directory),
             images: Arc::clone(&images),
-            tails: Arc::new(TailBudget::new(budgets.tail)),
+            tails: Arc::clone(&tails),
             durability: match config.durability {
                 Asked::Fsync => Durability::Fsync,
                 Asked::Os => Durability::Os,
             },
+            retention_check_ms: config.log_retention_check_interval_ms,
             defaults: TopicDefaults { partitions: config.num_partitions },
             ready,
         };
@@ -167,17 +210,44 @@ impl Node {
         };
         let context = parts.context(identity.node_id)?;
         let (stop, stopped) = watch::channel(false);
+        http.console.serving(Arc::new(observe::Parts {
+            context: Arc::clone(&context),
+            shards: handles.clone(),
+            lost,
+            readers: Arc::clone(&readers),
+            tails,
+            lags: Arc::new(GroupLags::default()),
+            each_partition: config.metrics_partitions,
+        }));
         let listener = tokio::spawn(listener.serve(context, stopped));
         tracing::info!("{} partitions are served, durability {:?}", directory.len(), config.durability);
         tracing::info!("listening for kafka clients on {address}");
         tracing::info!("ready in {} ms", began.elapsed().as_millis());
-        Ok(Node { address, store, shards: handles, readers, log, actor, ended, listener, stop, all_lost })
+        Ok(Node {
+            address,
+            store,
+            shards: handles,
+            readers,
+            log,
+            actor,
+            ended,
+            listener,
+            http,
+            stop,
+            all_lost,
+        })
     }
 
     /// Where Kafka clients connect.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where metrics and health are served, if they are.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.address
     }
 
     /// Resolves when the node cannot go on.
@@ -191,6 +261,7 @@ impl Node {
     /// Ends cleanly: what was taken is answered, flushed and settled.
     pub async fn stop(self) -> anyhow::Result<()> {
         tracing::info!("ending: no new requests are taken");
+        self.http.console.ending();
         self.stop.send_replace(true);
         let _ = self.listener.await;
         self.actor.drain_and_wait(Some(Duration::from_secs(10))).await.ok();
@@ -211,6 +282,8 @@ impl Node {
         if clean {
             self.store.mark_clean()?;
         }
+        // Seen to its last moment.
+        drop(self.http.tasks);
         tracing::info!("ended{}", if clean { " cleanly" } else { "" });
         Ok(())
     }

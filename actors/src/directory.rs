@@ -44,6 +44,13 @@ impl Directory {
         gone.map(|partitions| partitions.iter().flatten().cloned().collect()).unwrap_or_default()
     }
 
+    /// The handles of a topic's partitions on this node, by number.
+    #[must_use]
+    pub fn partitions(&self, topic: TopicId) -> Vec<Arc<PartitionHandle>> {
+        let partitions = self.topics.load().get(&topic).cloned();
+        partitions.map(|all| all.iter().flatten().cloned().collect()).unwrap_or_default()
+    }
+
     /// Partitions in it.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -15,13 +15,24 @@ pub enum ErrorCode {
     RequestTimedOut = 7,
     ReplicaNotAvailable = 9,
     MessageTooLarge = 10,
+    OffsetMetadataTooLarge = 12,
     NetworkException = 13,
+    CoordinatorLoadInProgress = 14,
     CoordinatorNotAvailable = 15,
+    NotCoordinator = 16,
     InvalidTopicException = 17,
     RecordListTooLarge = 18,
     NotEnoughReplicas = 19,
     NotEnoughReplicasAfterAppend = 20,
     InvalidRequiredAcks = 21,
+    IllegalGeneration = 22,
+    InconsistentGroupProtocol = 23,
+    InvalidGroupId = 24,
+    UnknownMemberId = 25,
+    InvalidSessionTimeout = 26,
+    RebalanceInProgress = 27,
+    InvalidCommitOffsetSize = 28,
+    GroupAuthorizationFailed = 30,
     InvalidTimestamp = 32,
     UnsupportedSaslMechanism = 33,
     UnsupportedVersion = 35,
@@ -45,6 +56,9 @@ pub enum ErrorCode {
     KafkaStorageError = 56,
     LogDirNotFound = 57,
     UnknownProducerId = 59,
+    ReassignmentInProgress = 60,
+    NonEmptyGroup = 68,
+    GroupIdNotFound = 69,
     FetchSessionIdNotFound = 70,
     InvalidFetchSessionEpoch = 71,
     TopicDeletionDisabled = 73,
@@ -52,12 +66,18 @@ pub enum ErrorCode {
     UnknownLeaderEpoch = 75,
     UnsupportedCompressionType = 76,
     OffsetNotAvailable = 78,
+    MemberIdRequired = 79,
+    GroupMaxSizeReached = 81,
+    FencedInstanceId = 82,
+    GroupSubscribedToTopic = 86,
     InvalidRecord = 87,
     ThrottlingQuotaExceeded = 89,
     ProducerFenced = 90,
     ResourceNotFound = 91,
     UnknownTopicId = 100,
     InconsistentTopicId = 103,
+    FetchSessionTopicIdError = 106,
+    UnsupportedEndpointType = 115,
 }
 
 impl ErrorCode {
@@ -125,6 +145,9 @@ pub enum Reject {
     /// This node does not lead the partition (any more).
     #[error("this node does not lead the partition: refresh the metadata")]
     NotLeader,
+    /// Records cannot be deleted from a topic whose `cleanup.policy` does not contain `delete`.
+    #[error("cleanup.policy does not contain delete: records of this topic are not deleted by offset")]
+    NotDeletable,
     /// An offset outside the log.
     #[error("offset {0} lies outside the log")]
     OffsetOutOfRange(i64),
@@ -161,6 +184,7 @@ impl Reject {
             Reject::InvalidTxnState => ErrorCode::InvalidTxnState,
             Reject::NoTransactionalId => ErrorCode::TransactionalIdAuthorizationFailed,
             Reject::NotLeader | Reject::Unavailable => ErrorCode::NotLeaderOrFollower,
+            Reject::NotDeletable => ErrorCode::PolicyViolation,
             Reject::OffsetOutOfRange(_) => ErrorCode::OffsetOutOfRange,
             Reject::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
             Reject::Storage(_) => ErrorCode::KafkaStorageError,

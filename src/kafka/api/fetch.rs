@@ -98,7 +98,9 @@ pub(super) async fn handle(call: Call, request: FetchRequest) -> Outcome {
         .collect();
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
-    wait_for(&topics, committed, min_bytes, Instant::now() + wait).await;
+    let began = Instant::now();
+    wait_for(&topics, committed, min_bytes, began + wait).await;
+    call.apart.add(began.elapsed());
     let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(RESPONSE_MAX);
     let mut reading =
         Reading { call: &call, committed, left: max_bytes, empty: true, charged: Permit::free() };

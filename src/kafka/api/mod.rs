@@ -2,6 +2,7 @@
 
 mod api_versions;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
 mod fetch;
 mod find_coordinator;
@@ -12,6 +13,7 @@ mod produce;
 
 use super::context::Context;
 use super::frame::Frame;
+use super::metrics::{Apart, Request};
 use super::wire::api::ApiKey;
 use super::wire::messages::ApiVersionsResponse;
 use super::wire::{Message, Reader, RequestHeader, WireError, frame_response};
@@ -48,10 +50,8 @@ pub enum Outcome {
 
 /// An answer to come.
 pub struct Pending {
-    /// The API's name.
-    pub api: &'static str,
-    /// When the request was complete.
-    pub received: Instant,
+    /// The request, for the meters.
+    pub request: Request,
     /// The answer.
     pub answer: BoxFuture<'static, Outcome>,
 }
@@ -62,6 +62,8 @@ pub(super) struct Call {
     pub client: Client,
     pub api: ApiKey,
     pub header: RequestHeader,
+    /// Time that is not its own work.
+    pub apart: Apart,
 }
 
 impl Call {
@@ -102,61 +104,66 @@ fn decode<M: Message>(frame: &[u8], at: usize, version: i16) -> Result<M, WireEr
     Ok(message)
 }
 
+macro_rules! answers {
+    ($($api:ident: $module:ident;)*) => {
+        /// Whether this API is answered: one that is not is neither listed nor read.
+        fn answers(api: ApiKey) -> bool {
+            matches!(api, ApiKey::Produce $(| ApiKey::$api)*)
+        }
+
+        fn answer(call: Call, frame: Frame, at: usize) -> Result<BoxFuture<'static, Outcome>, WireError> {
+            let version = call.version();
+            Ok(match call.api {
+                ApiKey::Produce => produce::handle(call, decode(&frame.bytes, at, version)?, frame),
+                $(ApiKey::$api => {
+                    let request = decode(&frame.bytes, at, version)?;
+                    held(frame.permit, $module::handle(call, request))
+                })*
+                _ => return Err("an API that is not answered".into()),
+            })
+        }
+    };
+}
+
+// An API is answered from the line on that names its module here.
+answers! {
+    Fetch: fetch;
+    ListOffsets: list_offsets;
+    Metadata: metadata;
+    FindCoordinator: find_coordinator;
+    ApiVersions: api_versions;
+    CreateTopics: create_topics;
+    DeleteRecords: delete_records;
+    DeleteTopics: delete_topics;
+    InitProducerId: init_producer_id;
+}
+
 /// Turns a frame into an answer to come; an error closes the connection.
 pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result<Pending, String> {
-    let received = Instant::now();
+    let (received, bytes, waited) = (Instant::now(), frame.bytes.len(), frame.waited);
     let mut reader = Reader::new(&frame.bytes);
     let header = RequestHeader::decode(&mut reader).map_err(|e| e.to_string())?;
     let at = reader.position();
-    let known = ApiKey::of(header.api_key);
+    let known = ApiKey::of(header.api_key).filter(|api| answers(*api));
     let (key, version) = (header.api_key, header.api_version);
     let Some(api) = known.filter(|api| api.versions().contains(&version)) else {
         if known == Some(ApiKey::ApiVersions) {
             let answer = unknown_api_versions(header.correlation_id);
-            return Ok(Pending { api: ApiKey::ApiVersions.name(), received, answer });
+            let api = ApiKey::ApiVersions.name();
+            return Ok(Pending {
+                request: Request::new(api, bytes, waited, received, Apart::default()),
+                answer,
+            });
         }
         return Err(format!(
             "API {key} version {version} is not known: the client must choose from ApiVersions"
         ));
     };
-    let call = Call { context: Arc::clone(context), client: client.clone(), api, header };
-    let bad = |e: WireError| format!("a request that cannot be read: {e}");
-    let answer: BoxFuture<'static, Outcome> = match api {
-        ApiKey::Produce => produce::handle(call, decode(&frame.bytes, at, version).map_err(bad)?, frame),
-        ApiKey::Fetch => {
-            let request = decode(&frame.bytes, at, version).map_err(bad)?;
-            held(frame.permit, fetch::handle(call, request))
-        }
-        ApiKey::ListOffsets => {
-            let request = decode(&frame.bytes, at, version).map_err(bad)?;
-            held(frame.permit, list_offsets::handle(call, request))
-        }
-        ApiKey::Metadata => {
-            let request = decode(&frame.bytes, at, version).map_err(bad)?;
-            held(frame.permit, metadata::handle(call, request))
-        }
-        ApiKey::FindCoordinator => {
-            let request = decode(&frame.bytes, at, version).map_err(bad)?;
-            held(frame.permit, find_coordinator::handle(call, request))
-        }
-        ApiKey::ApiVersions => {
-            let request = decode(&frame.bytes, at, version).map_err(bad)?;
-            held(frame.permit, api_versions::handle(call, request))
-        }
-        ApiKey::CreateTopics => {
-            let request = decode(&frame.bytes, at, version).map_err(bad)?;
-            held(frame.permit, create_topics::handle(call, request))
-        }
-        ApiKey::DeleteTopics => {
-            let request = decode(&frame.bytes, at, version).map_err(bad)?;
-            held(frame.permit, delete_topics::handle(call, request))
-        }
-        ApiKey::InitProducerId => {
-            let request = decode(&frame.bytes, at, version).map_err(bad)?;
-            held(frame.permit, init_producer_id::handle(call, request))
-        }
-    };
-    Ok(Pending { api: api.name(), received, answer })
+    let apart = Apart::default();
+    let call =
+        Call { context: Arc::clone(context), client: client.clone(), api, header, apart: apart.clone() };
+    let answer = answer(call, frame, at).map_err(|e| format!("a request that cannot be read: {e}"))?;
+    Ok(Pending { request: Request::new(api.name(), bytes, waited, received, apart), answer })
 }
 
 /// The request's permit goes back when its answer is ready.

@@ -20,6 +20,7 @@ use callboard_core::{ErrorCode, Reject, TopicId};
 use futures_util::future::BoxFuture;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// First version whose clients know zstd (KIP-110).
 const ZSTD_FROM: i16 = 7;
@@ -151,7 +152,10 @@ async fn answer(call: Call, image: Arc<Image>, topics: Vec<Topic>, silent: bool)
         for (index, part) in topic.parts {
             let result = match part {
                 Part::Sent(answer) => {
-                    answer.get().await.map_err(|reject| (reject.code(), reject.to_string()))
+                    let began = Instant::now();
+                    let result = answer.get().await;
+                    call.apart.add(began.elapsed());
+                    result.map_err(|reject| (reject.code(), reject.to_string()))
                 }
                 Part::Refused(code, why) => Err((code, why)),
             };
