@@ -19,8 +19,10 @@ fn franz_go_does_what_it_does_with_kafka() -> Result<()> {
     let Some(go) = need("clients_go", "Go (1.21 or later)", go())? else { return Ok(()) };
     let suite = Path::new(env!("CARGO_TARGET_TMPDIR")).join("client-suite-go");
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/go");
-    run(&go, &["build", "-o", &suite.to_string_lossy(), "."], |command| drop(command.current_dir(module)))?
-        .good("go build")?;
+    run(&go, &["build", "-o", &suite.to_string_lossy(), "."], |command| {
+        command.current_dir(module);
+    })?
+    .good("go build")?;
     let mut broker = Broker::start(Options { shards: 2, ..Options::default() })?;
     let bootstrap = broker.bootstrap();
     let out = run(&suite, &[&bootstrap], |_| ())?.good("the Go suite");

@@ -25,7 +25,10 @@ fn packages(npm: &Path, from: &Path) -> Result<PathBuf> {
         std::fs::copy(from.join(file), dir.join(file))?;
     }
     let install = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"];
-    run(npm, &install, |command| drop(command.current_dir(&dir)))?.good("npm ci")?;
+    run(npm, &install, |command| {
+        command.current_dir(&dir);
+    })?
+    .good("npm ci")?;
     std::fs::write(done, lock)?;
     Ok(dir.join("node_modules"))
 }
@@ -41,7 +44,10 @@ fn kafkajs_does_what_it_does_with_kafka() -> Result<()> {
     let mut broker = Broker::start(Options { shards: 2, ..Options::default() })?;
     let args = [&*script.to_string_lossy(), &broker.bootstrap()].map(str::to_owned);
     let args = args.each_ref().map(String::as_str);
-    let out = run(&node, &args, |command| drop(command.env("NODE_PATH", packages)))?.good("suite.js");
+    let out = run(&node, &args, |command| {
+        command.env("NODE_PATH", packages);
+    })?
+    .good("suite.js");
     let out = out.map_err(|error| broker.broken(&format!("{error:#}")))?;
     let out = String::from_utf8_lossy(&out);
     say(&out);
