@@ -19,11 +19,13 @@ use anyhow::{Context as _, bail};
 use callboard_actors::clock::{Clock, SystemClock};
 use callboard_actors::controller::ControllerHandle;
 use callboard_actors::directory::Directory;
+use callboard_actors::group::{Coordinators, CoordinatorsArgs};
 use callboard_actors::images::Images;
 use callboard_actors::lag::GroupLags;
 use callboard_actors::node::{NodeActor, NodeArgs, NodeIdentity, NodeMsg};
 use callboard_actors::partition::TailBudget;
 use callboard_actors::ports::{MetadataLog, Shard};
+use callboard_core::group::coordinator::CoordinatorConfig;
 use callboard_core::metadata::TopicDefaults;
 use callboard_core::storage::Durability;
 use ractor::{Actor, ActorRef};
@@ -179,6 +181,7 @@ impl Node {
         let budgets = config.budgets();
         let (directory, images): (Arc<Directory>, Arc<Images>) = Default::default();
         let tails = Arc::new(TailBudget::new(budgets.tail));
+        let coordinators: Arc<Coordinators> = Arc::default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let (ready, serving) = oneshot::channel();
         let args = NodeArgs {
@@ -195,6 +198,17 @@ impl Node {
             },
             retention_check_ms: config.log_retention_check_interval_ms,
             defaults: TopicDefaults { partitions: config.num_partitions },
+            coordinators: CoordinatorsArgs {
+                directory: Arc::clone(&directory),
+                images: Arc::clone(&images),
+                clock: Arc::clone(&clock),
+                coordinators: Arc::clone(&coordinators),
+                groups: config.groups(),
+                config: CoordinatorConfig {
+                    rewrite_bytes: config.offsets_rewrite_bytes,
+                    ..CoordinatorConfig::default()
+                },
+            },
             ready,
         };
         let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
@@ -205,6 +219,7 @@ impl Node {
             clock,
             directory: Arc::clone(&directory),
             images,
+            coordinators,
             controller,
             shards: &handles,
         };
@@ -353,6 +368,7 @@ struct Front<'a> {
     clock: Arc<dyn Clock>,
     directory: Arc<Directory>,
     images: Arc<Images>,
+    coordinators: Arc<Coordinators>,
     controller: ControllerHandle,
     shards: &'a [Arc<ShardHandle>],
 }
@@ -365,12 +381,14 @@ impl Front<'_> {
             auto_create_topics_enable: self.config.auto_create_topics_enable,
             connections_max_idle: Duration::from_millis(self.config.connections_max_idle_ms),
             socket_request_max_bytes: self.config.socket_request_max_bytes,
+            offsets_topic_num_partitions: self.config.offsets_topic_num_partitions,
         };
         Ok(Arc::new(Context {
             pools: Pools::new(&self.config.budgets(), settings.socket_request_max_bytes),
             settings,
             images: self.images,
             directory: self.directory,
+            coordinators: self.coordinators,
             controller: self.controller,
             shards: self.shards.iter().map(|s| Arc::clone(s) as Arc<dyn Shard>).collect(),
             clock: self.clock,

@@ -14,7 +14,7 @@ pub const BYTES: &str = "callboard_partition_bytes_appended_total";
 /// Counter, label `event` = duplicate | refused | timed_out: what became of batches that were not appended; expired:
 /// retention moved a log start.
 pub const EVENTS: &str = "callboard_partition_events_total";
-/// Counter, label `actor` = leader: actors that ended by an error and were started again.
+/// Counter, label `actor` = leader | coordinator: actors that ended by an error and were started again.
 pub const RESTARTS: &str = "callboard_actor_restarts_total";
 
 /// Gauge: topics that exist.

@@ -12,6 +12,7 @@
 use crate::clock::Clock;
 use crate::controller::{Ask, ControllerActor, ControllerArgs, ControllerHandle};
 use crate::directory::Directory;
+use crate::group::{CoordinatorsActor, CoordinatorsArgs};
 use crate::images::Images;
 use crate::partition::{PartitionHandle, TailBudget};
 use crate::ports::{MetadataLog, ReplicaState, Shard, Verdict};
@@ -70,6 +71,8 @@ pub struct NodeArgs {
     pub retention_check_ms: u64,
     /// Defaults of new topics.
     pub defaults: TopicDefaults,
+    /// The supervisor of group coordinators.
+    pub coordinators: CoordinatorsArgs,
     /// Given the controller's handle and the epoch, once everything recovered is served.
     pub ready: oneshot::Sender<(ControllerHandle, u64)>,
 }
@@ -141,6 +144,7 @@ impl Actor for NodeActor {
             defaults: args.defaults,
         };
         let (controller, _) = Actor::spawn_linked(None, ControllerActor, controller, me.get_cell()).await?;
+        Actor::spawn_linked(None, CoordinatorsActor, args.coordinators, me.get_cell()).await?;
         let (mut shards, mut recovered, mut lost) = (Vec::new(), HashMap::new(), Vec::new());
         for (n, shard) in args.shards.into_iter().enumerate() {
             let shard = match shard {

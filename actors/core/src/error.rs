@@ -77,6 +77,7 @@ pub enum ErrorCode {
     UnknownTopicId = 100,
     InconsistentTopicId = 103,
     FetchSessionTopicIdError = 106,
+    MismatchedEndpointType = 114,
     UnsupportedEndpointType = 115,
 }
 

@@ -10,7 +10,7 @@ use crate::ports::{ReadError, ReadRequest, Shard, Slices, TimeHit};
 use crate::reply::{Answer, Reply};
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
-use callboard_core::partition::{Acks, Appended, Role, View};
+use callboard_core::partition::{Acks, ActiveProducer, Appended, Role, View};
 use callboard_core::records::BatchHead;
 use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, TopicPartition};
 use parking_lot::Mutex;
@@ -139,6 +139,19 @@ impl PartitionHandle {
         match &self.home {
             Some(home) => {
                 let _ = home.leader.cast(LeaderMsg::Trim(to, reply));
+            }
+            None => reply.send(Err(self.offline_reason())),
+        }
+        answer
+    }
+
+    /// The producers that the leader knows.
+    #[must_use]
+    pub fn producers(&self) -> Answer<Result<Vec<ActiveProducer>, Reject>> {
+        let (reply, answer) = Reply::new();
+        match &self.home {
+            Some(home) => {
+                let _ = home.leader.cast(LeaderMsg::Producers(reply));
             }
             None => reply.send(Err(self.offline_reason())),
         }

@@ -10,7 +10,7 @@ use crate::reply::Reply;
 use crate::shell::{Perform, Shell};
 use bytes::{Bytes, BytesMut};
 use callboard_core::partition::{
-    Appended, Effect, Input, LeaderConfig, LeaderMachine, LeaderStart, ProducerTable,
+    ActiveProducer, Appended, Effect, Input, LeaderConfig, LeaderMachine, LeaderStart, ProducerTable,
 };
 use callboard_core::storage::{Durability, Entry, Retention};
 use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, Seq, Ticket, TopicPartition, records};
@@ -33,6 +33,8 @@ pub enum LeaderMsg {
     Trim(Offset, Reply<Result<Appended, Reject>>),
     /// The store has answered what has expired.
     Expired(Option<Offset>),
+    /// Which producers does it know?
+    Producers(Reply<Result<Vec<ActiveProducer>, Reject>>),
     /// The topic was deleted.
     Delete,
     /// A deadline may have passed.
@@ -243,6 +245,10 @@ impl Actor for LeaderActor {
             LeaderMsg::Configure(config) => Input::Configure(config),
             LeaderMsg::Trim(to, reply) => Input::Trim { ticket: state.ticket(reply), to },
             LeaderMsg::Expired(to) => Input::Expired { to },
+            LeaderMsg::Producers(reply) => {
+                reply.send(Ok(state.shell.machine().producers().active()));
+                return Ok(());
+            }
             LeaderMsg::Delete => Input::Delete,
             LeaderMsg::Tick => Input::Tick,
         };

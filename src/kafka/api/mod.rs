@@ -4,11 +4,16 @@ mod api_versions;
 mod create_topics;
 mod delete_records;
 mod delete_topics;
+mod describe_cluster;
+mod describe_producers;
+mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
+mod group;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
+mod offset_for_leader_epoch;
 mod produce;
 
 use super::context::Context;
@@ -20,7 +25,7 @@ use super::wire::{Message, Reader, RequestHeader, WireError, frame_response};
 use bytes::Bytes;
 use callboard_actors::partition::PartitionHandle;
 use callboard_actors::permit::Permit;
-use callboard_core::metadata::Image;
+use callboard_core::metadata::{Broker, Image};
 use callboard_core::{ErrorCode, TopicId, TopicPartition};
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
@@ -79,6 +84,16 @@ impl Call {
         }
     }
 
+    /// Where the client reaches a broker: this node by what it is advertised as, or by the address the client came to;
+    /// the others by what they registered.
+    fn address_of(&self, broker: &Broker) -> (String, u16) {
+        let settings = &self.context.settings;
+        match (&settings.advertised, self.client.local) {
+            (None, Some(local)) if broker.id == settings.broker_id => (local.ip().to_string(), local.port()),
+            _ => (broker.host.clone(), broker.port),
+        }
+    }
+
     /// Counts and logs a refusal.
     fn refused(&self, code: ErrorCode, what: &str, why: &str) {
         let client = format!("{} {}", self.client.peer, self.header.client_id.as_deref().unwrap_or("-"));
@@ -105,7 +120,7 @@ fn decode<M: Message>(frame: &[u8], at: usize, version: i16) -> Result<M, WireEr
 }
 
 macro_rules! answers {
-    ($($api:ident: $module:ident;)*) => {
+    ($($api:ident: $($module:ident)::+;)*) => {
         /// Whether this API is answered: one that is not is neither listed nor read.
         fn answers(api: ApiKey) -> bool {
             matches!(api, ApiKey::Produce $(| ApiKey::$api)*)
@@ -117,7 +132,7 @@ macro_rules! answers {
                 ApiKey::Produce => produce::handle(call, decode(&frame.bytes, at, version)?, frame),
                 $(ApiKey::$api => {
                     let request = decode(&frame.bytes, at, version)?;
-                    held(frame.permit, $module::handle(call, request))
+                    held(frame.permit, $($module::)+handle(call, request))
                 })*
                 _ => return Err("an API that is not answered".into()),
             })
@@ -130,12 +145,26 @@ answers! {
     Fetch: fetch;
     ListOffsets: list_offsets;
     Metadata: metadata;
+    OffsetCommit: group::commit;
+    OffsetFetch: group::fetch;
     FindCoordinator: find_coordinator;
+    JoinGroup: group::join;
+    Heartbeat: group::heartbeat;
+    LeaveGroup: group::leave;
+    SyncGroup: group::sync;
+    DescribeGroups: group::describe;
+    ListGroups: group::list;
     ApiVersions: api_versions;
     CreateTopics: create_topics;
     DeleteRecords: delete_records;
     DeleteTopics: delete_topics;
     InitProducerId: init_producer_id;
+    DeleteGroups: group::delete;
+    OffsetDelete: group::offset_delete;
+    OffsetForLeaderEpoch: offset_for_leader_epoch;
+    DescribeCluster: describe_cluster;
+    DescribeProducers: describe_producers;
+    DescribeTopicPartitions: describe_topic_partitions;
 }
 
 /// Turns a frame into an answer to come; an error closes the connection.

@@ -69,7 +69,7 @@ impl GroupMachine {
             return Ok(());
         }
         if !self.lives() {
-            return Err(ErrorCode::IllegalGeneration);
+            return Err(ErrorCode::GroupIdNotFound);
         }
         if who.generation < 0 && who.member_id.is_empty() && who.instance_id.is_none() {
             return Err(ErrorCode::UnknownMemberId);

@@ -116,6 +116,12 @@ impl LeaderMachine {
         }
     }
 
+    /// The producers it knows.
+    #[must_use]
+    pub fn producers(&self) -> &ProducerTable {
+        &self.producers
+    }
+
     /// The boundaries as they are.
     #[must_use]
     pub fn view(&self) -> View {

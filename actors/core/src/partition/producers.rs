@@ -35,6 +35,19 @@ struct Producer {
     batches: VecDeque<Written>,
 }
 
+/// What DescribeProducers tells of one producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveProducer {
+    /// Its id.
+    pub id: i64,
+    /// Its epoch.
+    pub epoch: i16,
+    /// Sequence number of its last record; −1: none in this epoch.
+    pub last_sequence: i32,
+    /// The newest timestamp it sent.
+    pub last_timestamp: i64,
+}
+
 /// What a batch is, against what is known of its producer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
@@ -80,6 +93,18 @@ impl ProducerTable {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.producers.is_empty()
+    }
+
+    /// Every producer that is known, by id.
+    #[must_use]
+    pub fn active(&self) -> Vec<ActiveProducer> {
+        let active = |(id, producer): (&i64, &Producer)| ActiveProducer {
+            id: *id,
+            epoch: producer.epoch,
+            last_sequence: producer.batches.back().map_or(-1, |w| w.last_sequence),
+            last_timestamp: producer.last_timestamp,
+        };
+        self.producers.iter().map(active).collect()
     }
 
     /// Judges a batch that wants to be appended. One without a producer id is always fresh.
@@ -285,5 +310,21 @@ mod tests {
         assert_eq!(table.len(), 1);
         table.expire(UnixMillis(1_000 + 100), 100);
         assert!(table.is_empty());
+    }
+
+    #[test]
+    fn the_active_ones_are_told_with_their_last_sequence() {
+        let mut table = ProducerTable::default();
+        assert!(table.active().is_empty());
+        table.apply(&batch(0, 0, 5, 0));
+        table.apply(&BatchHead { producer_id: 3, max_timestamp: 2_000, ..batch(1, 7, 2, 5) });
+        table.apply(&batch(0, 5, 1, 7));
+        let active = |id, epoch, last_sequence, last_timestamp| ActiveProducer {
+            id,
+            epoch,
+            last_sequence,
+            last_timestamp,
+        };
+        assert_eq!(table.active(), [active(3, 1, 8, 2_000), active(7, 0, 5, 1_000)]);
     }
 }
