@@ -37,7 +37,7 @@ export RUST_LOG=info NO_COLOR=1
 # start DATA LOG: runs the broker until it is ready; sets pid, address, ready (its own milliseconds).
 start() {
     : >"$dir/$2" # before the broker makes it: it is looked into at once
-    "$binary" start --data "$dir/$1" --kafka 127.0.0.1:0 >/dev/null 2>"$dir/$2" &
+    "$binary" start --data "$dir/$1" --kafka 127.0.0.1:0 --http 127.0.0.1:0 >/dev/null 2>"$dir/$2" &
     pid=$!
     local tries
     for ((tries = 0; tries < 1200; tries++)); do

@@ -1,10 +1,11 @@
 //! Callboard: a self-forming, Kafka-compatible message broker built of actors.
 //!
-//! This package is the process: adapters (`kafka`, `storage`, `controller`) round the actors of `callboard-actors`,
+//! This package is the process: adapters (`kafka`, `storage`, `controller`, `console`) round the actors of `callboard-actors`,
 //! and the composition root (`node`) that knows them all. See `ARCHITECTURE.md`.
 
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod controller;
 pub mod kafka;
 pub mod node;
@@ -14,5 +15,6 @@ pub mod storage;
 pub fn describe_metrics() {
     kafka::metrics::describe();
     storage::metrics::describe();
+    console::metrics::describe();
     callboard_actors::metrics::describe();
 }

@@ -30,6 +30,10 @@ fn main() -> ExitCode {
     let colours = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(colours);
     log.with_writer(std::io::stderr).init();
+    if let Err(error) = callboard::console::recorder() {
+        tracing::error!("metrics cannot be recorded: {error}");
+        return ExitCode::FAILURE;
+    }
     callboard::describe_metrics();
     let config = match Config::load(&cli.flags()) {
         Ok(config) => config,

@@ -5,7 +5,10 @@
 //!   SIGTERM: no new request ─> actors drained ─> shards settled and closed ─> clean marker
 //! ```
 
+mod observe;
+
 use crate::config::{Config, Durability as Asked};
+use crate::console::{Console, HttpListener, recorder};
 use crate::controller::SingleLog;
 use crate::kafka::{Context, Listener, Pools, ProducerIds, Refusals, Settings};
 use crate::storage::disk::Disk;
@@ -16,10 +19,14 @@ use anyhow::{Context as _, bail};
 use callboard_actors::clock::{Clock, SystemClock};
 use callboard_actors::controller::ControllerHandle;
 use callboard_actors::directory::Directory;
+use callboard_actors::group::{Coordinators, CoordinatorsArgs};
 use callboard_actors::images::Images;
+use callboard_actors::lag::GroupLags;
 use callboard_actors::node::{NodeActor, NodeArgs, NodeIdentity, NodeMsg};
 use callboard_actors::partition::TailBudget;
 use callboard_actors::ports::{MetadataLog, Shard};
+use callboard_core::fetch_session::FetchSessions;
+use callboard_core::group::coordinator::CoordinatorConfig;
 use callboard_core::metadata::TopicDefaults;
 use callboard_core::storage::Durability;
 use ractor::{Actor, ActorRef};
@@ -28,7 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Exit code when no shard works any more (BSD's EX_SOFTWARE).
 pub const EXIT_NO_SHARD: i32 = 70;
@@ -43,8 +50,37 @@ pub struct Node {
     actor: ActorRef<NodeMsg>,
     ended: JoinHandle<()>,
     listener: JoinHandle<()>,
+    http: Http,
     stop: watch::Sender<bool>,
     all_lost: watch::Receiver<bool>,
+}
+
+/// The console and its tasks; dropped, they end.
+struct Http {
+    console: Arc<Console>,
+    address: Option<SocketAddr>,
+    tasks: JoinSet<()>,
+}
+
+impl Http {
+    /// Serves at once: a start that takes long is seen.
+    async fn start(config: &Config) -> anyhow::Result<Http> {
+        let console = Arc::new(Console::new(recorder().context("metrics cannot be recorded")?));
+        let mut tasks = JoinSet::new();
+        let mut address = None;
+        if !config.http.is_empty() {
+            let listener = HttpListener::bind(&config.http).await.with_context(|| {
+                format!(
+                    "{}: cannot listen there; choose another --http HOST:PORT, or \"\" for none",
+                    config.http
+                )
+            })?;
+            address = Some(listener.address()?);
+            tasks.spawn(listener.serve(Arc::clone(&console)));
+        }
+        tasks.spawn(Arc::clone(&console).upkeep());
+        Ok(Http { console, address, tasks })
+    }
 }
 
 /// How a node ended by itself.
@@ -76,6 +112,7 @@ fn new_cluster_id() -> String {
 struct Shards {
     handles: Vec<Arc<ShardHandle>>,
     for_actors: Vec<Result<Arc<dyn Shard>, String>>,
+    lost: Vec<u16>,
     all_lost: watch::Receiver<bool>,
 }
 
@@ -85,10 +122,13 @@ fn start_shards(store: &Arc<Store>, opened: Vec<Opened>, readers: &Arc<Readers>)
     let left = Arc::new(AtomicUsize::new(healthy));
     let (lost, all_lost) = watch::channel(healthy == 0);
     let lost = Arc::new(lost);
-    let (mut handles, mut for_actors) = (Vec::new(), Vec::new());
-    for shard in opened {
+    let (mut handles, mut for_actors, mut lost_shards) = (Vec::new(), Vec::new(), Vec::new());
+    for (n, shard) in opened.into_iter().enumerate() {
         match shard {
-            Opened::Lost { fault } => for_actors.push(Err(fault.0)),
+            Opened::Lost { fault } => {
+                lost_shards.push(n as u16);
+                for_actors.push(Err(fault.0));
+            }
             Opened::Shard { engine, states } => {
                 let (left, lost, store) = (Arc::clone(&left), Arc::clone(&lost), Arc::clone(store));
                 let on_fault = Box::new(move |shard: u16, fault: &ShardFault| {
@@ -103,7 +143,7 @@ fn start_shards(store: &Arc<Store>, opened: Vec<Opened>, readers: &Arc<Readers>)
             }
         }
     }
-    Ok(Shards { handles, for_actors, all_lost })
+    Ok(Shards { handles, for_actors, lost: lost_shards, all_lost })
 }
 
 impl Node {
@@ -119,6 +159,10 @@ impl Node {
             )
         })?;
         let address = listener.address()?;
+        let http = Http::start(&config).await?;
+        if let Some(address) = http.address {
+            tracing::info!("listening for http on {address}");
+        }
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let mut store = open_store(&config, Arc::clone(&disk), cores).await?;
@@ -127,7 +171,7 @@ impl Node {
         say_recovered(&config, &identity.shards.len(), &recovered, &opened);
         let store = Arc::new(store);
         let readers = Arc::new(Readers::start(2 * cores)?);
-        let Shards { handles, for_actors, all_lost } = start_shards(&store, opened, &readers)?;
+        let Shards { handles, for_actors, lost, all_lost } = start_shards(&store, opened, &readers)?;
         if *all_lost.borrow() {
             bail!(
                 "no shard of {} works: see the lines above; nothing is created in their place",
@@ -137,6 +181,8 @@ impl Node {
         let log = Arc::new(SingleLog::open(&disk, &config.data, identity.cluster_id.as_deref())?);
         let budgets = config.budgets();
         let (directory, images): (Arc<Directory>, Arc<Images>) = Default::default();
+        let tails = Arc::new(TailBudget::new(budgets.tail));
+        let coordinators: Arc<Coordinators> = Arc::default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let (ready, serving) = oneshot::channel();
         let args = NodeArgs {
@@ -146,12 +192,24 @@ impl Node {
             clock: Arc::clone(&clock),
             directory: Arc::clone(&directory),
             images: Arc::clone(&images),
-            tails: Arc::new(TailBudget::new(budgets.tail)),
+            tails: Arc::clone(&tails),
             durability: match config.durability {
                 Asked::Fsync => Durability::Fsync,
                 Asked::Os => Durability::Os,
             },
+            retention_check_ms: config.log_retention_check_interval_ms,
             defaults: TopicDefaults { partitions: config.num_partitions },
+            coordinators: CoordinatorsArgs {
+                directory: Arc::clone(&directory),
+                images: Arc::clone(&images),
+                clock: Arc::clone(&clock),
+                coordinators: Arc::clone(&coordinators),
+                groups: config.groups(),
+                config: CoordinatorConfig {
+                    rewrite_bytes: config.offsets_rewrite_bytes,
+                    ..CoordinatorConfig::default()
+                },
+            },
             ready,
         };
         let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
@@ -162,22 +220,50 @@ impl Node {
             clock,
             directory: Arc::clone(&directory),
             images,
+            coordinators,
             controller,
             shards: &handles,
         };
         let context = parts.context(identity.node_id)?;
         let (stop, stopped) = watch::channel(false);
+        http.console.serving(Arc::new(observe::Parts {
+            context: Arc::clone(&context),
+            shards: handles.clone(),
+            lost,
+            readers: Arc::clone(&readers),
+            tails,
+            lags: Arc::new(GroupLags::default()),
+            each_partition: config.metrics_partitions,
+        }));
         let listener = tokio::spawn(listener.serve(context, stopped));
         tracing::info!("{} partitions are served, durability {:?}", directory.len(), config.durability);
         tracing::info!("listening for kafka clients on {address}");
         tracing::info!("ready in {} ms", began.elapsed().as_millis());
-        Ok(Node { address, store, shards: handles, readers, log, actor, ended, listener, stop, all_lost })
+        Ok(Node {
+            address,
+            store,
+            shards: handles,
+            readers,
+            log,
+            actor,
+            ended,
+            listener,
+            http,
+            stop,
+            all_lost,
+        })
     }
 
     /// Where Kafka clients connect.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where metrics and health are served, if they are.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.address
     }
 
     /// Resolves when the node cannot go on.
@@ -191,6 +277,7 @@ impl Node {
     /// Ends cleanly: what was taken is answered, flushed and settled.
     pub async fn stop(self) -> anyhow::Result<()> {
         tracing::info!("ending: no new requests are taken");
+        self.http.console.ending();
         self.stop.send_replace(true);
         let _ = self.listener.await;
         self.actor.drain_and_wait(Some(Duration::from_secs(10))).await.ok();
@@ -211,6 +298,8 @@ impl Node {
         if clean {
             self.store.mark_clean()?;
         }
+        // Seen to its last moment.
+        drop(self.http.tasks);
         tracing::info!("ended{}", if clean { " cleanly" } else { "" });
         Ok(())
     }
@@ -280,6 +369,7 @@ struct Front<'a> {
     clock: Arc<dyn Clock>,
     directory: Arc<Directory>,
     images: Arc<Images>,
+    coordinators: Arc<Coordinators>,
     controller: ControllerHandle,
     shards: &'a [Arc<ShardHandle>],
 }
@@ -292,16 +382,19 @@ impl Front<'_> {
             auto_create_topics_enable: self.config.auto_create_topics_enable,
             connections_max_idle: Duration::from_millis(self.config.connections_max_idle_ms),
             socket_request_max_bytes: self.config.socket_request_max_bytes,
+            offsets_topic_num_partitions: self.config.offsets_topic_num_partitions,
         };
         Ok(Arc::new(Context {
             pools: Pools::new(&self.config.budgets(), settings.socket_request_max_bytes),
             settings,
             images: self.images,
             directory: self.directory,
+            coordinators: self.coordinators,
             controller: self.controller,
             shards: self.shards.iter().map(|s| Arc::clone(s) as Arc<dyn Shard>).collect(),
             clock: self.clock,
             producer_ids: ProducerIds::default(),
+            fetch_sessions: FetchSessions::new(self.config.fetch_sessions()).into(),
             refusals: Refusals::default(),
         }))
     }

@@ -43,7 +43,7 @@ fn refused(command: &mut Command) -> (Option<i32>, String) {
     (child.wait().unwrap().code(), text)
 }
 
-const ANY: [&str; 2] = ["--kafka", "127.0.0.1:0"];
+const ANY: [&str; 4] = ["--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"];
 
 #[test]
 fn it_starts_says_what_it_does_in_ten_lines_and_ends_cleanly_on_sigterm() {

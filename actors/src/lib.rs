@@ -6,12 +6,15 @@
 pub mod clock;
 pub mod controller;
 pub mod directory;
+pub mod group;
 pub mod images;
+pub mod lag;
 pub mod metrics;
 pub mod node;
 pub mod partition;
 pub mod permit;
 pub mod ports;
 pub mod reply;
+pub mod samples;
 pub mod shard;
 pub mod shell;

@@ -1,23 +1,110 @@
 //! What the actors count. Names, units, help and labels in one place.
 
-use callboard_core::partition::Event;
+use crate::directory::Directory;
+use crate::partition::TailBudget;
+use crate::samples::{Family, Samples};
+use callboard_core::metadata::Image;
+use callboard_core::partition::{Event, Role};
 use metrics::{Unit, counter, describe_counter};
 
 /// Counter: batches appended to partitions this node leads.
 pub const BATCHES: &str = "callboard_partition_batches_appended_total";
 /// Counter, bytes: the same.
 pub const BYTES: &str = "callboard_partition_bytes_appended_total";
-/// Counter, label `event` = duplicate | refused | timed_out: what became of batches that were not appended.
+/// Counter, label `event` = duplicate | refused | timed_out: what became of batches that were not appended; expired:
+/// retention moved a log start.
 pub const EVENTS: &str = "callboard_partition_events_total";
-/// Counter, label `actor` = leader: actors that ended by an error and were started again.
+/// Counter, label `actor` = leader | coordinator: actors that ended by an error and were started again.
 pub const RESTARTS: &str = "callboard_actor_restarts_total";
+
+/// Gauge: topics that exist.
+pub const TOPICS: &str = "callboard_topics";
+/// Gauge, label `state` = leader | offline: partitions of this node.
+pub const PARTITIONS: &str = "callboard_partitions";
+/// Gauge, bytes: the newest batches of all partitions, in memory.
+pub const TAIL: &str = "callboard_tail_bytes";
+/// Gauge, bytes: their bound.
+pub const TAIL_CAPACITY: &str = "callboard_tail_capacity_bytes";
+/// Gauge, labels `topic`, `partition`; only with `metrics_partitions`: the log's first offset.
+pub const LOG_START: &str = "callboard_partition_log_start_offset";
+/// Gauge, the same: the next offset to write.
+pub const LOG_END: &str = "callboard_partition_log_end_offset";
+/// Gauge, the same: up to where consumers may read.
+pub const HIGH_WATERMARK: &str = "callboard_partition_high_watermark_offset";
+/// Gauge: partitions that have no such series, because there are too many.
+pub const UNSHOWN: &str = "callboard_partitions_without_series";
+/// Gauge, label `state` = whatever the coordinator calls them: consumer groups.
+pub const GROUPS: &str = "callboard_groups";
+/// Gauge, labels `group`, `topic`: records that a group has not committed yet.
+pub const LAG_RECORDS: &str = "callboard_group_lag_records";
+/// Gauge, labels `group`, `topic`, seconds: age of the oldest of them.
+pub const LAG_SECONDS: &str = "callboard_group_lag_seconds";
+
+const COUNTED_TOPICS: Family = Family::gauge(TOPICS, "topics that exist");
+const PARTITIONS_BY_STATE: Family = Family::gauge(PARTITIONS, "partitions of this node, by state");
+const TAIL_BYTES: Family = Family::gauge(TAIL, "the newest batches of all partitions, in memory");
+const TAIL_MAX: Family = Family::gauge(TAIL_CAPACITY, "bytes that the newest batches may take in memory");
+const LOG_STARTS: Family = Family::gauge(LOG_START, "first offset of the log");
+const LOG_ENDS: Family = Family::gauge(LOG_END, "next offset to write");
+const HIGH_WATERMARKS: Family = Family::gauge(HIGH_WATERMARK, "up to where consumers may read");
+const NOT_SHOWN: Family = Family::gauge(UNSHOWN, "partitions beyond the bound of per-partition series");
+pub(crate) const GROUPS_BY_STATE: Family = Family::gauge(GROUPS, "consumer groups, by state");
+pub(crate) const LAG_RECORDS_BY_GROUP: Family =
+    Family::gauge(LAG_RECORDS, "records that a group has not committed yet; others: the rest of the groups");
+pub(crate) const LAG_SECONDS_BY_GROUP: Family =
+    Family::gauge(LAG_SECONDS, "age of the oldest record that a group has not committed yet");
+
+/// Partitions that have series of their own, if any have.
+pub const PARTITIONS_SHOWN: usize = 1000;
 
 /// Tells the exporter what the names mean.
 pub fn describe() {
     describe_counter!(BATCHES, Unit::Count, "batches appended to partitions this node leads");
     describe_counter!(BYTES, Unit::Bytes, "bytes appended to partitions this node leads");
-    describe_counter!(EVENTS, Unit::Count, "batches that were duplicates, refused, or timed out waiting");
+    describe_counter!(
+        EVENTS,
+        Unit::Count,
+        "batches that were duplicates, refused, or timed out waiting; log starts moved by retention"
+    );
     describe_counter!(RESTARTS, Unit::Count, "actors that ended by an error and were started again");
+}
+
+/// What there is now; with `each`, also the offsets of the first [`PARTITIONS_SHOWN`] partitions, by name.
+pub fn sample(image: &Image, directory: &Directory, tails: &TailBudget, each: bool, out: &mut Samples) {
+    out.one(&COUNTED_TOPICS, image.topics.len() as f64);
+    let (mut leading, mut offline, mut shown) = (0usize, 0usize, Vec::new());
+    let mut names: Vec<_> = image.topics.values().collect();
+    names.sort_by(|a, b| a.name.cmp(&b.name));
+    for topic in names {
+        for handle in directory.partitions(topic.id) {
+            let view = handle.view();
+            match view.role {
+                Role::Leader => leading += 1,
+                Role::Offline(_) => offline += 1,
+            }
+            if each && shown.len() < PARTITIONS_SHOWN && view.role == Role::Leader {
+                shown.push((topic.name.as_str(), handle.id.partition.to_string(), view));
+            }
+        }
+    }
+    let mut states = out.family(&PARTITIONS_BY_STATE);
+    states.add(&[("state", "leader")], leading as f64);
+    states.add(&[("state", "offline")], offline as f64);
+    out.one(&TAIL_BYTES, tails.used() as f64);
+    out.one(&TAIL_MAX, tails.capacity() as f64);
+    if !each {
+        return;
+    }
+    out.one(&NOT_SHOWN, (leading - shown.len()) as f64);
+    let mut offsets = |family: &Family, of: fn(&callboard_core::partition::View) -> i64| {
+        let mut series = out.family(family);
+        for (topic, partition, view) in &shown {
+            series.add(&[("topic", topic), ("partition", partition)], of(view) as f64);
+        }
+    };
+    offsets(&LOG_STARTS, |view| view.log_start);
+    offsets(&LOG_ENDS, |view| view.end);
+    offsets(&HIGH_WATERMARKS, |view| view.high_watermark);
 }
 
 pub(crate) fn appended(bytes: usize) {
@@ -30,6 +117,7 @@ pub(crate) fn leader_event(event: Event) {
         Event::Duplicate => "duplicate",
         Event::Refused => "refused",
         Event::TimedOut => "timed_out",
+        Event::Expired => "expired",
     };
     counter!(EVENTS, "event" => event).increment(1);
 }

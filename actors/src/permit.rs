@@ -4,6 +4,7 @@
 //! back when it is dropped, wherever that happens.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A bounded pool of bytes.
@@ -11,18 +12,30 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub struct Pool {
     semaphore: Arc<Semaphore>,
     capacity: usize,
+    waiters: Arc<AtomicUsize>,
+}
+
+/// One that waits, until it has what it asked for or gives up.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Pool {
     /// A pool of so many bytes.
     #[must_use]
     pub fn new(capacity: usize) -> Pool {
-        Pool { semaphore: Arc::new(Semaphore::new(capacity)), capacity }
+        Pool { semaphore: Arc::new(Semaphore::new(capacity)), capacity, waiters: Arc::default() }
     }
 
     /// Waits for so many bytes; more than the pool holds is asked for as all of it.
     pub async fn acquire(&self, bytes: usize) -> Permit {
         let n = u32::try_from(bytes.min(self.capacity)).unwrap_or(u32::MAX);
+        self.waiters.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiters);
         Permit { held: Arc::clone(&self.semaphore).acquire_many_owned(n).await.ok(), beside: None }
     }
 
@@ -38,6 +51,12 @@ impl Pool {
     #[must_use]
     pub fn used(&self) -> usize {
         self.capacity - self.semaphore.available_permits().min(self.capacity)
+    }
+
+    /// Who waits for some now.
+    #[must_use]
+    pub fn waiters(&self) -> usize {
+        self.waiters.load(Ordering::Relaxed)
     }
 
     /// Bytes it holds in all.
@@ -94,6 +113,21 @@ impl Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_waits_is_counted_until_it_has_some_or_gives_up() {
+        let pool = Pool::new(10);
+        let all = pool.acquire(10).await;
+        assert_eq!(pool.waiters(), 0);
+        let (mut one, mut two) = (Box::pin(pool.acquire(1)), Box::pin(pool.acquire(1)));
+        assert!(futures_util::poll!(&mut one).is_pending() && futures_util::poll!(&mut two).is_pending());
+        assert_eq!(pool.waiters(), 2);
+        drop(one);
+        assert_eq!(pool.waiters(), 1);
+        drop(all);
+        assert_eq!(two.await.bytes(), 1);
+        assert_eq!((pool.waiters(), pool.used()), (0, 0));
+    }
 
     #[test]
     fn what_is_kept_beside_goes_back_with_the_last_part() {

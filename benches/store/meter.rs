@@ -1,10 +1,8 @@
 //! What a lap is measured with: the store's own metrics, caught where an exporter would stand; CPU time by thread;
 //! percentiles.
 
-use callboard::storage::metrics::{ENTRIES, GROUPS, SETTLES, SYNC_SECONDS};
-use metrics::{
-    Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
-};
+use callboard::storage::metrics::{GROUP_ENTRIES, SETTLE_SECONDS, SYNC_SECONDS};
+use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,9 +12,8 @@ use std::time::{Duration, Instant};
 /// The recorder of this process.
 #[derive(Clone, Default)]
 pub struct Meter {
-    groups: Arc<AtomicU64>,
-    entries: Arc<Written>,
-    settles: Arc<AtomicU64>,
+    written: Arc<Written>,
+    settles: Arc<Settles>,
     syncs: Arc<Syncs>,
 }
 
@@ -50,20 +47,30 @@ impl HistogramFn for Syncs {
     }
 }
 
-/// Entries written: counted by the journal thread between a group's write and its sync.
+/// Groups, and their entries: counted by the journal thread between a group's write and its sync.
 #[derive(Default)]
 struct Written {
-    count: Mutex<u64>,
+    groups: AtomicU64,
+    entries: Mutex<u64>,
     more: Condvar,
 }
 
-impl CounterFn for Written {
-    fn increment(&self, entries: u64) {
-        *self.count.lock() += entries;
+impl HistogramFn for Written {
+    fn record(&self, entries: f64) {
+        self.groups.fetch_add(1, Ordering::Relaxed);
+        *self.entries.lock() += entries as u64;
         self.more.notify_one();
     }
+}
 
-    fn absolute(&self, _: u64) {}
+/// Settle windows finished.
+#[derive(Default)]
+struct Settles(AtomicU64);
+
+impl HistogramFn for Settles {
+    fn record(&self, _seconds: f64) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Meter {
@@ -78,18 +85,18 @@ impl Meter {
     /// The counters now.
     pub fn counts(&self) -> Counts {
         Counts {
-            groups: self.groups.load(Ordering::Relaxed),
-            entries: *self.entries.count.lock(),
-            settles: self.settles.load(Ordering::Relaxed),
+            groups: self.written.groups.load(Ordering::Relaxed),
+            entries: *self.written.entries.lock(),
+            settles: self.settles.0.load(Ordering::Relaxed),
         }
     }
 
     /// Waits until so many entries are written; false if that takes a second: whoever waits then looks about.
     pub fn wait_written(&self, entries: u64) -> bool {
         let until = Instant::now() + Duration::from_secs(1);
-        let mut count = self.entries.count.lock();
+        let mut count = self.written.entries.lock();
         while *count < entries {
-            if self.entries.more.wait_until(&mut count, until).timed_out() {
+            if self.written.more.wait_until(&mut count, until).timed_out() {
                 return *count >= entries;
             }
         }
@@ -109,13 +116,8 @@ impl Recorder for Meter {
     fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
 
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        match key.name() {
-            GROUPS => Counter::from_arc(Arc::clone(&self.groups)),
-            ENTRIES => Counter::from_arc(Arc::clone(&self.entries)),
-            SETTLES => Counter::from_arc(Arc::clone(&self.settles)),
-            _ => Counter::noop(),
-        }
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
     }
 
     fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
@@ -125,6 +127,8 @@ impl Recorder for Meter {
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
         match key.name() {
             SYNC_SECONDS => Histogram::from_arc(Arc::clone(&self.syncs)),
+            GROUP_ENTRIES => Histogram::from_arc(Arc::clone(&self.written)),
+            SETTLE_SECONDS => Histogram::from_arc(Arc::clone(&self.settles)),
             _ => Histogram::noop(),
         }
     }

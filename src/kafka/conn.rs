@@ -17,7 +17,7 @@ use callboard_core::limits;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -31,7 +31,7 @@ const PIECES: usize = 256;
 
 /// Serves one connection until either side ends it.
 pub async fn serve(socket: TcpStream, peer: SocketAddr, context: Arc<Context>, stop: watch::Receiver<bool>) {
-    metrics::connected(1.0);
+    metrics::opened();
     let local = socket.local_addr().ok();
     let (reading, writing) = socket.into_split();
     let (answers, queue) = mpsc::channel(limits::REPLIES_IN_FLIGHT);
@@ -51,7 +51,6 @@ pub async fn serve(socket: TcpStream, peer: SocketAddr, context: Arc<Context>, s
         }
     };
     metrics::closed(why);
-    metrics::connected(-1.0);
 }
 
 /// The one line that a connection's end leaves, and the word for the counter.
@@ -115,15 +114,20 @@ async fn read(
 }
 
 async fn write(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Pending>) -> Result<(), End> {
+    let mut answered = metrics::Answered::default();
     while let Some(pending) = queue.recv().await {
-        let Pending { api, received, answer } = pending;
-        match answer.await {
+        let Pending { request, answer } = pending;
+        let began = Instant::now();
+        let outcome = answer.await;
+        let ready = Instant::now();
+        match outcome {
             Outcome::Reply(pieces, charged) => {
+                let sent = pieces.iter().map(Bytes::len).sum();
                 write_all(&mut socket, pieces).await?;
                 drop(charged);
-                metrics::answered(api, received.elapsed());
+                answered.note(&request, &metrics::Turn { began, ready, sent });
             }
-            Outcome::Nothing => metrics::answered(api, received.elapsed()),
+            Outcome::Nothing => answered.note(&request, &metrics::Turn { began, ready, sent: 0 }),
             Outcome::HangUp => return Err(End::Refused),
             Outcome::Close(why) => return Err(End::Request(why)),
         }

@@ -74,6 +74,8 @@ pub struct Frame {
     pub bytes: BytesMut,
     /// Their permit.
     pub permit: Permit,
+    /// How long it was kept waiting while it came in: for the gate, for memory.
+    pub waited: Duration,
 }
 
 /// Reads the next frame.
@@ -82,15 +84,18 @@ pub async fn read_frame(socket: &mut (impl AsyncRead + Unpin), context: &Context
     let (head, whole) = read_head(socket, idle, context.settings.socket_request_max_bytes).await?;
     let produce = ApiKey::of(i16::from_be_bytes([head[4], head[5]])) == Some(ApiKey::Produce);
     let pool = if produce { &context.pools.produce } else { &context.pools.requests };
+    let mut waited = Duration::ZERO;
     if produce {
+        let began = Instant::now();
         context.admitted().await;
+        waited = began.elapsed();
     }
-    let mut body =
-        Body { bytes: BytesMut::new(), permit: Permit::free(), pool, reserve: &context.pools.reserve };
+    let reserve = &context.pools.reserve;
+    let mut body = Body { bytes: BytesMut::new(), permit: Permit::free(), waited, pool, reserve };
     body.make_room(whole.min(FIRST), whole).await;
     body.bytes.extend_from_slice(&head[4..]);
     body.read(socket, whole, idle).await?;
-    Ok(Frame { bytes: body.bytes, permit: body.permit })
+    Ok(Frame { bytes: body.bytes, permit: body.permit, waited: body.waited })
 }
 
 /// A frame's length and the eight bytes behind it. A length that cannot be ends it at once, whatever else comes.
@@ -119,6 +124,7 @@ async fn read_head(
 struct Body<'a> {
     bytes: BytesMut,
     permit: Permit,
+    waited: Duration,
     pool: &'a Pool,
     reserve: &'a Pool,
 }
@@ -168,6 +174,7 @@ impl Body<'_> {
             self.bytes.reserve(bytes);
             return;
         }
+        let began = Instant::now();
         tokio::select! {
             permit = self.pool.acquire(bytes) => {
                 self.permit.merge(permit);
@@ -178,5 +185,6 @@ impl Body<'_> {
                 self.bytes.reserve(left);
             }
         }
+        self.waited += began.elapsed();
     }
 }

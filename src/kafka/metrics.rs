@@ -1,41 +1,216 @@
 //! What the Kafka front-end counts and times. Names, units, help and labels in one place.
+//!
+//! ```text
+//!   frame comes in │ dispatched      │ its turn on the writer │ answer ready     │ handed to the socket
+//!    └ queue ……… ─┴ local ────┴ queue ───────┴ local, fsync or wait ┴ response ──┘
+//! ```
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use std::time::Duration;
+use super::context::Pools;
+use callboard_actors::permit::Pool;
+use callboard_actors::samples::{Family, Samples};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+};
+use metrics::{gauge, histogram};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Gauge: open client connections.
 pub const CONNECTIONS: &str = "callboard_kafka_connections";
+/// Counter: connections opened.
+pub const OPENED: &str = "callboard_kafka_connections_opened_total";
+/// Counter, label `why` = client | idle | length | cut | slow | io | request | stalled | refused | writer | shutdown:
+/// connections closed.
+pub const CLOSED: &str = "callboard_kafka_connections_closed_total";
 /// Counter, label `api`: requests answered.
 pub const REQUESTS: &str = "callboard_kafka_requests_total";
+/// Gauge: requests that are read and not answered yet.
+pub const IN_FLIGHT: &str = "callboard_kafka_requests_in_flight";
 /// Histogram, seconds, label `api`: from the last byte of a request to its answer being handed to the socket.
 pub const SECONDS: &str = "callboard_kafka_request_seconds";
+/// Histogram, seconds, labels `api`, `phase` = queue (for memory and the journal's gate while the request came in, and
+/// for earlier answers of its connection) | local | fsync (Produce: for the journal) | wait (Fetch: for
+/// `fetch.min.bytes`) | response (to the socket): where the time of a request went.
+pub const PHASE_SECONDS: &str = "callboard_kafka_request_phase_seconds";
+/// Counter, bytes, label `api`: requests.
+pub const RECEIVED: &str = "callboard_kafka_received_bytes_total";
+/// Counter, bytes, label `api`: answers.
+pub const SENT: &str = "callboard_kafka_sent_bytes_total";
 /// Counter, labels `api`, `code` (Kafka's number): requests, or parts of them, that were refused.
 pub const REFUSED: &str = "callboard_kafka_refused_total";
-/// Counter, label `why`: connections closed because of what came in.
-pub const CLOSED: &str = "callboard_kafka_connections_closed_total";
+
+/// Gauge, bytes, label `pool` = produce | requests | reserve | responses: what a pool holds in all.
+pub const POOL_CAPACITY: &str = "callboard_kafka_pool_capacity_bytes";
+/// Gauge, bytes, label `pool`: what is taken of it.
+pub const POOL_USED: &str = "callboard_kafka_pool_used_bytes";
+/// Gauge, label `pool`: who waits for some of it.
+pub const POOL_WAITERS: &str = "callboard_kafka_pool_waiters";
+
+const POOL_BYTES: Family = Family::gauge(POOL_CAPACITY, "memory for requests and answers, by pool");
+const POOL_TAKEN: Family = Family::gauge(POOL_USED, "memory of a pool that is in use");
+const POOL_WAITING: Family = Family::gauge(POOL_WAITERS, "requests that wait for memory of a pool");
 
 /// Tells the exporter what the names mean.
 pub fn describe() {
     describe_gauge!(CONNECTIONS, Unit::Count, "open client connections");
+    describe_counter!(OPENED, Unit::Count, "client connections opened");
+    describe_counter!(CLOSED, Unit::Count, "client connections closed, by reason");
     describe_counter!(REQUESTS, Unit::Count, "requests answered");
+    describe_gauge!(IN_FLIGHT, Unit::Count, "requests that are read and not answered yet");
     describe_histogram!(SECONDS, Unit::Seconds, "from a request's last byte to its answer");
+    describe_histogram!(PHASE_SECONDS, Unit::Seconds, "where the time of a request went");
+    describe_counter!(RECEIVED, Unit::Bytes, "bytes of requests");
+    describe_counter!(SENT, Unit::Bytes, "bytes of answers");
     describe_counter!(REFUSED, Unit::Count, "requests, or parts of them, that were refused");
-    describe_counter!(CLOSED, Unit::Count, "connections closed because of what came in");
 }
 
-pub(super) fn connected(delta: f64) {
-    gauge!(CONNECTIONS).increment(delta);
+/// What there is now.
+pub fn sample(pools: &Pools, out: &mut Samples) {
+    let Pools { produce, requests, reserve, responses } = pools;
+    let pools =
+        [("produce", produce), ("requests", requests), ("reserve", reserve), ("responses", responses)];
+    let mut each = |family: &Family, of: fn(&Pool) -> usize| {
+        let mut series = out.family(family);
+        for (name, pool) in pools {
+            series.add(&[("pool", name)], of(pool) as f64);
+        }
+    };
+    each(&POOL_BYTES, Pool::capacity);
+    each(&POOL_TAKEN, Pool::used);
+    each(&POOL_WAITING, Pool::waiters);
 }
 
-pub(super) fn answered(api: &'static str, took: Duration) {
-    counter!(REQUESTS, "api" => api).increment(1);
-    histogram!(SECONDS, "api" => api).record(took.as_secs_f64());
+pub(super) fn opened() {
+    counter!(OPENED).increment(1);
+    gauge!(CONNECTIONS).increment(1.0);
+}
+
+pub(super) fn closed(why: &'static str) {
+    counter!(CLOSED, "why" => why).increment(1);
+    gauge!(CONNECTIONS).decrement(1.0);
 }
 
 pub(super) fn refused(api: &'static str, code: i16) {
     counter!(REFUSED, "api" => api, "code" => code.to_string()).increment(1);
 }
 
-pub(super) fn closed(why: &'static str) {
-    counter!(CLOSED, "why" => why).increment(1);
+/// Time that a request spends waiting for something that is not its own work, told by the API's code.
+#[derive(Clone, Debug, Default)]
+pub struct Apart(Arc<AtomicU64>);
+
+impl Apart {
+    /// So much more of it: in the journal for Produce, for more bytes or other members for the others.
+    pub fn add(&self, took: Duration) {
+        self.0.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// One request, from its last byte to its answer. Counted in flight until it is dropped.
+pub struct Request {
+    api: &'static str,
+    bytes: usize,
+    /// Waited while it came in.
+    waited: Duration,
+    received: Instant,
+    dispatched: Instant,
+    apart: Apart,
+    in_flight: Gauge,
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.in_flight.decrement(1.0);
+    }
+}
+
+impl Request {
+    /// One that was read and dispatched.
+    pub(super) fn new(
+        api: &'static str,
+        bytes: usize,
+        waited: Duration,
+        received: Instant,
+        apart: Apart,
+    ) -> Request {
+        let in_flight = gauge!(IN_FLIGHT);
+        in_flight.increment(1.0);
+        Request { api, bytes, waited, received, dispatched: Instant::now(), apart, in_flight }
+    }
+}
+
+/// When a request got how far.
+pub(super) struct Turn {
+    /// The writer came to it.
+    pub began: Instant,
+    /// Its answer was ready.
+    pub ready: Instant,
+    /// Bytes of the answer.
+    pub sent: usize,
+}
+
+/// What is kept of each API; looked up once a connection and API.
+struct Meters {
+    api: &'static str,
+    requests: Counter,
+    received: Counter,
+    sent: Counter,
+    seconds: Histogram,
+    queue: Histogram,
+    local: Histogram,
+    /// Made when there is some: most APIs wait for nothing.
+    apart: Option<Histogram>,
+    response: Histogram,
+}
+
+impl Meters {
+    fn new(api: &'static str) -> Meters {
+        let phase = |phase| phase_of(api, phase);
+        Meters {
+            api,
+            requests: counter!(REQUESTS, "api" => api),
+            received: counter!(RECEIVED, "api" => api),
+            sent: counter!(SENT, "api" => api),
+            seconds: histogram!(SECONDS, "api" => api),
+            queue: phase("queue"),
+            local: phase("local"),
+            apart: None,
+            response: phase("response"),
+        }
+    }
+}
+
+fn phase_of(api: &'static str, phase: &'static str) -> Histogram {
+    histogram!(PHASE_SECONDS, "api" => api, "phase" => phase)
+}
+
+/// The meters of one connection.
+#[derive(Default)]
+pub(super) struct Answered(Vec<Meters>);
+
+impl Answered {
+    /// A request was answered.
+    pub(super) fn note(&mut self, request: &Request, turn: &Turn) {
+        let at = self.0.iter().position(|m| m.api == request.api).unwrap_or_else(|| {
+            self.0.push(Meters::new(request.api));
+            self.0.len() - 1
+        });
+        let (meters, apart) = (&mut self.0[at], request.apart.get());
+        let local = (request.dispatched - request.received) + (turn.ready - turn.began);
+        meters.requests.increment(1);
+        meters.received.increment(request.bytes as u64);
+        meters.sent.increment(turn.sent as u64);
+        meters.seconds.record(request.received.elapsed().as_secs_f64());
+        meters.queue.record((request.waited + (turn.began - request.dispatched)).as_secs_f64());
+        meters.local.record(local.saturating_sub(apart).as_secs_f64());
+        if !apart.is_zero() {
+            let phase = if request.api == "Produce" { "fsync" } else { "wait" };
+            meters.apart.get_or_insert_with(|| phase_of(request.api, phase)).record(apart.as_secs_f64());
+        }
+        meters.response.record(turn.ready.elapsed().as_secs_f64());
+    }
 }

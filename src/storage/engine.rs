@@ -14,6 +14,7 @@ use super::db::Db;
 use super::disk::Disk;
 use super::error::ShardFault;
 use super::index::{Index, Live};
+use super::metrics::ShardSample;
 use super::segment::{Segment, Segments};
 use super::writer::{SyncedTo, Writer};
 use callboard_actors::ports::{ReplicaSink, ShardError, ShardStats};
@@ -26,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Sizes of a shard.
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +161,12 @@ impl Engine {
         self.written.load(Ordering::Acquire).saturating_sub(self.durable_x.load(Ordering::Acquire))
     }
 
+    /// Settled since the journal began: only a difference of two says something.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.durable_x.load(Ordering::Acquire)
+    }
+
     /// Synced and not yet settled: what a settle would take.
     #[must_use]
     pub fn settleable(&self) -> u64 {
@@ -192,6 +199,25 @@ impl Engine {
             sync_age_ms: self.sync_since.lock().map_or(0, |since| since.elapsed().as_millis() as u64),
             rejournaled_bytes: self.rejournaled,
             cut_bytes: self.cut,
+        }
+    }
+
+    /// What a scrape sees of it. `closed`: how long its gate was.
+    pub(super) fn sample(&self, closed: Duration) -> ShardSample {
+        let stats = self.stats();
+        let (journal, runs) = {
+            let index = self.index.lock();
+            (index.segments.values().map(|s| s.capacity).sum(), index.runs())
+        };
+        ShardSample {
+            unsettled: stats.unsettled_bytes,
+            max: self.options.unsettled_bytes_max,
+            closed: closed.as_secs_f64(),
+            sync_age: Duration::from_millis(stats.sync_age_ms).as_secs_f64(),
+            journal,
+            runs,
+            db: self.db.sample(),
+            free: stats.free_bytes,
         }
     }
 

@@ -1,53 +1,158 @@
 //! What the store counts and times. Names, units, help and labels in one place.
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use super::readers::Readers;
+use super::shard::ShardHandle;
+use callboard_actors::ports::Shard;
+use callboard_actors::samples::{Family, Samples};
+use callboard_core::limits;
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Histogram, seconds, label `shard`: one `fdatasync` of the journal.
 pub const SYNC_SECONDS: &str = "callboard_journal_sync_seconds";
-/// Counter, label `shard`: groups written.
-pub const GROUPS: &str = "callboard_journal_groups_total";
-/// Counter, label `shard`: entries written.
-pub const ENTRIES: &str = "callboard_journal_entries_total";
-/// Counter, bytes, label `shard`: payload written.
-pub const BYTES: &str = "callboard_journal_bytes_total";
-/// Gauge, bytes, label `shard`: journaled and not yet settled.
-pub const UNSETTLED: &str = "callboard_journal_unsettled_bytes";
-/// Counter, label `shard`: settle windows finished.
-pub const SETTLES: &str = "callboard_settles_total";
-/// Histogram, seconds, label `shard`: one settle window.
+/// Histogram, seconds, label `shard`: how long the oldest entry of a group waited for it to begin.
+pub const QUEUE_SECONDS: &str = "callboard_journal_queue_seconds";
+/// Histogram, label `shard`: entries of one group. Its count: groups written.
+pub const GROUP_ENTRIES: &str = "callboard_journal_group_entries";
+/// Histogram, bytes, label `shard`: payload of one group. Its sum: payload written.
+pub const GROUP_BYTES: &str = "callboard_journal_group_bytes";
+/// Histogram, seconds, label `shard`: one settle window. Its count: windows finished.
 pub const SETTLE_SECONDS: &str = "callboard_settle_seconds";
+/// Counter, bytes, label `shard`: journal that was settled into redb.
+pub const SETTLED_BYTES: &str = "callboard_settled_bytes_total";
+/// Counter, label `shard`: transactions that settling committed.
+pub const SETTLE_COMMITS: &str = "callboard_settle_commits_total";
 /// Counter, label `shard`: reads refused because too many waited.
 pub const READS_REFUSED: &str = "callboard_reads_refused_total";
+
+/// Gauge, label `shard`: 1 while the shard works, 0 when it is lost or has stopped.
+pub const UP: &str = "callboard_shard_up";
+/// Gauge, bytes, label `shard`: journaled and not yet settled.
+pub const UNSETTLED: &str = "callboard_journal_unsettled_bytes";
+/// Gauge, bytes, label `shard`: where the gate closes.
+pub const UNSETTLED_MAX: &str = "callboard_journal_unsettled_max_bytes";
+/// Counter, seconds, label `shard`: how long producers were kept waiting by the gate, in all.
+pub const GATE_CLOSED: &str = "callboard_journal_gate_closed_seconds_total";
+/// Gauge, seconds, label `shard`: age of the sync that is running, 0 if none is.
+pub const SYNC_AGE: &str = "callboard_journal_sync_running_seconds";
+/// Gauge, bytes, label `shard`: the journal's files.
+pub const JOURNAL_FILES: &str = "callboard_journal_file_bytes";
+/// Gauge, label `shard`: runs of batches that are journaled and not yet settled.
+pub const RUNS: &str = "callboard_journal_runs";
+/// Gauge, bytes, label `shard`: the redb file.
+pub const DB_FILE: &str = "callboard_store_file_bytes";
+/// Gauge, bytes, label `shard`: what redb has in its cache.
+pub const DB_CACHE: &str = "callboard_store_cache_bytes";
+/// Gauge, bytes, label `shard`: the bound of that.
+pub const DB_CACHE_CAPACITY: &str = "callboard_store_cache_capacity_bytes";
+/// Counter, label `shard`: pages that redb put out of its cache.
+pub const DB_EVICTIONS: &str = "callboard_store_cache_evictions_total";
+/// Gauge, bytes, label `shard`: free on its file system, with what it could use again.
+pub const FREE: &str = "callboard_disk_free_bytes";
+/// Gauge: reads that wait for a reader thread.
+pub const READS_QUEUED: &str = "callboard_reads_queued";
+/// Gauge: how many may.
+pub const READS_QUEUE_CAPACITY: &str = "callboard_reads_queue_capacity";
+
+const SHARD_UP: Family = Family::gauge(UP, "1 while the shard works, 0 when it is lost or has stopped");
+/// A family, and what a shard has of it.
+type OfShard = (Family, fn(&ShardSample) -> f64);
+const BY_SHARD: [OfShard; 11] = [
+    (Family::gauge(UNSETTLED, "journaled and not yet settled into redb"), |s| s.unsettled as f64),
+    (Family::gauge(UNSETTLED_MAX, "unsettled bytes at which producers have to wait"), |s| s.max as f64),
+    (Family::counter(GATE_CLOSED, "time that producers were kept waiting for settling"), |s| s.closed),
+    (Family::gauge(SYNC_AGE, "age of the journal sync that is running"), |s| s.sync_age),
+    (Family::gauge(JOURNAL_FILES, "size of the journal's files"), |s| s.journal as f64),
+    (Family::gauge(RUNS, "runs of batches that are journaled and not yet settled"), |s| s.runs as f64),
+    (Family::gauge(DB_FILE, "size of the redb file"), |s| s.db.file as f64),
+    (Family::gauge(DB_CACHE, "what redb has in its cache"), |s| s.db.cached as f64),
+    (Family::gauge(DB_CACHE_CAPACITY, "the bound of redb's cache"), |s| s.db.cache as f64),
+    (Family::counter(DB_EVICTIONS, "pages that redb put out of its cache"), |s| s.db.evictions as f64),
+    (Family::gauge(FREE, "free on the file system, with journal segments that can be used again"), |s| {
+        s.free as f64
+    }),
+];
+const QUEUED: Family = Family::gauge(READS_QUEUED, "reads that wait for a reader thread");
+const QUEUE_MAX: Family = Family::gauge(READS_QUEUE_CAPACITY, "reads that may wait; more are refused");
+
+/// A shard at the moment of a scrape.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ShardSample {
+    pub unsettled: u64,
+    pub max: u64,
+    pub closed: f64,
+    pub sync_age: f64,
+    pub journal: u64,
+    pub runs: usize,
+    pub db: DbSample,
+    pub free: u64,
+}
+
+/// A database at the moment of a scrape.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct DbSample {
+    pub file: u64,
+    pub cached: usize,
+    pub cache: usize,
+    pub evictions: u64,
+}
 
 /// Tells the exporter what the names mean.
 pub fn describe() {
     describe_histogram!(SYNC_SECONDS, Unit::Seconds, "one fdatasync of the journal");
-    describe_counter!(GROUPS, Unit::Count, "journal groups written: one write and one sync each");
-    describe_counter!(ENTRIES, Unit::Count, "journal entries written");
-    describe_counter!(BYTES, Unit::Bytes, "payload bytes written to the journal");
-    describe_gauge!(UNSETTLED, Unit::Bytes, "journaled and not yet settled into redb");
-    describe_counter!(SETTLES, Unit::Count, "settle windows finished");
+    describe_histogram!(QUEUE_SECONDS, Unit::Seconds, "how long the oldest entry of a journal group waited");
+    describe_histogram!(GROUP_ENTRIES, Unit::Count, "entries of one journal group: one write, one sync");
+    describe_histogram!(GROUP_BYTES, Unit::Bytes, "payload of one journal group");
     describe_histogram!(SETTLE_SECONDS, Unit::Seconds, "one settle window");
+    describe_counter!(SETTLED_BYTES, Unit::Bytes, "journal bytes settled into redb");
+    describe_counter!(SETTLE_COMMITS, Unit::Count, "transactions that settling committed");
     describe_counter!(READS_REFUSED, Unit::Count, "reads refused because too many waited");
+}
+
+/// What there is now: every shard that was opened, those that are lost by their number, and the readers.
+pub fn sample(shards: &[Arc<ShardHandle>], lost: &[u16], readers: &Readers, out: &mut Samples) {
+    let name = |shard: &Arc<ShardHandle>| shard.index().to_string();
+    let mut up = out.family(&SHARD_UP);
+    for shard in shards {
+        up.add(&[("shard", &name(shard))], if shard.fault().is_none() { 1.0 } else { 0.0 });
+    }
+    for shard in lost {
+        up.add(&[("shard", &shard.to_string())], 0.0);
+    }
+    let samples: Vec<_> = shards.iter().map(|shard| (name(shard), shard.sample())).collect();
+    for (family, of) in &BY_SHARD {
+        let mut series = out.family(family);
+        for (shard, sample) in &samples {
+            series.add(&[("shard", shard)], of(sample));
+        }
+    }
+    out.one(&QUEUED, readers.queued() as f64);
+    out.one(&QUEUE_MAX, limits::READ_QUEUE as f64);
 }
 
 pub(super) fn sync(shard: u16, took: Duration) {
     histogram!(SYNC_SECONDS, "shard" => shard.to_string()).record(took.as_secs_f64());
 }
 
-pub(super) fn group(shard: u16, entries: usize, bytes: usize) {
-    let shard = shard.to_string();
-    counter!(GROUPS, "shard" => shard.clone()).increment(1);
-    counter!(ENTRIES, "shard" => shard.clone()).increment(entries as u64);
-    counter!(BYTES, "shard" => shard).increment(bytes as u64);
+pub(super) fn queued(shard: u16, oldest: Duration) {
+    histogram!(QUEUE_SECONDS, "shard" => shard.to_string()).record(oldest.as_secs_f64());
 }
 
-pub(super) fn settled(shard: u16, took: Duration, unsettled: u64) {
+pub(super) fn group(shard: u16, entries: usize, bytes: usize) {
     let shard = shard.to_string();
-    counter!(SETTLES, "shard" => shard.clone()).increment(1);
+    histogram!(GROUP_ENTRIES, "shard" => shard.clone()).record(entries as f64);
+    histogram!(GROUP_BYTES, "shard" => shard).record(bytes as f64);
+}
+
+pub(super) fn committed(shard: u16) {
+    counter!(SETTLE_COMMITS, "shard" => shard.to_string()).increment(1);
+}
+
+pub(super) fn settled(shard: u16, took: Duration, bytes: u64) {
+    let shard = shard.to_string();
     histogram!(SETTLE_SECONDS, "shard" => shard.clone()).record(took.as_secs_f64());
-    gauge!(UNSETTLED, "shard" => shard).set(unsettled as f64);
+    counter!(SETTLED_BYTES, "shard" => shard).increment(bytes);
 }
 
 pub(super) fn read_refused(shard: u16) {

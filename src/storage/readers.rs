@@ -47,6 +47,12 @@ impl Readers {
         true
     }
 
+    /// Jobs that wait for a thread.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.0.lock().jobs.len()
+    }
+
     /// Ends the threads; what waits is dropped, and so answered.
     pub fn stop(&self) {
         let (queue, wake) = &*self.queue;

@@ -11,7 +11,7 @@
 
 use super::engine::Engine;
 use super::error::ShardFault;
-use super::metrics;
+use super::metrics::{self, ShardSample};
 use super::readers::Readers;
 use callboard_actors::permit::Permit;
 use callboard_actors::ports::{
@@ -19,16 +19,16 @@ use callboard_actors::ports::{
     TimeHit,
 };
 use callboard_core::limits;
-use callboard_core::storage::{Durability, Entry, settle_due};
+use callboard_core::storage::{Durability, Entry, Retention, settle_due};
 use callboard_core::{Offset, ReplicaId, Seq, TopicPartition};
 use futures_util::future::BoxFuture;
 use parking_lot::{Condvar, Mutex};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 /// `os` topics: written entries are synced within this.
 const OS_SYNC: Duration = Duration::from_millis(1000);
@@ -42,7 +42,8 @@ pub type OnFault = Box<dyn Fn(u16, &ShardFault) + Send + Sync>;
 
 /// What waits for the journal thread.
 enum Item {
-    Entry(Box<Submission>),
+    /// With when it came.
+    Entry(Box<Submission>, Instant),
     /// Told when everything before it is written.
     Barrier(oneshot::Sender<()>),
 }
@@ -51,6 +52,25 @@ enum Item {
 struct Queue {
     items: VecDeque<Item>,
     stopped: bool,
+}
+
+/// How long producers were kept waiting.
+#[derive(Default)]
+struct Gate {
+    /// Since somebody found it closed.
+    closed: Option<Instant>,
+    before: Duration,
+}
+
+impl Gate {
+    fn closed_for(&self) -> Duration {
+        self.before + self.closed.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    fn open(&mut self) {
+        self.before = self.closed_for();
+        self.closed = None;
+    }
 }
 
 /// What the threads share.
@@ -63,6 +83,7 @@ struct Inner {
     woken: Condvar,
     last_append: Mutex<Instant>,
     gate: Notify,
+    gate_clock: Mutex<Gate>,
     on_fault: OnFault,
     /// Whether `on_fault` was called.
     told: Mutex<bool>,
@@ -74,6 +95,8 @@ pub struct ShardHandle {
     readers: Arc<Readers>,
     states: Vec<ReplicaState>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Retention asks for all partitions at about the same time: one after the other, or it would fill the readers' queue.
+    retention: Arc<Semaphore>,
 }
 
 impl ShardHandle {
@@ -93,6 +116,7 @@ impl ShardHandle {
             woken: Condvar::new(),
             last_append: Mutex::new(Instant::now()),
             gate: Notify::new(),
+            gate_clock: Mutex::default(),
             on_fault,
             told: Mutex::new(false),
         });
@@ -108,7 +132,13 @@ impl ShardHandle {
                 }
             })?);
         }
-        Ok(ShardHandle { inner, readers, states, threads: Mutex::new(threads) })
+        Ok(ShardHandle {
+            inner,
+            readers,
+            states,
+            threads: Mutex::new(threads),
+            retention: Arc::new(Semaphore::new(1)),
+        })
     }
 
     /// Ends the threads after what is queued, settles everything and proves the last sync.
@@ -129,23 +159,36 @@ impl ShardHandle {
         self.inner.engine.fault().cloned()
     }
 
+    /// What a scrape sees of it.
+    pub(super) fn sample(&self) -> ShardSample {
+        self.inner.engine.sample(self.inner.gate_clock.lock().closed_for())
+    }
+
     fn on_reader<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Engine) -> Result<T, ReadError> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, ReadError>> {
-        let (tx, rx) = oneshot::channel();
-        let engine = Arc::clone(&self.inner.engine);
-        let queued = self.readers.submit(move || {
-            // Nobody waits any more: nothing is read.
-            if !tx.is_closed() {
-                let _ = tx.send(job(&engine));
-            }
-        });
-        if !queued {
-            metrics::read_refused(self.inner.engine.shard());
-        }
-        Box::pin(async move { rx.await.unwrap_or(Err(ReadError::Busy)) })
+        on_reader(&self.inner, &self.readers, job)
     }
+}
+
+fn on_reader<T: Send + 'static>(
+    inner: &Inner,
+    readers: &Readers,
+    job: impl FnOnce(&Engine) -> Result<T, ReadError> + Send + 'static,
+) -> BoxFuture<'static, Result<T, ReadError>> {
+    let (tx, rx) = oneshot::channel();
+    let engine = Arc::clone(&inner.engine);
+    let queued = readers.submit(move || {
+        // Nobody waits any more: nothing is read.
+        if !tx.is_closed() {
+            let _ = tx.send(job(&engine));
+        }
+    });
+    if !queued {
+        metrics::read_refused(inner.engine.shard());
+    }
+    Box::pin(async move { rx.await.unwrap_or(Err(ReadError::Busy)) })
 }
 
 impl Inner {
@@ -166,7 +209,7 @@ impl Inner {
         self.queued.notify_all();
         *self.work.lock() = true;
         self.woken.notify_all();
-        self.gate.notify_waiters();
+        self.open_gate();
         if !told {
             (self.on_fault)(self.engine.shard(), fault);
         }
@@ -180,6 +223,14 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// Whoever waits looks again.
+    fn open_gate(&self) {
+        if !self.over_limit() {
+            self.gate_clock.lock().open();
+        }
+        self.gate.notify_waiters();
     }
 
     fn over_limit(&self) -> bool {
@@ -202,12 +253,16 @@ impl Inner {
                 }
             }
         }
+        let oldest = match queue.items.front() {
+            Some(Item::Entry(_, came)) => Some(came.elapsed()),
+            _ => None,
+        };
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while let Some(item) = queue.items.pop_front() {
             match item {
-                Item::Entry(next) => {
+                Item::Entry(next, came) => {
                     if bytes + next.bytes.len() > limits::GROUP_BYTES_MAX && !batch.is_empty() {
-                        queue.items.push_front(Item::Entry(next));
+                        queue.items.push_front(Item::Entry(next, came));
                         break;
                     }
                     bytes += next.bytes.len();
@@ -221,6 +276,10 @@ impl Inner {
                     break;
                 }
             }
+        }
+        drop(queue);
+        if let Some(oldest) = oldest {
+            metrics::queued(self.engine.shard(), oldest);
         }
         Some(batch)
     }
@@ -289,16 +348,16 @@ fn settle(inner: &Inner) {
                 Err(fault) => return inner.faulted(&fault),
             }
         }
-        let began = Instant::now();
+        let (began, settled) = (Instant::now(), engine.settled());
         tracing::info!("shard {}: settle started", engine.shard());
         match engine.settle().and_then(|_| engine.remove_surplus()) {
             Ok(()) => {
-                metrics::settled(engine.shard(), began.elapsed(), engine.unsettled());
+                metrics::settled(engine.shard(), began.elapsed(), engine.settled().saturating_sub(settled));
                 tracing::info!("shard {}: settle finished in {:?}", engine.shard(), began.elapsed());
             }
             Err(fault) => return inner.faulted(&fault),
         }
-        inner.gate.notify_waiters();
+        inner.open_gate();
     }
 }
 
@@ -350,7 +409,7 @@ impl Shard for ShardHandle {
         if queue.stopped {
             return Err(self.inner.stopped());
         }
-        queue.items.push_back(Item::Entry(Box::new(submission)));
+        queue.items.push_back(Item::Entry(Box::new(submission), Instant::now()));
         drop(queue);
         self.inner.queued.notify_one();
         Ok(())
@@ -372,7 +431,7 @@ impl Shard for ShardHandle {
                 let error = self.inner.stopped();
                 return Box::pin(async move { Err(error) });
             }
-            queue.items.push_back(Item::Entry(Box::new(fence)));
+            queue.items.push_back(Item::Entry(Box::new(fence), Instant::now()));
             queue.items.push_back(Item::Barrier(told));
         }
         self.inner.queued.notify_one();
@@ -416,6 +475,29 @@ impl Shard for ShardHandle {
         self.on_reader(move |engine| engine.max_time(replica, from, until))
     }
 
+    fn expired(
+        &self,
+        replica: ReplicaId,
+        from: Offset,
+        until: Offset,
+        rules: Retention,
+    ) -> BoxFuture<'static, Result<Option<Offset>, ReadError>> {
+        let (inner, readers) = (Arc::clone(&self.inner), Arc::clone(&self.readers));
+        let turns = Arc::clone(&self.retention);
+        Box::pin(async move {
+            let _turn = turns.acquire_owned().await;
+            on_reader(&inner, &readers, move |engine| engine.expired(replica, from, until, &rules)).await
+        })
+    }
+
+    fn size(&self, replica: ReplicaId) -> BoxFuture<'static, Result<u64, ReadError>> {
+        self.on_reader(move |engine| engine.size(replica))
+    }
+
+    fn sizes(&self) -> BoxFuture<'static, Result<BTreeMap<ReplicaId, u64>, ReadError>> {
+        self.on_reader(Engine::sizes)
+    }
+
     fn stats(&self) -> ShardStats {
         self.inner.engine.stats()
     }
@@ -428,8 +510,12 @@ impl Shard for ShardHandle {
                 if !inner.over_limit() {
                     return;
                 }
+                inner.gate_clock.lock().closed.get_or_insert_with(Instant::now);
                 inner.woken.notify_all();
                 opened.await;
+                if !inner.over_limit() {
+                    inner.gate_clock.lock().open();
+                }
             }
         })
     }

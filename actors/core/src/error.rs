@@ -146,6 +146,9 @@ pub enum Reject {
     /// This node does not lead the partition (any more).
     #[error("this node does not lead the partition: refresh the metadata")]
     NotLeader,
+    /// Records cannot be deleted from a topic whose `cleanup.policy` does not contain `delete`.
+    #[error("cleanup.policy does not contain delete: records of this topic are not deleted by offset")]
+    NotDeletable,
     /// An offset outside the log.
     #[error("offset {0} lies outside the log")]
     OffsetOutOfRange(i64),
@@ -182,6 +185,7 @@ impl Reject {
             Reject::InvalidTxnState => ErrorCode::InvalidTxnState,
             Reject::NoTransactionalId => ErrorCode::TransactionalIdAuthorizationFailed,
             Reject::NotLeader | Reject::Unavailable => ErrorCode::NotLeaderOrFollower,
+            Reject::NotDeletable => ErrorCode::PolicyViolation,
             Reject::OffsetOutOfRange(_) => ErrorCode::OffsetOutOfRange,
             Reject::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
             Reject::Storage(_) => ErrorCode::KafkaStorageError,

@@ -10,6 +10,7 @@
 
 pub mod error;
 pub mod fetch_session;
+pub mod group;
 pub mod ids;
 pub mod limits;
 pub mod machine;

@@ -114,6 +114,12 @@ impl TailBudget {
         self.order.lock().used
     }
 
+    /// Bytes it may hold.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.max
+    }
+
     /// A partition is gone: its memory goes at once, the count when its turn comes.
     pub fn forget(&self, handle: &PartitionHandle) {
         handle.tail.lock().entries.clear();

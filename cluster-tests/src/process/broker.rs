@@ -81,6 +81,8 @@ impl Broker {
                 command.env_remove(name);
             }
         }
+        // As with Kafka's port: a free one, unless the test says another.
+        command.env("CALLBOARD_HTTP", "127.0.0.1:0");
         command.env("RUST_LOG", "info").env("NO_COLOR", "1").envs(self.options.env.iter().cloned());
         command.current_dir(self.dir.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -88,6 +90,14 @@ impl Broker {
         self.lines = Lines::follow(child.stderr.take().context("the broker's stderr")?);
         self.child = Some(child);
         Ok(())
+    }
+
+    /// Where it serves metrics and health, as this run's log says: from early in its start on.
+    pub fn http(&mut self) -> Result<SocketAddr> {
+        const SERVES: &str = "listening for http on ";
+        let line = self.wait_line(SERVES)?;
+        let addr = line.split(SERVES).nth(1).unwrap_or_default().trim();
+        addr.parse().with_context(|| format!("no address in the broker's line: {line}"))
     }
 
     /// Waits for the two lines that say where it listens and that it serves.

@@ -6,9 +6,10 @@ use crate::kafka::wire::messages::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
     MetadataResponsePartition, MetadataResponseTopic,
 };
+use callboard_actors::group::OFFSETS_TOPIC;
 use callboard_actors::permit::Permit;
 use callboard_core::metadata::controller::Reply as Said;
-use callboard_core::metadata::{Broker, Image, Topic, check_name};
+use callboard_core::metadata::{Broker, Image, Topic, check_name, is_internal};
 use callboard_core::partition::Role;
 use callboard_core::{ErrorCode, TopicId, TopicPartition};
 use std::collections::BTreeMap;
@@ -54,7 +55,13 @@ async fn create_missing(call: &Call, asked: &[MetadataRequestTopic]) -> BTreeMap
     if names.is_empty() {
         return BTreeMap::new();
     }
-    let topics = names.iter().map(|name| new_topic(name)).collect();
+    let topics = names
+        .iter()
+        .map(|name| match *name {
+            OFFSETS_TOPIC => call.context.new_offsets_topic(),
+            name => new_topic(name),
+        })
+        .collect();
     let all = |code| names.iter().map(|name| ((*name).to_owned(), code)).collect();
     match call.context.create_topics(topics, false, CREATE_WAIT).await {
         Said::Created(outcomes, _) => {
@@ -116,6 +123,7 @@ fn describe(call: &Call, topic: &Topic) -> MetadataResponseTopic {
     MetadataResponseTopic {
         name: Some(topic.name.clone()),
         topic_id: topic.id,
+        is_internal: is_internal(&topic.name),
         partitions: partitions.filter_map(|index| describe_partition(call, topic, index)).collect(),
         ..MetadataResponseTopic::default()
     }
@@ -145,11 +153,7 @@ pub(super) fn describe_partition(
 }
 
 /// This node by what it is advertised as, or by the address the client reached; the others by what they registered.
-pub(super) fn broker(call: &Call, broker: &Broker) -> MetadataResponseBroker {
-    let settings = &call.context.settings;
-    let (host, port) = match (&settings.advertised, call.client.local) {
-        (None, Some(local)) if broker.id == settings.broker_id => (local.ip().to_string(), local.port()),
-        _ => (broker.host.clone(), broker.port),
-    };
+fn broker(call: &Call, broker: &Broker) -> MetadataResponseBroker {
+    let (host, port) = call.address_of(broker);
     MetadataResponseBroker { node_id: broker.id, host, port: i32::from(port), rack: broker.rack.clone() }
 }

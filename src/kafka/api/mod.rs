@@ -2,12 +2,14 @@
 
 mod api_versions;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_producers;
 mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
+mod group;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
@@ -16,13 +18,14 @@ mod produce;
 
 use super::context::Context;
 use super::frame::Frame;
+use super::metrics::{Apart, Request};
 use super::wire::api::ApiKey;
 use super::wire::messages::ApiVersionsResponse;
 use super::wire::{Message, Reader, RequestHeader, WireError, frame_response};
 use bytes::Bytes;
 use callboard_actors::partition::PartitionHandle;
 use callboard_actors::permit::Permit;
-use callboard_core::metadata::Image;
+use callboard_core::metadata::{Broker, Image};
 use callboard_core::{ErrorCode, TopicId, TopicPartition};
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
@@ -52,10 +55,8 @@ pub enum Outcome {
 
 /// An answer to come.
 pub struct Pending {
-    /// The API's name.
-    pub api: &'static str,
-    /// When the request was complete.
-    pub received: Instant,
+    /// The request, for the meters.
+    pub request: Request,
     /// The answer.
     pub answer: BoxFuture<'static, Outcome>,
 }
@@ -66,6 +67,8 @@ pub(super) struct Call {
     pub client: Client,
     pub api: ApiKey,
     pub header: RequestHeader,
+    /// Time that is not its own work.
+    pub apart: Apart,
 }
 
 impl Call {
@@ -78,6 +81,16 @@ impl Call {
         match frame_response(self.api, self.version(), self.header.correlation_id, body) {
             Ok(pieces) => Outcome::Reply(pieces, charged),
             Err(error) => Outcome::Close(format!("an answer could not be written: {error}")),
+        }
+    }
+
+    /// Where the client reaches a broker: this node by what it is advertised as, or by the address the client came to;
+    /// the others by what they registered.
+    fn address_of(&self, broker: &Broker) -> (String, u16) {
+        let settings = &self.context.settings;
+        match (&settings.advertised, self.client.local) {
+            (None, Some(local)) if broker.id == settings.broker_id => (local.ip().to_string(), local.port()),
+            _ => (broker.host.clone(), broker.port),
         }
     }
 
@@ -107,7 +120,7 @@ fn decode<M: Message>(frame: &[u8], at: usize, version: i16) -> Result<M, WireEr
 }
 
 macro_rules! answers {
-    ($($api:ident: $module:ident;)*) => {
+    ($($api:ident: $($module:ident)::+;)*) => {
         /// Whether this API is answered: one that is not is neither listed nor read.
         fn answers(api: ApiKey) -> bool {
             matches!(api, ApiKey::Produce $(| ApiKey::$api)*)
@@ -119,7 +132,7 @@ macro_rules! answers {
                 ApiKey::Produce => produce::handle(call, decode(&frame.bytes, at, version)?, frame),
                 $(ApiKey::$api => {
                     let request = decode(&frame.bytes, at, version)?;
-                    held(frame.permit, $module::handle(call, request))
+                    held(frame.permit, $($module::)+handle(call, request))
                 })*
                 _ => return Err("an API that is not answered".into()),
             })
@@ -132,11 +145,22 @@ answers! {
     Fetch: fetch;
     ListOffsets: list_offsets;
     Metadata: metadata;
+    OffsetCommit: group::commit;
+    OffsetFetch: group::fetch;
     FindCoordinator: find_coordinator;
+    JoinGroup: group::join;
+    Heartbeat: group::heartbeat;
+    LeaveGroup: group::leave;
+    SyncGroup: group::sync;
+    DescribeGroups: group::describe;
+    ListGroups: group::list;
     ApiVersions: api_versions;
     CreateTopics: create_topics;
+    DeleteRecords: delete_records;
     DeleteTopics: delete_topics;
     InitProducerId: init_producer_id;
+    DeleteGroups: group::delete;
+    OffsetDelete: group::offset_delete;
     OffsetForLeaderEpoch: offset_for_leader_epoch;
     DescribeCluster: describe_cluster;
     DescribeProducers: describe_producers;
@@ -145,7 +169,7 @@ answers! {
 
 /// Turns a frame into an answer to come; an error closes the connection.
 pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result<Pending, String> {
-    let received = Instant::now();
+    let (received, bytes, waited) = (Instant::now(), frame.bytes.len(), frame.waited);
     let mut reader = Reader::new(&frame.bytes);
     let header = RequestHeader::decode(&mut reader).map_err(|e| e.to_string())?;
     let at = reader.position();
@@ -154,15 +178,21 @@ pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result
     let Some(api) = known.filter(|api| api.versions().contains(&version)) else {
         if known == Some(ApiKey::ApiVersions) {
             let answer = unknown_api_versions(header.correlation_id);
-            return Ok(Pending { api: ApiKey::ApiVersions.name(), received, answer });
+            let api = ApiKey::ApiVersions.name();
+            return Ok(Pending {
+                request: Request::new(api, bytes, waited, received, Apart::default()),
+                answer,
+            });
         }
         return Err(format!(
             "API {key} version {version} is not known: the client must choose from ApiVersions"
         ));
     };
-    let call = Call { context: Arc::clone(context), client: client.clone(), api, header };
+    let apart = Apart::default();
+    let call =
+        Call { context: Arc::clone(context), client: client.clone(), api, header, apart: apart.clone() };
     let answer = answer(call, frame, at).map_err(|e| format!("a request that cannot be read: {e}"))?;
-    Ok(Pending { api: api.name(), received, answer })
+    Ok(Pending { request: Request::new(api.name(), bytes, waited, received, apart), answer })
 }
 
 /// The request's permit goes back when its answer is ready.

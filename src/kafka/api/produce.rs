@@ -10,6 +10,7 @@ use crate::kafka::wire::messages::{
     TopicProduceResponse,
 };
 use bytes::BytesMut;
+use callboard_actors::group::OFFSETS_TOPIC;
 use callboard_actors::partition::Appending;
 use callboard_actors::permit::Permit;
 use callboard_actors::reply::Answer;
@@ -20,6 +21,7 @@ use callboard_core::{ErrorCode, Reject, TopicId};
 use futures_util::future::BoxFuture;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// First version whose clients know zstd (KIP-110).
 const ZSTD_FROM: i16 = 7;
@@ -128,6 +130,10 @@ fn send(
         Ok(handle) => handle,
         Err(code) => return Part::Refused(code, "no such partition here".into()),
     };
+    if image.topic(OFFSETS_TOPIC).is_some_and(|topic| topic.id == handle.id.topic) {
+        // Its records are the coordinators' own: one that they cannot read would stop them.
+        return Part::Refused(ErrorCode::InvalidTopicException, "an internal topic takes no records".into());
+    }
     let head = match prove(&batch) {
         Ok(head) => head,
         Err(error) => {
@@ -151,7 +157,10 @@ async fn answer(call: Call, image: Arc<Image>, topics: Vec<Topic>, silent: bool)
         for (index, part) in topic.parts {
             let result = match part {
                 Part::Sent(answer) => {
-                    answer.get().await.map_err(|reject| (reject.code(), reject.to_string()))
+                    let began = Instant::now();
+                    let result = answer.get().await;
+                    call.apart.add(began.elapsed());
+                    result.map_err(|reject| (reject.code(), reject.to_string()))
                 }
                 Part::Refused(code, why) => Err((code, why)),
             };

@@ -43,6 +43,15 @@ pub fn epoch_at(epochs: &[(LeaderEpoch, Offset)], offset: Offset) -> LeaderEpoch
     at.checked_sub(1).and_then(|at| epochs.get(at)).map_or(-1, |(epoch, _)| *epoch)
 }
 
+/// Forgets what lies below a new log start: the epoch that covers it stays, beginning there (Kafka:
+/// `LeaderEpochFileCache.truncateFromStart`).
+pub fn trim_epochs(epochs: &mut Vec<(LeaderEpoch, Offset)>, log_start: Offset) {
+    if let Some(covering) = epochs.iter().rposition(|(_, start)| *start <= log_start) {
+        epochs.drain(..covering);
+        epochs[0].1 = log_start;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,6 +24,8 @@ pub struct Written {
     pub base_offset: i64,
     /// Offset of its last record.
     pub last_offset: i64,
+    /// Its largest timestamp: what a duplicate is answered (Kafka's `BatchMetadata.timestamp`).
+    pub timestamp: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +62,8 @@ pub enum Judgement {
 /// Why a stored table cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProducersError {
-    /// Written by a newer build.
-    #[error("producer snapshot of format {0}, this build reads 1: run the newer build again")]
+    /// Written by another build.
+    #[error("producer snapshot of format {0}, this build reads 2: run the build that wrote it")]
     Format(u8),
     /// Ends too early, or has counts that cannot be.
     #[error("producer snapshot is cut short or contradicts itself")]
@@ -74,7 +76,7 @@ pub struct ProducerTable {
     producers: BTreeMap<i64, Producer>,
 }
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 fn next_sequence(last: i32) -> i32 {
     if last == i32::MAX { 0 } else { last + 1 }
@@ -166,6 +168,7 @@ impl ProducerTable {
             last_sequence: head.last_sequence(),
             base_offset: head.base_offset,
             last_offset: head.next_offset() - 1,
+            timestamp: head.max_timestamp,
         });
     }
 
@@ -189,6 +192,7 @@ impl ProducerTable {
                 out.extend_from_slice(&w.last_sequence.to_be_bytes());
                 out.extend_from_slice(&w.base_offset.to_be_bytes());
                 out.extend_from_slice(&w.last_offset.to_be_bytes());
+                out.extend_from_slice(&w.timestamp.to_be_bytes());
             }
         }
         out
@@ -214,6 +218,7 @@ impl ProducerTable {
                     last_sequence: i32::from_be_bytes(take(rest)?),
                     base_offset: i64::from_be_bytes(take(rest)?),
                     last_offset: i64::from_be_bytes(take(rest)?),
+                    timestamp: i64::from_be_bytes(take(rest)?),
                 });
             }
             table.producers.insert(id, Producer { epoch, last_timestamp, batches });

@@ -1,0 +1,109 @@
+//! What an operator and their tools reach over HTTP: metrics and health.
+//!
+//! ```text
+//!   http.rs   the listener ── stream.rs   a socket that a slow reader cannot hold
+//!      └─> Console   /live · /ready · /metrics = recorder (what happened) + samples (what there is now)
+//!                                                 └ recorder.rs            └ Observed, the node · process.rs
+//! ```
+//!
+//! It serves from the first moment of a start to the last of an end, and says which it is. It changes nothing: there is
+//! no endpoint that writes.
+
+mod http;
+pub mod metrics;
+mod process;
+mod recorder;
+mod stream;
+
+pub use http::HttpListener;
+pub use recorder::recorder;
+
+use callboard_actors::samples::Samples;
+use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::RwLock;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Histograms gather samples until they are sorted into buckets: scraped or not, this often.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// The node, seen from here.
+pub trait Observed: Send + Sync + 'static {
+    /// Whether it serves; if not, why.
+    fn ready(&self) -> Result<(), String>;
+    /// What there is now. May take locks and look at files: never called on a worker of tokio.
+    fn sample(&self, out: &mut Samples);
+}
+
+/// How far the node is.
+enum Stage {
+    Starting,
+    Serving(Arc<dyn Observed>),
+    Ending,
+}
+
+/// What the endpoints show.
+pub struct Console {
+    recorder: PrometheusHandle,
+    process: process::Process,
+    stage: RwLock<Stage>,
+}
+
+impl Console {
+    /// Of a node that starts.
+    #[must_use]
+    pub fn new(recorder: PrometheusHandle) -> Console {
+        Console { recorder, process: process::Process::new(), stage: RwLock::new(Stage::Starting) }
+    }
+
+    /// The node serves.
+    pub fn serving(&self, node: Arc<dyn Observed>) {
+        *self.stage.write() = Stage::Serving(node);
+    }
+
+    /// The node ends: what it held is let go of.
+    pub fn ending(&self) {
+        *self.stage.write() = Stage::Ending;
+    }
+
+    fn node(&self) -> Option<Arc<dyn Observed>> {
+        match &*self.stage.read() {
+            Stage::Serving(node) => Some(Arc::clone(node)),
+            Stage::Starting | Stage::Ending => None,
+        }
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        match &*self.stage.read() {
+            Stage::Starting => Err("starting: the data directory is being recovered".to_owned()),
+            Stage::Serving(node) => node.ready(),
+            Stage::Ending => Err("ending: no new requests are taken".to_owned()),
+        }
+    }
+
+    /// One scrape. Blocks: not for tokio's workers.
+    fn scrape(&self) -> String {
+        let began = Instant::now();
+        let mut samples = Samples::default();
+        if let Some(node) = self.node() {
+            node.sample(&mut samples);
+        }
+        self.process.sample(&mut samples);
+        let mut text = self.recorder.render();
+        text.push_str(&samples.into_text());
+        metrics::scraped(began.elapsed());
+        text
+    }
+
+    /// Keeps the recorder small, for as long as it is polled.
+    pub async fn upkeep(self: Arc<Self>) {
+        let mut beat = tokio::time::interval(UPKEEP);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            beat.tick().await;
+            let recorder = self.recorder.clone();
+            // Its panic is its own; the next beat tries again.
+            let _ = tokio::task::spawn_blocking(move || recorder.run_upkeep()).await;
+        }
+    }
+}

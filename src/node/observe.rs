@@ -1,0 +1,43 @@
+//! The node as the console sees it: whether it serves, and what there is now, of every component.
+
+use crate::console::Observed;
+use crate::kafka::Context;
+use crate::storage::{Readers, ShardHandle};
+use crate::{kafka, storage};
+use callboard_actors::lag::GroupLags;
+use callboard_actors::partition::TailBudget;
+use callboard_actors::samples::Samples;
+use std::sync::Arc;
+
+/// What a running node is made of, for whoever looks at it.
+pub(super) struct Parts {
+    pub context: Arc<Context>,
+    pub shards: Vec<Arc<ShardHandle>>,
+    /// Shards that did not open, by number.
+    pub lost: Vec<u16>,
+    pub readers: Arc<Readers>,
+    pub tails: Arc<TailBudget>,
+    pub lags: Arc<GroupLags>,
+    /// `metrics_partitions`.
+    pub each_partition: bool,
+}
+
+impl Observed for Parts {
+    fn ready(&self) -> Result<(), String> {
+        match self.shards.iter().find_map(|shard| shard.fault().map(|fault| (shard, fault))) {
+            Some((_, fault)) if self.shards.iter().all(|shard| shard.fault().is_some()) => {
+                Err(format!("no shard works any more: {fault}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn sample(&self, out: &mut Samples) {
+        let Parts { context, shards, lost, readers, tails, lags, each_partition } = self;
+        kafka::metrics::sample(&context.pools, out);
+        storage::metrics::sample(shards, lost, readers, out);
+        let image = context.images.current();
+        callboard_actors::metrics::sample(&image, &context.directory, tails, *each_partition, out);
+        lags.sample(out);
+    }
+}
