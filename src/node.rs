@@ -25,6 +25,7 @@ use callboard_actors::lag::GroupLags;
 use callboard_actors::node::{NodeActor, NodeArgs, NodeIdentity, NodeMsg};
 use callboard_actors::partition::TailBudget;
 use callboard_actors::ports::{MetadataLog, Shard};
+use callboard_core::fetch_session::FetchSessions;
 use callboard_core::group::coordinator::CoordinatorConfig;
 use callboard_core::metadata::TopicDefaults;
 use callboard_core::metadata::configs::Statics;
@@ -428,6 +429,7 @@ impl Front<'_> {
             shards: self.shards.iter().map(|s| Arc::clone(s) as Arc<dyn Shard>).collect(),
             clock: self.clock,
             producer_ids: ProducerIds::default(),
+            fetch_sessions: FetchSessions::new(self.config.fetch_sessions()).into(),
             refusals: Refusals::default(),
         }))
     }
