@@ -1,13 +1,15 @@
 //! kcat (librdkafka in C) against the built broker: a real file goes in and comes out byte for byte, also after a
-//! kill -9 and after an orderly restart.
+//! kill -9 and after an orderly restart. And as a group whose members come, go, and are killed.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use callboard_cluster_tests::process::load::Rng;
-use callboard_cluster_tests::process::wire::Wire;
-use callboard_cluster_tests::process::{Broker, Options, find_program, need, run};
+use callboard_cluster_tests::process::wire::{RETRY, Wire};
+use callboard_cluster_tests::process::{Broker, HANG, Options, Running, find_program, need, run};
 
 const LINES: usize = 120_000;
 
@@ -120,5 +122,104 @@ fn each_codec_and_each_kind_of_acknowledgement() -> Result<()> {
             }
         }
     }
+    broker.stop()
+}
+
+const PARTITIONS: i32 = 6;
+
+/// `-G`: a member of the group `readers`.
+fn member(kcat: &Path, broker: &Broker) -> Result<Running> {
+    let bootstrap = broker.bootstrap();
+    let base = ["-G", "readers", "-b", &bootstrap, "-u", "-E", "-X", "auto.offset.reset=earliest"];
+    let session = ["-X", "session.timeout.ms=6000", "-X", "heartbeat.interval.ms=200", "topic"];
+    Running::start(kcat, &[&base[..], &session[..]].concat())
+}
+
+/// Asks until it is so.
+fn until(what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begun = Instant::now();
+    while !so()? {
+        ensure!(begun.elapsed() < HANG, "still not: {what}");
+        std::thread::sleep(RETRY);
+    }
+    Ok(())
+}
+
+/// The partitions that a member has, as its last word about them says.
+fn share(member: &Running) -> BTreeSet<String> {
+    let lines = member.err.since(0);
+    let last = lines.iter().rev().find_map(|line| line.split_once("): "));
+    match last {
+        Some((_, last)) => last
+            .strip_prefix("assigned: ")
+            .into_iter()
+            .flat_map(|all| all.split(", "))
+            .map(str::to_owned)
+            .collect(),
+        None => BTreeSet::new(),
+    }
+}
+
+fn shares_are(members: &[&Running], wanted: usize) -> Result<()> {
+    let settled = || {
+        let shares: Vec<_> = members.iter().map(|member| share(member)).collect();
+        let all: BTreeSet<_> = shares.iter().flatten().cloned().collect();
+        Ok(shares.iter().all(|share| share.len() == wanted) && all.len() == PARTITIONS as usize)
+    };
+    until(&format!("{wanted} partitions a member"), settled)
+}
+
+/// 20 lines more for each partition, from `first` on.
+fn more(kcat: &Path, broker: &mut Broker, first: usize) -> Result<()> {
+    let bootstrap = broker.bootstrap();
+    for partition in 0..PARTITIONS {
+        let from = first + usize::try_from(partition)? * 20;
+        let text = (from..from + 20).fold(String::new(), |text, n| text + &format!("{n}\n"));
+        let file = broker.dir().join("more");
+        std::fs::write(&file, text)?;
+        let (partition, file) = (partition.to_string(), file.to_string_lossy());
+        let args = ["-P", "-b", &bootstrap, "-t", "topic", "-p", &partition, "-l", &file];
+        run(kcat, &args, |_| ())?.good("kcat -P").map_err(|error| broker.broken(&format!("{error:#}")))?;
+    }
+    Ok(())
+}
+
+/// Every line up to `count` is with one of them.
+fn all_seen(members: &[&Running], count: usize) -> Result<()> {
+    let wanted: BTreeSet<String> = (0..count).map(|n| n.to_string()).collect();
+    let seen = || members.iter().flat_map(|member| member.out.since(0)).collect::<BTreeSet<_>>();
+    until(&format!("all of {count} lines"), || Ok(seen().is_superset(&wanted)))?;
+    ensure!(seen() == wanted, "lines that nobody has sent");
+    Ok(())
+}
+
+#[test]
+fn members_of_a_group_come_go_and_are_killed() -> Result<()> {
+    let Some(kcat) = kcat()? else { return Ok(()) };
+    let mut broker = Broker::start(Options { shards: 2, ..Options::default() })?;
+    Wire::connect(broker.addr())?.create_topic("topic", PARTITIONS)?;
+    more(&kcat, &mut broker, 0)?;
+    let mut a = member(&kcat, &broker)?;
+    shares_are(&[&a], 6)?;
+    let mut b = member(&kcat, &broker)?;
+    shares_are(&[&a, &b], 3)?;
+    more(&kcat, &mut broker, 120)?;
+    let mut c = member(&kcat, &broker)?;
+    shares_are(&[&a, &b, &c], 2)?;
+    more(&kcat, &mut broker, 240)?;
+    all_seen(&[&a, &b, &c], 360)?;
+    // Killed, it is missed when its session ends; what it had not committed is read again by the others.
+    c.kill9()?;
+    shares_are(&[&a, &b], 3)?;
+    more(&kcat, &mut broker, 360)?;
+    b.interrupt()?;
+    shares_are(&[&a], 6)?;
+    all_seen(&[&a, &b, &c], 480)?;
+    // The broker itself is killed: the group goes on where it was.
+    broker.kill9()?;
+    broker.restart()?;
+    more(&kcat, &mut broker, 480)?;
+    all_seen(&[&a, &b, &c], 600)?;
+    a.interrupt()?;
     broker.stop()
 }

@@ -1,6 +1,7 @@
-//! confluent-kafka (librdkafka as Python users have it) against the built broker: `clients/python/suite.py`.
+//! Python's clients against the built broker: confluent-kafka (librdkafka as Python users have it) and aiokafka, the
+//! scripts in `clients/python`.
 //!
-//! The interpreter is `CALLBOARD_PYTHON`, else `python3`; without `confluent_kafka` the suite is skipped loudly.
+//! The interpreter is `CALLBOARD_PYTHON`, else `python3`; without the packages the suites are skipped loudly.
 
 use std::path::{Path, PathBuf};
 
@@ -8,28 +9,47 @@ use anyhow::{Result, ensure};
 use callboard_cluster_tests::process::wire::Wire;
 use callboard_cluster_tests::process::{Broker, Options, find_program, need, run, say};
 
-fn python() -> Option<PathBuf> {
+fn python(package: &str) -> Option<PathBuf> {
     let python =
         std::env::var_os("CALLBOARD_PYTHON").map(PathBuf::from).or_else(|| find_program("python3"))?;
-    let found = run(&python, &["-c", "import confluent_kafka"], |_| ()).ok()?;
+    let found = run(&python, &["-c", &format!("import {package}")], |_| ()).ok()?;
     found.status.success().then_some(python)
+}
+
+/// Runs a script against a broker of its own; what it printed. `checks`: an empty run is not a good one.
+fn suite(package: &str, script: &str, checks: usize) -> Result<Option<(Broker, String)>> {
+    let what = format!("python3 with {package}");
+    let Some(python) = need("clients_python", &what, python(package))? else { return Ok(None) };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/python").join(script);
+    let mut broker = Broker::start(Options { shards: 2, ..Options::default() })?;
+    let bootstrap = broker.bootstrap();
+    // -B: nothing is written into the source tree.
+    let out = run(&python, &["-B", &path.to_string_lossy(), &bootstrap], |_| ())?.good(script);
+    let out = out.map_err(|error| broker.broken(&format!("{error:#}")))?;
+    let out = String::from_utf8_lossy(&out).into_owned();
+    say(&out);
+    let ok = out.lines().filter(|line| line.starts_with("ok ")).count();
+    ensure!(ok >= checks, "{script}: too few checks:\n{out}");
+    Ok(Some((broker, out)))
 }
 
 #[test]
 fn confluent_kafka_reads_back_what_it_wrote() -> Result<()> {
-    let Some(python) = need("clients_python", "python3 with confluent-kafka 2.16", python())? else {
-        return Ok(());
-    };
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/python/suite.py");
-    let mut broker = Broker::start(Options { shards: 2, ..Options::default() })?;
-    let bootstrap = broker.bootstrap();
-    let out = run(&python, &[&script.to_string_lossy(), &bootstrap], |_| ())?.good("suite.py");
-    let out = out.map_err(|error| broker.broken(&format!("{error:#}")))?;
-    let out = String::from_utf8_lossy(&out);
-    say(&out);
-    // The script's own count: an empty run is not a good one.
-    ensure!(out.lines().filter(|line| line.starts_with("ok ")).count() >= 9, "too few checks:\n{out}");
+    let Some((mut broker, out)) = suite("confluent_kafka", "suite.py", 9)? else { return Ok(()) };
     // The codecs are the client's choice; what arrived is looked at here.
+    ensure!(Wire::connect(broker.addr())?.codecs_are(&out)? >= 5, "too few codecs:\n{out}");
+    broker.stop()
+}
+
+#[test]
+fn members_of_confluent_kafka_groups_come_and_go() -> Result<()> {
+    let Some((mut broker, _)) = suite("confluent_kafka", "groups.py", 10)? else { return Ok(()) };
+    broker.stop()
+}
+
+#[test]
+fn aiokafka_does_what_it_does_with_kafka() -> Result<()> {
+    let Some((mut broker, out)) = suite("aiokafka", "aio.py", 10)? else { return Ok(()) };
     ensure!(Wire::connect(broker.addr())?.codecs_are(&out)? >= 5, "too few codecs:\n{out}");
     broker.stop()
 }

@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::launch;
+use super::{HANG, Lines, launch};
 
 /// After this a client counts as hung. The slowest, Java, takes a minute on a slow machine.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -91,6 +92,52 @@ pub fn run(program: &Path, args: &[&str], configure: impl FnOnce(&mut Command)) 
         bail!("{} {args:?} hangs; it wrote\n{}", program.display(), String::from_utf8_lossy(&stderr));
     };
     Ok(Finished { status, stdout, stderr })
+}
+
+/// A program that runs beside the test; dropped, it is killed.
+pub struct Running {
+    child: Child,
+    /// Its stdout.
+    pub out: Lines,
+    /// Its stderr.
+    pub err: Lines,
+}
+
+impl Running {
+    /// Starts it and returns at once.
+    pub fn start(program: &Path, args: &[&str]) -> Result<Self> {
+        let mut command = launch::dies_with_us(program);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = launch::spawn(command)?;
+        let out = Lines::follow(child.stdout.take().context("its stdout")?);
+        let err = Lines::follow(child.stderr.take().context("its stderr")?);
+        Ok(Self { child, out, err })
+    }
+
+    /// SIGKILL: it says goodbye to nobody. All it wrote has been read when this returns.
+    pub fn kill9(&mut self) -> Result<()> {
+        launch::kill_group(&mut self.child)?;
+        self.out.wait_end(HANG);
+        Ok(())
+    }
+
+    /// SIGINT: it ends in its own way, which must be a good one.
+    pub fn interrupt(&mut self) -> Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::INT).context("SIGINT")?;
+        let status = launch::wait_end(&mut self.child, HANG)?;
+        self.out.wait_end(HANG);
+        match status {
+            Some(status) if status.success() => Ok(()),
+            ended => bail!("SIGINT: {ended:?}; it wrote\n{}", self.err.tail(20)),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nobody is left to be told.
+        let _ = launch::kill_group(&mut self.child);
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //!   lines    a child's stderr: kept for failure messages, waited on instead of time
 //!   broker   Broker: start, kill -9, restart on the same port and directory, stop
 //!   client   kcat, python, java: needed, run to their end, output kept
+//!   java     the Maven project: compiled once, one class path
+//!   kafka    Apache Kafka, the reference, from the same project
 //!   raw      a bare socket: for frames that no client would send
 //!   wire     a small blocking Kafka client over the `kafka-protocol` crate (the oracle, never our own codec)
 //!   load     producers that write down what was acknowledged; verdict: what was read against that
@@ -15,6 +17,8 @@
 
 mod broker;
 mod client;
+mod java;
+mod kafka;
 mod launch;
 mod lines;
 pub mod load;
@@ -23,7 +27,9 @@ pub mod verdict;
 pub mod wire;
 
 pub use broker::{Broker, Options};
-pub use client::{Finished, find_program, need, run, say, scratch};
+pub use client::{Finished, Running, find_program, need, run, say, scratch};
+pub use java::{Java, find_java};
+pub use kafka::Kafka;
 pub use lines::Lines;
 pub use raw::Raw;
 

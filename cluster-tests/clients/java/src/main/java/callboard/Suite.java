@@ -5,22 +5,17 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Random;
 import java.util.Set;
 import java.util.UUID;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
-import java.util.concurrent.TimeUnit;
-import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
-import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
 import org.apache.kafka.clients.consumer.OffsetOutOfRangeException;
-import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
@@ -31,40 +26,22 @@ import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.header.Header;
-import org.apache.kafka.common.serialization.ByteArrayDeserializer;
-import org.apache.kafka.common.serialization.ByteArraySerializer;
-import org.apache.kafka.common.utils.AppInfoParser;
 
 /**
  * Callboard as the Java client sees it: produce, consume by assign, compare every field.
  *
  * <p>Usage: Suite BOOTSTRAP. One line a check; the exit code says whether all held.
  */
-public final class Suite {
+public final class Suite extends Kit {
     private static final List<String> CODECS = List.of("none", "gzip", "snappy", "lz4", "zstd");
 
-    /** A guard against a hang, not a measure. */
-    private static final Duration LIMIT = Duration.ofSeconds(60);
-
-    /** An hour ago: brokers forget records by the age of their timestamps. */
-    private static final long START = System.currentTimeMillis() - 3_600_000;
-
-    private final String bootstrap;
-    private final Admin admin;
-
     private Suite(String bootstrap) {
-        this.bootstrap = bootstrap;
-        this.admin = Admin.create(Map.of("bootstrap.servers", bootstrap));
-    }
-
-    private interface Check {
-        void run() throws Exception;
+        super(bootstrap, "java");
     }
 
     public static void main(String[] args) {
-        System.out.println("kafka-clients " + AppInfoParser.getVersion());
         Suite suite = new Suite(args[0]);
-        Map<String, Check> checks = new java.util.LinkedHashMap<>();
+        Map<String, Check> checks = new LinkedHashMap<>();
         checks.put("topics", suite::topics);
         checks.put("autoCreate", suite::autoCreate);
         checks.put("codecs", suite::codecs);
@@ -74,73 +51,7 @@ public final class Suite {
         checks.put("tail", suite::tail);
         checks.put("outOfRange", suite::outOfRange);
         checks.put("manyPartitions", suite::manyPartitions);
-        int failed = 0;
-        for (Map.Entry<String, Check> check : checks.entrySet()) {
-            try {
-                check.getValue().run();
-                System.out.println("ok      " + check.getKey());
-            } catch (Throwable error) { // every check is to be heard
-                failed++;
-                System.out.println("FAILED  " + check.getKey() + ": " + error);
-                error.printStackTrace();
-            }
-        }
-        System.out.println((checks.size() - failed) + " of " + checks.size() + " held");
-        suite.admin.close(Duration.ofSeconds(1));
-        System.exit(failed == 0 ? 0 : 1);
-    }
-
-    // ---- what the checks are made of
-
-    private static void same(Object got, Object wanted, String what) {
-        if (!Objects.deepEquals(got, wanted)) {
-            throw new AssertionError(what + ": got " + show(got) + ", wanted " + show(wanted));
-        }
-    }
-
-    private static String show(Object value) {
-        String text = value instanceof byte[] bytes ? bytes.length + " bytes " + new String(bytes, StandardCharsets.UTF_8)
-                : String.valueOf(value);
-        return text.length() > 300 ? text.substring(0, 300) + "…" : text;
-    }
-
-    private String topic(int partitions) throws Exception {
-        String name = "java-" + UUID.randomUUID().toString().substring(0, 12);
-        create(name, partitions);
-        return name;
-    }
-
-    private Uuid create(String name, int partitions) throws Exception {
-        var created = admin.createTopics(List.of(new NewTopic(name, partitions, (short) 1)));
-        get(created.all());
-        return get(created.topicId(name));
-    }
-
-    private static <T> T get(Future<T> future) throws Exception {
-        return future.get(LIMIT.toSeconds(), TimeUnit.SECONDS);
-    }
-
-    /** The future must fail with this error. */
-    private static void fails(Class<? extends Throwable> wanted, Future<?> future, String what) throws Exception {
-        try {
-            get(future);
-        } catch (ExecutionException error) {
-            same(error.getCause().getClass(), wanted, "error for " + what);
-            return;
-        }
-        throw new AssertionError(what + " was let through");
-    }
-
-    private KafkaProducer<byte[], byte[]> producer(Map<String, Object> config) {
-        Map<String, Object> all = new HashMap<>(Map.of("bootstrap.servers", bootstrap, "linger.ms", 5));
-        all.putAll(config);
-        return new KafkaProducer<>(all, new ByteArraySerializer(), new ByteArraySerializer());
-    }
-
-    private KafkaConsumer<byte[], byte[]> consumer(Map<String, Object> config) {
-        Map<String, Object> all = new HashMap<>(Map.of("bootstrap.servers", bootstrap, "fetch.max.wait.ms", 20));
-        all.putAll(config);
-        return new KafkaConsumer<>(all, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+        suite.run(checks, 1);
     }
 
     /** One record: what is sent, and what must come back. */
@@ -154,10 +65,6 @@ public final class Suite {
 
     private static Map.Entry<String, byte[]> header(String name, String value) {
         return new java.util.AbstractMap.SimpleEntry<>(name, value == null ? null : utf8(value));
-    }
-
-    private static byte[] utf8(String text) {
-        return text.getBytes(StandardCharsets.UTF_8);
     }
 
     /** Rows of all shapes: keys and values null, empty and filled; headers none, single, repeated, null. */

@@ -1,0 +1,64 @@
+//! The Maven project in `clients/java`: compiled once a process, off line when Maven has everything, else on line.
+//!
+//! Several test processes may want it at once: a lock file keeps them from compiling into the same directory together.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result};
+
+use super::{Finished, find_program, run};
+
+/// The programs it needs.
+#[derive(Clone)]
+pub struct Java {
+    java: PathBuf,
+    mvn: PathBuf,
+}
+
+/// A JDK and Maven, if both are there.
+pub fn find_java() -> Option<Java> {
+    find_program("javac")?;
+    Some(Java { java: find_program("java")?, mvn: find_program("mvn")? })
+}
+
+impl Java {
+    /// Where `java` is.
+    pub fn program(&self) -> &Path {
+        &self.java
+    }
+
+    /// Compiles the project below `dir`, the first time; its class path.
+    pub fn class_path(&self, dir: &str) -> Result<String> {
+        static DONE: OnceLock<Result<(), String>> = OnceLock::new();
+        let dir = Path::new(dir).join("client-suite-java");
+        let done = DONE.get_or_init(|| self.compile(&dir).map_err(|error| format!("{error:#}")));
+        done.clone().map_err(anyhow::Error::msg)?;
+        Ok(format!("{0}/classes:{0}/libs/*", dir.display()))
+    }
+
+    fn compile(&self, dir: &Path) -> Result<()> {
+        let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/java/pom.xml");
+        std::fs::create_dir_all(dir)?;
+        let lock = File::create(dir.join("lock"))?;
+        lock.lock().context("the lock on the compiled Java suite")?;
+        let build = |more: &[&str]| {
+            let (pom, dir) = (pom.to_string_lossy(), format!("-Dbuild.dir={}", dir.display()));
+            let goals = ["compile", "dependency:copy-dependencies"];
+            let args = [&["-q", "-B", "-f", &pom, &dir], more, &goals].concat();
+            run(&self.mvn, &args, |_| ())
+        };
+        if !build(&["-o"])?.status.success() {
+            build(&[])?.good("mvn compile dependency:copy-dependencies")?;
+        }
+        Ok(())
+    }
+
+    /// Runs one of its classes to the end.
+    pub fn run(&self, class_path: &str, class: &str, args: &[&str]) -> Result<Finished> {
+        // What is logged is not what is looked at. The first compiler is enough for a run of a minute.
+        let flags = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=off", "-XX:TieredStopAtLevel=1", "-Xmx512m"];
+        run(&self.java, &[&flags[..], &["-cp", class_path, class], args].concat(), |_| ())
+    }
+}
