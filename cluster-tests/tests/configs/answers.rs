@@ -280,7 +280,7 @@ fn a_description_that_cannot_be_is_refused_as_kafka_does() -> Result<()> {
             (BROKER, "7", 42, "Unexpected broker id, expected 1 or empty string, but received 7"),
             (BROKER, "x", 42, "Broker id must be an integer, but it is: x"),
             (LOGGER, "", 42, "Broker id must not be empty"),
-            (LOGGER, "7", 42, "Unexpected broker id, expected 1, but received 7"),
+            (LOGGER, "7", 42, "Unexpected broker id, expected 1 but received 7"),
             (GROUP, "", 42, "Group name must not be empty"),
             (CLIENT_METRICS, "", 42, "Client metrics subscription name must not be empty"),
             (7, "y", 42, "Unexpected resource type UNKNOWN for resource y"),
