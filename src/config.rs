@@ -329,10 +329,10 @@ impl Config {
             ("producer.id.expiration.ms", self.producer_id_expiration_ms.to_string()),
             ("socket.request.max.bytes", self.socket_request_max_bytes.to_string()),
         ];
-        match self.durability {
-            // The same in Kafka's words: every message is flushed.
-            Durability::Fsync => out.push(("log.flush.interval.messages", "1".to_owned())),
-            Durability::Os => out.push(("callboard.durability", "os".to_owned())),
+        if self.durability == Durability::Os {
+            out.push(("callboard.durability", "os".to_owned()));
+            // The same in Kafka's words, and its default: nothing is flushed for being a message.
+            out.push(("log.flush.interval.messages", i64::MAX.to_string()));
         }
         if !self.advertised.is_empty() {
             out.push(("advertised.listeners", format!("PLAINTEXT://{}", self.advertised)));
