@@ -3,9 +3,11 @@
 
 use callboard_core::group::GroupConfig;
 use callboard_core::limits::{self, Budgets};
+use callboard_core::metadata::configs::Statics;
 use callboard_core::partition::LeaderConfig;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// What an acknowledgement means, for topics that do not say.
@@ -42,6 +44,14 @@ pub struct Config {
     pub num_partitions: i32,
     /// Whether asking for a topic makes it (Kafka: `auto.create.topics.enable`).
     pub auto_create_topics_enable: bool,
+    /// How long records are kept where nobody says; -1: for ever (Kafka: `log.retention.ms`).
+    pub log_retention_ms: i64,
+    /// Bytes that a partition keeps where nobody says; -1: no bound (Kafka: `log.retention.bytes`).
+    pub log_retention_bytes: i64,
+    /// Largest batch where nobody says (Kafka: `message.max.bytes`).
+    pub message_max_bytes: usize,
+    /// A producer that sends nothing for so long is forgotten (Kafka: `producer.id.expiration.ms`).
+    pub producer_id_expiration_ms: i64,
     /// Expired records are looked for this often (Kafka: `log.retention.check.interval.ms`).
     pub log_retention_check_interval_ms: u64,
     /// An idle connection is closed after this (Kafka: `connections.max.idle.ms`).
@@ -94,6 +104,10 @@ impl Default for Config {
             shards: 0,
             num_partitions: 1,
             auto_create_topics_enable: true,
+            log_retention_ms: LeaderConfig::default().retention_ms,
+            log_retention_bytes: LeaderConfig::default().retention_bytes,
+            message_max_bytes: limits::MESSAGE_MAX_BYTES_DEFAULT,
+            producer_id_expiration_ms: LeaderConfig::default().producer_expiration_ms,
             log_retention_check_interval_ms: LeaderConfig::default().retention_check_ms,
             connections_max_idle_ms: 600_000,
             socket_request_max_bytes: limits::SOCKET_REQUEST_MAX_BYTES,
@@ -233,6 +247,10 @@ impl Config {
         let mib = limits::MIB;
         range("shards", self.shards, 0, 256)?;
         range("num_partitions", self.num_partitions, 1, 10_000)?;
+        range("log_retention_ms", self.log_retention_ms, -1, i64::MAX)?;
+        range("log_retention_bytes", self.log_retention_bytes, -1, i64::MAX)?;
+        range("message_max_bytes", self.message_max_bytes, 0, limits::MESSAGE_MAX_BYTES_CEILING)?;
+        range("producer_id_expiration_ms", self.producer_id_expiration_ms, 1, i64::from(i32::MAX))?;
         let check_interval = self.log_retention_check_interval_ms;
         range("log_retention_check_interval_ms", check_interval, 1, u64::from(u32::MAX))?;
         range("connections_max_idle_ms", self.connections_max_idle_ms, 1000, u64::from(u32::MAX))?;
@@ -274,6 +292,59 @@ impl Config {
             value: self.advertised.clone(),
             wants: "it takes HOST:PORT".into(),
         })
+    }
+
+    /// What this says of Kafka's broker configs.
+    #[must_use]
+    pub fn statics(&self, node_id: i32, address: SocketAddr) -> Statics {
+        let host = self.kafka.rsplit_once(':').map_or("", |(host, _)| host);
+        let mut out = vec![
+            ("auto.create.topics.enable", self.auto_create_topics_enable.to_string()),
+            ("broker.id", node_id.to_string()),
+            ("connections.max.idle.ms", self.connections_max_idle_ms.to_string()),
+            ("group.initial.rebalance.delay.ms", self.group_initial_rebalance_delay_ms.to_string()),
+            ("group.max.session.timeout.ms", self.group_max_session_timeout_ms.to_string()),
+            ("group.max.size", self.group_max_size.to_string()),
+            ("group.min.session.timeout.ms", self.group_min_session_timeout_ms.to_string()),
+            ("listeners", format!("PLAINTEXT://{host}:{}", address.port())),
+            ("log.dirs", self.data_dir()),
+            ("log.retention.bytes", self.log_retention_bytes.to_string()),
+            ("log.retention.check.interval.ms", self.log_retention_check_interval_ms.to_string()),
+            ("log.segment.bytes", self.segment_bytes.to_string()),
+            ("message.max.bytes", self.message_max_bytes.to_string()),
+            ("node.id", node_id.to_string()),
+            ("num.partitions", self.num_partitions.to_string()),
+            ("offset.metadata.max.bytes", self.offset_metadata_max_bytes.to_string()),
+            ("offsets.retention.check.interval.ms", self.offsets_retention_check_interval_ms.to_string()),
+            ("offsets.retention.minutes", self.offsets_retention_minutes.to_string()),
+            ("offsets.topic.num.partitions", self.offsets_topic_num_partitions.to_string()),
+            ("offsets.topic.replication.factor", "1".to_owned()),
+            ("process.roles", "broker,controller".to_owned()),
+            ("producer.id.expiration.ms", self.producer_id_expiration_ms.to_string()),
+            ("socket.request.max.bytes", self.socket_request_max_bytes.to_string()),
+        ];
+        match self.durability {
+            // The same in Kafka's words: every message is flushed.
+            Durability::Fsync => out.push(("log.flush.interval.messages", "1".to_owned())),
+            Durability::Os => out.push(("callboard.durability", "os".to_owned())),
+        }
+        if !self.advertised.is_empty() {
+            out.push(("advertised.listeners", format!("PLAINTEXT://{}", self.advertised)));
+        }
+        if !self.rack.is_empty() {
+            out.push(("broker.rack", self.rack.clone()));
+        }
+        // Kafka's default has no value under this name: log.retention.hours says it.
+        if self.log_retention_ms != Config::default().log_retention_ms {
+            out.push(("log.retention.ms", self.log_retention_ms.to_string()));
+        }
+        Statics::new(out)
+    }
+
+    /// The data directory from the root on.
+    #[must_use]
+    pub fn data_dir(&self) -> String {
+        std::path::absolute(&self.data).unwrap_or_else(|_| self.data.clone()).display().to_string()
     }
 
     /// Bounds and times of groups.

@@ -7,7 +7,7 @@
 
 mod observe;
 
-use crate::config::{Config, Durability as Asked};
+use crate::config::Config;
 use crate::console::{Console, HttpListener, recorder};
 use crate::controller::SingleLog;
 use crate::kafka::{Context, Listener, Pools, ProducerIds, Refusals, Settings};
@@ -19,7 +19,7 @@ use anyhow::{Context as _, bail};
 use callboard_actors::clock::{Clock, SystemClock};
 use callboard_actors::controller::ControllerHandle;
 use callboard_actors::directory::Directory;
-use callboard_actors::group::{Coordinators, CoordinatorsArgs};
+use callboard_actors::group::{Coordinators, CoordinatorsArgs, LagReader};
 use callboard_actors::images::Images;
 use callboard_actors::lag::GroupLags;
 use callboard_actors::node::{NodeActor, NodeArgs, NodeIdentity, NodeMsg};
@@ -27,7 +27,7 @@ use callboard_actors::partition::TailBudget;
 use callboard_actors::ports::{MetadataLog, Shard};
 use callboard_core::group::coordinator::CoordinatorConfig;
 use callboard_core::metadata::TopicDefaults;
-use callboard_core::storage::Durability;
+use callboard_core::metadata::configs::Statics;
 use ractor::{Actor, ActorRef};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,6 +49,7 @@ pub struct Node {
     actor: ActorRef<NodeMsg>,
     ended: JoinHandle<()>,
     listener: JoinHandle<()>,
+    lag: JoinHandle<()>,
     http: Http,
     stop: watch::Sender<bool>,
     all_lost: watch::Receiver<bool>,
@@ -74,7 +75,9 @@ impl Http {
                     config.http
                 )
             })?;
-            address = Some(listener.address()?);
+            let bound = listener.address()?;
+            tracing::info!("listening for http on {bound}");
+            address = Some(bound);
             tasks.spawn(listener.serve(Arc::clone(&console)));
         }
         tasks.spawn(Arc::clone(&console).upkeep());
@@ -151,39 +154,28 @@ impl Node {
         let began = Instant::now();
         tracing::info!("callboard {} starts", env!("CARGO_PKG_VERSION"));
         // Bound first: a port in use is found before anything is touched. Nothing is accepted yet.
-        let listener = Listener::bind(&config.kafka).await.with_context(|| {
-            format!(
-                "{}: cannot listen there; choose another --kafka HOST:PORT, or end what uses it",
-                config.kafka
-            )
-        })?;
+        let listener = bind_kafka(&config).await?;
         let address = listener.address()?;
         let http = Http::start(&config).await?;
-        if let Some(address) = http.address {
-            tracing::info!("listening for http on {address}");
-        }
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let mut store = open_store(&config, Arc::clone(&disk), cores).await?;
+        let (store, opened) = open_store(&config, Arc::clone(&disk), cores).await?;
         let identity = store.identity();
-        let (opened, recovered) = (std::mem::take(&mut store.shards), store.recovered);
-        say_recovered(&config, &identity.shards.len(), &recovered, &opened);
-        let store = Arc::new(store);
         let readers = Arc::new(Readers::start(2 * cores)?);
         let Shards { handles, for_actors, lost, all_lost } = start_shards(&store, opened, &readers)?;
         if *all_lost.borrow() {
-            bail!(
-                "no shard of {} works: see the lines above; nothing is created in their place",
-                config.data.display()
-            );
+            let data = config.data.display();
+            bail!("no shard of {data} works: see the lines above; nothing is created in their place");
         }
         let log = Arc::new(SingleLog::open(&disk, &config.data, identity.cluster_id.as_deref())?);
         let budgets = config.budgets();
         let (directory, images): (Arc<Directory>, Arc<Images>) = Default::default();
         let tails = Arc::new(TailBudget::new(budgets.tail));
-        let coordinators: Arc<Coordinators> = Arc::default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let group_args = group_args(&config, &directory, &images, &clock);
+        let coordinators = Arc::clone(&group_args.coordinators);
         let (ready, serving) = oneshot::channel();
+        let statics = Arc::new(config.statics(identity.node_id, address));
         let args = NodeArgs {
             identity: who(&config, identity.node_id, address)?,
             shards: for_actors,
@@ -192,50 +184,42 @@ impl Node {
             directory: Arc::clone(&directory),
             images: Arc::clone(&images),
             tails: Arc::clone(&tails),
-            durability: match config.durability {
-                Asked::Fsync => Durability::Fsync,
-                Asked::Os => Durability::Os,
-            },
-            retention_check_ms: config.log_retention_check_interval_ms,
-            defaults: TopicDefaults { partitions: config.num_partitions },
-            coordinators: CoordinatorsArgs {
-                directory: Arc::clone(&directory),
-                images: Arc::clone(&images),
-                clock: Arc::clone(&clock),
-                coordinators: Arc::clone(&coordinators),
-                groups: config.groups(),
-                config: CoordinatorConfig {
-                    rewrite_bytes: config.offsets_rewrite_bytes,
-                    ..CoordinatorConfig::default()
-                },
-            },
+            defaults: TopicDefaults { partitions: config.num_partitions, statics: Arc::clone(&statics) },
+            coordinators: group_args,
             ready,
         };
         let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
         let (controller, epoch) = serving.await.context("the node's actors ended while they started")?;
         remember(&store, &images, epoch)?;
-        let parts = Front {
+        let front = Front {
             config: &config,
             clock,
-            directory: Arc::clone(&directory),
+            directory,
             images,
             coordinators,
             controller,
             shards: &handles,
+            statics,
         };
-        let context = parts.context(identity.node_id)?;
+        let context = front.context(identity.node_id)?;
         let (stop, stopped) = watch::channel(false);
+        let lags: Arc<GroupLags> = Arc::default();
         http.console.serving(Arc::new(observe::Parts {
             context: Arc::clone(&context),
             shards: handles.clone(),
             lost,
             readers: Arc::clone(&readers),
             tails,
-            lags: Arc::new(GroupLags::default()),
+            lags: Arc::clone(&lags),
             each_partition: config.metrics_partitions,
         }));
-        let listener = tokio::spawn(listener.serve(context, stopped));
-        tracing::info!("{} partitions are served, durability {:?}", directory.len(), config.durability);
+        let lag = tokio::spawn(lag_reader(&context).run(lags));
+        let listener = tokio::spawn(listener.serve(Arc::clone(&context), stopped));
+        tracing::info!(
+            "{} partitions are served, durability {:?}",
+            context.directory.len(),
+            config.durability
+        );
         tracing::info!("listening for kafka clients on {address}");
         tracing::info!("ready in {} ms", began.elapsed().as_millis());
         Ok(Node {
@@ -247,6 +231,7 @@ impl Node {
             actor,
             ended,
             listener,
+            lag,
             http,
             stop,
             all_lost,
@@ -278,6 +263,7 @@ impl Node {
         tracing::info!("ending: no new requests are taken");
         self.http.console.ending();
         self.stop.send_replace(true);
+        self.lag.abort();
         let _ = self.listener.await;
         self.actor.drain_and_wait(Some(Duration::from_secs(10))).await.ok();
         let (shards, readers, log) = (self.shards, self.readers, self.log);
@@ -304,6 +290,45 @@ impl Node {
     }
 }
 
+async fn bind_kafka(config: &Config) -> anyhow::Result<Listener> {
+    let refused = || {
+        format!(
+            "{}: cannot listen there; choose another --kafka HOST:PORT, or end what uses it",
+            config.kafka
+        )
+    };
+    Listener::bind(&config.kafka).await.with_context(refused)
+}
+
+/// What the coordinators of groups start with.
+fn group_args(
+    config: &Config,
+    directory: &Arc<Directory>,
+    images: &Arc<Images>,
+    clock: &Arc<dyn Clock>,
+) -> CoordinatorsArgs {
+    CoordinatorsArgs {
+        directory: Arc::clone(directory),
+        images: Arc::clone(images),
+        clock: Arc::clone(clock),
+        coordinators: Arc::default(),
+        groups: config.groups(),
+        config: CoordinatorConfig {
+            rewrite_bytes: config.offsets_rewrite_bytes,
+            ..CoordinatorConfig::default()
+        },
+    }
+}
+
+fn lag_reader(context: &Context) -> LagReader {
+    LagReader {
+        coordinators: Arc::clone(&context.coordinators),
+        directory: Arc::clone(&context.directory),
+        images: Arc::clone(&context.images),
+        clock: Arc::clone(&context.clock),
+    }
+}
+
 /// How this node registers. The cluster id is only taken if there is no cluster yet.
 fn who(config: &Config, broker_id: i32, address: SocketAddr) -> anyhow::Result<NodeIdentity> {
     let (host, port) = config.advertised_parts()?.unwrap_or((address.ip().to_string(), address.port()));
@@ -311,7 +336,11 @@ fn who(config: &Config, broker_id: i32, address: SocketAddr) -> anyhow::Result<N
     Ok(NodeIdentity { broker_id, cluster_id: new_cluster_id(), host, port, rack })
 }
 
-async fn open_store(config: &Config, disk: Arc<dyn Disk>, cores: usize) -> anyhow::Result<Store> {
+async fn open_store(
+    config: &Config,
+    disk: Arc<dyn Disk>,
+    cores: usize,
+) -> anyhow::Result<(Arc<Store>, Vec<Opened>)> {
     let options = StoreOptions {
         shards: (config.shards > 0).then_some(config.shards),
         default_shards: (cores / 2).max(1),
@@ -324,7 +353,10 @@ async fn open_store(config: &Config, disk: Arc<dyn Disk>, cores: usize) -> anyho
         },
     };
     let dir = config.data.clone();
-    Ok(tokio::task::spawn_blocking(move || Store::open(disk, &dir, &options)).await??)
+    let mut store = tokio::task::spawn_blocking(move || Store::open(disk, &dir, &options)).await??;
+    let opened = std::mem::take(&mut store.shards);
+    say_recovered(config, &store.identity().shards.len(), &store.recovered, &opened);
+    Ok((Arc::new(store), opened))
 }
 
 fn say_recovered(config: &Config, shards: &usize, recovered: &Recovered, opened: &[Opened]) {
@@ -371,6 +403,7 @@ struct Front<'a> {
     coordinators: Arc<Coordinators>,
     controller: ControllerHandle,
     shards: &'a [Arc<ShardHandle>],
+    statics: Arc<Statics>,
 }
 
 impl Front<'_> {
@@ -381,6 +414,8 @@ impl Front<'_> {
             auto_create_topics_enable: self.config.auto_create_topics_enable,
             connections_max_idle: Duration::from_millis(self.config.connections_max_idle_ms),
             socket_request_max_bytes: self.config.socket_request_max_bytes,
+            data_dir: self.config.data_dir(),
+            statics: self.statics,
             offsets_topic_num_partitions: self.config.offsets_topic_num_partitions,
         };
         Ok(Arc::new(Context {

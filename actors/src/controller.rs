@@ -6,7 +6,9 @@ use crate::ports::{Committed, MetadataLog, MetadataRole, ProposeResult};
 use crate::reply::{Answer, Reply, Unavailable};
 use crate::shell::{Perform, Shell};
 use callboard_core::metadata::controller::{Effect, Input, Reply as Said};
-use callboard_core::metadata::{ControllerMachine, NewTopic, Refusal, TopicDefaults, TopicRef};
+use callboard_core::metadata::{
+    Alteration, ControllerMachine, MorePartitions, NewTopic, Refusal, TopicDefaults, TopicRef,
+};
 use callboard_core::{BrokerId, ErrorCode, Ticket, TopicId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::HashMap;
@@ -44,6 +46,22 @@ pub enum Ask {
     },
     /// Topics are to go.
     DeleteTopics(Vec<TopicRef>),
+    /// Topics are to have more partitions.
+    CreatePartitions {
+        /// Which.
+        topics: Vec<MorePartitions>,
+        /// Only check.
+        validate_only: bool,
+    },
+    /// Configs are to change.
+    AlterConfigs {
+        /// The broker that was asked.
+        broker_id: BrokerId,
+        /// Whose, and how.
+        alterations: Vec<Alteration>,
+        /// Only check.
+        validate_only: bool,
+    },
     /// A block of producer ids.
     ProducerIds,
     /// Replicas were opened.
@@ -209,6 +227,12 @@ impl ControllerState {
                 Input::CreateTopics { ticket, topics, validate_only }
             }
             Ask::DeleteTopics(topics) => Input::DeleteTopics { ticket, topics },
+            Ask::CreatePartitions { topics, validate_only } => {
+                Input::CreatePartitions { ticket, topics, validate_only }
+            }
+            Ask::AlterConfigs { broker_id, alterations, validate_only } => {
+                Input::AlterConfigs { ticket, broker_id, alterations, validate_only }
+            }
             Ask::ProducerIds => Input::ProducerIds { ticket },
             Ask::Opened(broker_id, replicas) => Input::Opened { ticket, broker_id, replicas },
         }

@@ -1,7 +1,7 @@
-//! How far consumer groups are behind, for the metrics: the coordinator says it, a scrape reads it.
+//! How far consumer groups are behind, for the metrics: `group/lag.rs` finds it out now and then, a scrape reads it.
 //!
 //! ```text
-//!   coordinator ─> set_group_lag · remove_topic · remove_group · set_states ─> GroupLags ─> sample, at each scrape
+//!   LagReader ─> replace ─> GroupLags ─> sample, at each scrape
 //! ```
 //!
 //! Series are bounded, whatever clients call their groups: the groups that are furthest behind are shown by name, all
@@ -51,39 +51,13 @@ pub struct GroupLags {
 }
 
 impl GroupLags {
-    /// How far a group is behind in a topic now.
-    pub fn set_group_lag(&self, group: &str, topic: &str, lag: Lag) {
-        let mut inner = self.inner.lock();
-        match inner.groups.get_mut(group) {
-            Some(topics) => match topics.get_mut(topic) {
-                Some(known) => *known = lag,
-                None => drop(topics.insert(topic.to_owned(), lag)),
-            },
-            None => {
-                inner.groups.insert(group.to_owned(), BTreeMap::from([(topic.to_owned(), lag)]));
-            }
-        }
-    }
-
-    /// A group has no offsets of this topic any more.
-    pub fn remove_topic(&self, group: &str, topic: &str) {
-        let mut inner = self.inner.lock();
-        if let Some(topics) = inner.groups.get_mut(group) {
-            topics.remove(topic);
-            if topics.is_empty() {
-                inner.groups.remove(group);
-            }
-        }
-    }
-
-    /// A group is gone.
-    pub fn remove_group(&self, group: &str) {
-        self.inner.lock().groups.remove(group);
-    }
-
-    /// How many groups are in which state (`empty`, `stable`, …); states that are not named have none.
-    pub fn set_states(&self, counts: &[(&'static str, usize)]) {
-        self.inner.lock().states = counts.iter().copied().collect();
+    /// What was found out last, in place of what was known before. States that are not named have no groups.
+    pub fn replace(
+        &self,
+        groups: BTreeMap<String, BTreeMap<String, Lag>>,
+        states: BTreeMap<&'static str, usize>,
+    ) {
+        *self.inner.lock() = Inner { groups, states };
     }
 
     /// Writes the series.
@@ -145,15 +119,20 @@ mod tests {
         Lag { records, seconds: records as f64 / 2.0 }
     }
 
+    fn of(groups: &[(&str, &str, u64)]) -> BTreeMap<String, BTreeMap<String, Lag>> {
+        let mut out: BTreeMap<String, BTreeMap<String, Lag>> = BTreeMap::new();
+        for (group, topic, records) in groups {
+            out.entry((*group).to_owned()).or_default().insert((*topic).to_owned(), lag(*records));
+        }
+        out
+    }
+
     #[test]
     fn what_was_removed_is_gone_from_the_next_scrape() {
         let lags = GroupLags::default();
         assert_eq!(text(&lags), "");
-        lags.set_states(&[("stable", 2), ("empty", 1)]);
-        lags.set_group_lag("g", "t", lag(1));
-        lags.set_group_lag("g", "t", lag(8));
-        lags.set_group_lag("g", "u", lag(4));
-        lags.set_group_lag("h", "t", lag(2));
+        let groups = of(&[("g", "t", 8), ("g", "u", 4), ("h", "t", 2)]);
+        lags.replace(groups, BTreeMap::from([("stable", 2), ("empty", 1)]));
         let before = text(&lags);
         for line in [
             "callboard_groups{state=\"empty\"} 1",
@@ -164,20 +143,19 @@ mod tests {
         ] {
             assert!(before.lines().any(|l| l == line), "{line}\n{before}");
         }
-        lags.remove_group("g");
-        lags.remove_topic("h", "t");
-        lags.set_states(&[("empty", 1)]);
+        lags.replace(BTreeMap::new(), BTreeMap::from([("empty", 1)]));
         assert_eq!(text(&lags).lines().filter(|l| !l.starts_with('#')).count(), 1, "{}", text(&lags));
     }
 
     #[test]
     fn the_furthest_behind_are_named_and_the_rest_is_one_series() {
         let lags = GroupLags::default();
-        for n in 0..GROUPS_SHOWN as u64 + 5 {
-            lags.set_group_lag(&format!("g{n}"), "t", lag(n));
-        }
+        let names: Vec<String> = (0..GROUPS_SHOWN + 5).map(|n| format!("g{n}")).collect();
+        let mut groups: Vec<(&str, &str, u64)> =
+            names.iter().zip(0u64..).map(|(name, n)| (name.as_str(), "t", n)).collect();
         // One that is called as the rest is: counted with it, not twice.
-        lags.set_group_lag(OTHER, OTHER, lag(1_000_000));
+        groups.push((OTHER, OTHER, 1_000_000));
+        lags.replace(of(&groups), BTreeMap::new());
         let text = text(&lags);
         let records = || text.lines().filter(|l| l.starts_with("callboard_group_lag_records{"));
         assert_eq!(records().count(), GROUPS_SHOWN);
@@ -190,11 +168,11 @@ mod tests {
     #[test]
     fn topics_of_one_group_are_bounded_too_and_long_names_are_cut() {
         let lags = GroupLags::default();
-        for n in 0..=SERIES_SHOWN {
-            lags.set_group_lag("wide", &format!("t{n}"), lag(2));
-        }
+        let topics: Vec<String> = (0..=SERIES_SHOWN).map(|n| format!("t{n}")).collect();
+        let mut groups: Vec<(&str, &str, u64)> = topics.iter().map(|t| ("wide", t.as_str(), 2)).collect();
         let long = "ä".repeat(10_000);
-        lags.set_group_lag(&long, "t", lag(1));
+        groups.push((&long, "t", 1));
+        lags.replace(of(&groups), BTreeMap::new());
         let text = text(&lags);
         assert_eq!(text.lines().filter(|l| l.starts_with("callboard_group_lag_records{")).count(), 2);
         assert!(text.contains(&format!("group=\"{}\"", "ä".repeat(128))));

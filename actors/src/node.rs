@@ -17,11 +17,10 @@ use crate::images::Images;
 use crate::partition::{PartitionHandle, TailBudget};
 use crate::ports::{MetadataLog, ReplicaState, Shard, Verdict};
 use crate::shard::{ShardActor, ShardArgs, ShardMsg};
-use callboard_core::metadata::configs::leader_config;
+use callboard_core::metadata::configs::{Statics, leader_config};
 use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::metadata::{Assignment, Image, TopicDefaults, assignments};
 use callboard_core::partition::LeaderConfig;
-use callboard_core::storage::Durability;
 use callboard_core::{BrokerId, TopicPartition};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -65,11 +64,7 @@ pub struct NodeArgs {
     pub images: Arc<Images>,
     /// The bound of all tails.
     pub tails: Arc<TailBudget>,
-    /// Durability of topics that do not say.
-    pub durability: Durability,
-    /// `log.retention.check.interval.ms`.
-    pub retention_check_ms: u64,
-    /// Defaults of new topics.
+    /// Defaults of new topics, and what the configuration file says of all.
     pub defaults: TopicDefaults,
     /// The supervisor of group coordinators.
     pub coordinators: CoordinatorsArgs,
@@ -86,6 +81,8 @@ pub enum NodeMsg {
     Image,
     /// A leader is up (or its partition is offline, with the reason in its view).
     Ready(Arc<PartitionHandle>),
+    /// A shard's leaders have been told everything up to this index.
+    Marked(u64),
     /// The controller has answered an `Opened`.
     Opened(Said),
     /// Time to ask again for what could not be recorded.
@@ -104,6 +101,8 @@ pub struct NodeState {
     epoch: u64,
     /// Started and not in the directory yet, with the image's index.
     starting: BTreeMap<TopicPartition, u64>,
+    /// Shards whose leaders are being told new configs, by the image's index.
+    configuring: BTreeMap<u64, usize>,
     /// Up, and not yet known to the image as opened.
     to_open: Vec<Arc<PartitionHandle>>,
     opening: Vec<Arc<PartitionHandle>>,
@@ -120,8 +119,7 @@ struct Parts {
     clock: Arc<dyn Clock>,
     directory: Arc<Directory>,
     images: Arc<Images>,
-    durability: Durability,
-    retention_check_ms: u64,
+    statics: Arc<Statics>,
 }
 
 /// The actor.
@@ -137,6 +135,7 @@ impl Actor for NodeActor {
         me: ActorRef<NodeMsg>,
         args: NodeArgs,
     ) -> Result<NodeState, ActorProcessingErr> {
+        let statics = Arc::clone(&args.defaults.statics);
         let controller = ControllerArgs {
             log: args.log,
             images: Arc::clone(&args.images),
@@ -168,8 +167,7 @@ impl Actor for NodeActor {
                 clock: args.clock,
                 directory: args.directory,
                 images: args.images,
-                durability: args.durability,
-                retention_check_ms: args.retention_check_ms,
+                statics,
             },
             controller: ControllerHandle::new(controller),
             shards,
@@ -177,6 +175,7 @@ impl Actor for NodeActor {
             image: Arc::default(),
             epoch: 0,
             starting: BTreeMap::new(),
+            configuring: BTreeMap::new(),
             to_open: Vec::new(),
             opening: Vec::new(),
             known: Vec::new(),
@@ -219,6 +218,7 @@ impl Actor for NodeActor {
             }
             NodeMsg::Image => state.look(&me),
             NodeMsg::Ready(handle) => state.up(&me, handle),
+            NodeMsg::Marked(index) => state.marked(index),
             NodeMsg::Opened(said) => state.opened(&me, &said),
             NodeMsg::OpenNext => state.open_next(&me),
             NodeMsg::Flush => state.flush(),
@@ -257,17 +257,18 @@ impl NodeState {
     fn look(&mut self, me: &ActorRef<NodeMsg>) {
         let image = self.args.images.current();
         let changes = assignments(&self.image, &image, self.args.identity.broker_id);
-        let mut gone: BTreeSet<_> = BTreeSet::new();
+        let (mut gone, mut configured) = (BTreeSet::new(), BTreeSet::<usize>::new());
         for change in changes {
             match change {
                 Assignment::Start { id, leader_epoch, opened, configs } => {
                     // Its record came somewhere behind the image looked at last.
                     self.starting.insert(id, self.image.applied + 1);
-                    let config = self.leader_config(&configs);
+                    let config = self.leader_config(&image, &configs);
                     self.start(me, id, leader_epoch, opened, config);
                 }
                 Assignment::Configure { id, configs } => {
-                    self.tell(id, ShardMsg::Configure(id, self.leader_config(&configs)));
+                    self.tell(id, ShardMsg::Configure(id, self.leader_config(&image, &configs)));
+                    configured.extend(self.homes.get(&id));
                 }
                 Assignment::Delete { id } => {
                     gone.insert(id.topic);
@@ -282,14 +283,26 @@ impl NodeState {
                 handle.waiters.wake_all();
             }
         }
+        for shard in configured.iter().filter_map(|n| self.shards[*n].as_ref()) {
+            if shard.cast(ShardMsg::Mark(image.applied)).is_ok() {
+                *self.configuring.entry(image.applied).or_default() += 1;
+            }
+        }
         self.image = image;
     }
 
-    fn leader_config(&self, configs: &BTreeMap<String, String>) -> LeaderConfig {
-        LeaderConfig {
-            retention_check_ms: self.args.retention_check_ms,
-            ..leader_config(configs, self.args.durability)
+    /// What a shard was told before its mark has reached its leaders.
+    fn marked(&mut self, index: u64) {
+        if let Some(left) = self.configuring.get_mut(&index) {
+            *left -= 1;
+            if *left == 0 {
+                self.configuring.remove(&index);
+            }
         }
+    }
+
+    fn leader_config(&self, image: &Image, configs: &BTreeMap<String, String>) -> LeaderConfig {
+        leader_config(configs, &image.layers(self.args.identity.broker_id, &self.args.statics))
     }
 
     fn tell(&self, id: TopicPartition, message: ShardMsg) {
@@ -436,10 +449,9 @@ impl NodeState {
 
     /// Says up to where the image is served; the first time that all is, the node is ready.
     fn progress(&mut self) {
-        let served = match self.starting.values().min() {
-            Some(index) => index.saturating_sub(1),
-            None => self.image.applied,
-        };
+        let starting = self.starting.values().min();
+        let waiting = starting.into_iter().chain(self.configuring.keys()).min();
+        let served = waiting.map_or(self.image.applied, |index| index.saturating_sub(1));
         if self.epoch == 0 {
             return;
         }

@@ -196,6 +196,10 @@ pub struct TimeHit {
 pub struct ShardStats {
     /// Bytes free to it: file system, free redb pages, recyclable segments.
     pub free_bytes: u64,
+    /// Bytes of the file system it is on; 0: nobody knows.
+    pub volume_bytes: u64,
+    /// Of those, free for it to write; 0: none, or nobody knows.
+    pub usable_bytes: u64,
     /// Journaled and not yet settled.
     pub unsettled_bytes: u64,
     /// Age of the oldest sync that is still running, in milliseconds.

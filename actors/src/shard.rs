@@ -40,6 +40,8 @@ pub enum ShardMsg {
     },
     /// The topic's configuration changed.
     Configure(TopicPartition, LeaderConfig),
+    /// Says to the node that everything before this has been told.
+    Mark(u64),
     /// The topic was deleted.
     Delete(TopicPartition),
     /// Nobody knows this replica: mark it, or let it go.
@@ -120,6 +122,9 @@ impl Actor for ShardActor {
                     leader.config = config;
                     leader.tell(LeaderMsg::Configure(config));
                 }
+            }
+            ShardMsg::Mark(index) => {
+                let _ = state.args.node.cast(NodeMsg::Marked(index));
             }
             ShardMsg::Delete(id) => {
                 if let Some(leader) = state.leaders.remove(&id) {

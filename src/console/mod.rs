@@ -107,3 +107,38 @@ impl Console {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use callboard_actors::samples::Family;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    struct Node(Result<(), String>);
+
+    impl Observed for Node {
+        fn ready(&self) -> Result<(), String> {
+            self.0.clone()
+        }
+
+        fn sample(&self, out: &mut Samples) {
+            out.one(&Family::gauge("callboard_seen", "a sample of the node"), 1.0);
+        }
+    }
+
+    #[test]
+    fn it_says_how_far_the_node_is() {
+        let console = Console::new(PrometheusBuilder::new().build_recorder().handle());
+        assert!(console.ready().unwrap_err().starts_with("starting: "));
+        assert!(!console.scrape().contains("callboard_seen"));
+        console.serving(Arc::new(Node(Err("no shard works any more".into()))));
+        assert_eq!(console.ready().unwrap_err(), "no shard works any more");
+        let node = Arc::new(Node(Ok(())));
+        console.serving(Arc::clone(&node) as Arc<dyn Observed>);
+        assert_eq!(console.ready(), Ok(()));
+        assert!(console.scrape().contains("callboard_seen 1\n"));
+        console.ending();
+        assert!(console.ready().unwrap_err().starts_with("ending: "));
+        assert_eq!(Arc::strong_count(&node), 1, "it is let go of");
+    }
+}

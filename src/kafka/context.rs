@@ -8,6 +8,7 @@ use callboard_actors::group::{Coordinators, OFFSETS_TOPIC};
 use callboard_actors::images::Images;
 use callboard_actors::permit::Pool;
 use callboard_actors::ports::Shard;
+use callboard_core::metadata::configs::Statics;
 use callboard_core::metadata::controller::{PRODUCER_ID_BLOCK, Reply as Said};
 use callboard_core::metadata::{NewTopic, Refusal};
 use callboard_core::{BrokerId, ErrorCode, TopicId, limits};
@@ -29,6 +30,10 @@ pub struct Settings {
     pub connections_max_idle: Duration,
     /// `socket.request.max.bytes`.
     pub socket_request_max_bytes: usize,
+    /// The data directory: `log.dirs`.
+    pub data_dir: String,
+    /// What the configuration file says.
+    pub statics: Arc<Statics>,
     /// `offsets.topic.num.partitions`.
     pub offsets_topic_num_partitions: i32,
 }
@@ -111,7 +116,13 @@ impl Context {
     /// `__consumer_offsets` as it is made: Kafka's configs for it. It is compacted by its coordinators.
     #[must_use]
     pub fn new_offsets_topic(&self) -> NewTopic {
-        NewTopic { partitions: self.settings.offsets_topic_num_partitions, ..new_topic(OFFSETS_TOPIC) }
+        let configs =
+            [("cleanup.policy", "compact"), ("compression.type", "producer"), ("segment.bytes", "104857600")];
+        NewTopic {
+            partitions: self.settings.offsets_topic_num_partitions,
+            configs: configs.map(|(name, value)| (name.to_owned(), Some(value.to_owned()))).into(),
+            ..new_topic(OFFSETS_TOPIC)
+        }
     }
 
     /// Makes `__consumer_offsets` if it is not there, and waits until it is served.

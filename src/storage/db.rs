@@ -112,6 +112,8 @@ impl Db {
             file: file.len().unwrap_or(0),
             cached: stats.used_bytes(),
             cache: self.cache,
+            hits: stats.read_hits(),
+            misses: stats.read_misses(),
             evictions: stats.evictions(),
         }
     }

@@ -26,6 +26,10 @@ pub trait Disk: Send + Sync + 'static {
     fn exists(&self, path: &Path) -> io::Result<bool>;
     /// Bytes free on the file system that holds `path`.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+    /// Bytes of that file system; 0: nobody knows.
+    fn volume_bytes(&self, _path: &Path) -> io::Result<u64> {
+        Ok(0)
+    }
 }
 
 /// One open file. All positions are absolute; methods may be called from several threads.

@@ -193,8 +193,11 @@ impl Engine {
             let index = self.index.lock();
             index.segments.values().filter(|s| s.end() <= x).map(|s| s.capacity).sum()
         };
+        let usable = self.disk.free_bytes(&self.dir).unwrap_or(0);
         ShardStats {
-            free_bytes: self.disk.free_bytes(&self.dir).unwrap_or(0).saturating_add(recyclable),
+            free_bytes: usable.saturating_add(recyclable),
+            volume_bytes: self.disk.volume_bytes(&self.dir).unwrap_or(0),
+            usable_bytes: usable,
             unsettled_bytes: self.unsettled(),
             sync_age_ms: self.sync_since.lock().map_or(0, |since| since.elapsed().as_millis() as u64),
             rejournaled_bytes: self.rejournaled,

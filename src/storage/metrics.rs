@@ -48,6 +48,10 @@ pub const DB_CACHE: &str = "callboard_store_cache_bytes";
 pub const DB_CACHE_CAPACITY: &str = "callboard_store_cache_capacity_bytes";
 /// Counter, label `shard`: pages that redb put out of its cache.
 pub const DB_EVICTIONS: &str = "callboard_store_cache_evictions_total";
+/// Counter, label `shard`: pages that redb found in its cache.
+pub const DB_HITS: &str = "callboard_store_cache_hits_total";
+/// Counter, label `shard`: pages that it had to read.
+pub const DB_MISSES: &str = "callboard_store_cache_misses_total";
 /// Gauge, bytes, label `shard`: free on its file system, with what it could use again.
 pub const FREE: &str = "callboard_disk_free_bytes";
 /// Gauge: reads that wait for a reader thread.
@@ -58,7 +62,7 @@ pub const READS_QUEUE_CAPACITY: &str = "callboard_reads_queue_capacity";
 const SHARD_UP: Family = Family::gauge(UP, "1 while the shard works, 0 when it is lost or has stopped");
 /// A family, and what a shard has of it.
 type OfShard = (Family, fn(&ShardSample) -> f64);
-const BY_SHARD: [OfShard; 11] = [
+const BY_SHARD: [OfShard; 13] = [
     (Family::gauge(UNSETTLED, "journaled and not yet settled into redb"), |s| s.unsettled as f64),
     (Family::gauge(UNSETTLED_MAX, "unsettled bytes at which producers have to wait"), |s| s.max as f64),
     (Family::counter(GATE_CLOSED, "time that producers were kept waiting for settling"), |s| s.closed),
@@ -68,6 +72,8 @@ const BY_SHARD: [OfShard; 11] = [
     (Family::gauge(DB_FILE, "size of the redb file"), |s| s.db.file as f64),
     (Family::gauge(DB_CACHE, "what redb has in its cache"), |s| s.db.cached as f64),
     (Family::gauge(DB_CACHE_CAPACITY, "the bound of redb's cache"), |s| s.db.cache as f64),
+    (Family::counter(DB_HITS, "pages that redb found in its cache"), |s| s.db.hits as f64),
+    (Family::counter(DB_MISSES, "pages that redb had to read"), |s| s.db.misses as f64),
     (Family::counter(DB_EVICTIONS, "pages that redb put out of its cache"), |s| s.db.evictions as f64),
     (Family::gauge(FREE, "free on the file system, with journal segments that can be used again"), |s| {
         s.free as f64
@@ -95,6 +101,8 @@ pub(super) struct DbSample {
     pub file: u64,
     pub cached: usize,
     pub cache: usize,
+    pub hits: u64,
+    pub misses: u64,
     pub evictions: u64,
 }
 

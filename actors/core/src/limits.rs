@@ -33,6 +33,9 @@ pub const RUN_INDEX_MAX: usize = 1 << 20;
 /// Partitions in one answer to DescribeTopicPartitions (Kafka: `max.request.partition.size.limit`).
 pub const DESCRIBED_PARTITIONS_MAX: usize = 2000;
 
+/// Memory of all fetch sessions: some 120,000 partitions.
+pub const FETCH_SESSION_BYTES: usize = 32 * MIB;
+
 /// The byte budgets of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budgets {

@@ -25,6 +25,16 @@ pub enum Mutant {
     ProducersNotTruncated,
     /// A bad checksum is taken for the end of the log.
     BadCrcIsEnd,
+    /// A committed offset shows before it is stored.
+    CommitShownBeforeStored,
+    /// A member of an earlier generation can commit.
+    OldGenerationCommits,
+    /// A group member whose session is over keeps its assignment.
+    ExpiredMemberStays,
+    /// A static member that was replaced goes on.
+    FencedMemberAccepted,
+    /// Members are told their assignment before it is stored.
+    AssignmentBeforeStored,
 }
 
 #[cfg(feature = "mutants")]

@@ -97,6 +97,12 @@ impl PartitionHandle {
         self.home.as_ref().map(|home| home.replica)
     }
 
+    /// Its shard's number, and its replica there, if it is served.
+    #[must_use]
+    pub fn home_shard(&self) -> Option<(u16, ReplicaId)> {
+        self.home.as_ref().map(|home| (home.shard.index(), home.replica))
+    }
+
     /// Its boundaries now.
     #[must_use]
     pub fn view(&self) -> Arc<View> {

@@ -10,6 +10,9 @@ use tempfile::TempDir;
 
 use super::{HANG, Lines, launch};
 
+/// The line that says that it serves. With the space: an address is "already in use".
+const READY: &str = " ready in";
+
 /// How a broker is started. Ports are free ones, the directory is a new temporary one.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -104,7 +107,7 @@ impl Broker {
     pub fn wait_ready(&mut self) -> Result<()> {
         const LISTENS: &str = "listening for kafka clients on ";
         let line = self.wait_line(LISTENS)?;
-        self.wait_line("ready in")?;
+        self.wait_line(READY)?;
         let place =
             line.split(LISTENS).nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
         let addr = place.trim_matches(|c: char| !c.is_ascii_digit());
@@ -195,7 +198,7 @@ impl Broker {
     pub fn refuses(&mut self) -> Result<(Option<i32>, String)> {
         self.launch()?;
         let mut child = self.child.take().context("the broker does not run")?;
-        let ready = self.lines.wait_for("ready in", 0, HANG).is_some();
+        let ready = self.lines.wait_for(READY, 0, HANG).is_some();
         if ready {
             launch::kill_group(&mut child)?;
             return Err(self.broken("it started where it must refuse to"));

@@ -13,13 +13,17 @@ const ROOTS: [&str; 1] = ["node"];
 const ALLOWED: [(&str, &str); 2] = [("controller", "storage"), ("controller", "transport")];
 
 /// A foreign crate and the places that may name it.
-const ROOMS: [(&str, &[&str]); 6] = [
+const ROOMS: [(&str, &[&str]); 10] = [
     ("redb", &["src/storage/", "src/controller/"]),
     ("kafka_protocol", &[]),
     ("rkyv", &["src/transport/frame.rs"]),
     ("quinn", &["src/transport/"]),
     ("chitchat", &["src/gossip/"]),
     ("openraft", &["src/controller/"]),
+    ("hyper", &["src/console/"]),
+    ("hyper_util", &["src/console/"]),
+    ("http_body_util", &["src/console/"]),
+    ("metrics_exporter_prometheus", &["src/console/"]),
 ];
 
 /// Imports between adapters, and of adapters by anything but the composition root.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 /// Two of these in one process would be two runtimes, two providers, two file formats.
-const ONE: [&str; 5] = ["tokio", "rustls", "ractor", "redb", "bytes"];
+///
+/// Two of `metrics` would be two recorders, one of which nobody installs.
+const ONE: [&str; 6] = ["tokio", "rustls", "ractor", "redb", "bytes", "metrics"];
 /// One TLS provider everywhere, and it is not these (two in one graph panic at run time).
 const BANNED: [&str; 5] = ["openssl", "openssl-sys", "native-tls", "aws-lc-rs", "aws-lc-sys"];
 

@@ -7,13 +7,10 @@ use crate::kafka::wire::messages::{
 };
 use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;
+use callboard_core::metadata::configs::topic_entries;
 use callboard_core::metadata::controller::{Reply as Said, TopicOutcome};
-use callboard_core::metadata::{NewTopic, Refusal, Topic, configs};
+use callboard_core::metadata::{NewTopic, Refusal, Topic};
 use std::time::Duration;
-
-/// Kafka's config sources.
-const TOPIC_CONFIG: i8 = 1;
-const DEFAULT_CONFIG: i8 = 5;
 
 pub(super) async fn handle(call: Call, request: CreateTopicsRequest) -> Outcome {
     let names: Vec<String> = request.topics.iter().map(|t| t.name.clone()).collect();
@@ -45,7 +42,7 @@ pub(super) async fn handle(call: Call, request: CreateTopicsRequest) -> Outcome 
         .map(|(name, outcome)| match outcome {
             Ok(topic) => {
                 tracing::info!(topic = %name, id = %topic.id, validate_only = request.validate_only, "topic created");
-                created(name, &topic, request.validate_only)
+                created(&call, name, &topic, request.validate_only)
             }
             Err(refusal) => {
                 call.refused(refusal.code, &name, &refusal.message);
@@ -62,13 +59,16 @@ pub(super) async fn handle(call: Call, request: CreateTopicsRequest) -> Outcome 
     call.reply(&CreateTopicsResponse { throttle_time_ms: 0, topics }, Permit::free())
 }
 
-fn created(name: String, topic: &Topic, validate_only: bool) -> CreatableTopicResult {
-    let configs = configs::effective(&topic.configs)
-        .map(|(name, value, own)| CreatableTopicConfigs {
-            name: name.to_owned(),
-            value: Some(value),
-            config_source: if own { TOPIC_CONFIG } else { DEFAULT_CONFIG },
-            ..CreatableTopicConfigs::default()
+fn created(call: &Call, name: String, topic: &Topic, validate_only: bool) -> CreatableTopicResult {
+    let (settings, image) = (&call.context.settings, call.context.images.current());
+    let configs = topic_entries(&topic.configs, &image.layers(settings.broker_id, &settings.statics))
+        .into_iter()
+        .map(|entry| CreatableTopicConfigs {
+            name: entry.name.to_owned(),
+            value: entry.value,
+            read_only: entry.read_only,
+            config_source: entry.source as i8,
+            is_sensitive: false,
         })
         .collect();
     CreatableTopicResult {

@@ -1,16 +1,22 @@
 //! One file an API. `dispatch` reads the header, the body by its API and version, and returns the answer to come.
 
+mod alter_configs;
 mod api_versions;
+mod create_partitions;
 mod create_topics;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
+mod describe_configs;
+mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
 mod group;
+mod incremental_alter_configs;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
@@ -25,7 +31,8 @@ use super::wire::{Message, Reader, RequestHeader, WireError, frame_response};
 use bytes::Bytes;
 use callboard_actors::partition::PartitionHandle;
 use callboard_actors::permit::Permit;
-use callboard_core::metadata::{Broker, Image};
+use callboard_core::metadata::controller::Reply as Said;
+use callboard_core::metadata::{Broker, Image, Refusal};
 use callboard_core::{ErrorCode, TopicId, TopicPartition};
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
@@ -84,6 +91,18 @@ impl Call {
         }
     }
 
+    /// What the controller answered to a change of `n` things, each by itself.
+    fn altered(&self, said: Said, n: usize) -> Vec<Result<(), Refusal>> {
+        match said {
+            Said::Altered(outcomes, _) => outcomes,
+            Said::Failed(refusal) => vec![Err(refusal); n],
+            _ => {
+                let message = "the controller gave no answer: ask again".to_owned();
+                vec![Err(Refusal { code: ErrorCode::UnknownServerError, message }); n]
+            }
+        }
+    }
+
     /// Where the client reaches a broker: this node by what it is advertised as, or by the address the client came to;
     /// the others by what they registered.
     fn address_of(&self, broker: &Broker) -> (String, u16) {
@@ -121,11 +140,6 @@ fn decode<M: Message>(frame: &[u8], at: usize, version: i16) -> Result<M, WireEr
 
 macro_rules! answers {
     ($($api:ident: $($module:ident)::+;)*) => {
-        /// Whether this API is answered: one that is not is neither listed nor read.
-        fn answers(api: ApiKey) -> bool {
-            matches!(api, ApiKey::Produce $(| ApiKey::$api)*)
-        }
-
         fn answer(call: Call, frame: Frame, at: usize) -> Result<BoxFuture<'static, Outcome>, WireError> {
             let version = call.version();
             Ok(match call.api {
@@ -134,14 +148,14 @@ macro_rules! answers {
                     let request = decode(&frame.bytes, at, version)?;
                     held(frame.permit, $($module::)+handle(call, request))
                 })*
-                _ => return Err("an API that is not answered".into()),
             })
         }
     };
 }
 
-// An API is answered from the line on that names its module here.
+// Every API of the table is answered, each by its module.
 answers! {
+    AlterConfigs: alter_configs;
     Fetch: fetch;
     ListOffsets: list_offsets;
     Metadata: metadata;
@@ -155,9 +169,14 @@ answers! {
     DescribeGroups: group::describe;
     ListGroups: group::list;
     ApiVersions: api_versions;
+    CreatePartitions: create_partitions;
     CreateTopics: create_topics;
     DeleteRecords: delete_records;
     DeleteTopics: delete_topics;
+    DescribeConfigs: describe_configs;
+    DescribeLogDirs: describe_log_dirs;
+    IncrementalAlterConfigs: incremental_alter_configs;
+    ListConfigResources: list_config_resources;
     InitProducerId: init_producer_id;
     DeleteGroups: group::delete;
     OffsetDelete: group::offset_delete;
@@ -173,7 +192,7 @@ pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result
     let mut reader = Reader::new(&frame.bytes);
     let header = RequestHeader::decode(&mut reader).map_err(|e| e.to_string())?;
     let at = reader.position();
-    let known = ApiKey::of(header.api_key).filter(|api| answers(*api));
+    let known = ApiKey::of(header.api_key);
     let (key, version) = (header.api_key, header.api_version);
     let Some(api) = known.filter(|api| api.versions().contains(&version)) else {
         if known == Some(ApiKey::ApiVersions) {

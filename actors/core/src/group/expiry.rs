@@ -23,7 +23,8 @@ impl GroupMachine {
     pub(super) fn expire(&mut self, now: Now, out: &mut Effects<Effect>) {
         let empty = self.state == GroupState::Empty;
         let readable = self.state == GroupState::Stable && self.uses_consumer_protocol();
-        if !empty && !(readable && self.subscribed.is_some()) {
+        let known = readable && self.subscribed.is_some();
+        if !empty && !known {
             return;
         }
         let mut all = true;
@@ -61,12 +62,8 @@ impl GroupMachine {
     }
 
     pub(super) fn topic_deleted(&mut self, topic: &str, out: &mut Effects<Effect>) {
-        let mut keys = Vec::new();
-        for (key, _) in self.offsets.written() {
-            if key.0 == topic {
-                keys.push(key);
-            }
-        }
+        let written = self.offsets.partitions(topic).filter(|(_, slot)| slot.written().is_some());
+        let keys: Vec<_> = written.map(|(partition, _)| (topic.to_owned(), *partition)).collect();
         if !keys.is_empty() {
             let records = self.tombstones(&keys);
             self.store(records, Write::of_offsets(keys, Then::Nothing), out);

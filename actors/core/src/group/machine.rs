@@ -17,9 +17,10 @@ use super::messages::{
 };
 use super::offsets::{Offsets, Slot};
 use super::record::{GroupRecord, GroupValue};
-use super::stored::Write;
+use super::stored::{Then, Write};
 use super::subscription::{self, CONSUMER};
 use crate::ids::Ticket;
+use crate::mutant::{Mutant, planted};
 use crate::time::{Millis, Now};
 use crate::{Effects, ErrorCode, Machine};
 use std::collections::{BTreeMap, BTreeSet};
@@ -144,7 +145,7 @@ impl GroupMachine {
 
     /// Whether this is a member, and the one of its instance id.
     pub(super) fn validate(&self, member_id: &str, instance_id: Option<&str>) -> Result<(), ErrorCode> {
-        if let Some(instance) = instance_id {
+        if let Some(instance) = instance_id.filter(|_| !planted(Mutant::FencedMemberAccepted)) {
             match self.members.by_instance(instance) {
                 None => return Err(ErrorCode::UnknownMemberId),
                 Some(owner) if **owner != *member_id => return Err(ErrorCode::FencedInstanceId),
@@ -202,7 +203,7 @@ impl GroupMachine {
             client_id: member.client_id.clone(),
             client_host: member.client_host.clone(),
             metadata: if stable { member.metadata(protocol) } else { Arc::from([]) },
-            assignment: if stable { member.assignment.clone() } else { Arc::from([]) },
+            assignment: member.assignment.clone(),
         });
         Described {
             state: self.state,
@@ -423,6 +424,11 @@ impl GroupMachine {
                 }
                 GroupRecord::Group { value, .. } => self.record.write(number, value.clone()),
             }
+        }
+        if planted(Mutant::CommitShownBeforeStored)
+            && let Then::Committed(_, each) = &write.then
+        {
+            each.iter().for_each(|(topic, p, _)| self.offsets.settle(number, topic, *p, true));
         }
         self.writes.insert(number, write);
         out.push(Effect::Store(number, records));

@@ -201,6 +201,9 @@ pub struct Summary {
     pub offsets: usize,
 }
 
+/// A topic's offsets: partition, and what is committed.
+pub type FetchedTopic = (String, Vec<(i32, Option<OffsetValue>)>);
+
 /// What a group answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
@@ -215,7 +218,7 @@ pub enum Answer {
     /// To `Commit`, in the request's order.
     Committed(Vec<(String, i32, ErrorCode)>),
     /// To `FetchOffsets`.
-    Offsets(ErrorCode, Vec<(String, Vec<(i32, Option<OffsetValue>)>)>),
+    Offsets(ErrorCode, Vec<FetchedTopic>),
     /// To `DeleteOffsets`: of the request, then of each.
     OffsetsDeleted(ErrorCode, Vec<(String, i32, ErrorCode)>),
     /// To `Describe`; a group that is not there is `Dead`.
@@ -282,6 +285,6 @@ pub struct DescribedMember {
     pub client_host: String,
     /// What it said to the chosen assignor; empty unless the group is stable.
     pub metadata: Arc<[u8]>,
-    /// Its assignment; empty unless the group is stable.
+    /// Its assignment; during a rebalance the last one, as in Kafka.
     pub assignment: Arc<[u8]>,
 }

@@ -24,6 +24,8 @@ mod sync;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod history_tests;
+#[cfg(test)]
 mod machine_tests;
 
 pub use machine::GroupMachine;

@@ -100,6 +100,11 @@ impl Offsets {
         self.topics.get(topic)?.get(&partition)
     }
 
+    /// Those of one topic.
+    pub fn partitions(&self, topic: &str) -> impl Iterator<Item = (&i32, &Slot<OffsetValue>)> {
+        self.topics.get(topic).into_iter().flatten()
+    }
+
     /// All there are, by topic.
     pub fn topics(&self) -> impl Iterator<Item = (&String, &BTreeMap<i32, Slot<OffsetValue>>)> {
         self.topics.iter()

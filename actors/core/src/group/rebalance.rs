@@ -8,9 +8,11 @@
 //! ```
 
 use super::machine::{GroupMachine, JoinTimer, not_joined, not_synced};
+use super::members::Member;
 use super::messages::{Answer, Effect, GroupState};
 use super::stored::{Then, Write};
-use crate::time::Now;
+use crate::mutant::{Mutant, planted};
+use crate::time::{Millis, Now};
 use crate::{Effects, ErrorCode};
 use std::sync::Arc;
 
@@ -142,8 +144,12 @@ impl GroupMachine {
     }
 
     pub(super) fn session_over(&mut self, now: Now, id: &Arc<str>, out: &mut Effects<Effect>) {
-        if self.members.get(id).is_some_and(|member| member.waits()) {
+        if self.members.get(id).is_some_and(Member::waits) {
             self.members.believe(id, None);
+            return;
+        }
+        if planted(Mutant::ExpiredMemberStays) && self.members.contains(id) {
+            self.members.believe(id, Some(Millis(u64::MAX)));
             return;
         }
         let pending = self.members.is_pending(id);

@@ -145,7 +145,7 @@ impl GroupMachine {
     }
 
     /// The leader's decision counts, unless another rebalance began meanwhile.
-    fn assigned(
+    pub(super) fn assigned(
         &mut self,
         now: Now,
         number: u64,

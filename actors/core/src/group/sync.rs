@@ -9,6 +9,7 @@ use super::machine::{GroupMachine, not_synced};
 use super::messages::{Answer, Effect, GroupState, MemberRef, Sync};
 use super::stored::{Then, Write};
 use crate::ids::Ticket;
+use crate::mutant::{Mutant, planted};
 use crate::time::Now;
 use crate::{Effects, ErrorCode};
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ impl GroupMachine {
             self.wait_sync(id, ticket, out);
             // What the leader said first is on its way to the log: that counts.
             if self.is_leader(id) && self.assigning.is_none() {
-                self.assign(sync.assignments, out);
+                self.assign(now, sync.assignments, out);
             }
         } else {
             let assignment = self.members.get(id).map_or_else(|| Arc::from([]), |m| m.assignment.clone());
@@ -58,11 +59,16 @@ impl GroupMachine {
     }
 
     /// Nobody is told before it is in the log.
-    fn assign(&mut self, assignments: Vec<(String, Arc<[u8]>)>, out: &mut Effects<Effect>) {
+    fn assign(&mut self, now: Now, assignments: Vec<(String, Arc<[u8]>)>, out: &mut Effects<Effect>) {
         let mut assignments: BTreeMap<String, Arc<[u8]>> = assignments.into_iter().collect();
         assignments.retain(|id, _| self.members.contains(id));
         let record = self.group_record(Some(&assignments));
-        self.assigning = Some(self.store(vec![record], Write::of_group(Then::Assigned(assignments)), out));
+        let told_early = planted(Mutant::AssignmentBeforeStored).then(|| assignments.clone());
+        let number = self.store(vec![record], Write::of_group(Then::Assigned(assignments)), out);
+        self.assigning = Some(number);
+        if let Some(assignments) = told_early {
+            self.assigned(now, number, assignments, Ok(()), out);
+        }
     }
 
     pub(super) fn heartbeat(&mut self, now: Now, who: &MemberRef) -> Result<(), ErrorCode> {

@@ -19,7 +19,7 @@ pub enum Assignment {
         /// The topic's configs.
         configs: BTreeMap<String, String>,
     },
-    /// Its topic's configs changed.
+    /// Its topic's configs changed, or what stands below them.
     Configure {
         /// Which.
         id: TopicPartition,
@@ -33,14 +33,17 @@ pub enum Assignment {
     },
 }
 
-/// Compares two images from this node's point of view. Topics that are the same object are not looked at.
+/// Compares two images from this node's point of view. Topics that are the same object are not looked
+/// at, unless what stands below the configs of all topics changed.
 #[must_use]
 pub fn assignments(old: &Image, new: &Image, me: BrokerId) -> Vec<Assignment> {
     let mut out = Vec::new();
+    let below = old.cluster_configs != new.cluster_configs
+        || old.broker_configs.get(&me) != new.broker_configs.get(&me);
     for (id, topic) in &new.topics {
         match old.topics.get(id) {
-            Some(before) if Arc::ptr_eq(before, topic) => {}
-            before => started(before, topic, me, &mut out),
+            Some(before) if !below && Arc::ptr_eq(before, topic) => {}
+            before => started(before, topic, (me, below), &mut out),
         }
     }
     for (id, topic) in &old.topics {
@@ -56,7 +59,12 @@ pub fn assignments(old: &Image, new: &Image, me: BrokerId) -> Vec<Assignment> {
     out
 }
 
-fn started(before: Option<&Arc<Topic>>, topic: &Topic, me: BrokerId, out: &mut Vec<Assignment>) {
+fn started(
+    before: Option<&Arc<Topic>>,
+    topic: &Topic,
+    (me, below): (BrokerId, bool),
+    out: &mut Vec<Assignment>,
+) {
     for (n, p) in topic.partitions.iter().enumerate() {
         if p.leader != me {
             continue;
@@ -65,7 +73,7 @@ fn started(before: Option<&Arc<Topic>>, topic: &Topic, me: BrokerId, out: &mut V
         let old = before.and_then(|t| Some((t, t.partitions.get(n)?)));
         match old {
             Some((t, o)) if o.leader == me && o.leader_epoch == p.leader_epoch => {
-                if t.configs != topic.configs {
+                if below || t.configs != topic.configs {
                     out.push(Assignment::Configure { id, configs: topic.configs.clone() });
                 }
             }

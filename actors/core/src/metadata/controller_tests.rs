@@ -9,17 +9,21 @@ use crate::time::Now;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+fn defaults() -> TopicDefaults {
+    TopicDefaults { partitions: 3, statics: Arc::default() }
+}
+
 /// A controller and a log that commits at once.
-struct Rig {
+pub(super) struct Rig {
     machine: ControllerMachine,
     index: u64,
-    image: Arc<Image>,
+    pub(super) image: Arc<Image>,
     next: u64,
 }
 
 impl Rig {
-    fn new() -> Rig {
-        let machine = ControllerMachine::new(TopicDefaults { partitions: 3 });
+    pub(super) fn new() -> Rig {
+        let machine = ControllerMachine::new(defaults());
         let mut rig = Rig { machine, index: 0, image: Arc::default(), next: 0 };
         rig.step(Input::Role(Some(1)));
         rig.step(Input::Snapshot(Arc::default()));
@@ -40,14 +44,14 @@ impl Rig {
         assert!(matches!(done, Reply::Done(_)));
     }
 
-    fn step(&mut self, input: Input) -> Vec<Effect> {
+    pub(super) fn step(&mut self, input: Input) -> Vec<Effect> {
         let mut out = Vec::new();
         self.machine.step(Now::default(), input, &mut out);
         self.machine.check();
         out
     }
 
-    fn ask(&mut self, input: impl FnOnce(Ticket) -> Input) -> Reply {
+    pub(super) fn ask(&mut self, input: impl FnOnce(Ticket) -> Input) -> Reply {
         self.next += 1;
         let ticket = Ticket(self.next);
         let mut effects = self.step(input(ticket));
@@ -68,7 +72,7 @@ impl Rig {
         panic!("no answer")
     }
 
-    fn create(&mut self, topics: Vec<NewTopic>) -> Vec<Result<usize, ErrorCode>> {
+    pub(super) fn create(&mut self, topics: Vec<NewTopic>) -> Vec<Result<usize, ErrorCode>> {
         match self.ask(|ticket| Input::CreateTopics { ticket, topics, validate_only: false }) {
             Reply::Created(outcomes, _) => {
                 outcomes.into_iter().map(|o| o.map(|t| t.partitions.len()).map_err(|r| r.code)).collect()
@@ -78,7 +82,7 @@ impl Rig {
     }
 }
 
-fn topic(name: &str, n: u8) -> NewTopic {
+pub(super) fn topic(name: &str, n: u8) -> NewTopic {
     NewTopic {
         name: name.into(),
         id: TopicId([n; 16]),
@@ -117,7 +121,10 @@ fn what_cannot_be_created_is_refused_with_kafkas_code() {
         (with(|t| t.name = "a/b".into()), ErrorCode::InvalidTopicException),
         (with(|t| t.partitions = 0), ErrorCode::InvalidPartitions),
         (with(|t| t.replication_factor = 2), ErrorCode::InvalidReplicationFactor),
-        (with(|t| t.configs = vec![("retention.ms".into(), Some("5".into()))]), ErrorCode::InvalidConfig),
+        (
+            with(|t| t.configs = vec![("cleanup.policy".into(), Some("compact".into()))]),
+            ErrorCode::InvalidConfig,
+        ),
         (with(|t| t.assignments = BTreeMap::from([(0, vec![7])])), ErrorCode::InvalidReplicaAssignment),
         (with(|t| t.assignments = BTreeMap::from([(1, vec![1])])), ErrorCode::InvalidReplicaAssignment),
     ];
@@ -179,7 +186,7 @@ fn a_registration_waits_for_what_the_log_holds() {
     before.ask(|ticket| Input::CreateTopics { ticket, topics: vec![topic("t", 1)], validate_only: false });
     let stored = Arc::clone(&before.image);
 
-    let mut machine = ControllerMachine::new(TopicDefaults { partitions: 3 });
+    let mut machine = ControllerMachine::new(defaults());
     let mut step = |input| {
         let mut out = Vec::new();
         machine.step(Now::default(), input, &mut out);

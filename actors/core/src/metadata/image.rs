@@ -1,6 +1,7 @@
 //! The image: all committed metadata records, added up. Read by everyone, written only by the applier.
 
-use super::record::MetadataRecord;
+use super::configs::{Layers, Statics};
+use super::record::{ConfigOf, MetadataRecord};
 use crate::ids::{BrokerId, LeaderEpoch, TopicId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,10 +61,27 @@ pub struct Image {
     pub topics: BTreeMap<TopicId, Arc<Topic>>,
     /// Topic ids by name.
     pub by_name: BTreeMap<String, TopicId>,
+    /// What is set for all brokers at run time.
+    #[serde(default)]
+    pub cluster_configs: BTreeMap<String, String>,
+    /// What is set for one broker at run time.
+    #[serde(default)]
+    pub broker_configs: BTreeMap<BrokerId, BTreeMap<String, String>>,
     /// The next free producer id.
     pub next_producer_id: i64,
     /// Index of the last record batch applied.
     pub applied: u64,
+}
+
+fn partition(replicas: &[BrokerId]) -> Partition {
+    Partition {
+        replicas: replicas.to_vec(),
+        isr: replicas.to_vec(),
+        leader: replicas.first().copied().unwrap_or(-1),
+        leader_epoch: 0,
+        partition_epoch: 0,
+        opened: BTreeSet::new(),
+    }
 }
 
 impl Image {
@@ -82,17 +100,7 @@ impl Image {
                 self.brokers.insert(*broker_id, broker);
             }
             MetadataRecord::Topic { id, name, replicas, configs } => {
-                let partitions = replicas
-                    .iter()
-                    .map(|replicas| Partition {
-                        replicas: replicas.clone(),
-                        isr: replicas.clone(),
-                        leader: replicas.first().copied().unwrap_or(-1),
-                        leader_epoch: 0,
-                        partition_epoch: 0,
-                        opened: BTreeSet::new(),
-                    })
-                    .collect();
+                let partitions = replicas.iter().map(|replicas| partition(replicas)).collect();
                 let topic = Topic { id: *id, name: name.clone(), partitions, configs: configs.clone() };
                 self.by_name.insert(name.clone(), *id);
                 self.topics.insert(*id, Arc::new(topic));
@@ -125,7 +133,49 @@ impl Image {
                     p.opened.insert(*broker_id);
                 }
             }
+            MetadataRecord::Partitions { topic, first, replicas } => {
+                if let Some(topic) = self.topics.get_mut(topic).map(Arc::make_mut)
+                    && usize::try_from(*first) == Ok(topic.partitions.len())
+                {
+                    topic.partitions.extend(replicas.iter().map(|replicas| partition(replicas)));
+                }
+            }
+            MetadataRecord::Configs { of, changes } => self.configure(*of, changes),
         }
+    }
+
+    fn configure(&mut self, of: ConfigOf, changes: &BTreeMap<String, Option<String>>) {
+        let configs = match of {
+            ConfigOf::Topic(id) => match self.topics.get_mut(&id) {
+                Some(topic) => &mut Arc::make_mut(topic).configs,
+                None => return,
+            },
+            ConfigOf::Broker(id) => self.broker_configs.entry(id).or_default(),
+            ConfigOf::Cluster => &mut self.cluster_configs,
+        };
+        for (name, value) in changes {
+            match value {
+                Some(value) => configs.insert(name.clone(), value.clone()),
+                None => configs.remove(name),
+            };
+        }
+        self.broker_configs.retain(|_, configs| !configs.is_empty());
+    }
+
+    /// What is set for somebody.
+    #[must_use]
+    pub fn configs(&self, of: ConfigOf) -> Option<&BTreeMap<String, String>> {
+        match of {
+            ConfigOf::Topic(id) => self.topics.get(&id).map(|topic| &topic.configs),
+            ConfigOf::Broker(id) => self.broker_configs.get(&id),
+            ConfigOf::Cluster => Some(&self.cluster_configs),
+        }
+    }
+
+    /// What stands below the configs of the topics on one broker.
+    #[must_use]
+    pub fn layers<'a>(&'a self, broker: BrokerId, statics: &'a Statics) -> Layers<'a> {
+        Layers { broker: self.broker_configs.get(&broker), cluster: &self.cluster_configs, statics }
     }
 
     fn partition_mut(&mut self, topic: TopicId, partition: i32) -> Option<&mut Partition> {

@@ -8,10 +8,15 @@ mod names;
 mod record;
 
 #[cfg(test)]
+mod alter_tests;
+#[cfg(test)]
 mod controller_tests;
 
 pub use assign::{Assignment, assignments};
-pub use controller::{ControllerMachine, NewTopic, Refusal, TopicDefaults, TopicRef};
+pub use controller::{
+    Alteration, ConfigOp, ControllerMachine, MorePartitions, NewTopic, Refusal, ResourceKind, TopicDefaults,
+    TopicRef,
+};
 pub use image::{Broker, Image, Partition, Topic};
 pub use names::{check_name, collide, is_internal};
-pub use record::MetadataRecord;
+pub use record::{ConfigOf, MetadataRecord};

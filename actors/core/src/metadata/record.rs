@@ -4,6 +4,17 @@ use crate::ids::{BrokerId, TopicId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Whose configs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ConfigOf {
+    /// A topic's.
+    Topic(TopicId),
+    /// One broker's.
+    Broker(BrokerId),
+    /// All brokers'.
+    Cluster,
+}
+
 /// One committed fact. A kind that a build does not know stops its applier; it is never skipped.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum MetadataRecord {
@@ -67,5 +78,21 @@ pub enum MetadataRecord {
         partition: i32,
         /// Where.
         broker_id: BrokerId,
+    },
+    /// A topic has more partitions.
+    Partitions {
+        /// Its id.
+        topic: TopicId,
+        /// The number of the first new one.
+        first: i32,
+        /// Replicas of each, the preferred leader first.
+        replicas: Vec<Vec<BrokerId>>,
+    },
+    /// Configs were set, or taken back.
+    Configs {
+        /// Whose.
+        of: ConfigOf,
+        /// The new values by name; none: taken back.
+        changes: BTreeMap<String, Option<String>>,
     },
 }

@@ -1,0 +1,233 @@
+//! All sessions, within their slots and bytes.
+//!
+//! A new session that finds no slot takes one from a session that was not used for two minutes, or else from the smallest
+//! that is older than that, if it is smaller than the new one. So a crowd of one-partition sessions cannot keep a large
+//! consumer out, and a young session is safe. Without a slot the client gets id 0 and goes on with full requests.
+//!
+//! Bytes are not Kafka's: there a session may name any number of partitions. One that would grow beyond them is ended.
+
+use super::session::{Key, Session, cost};
+use super::{Kind, Part, Request, Said, Verdict, next_epoch};
+use crate::error::ErrorCode;
+use crate::limits;
+use crate::time::Millis;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Unused for so long, a session gives way to anyone; younger than this, to no one.
+const EVICTION_MS: u64 = 120_000;
+
+/// How much there may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Sessions (Kafka: `max.incremental.fetch.session.cache.slots`).
+    pub slots: usize,
+    /// Memory of all of them.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { slots: 1000, bytes: limits::FETCH_SESSION_BYTES }
+    }
+}
+
+/// The cache of sessions.
+#[derive(Debug)]
+pub struct FetchSessions {
+    limits: Limits,
+    bytes: usize,
+    sessions: BTreeMap<i32, Session>,
+    /// The one that was not used for longest comes first.
+    by_use: BTreeSet<(Millis, i32)>,
+    /// Of those that are not young: the smallest comes first.
+    by_size: BTreeSet<(usize, i32)>,
+}
+
+impl FetchSessions {
+    /// Empty.
+    #[must_use]
+    pub fn new(limits: Limits) -> FetchSessions {
+        FetchSessions {
+            limits,
+            bytes: 0,
+            sessions: BTreeMap::new(),
+            by_use: BTreeSet::new(),
+            by_size: BTreeSet::new(),
+        }
+    }
+
+    /// Sessions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// A request came: what it is, and the partitions to be fetched; or the error that is all it gets.
+    pub fn begin(&mut self, now: Millis, request: Request) -> Result<(Kind, Vec<Part>), ErrorCode> {
+        if matches!(request.epoch, 0 | -1) {
+            self.remove(request.session_id);
+            let kind = match request.epoch {
+                0 => Kind::Full { by_id: request.by_id },
+                _ => Kind::Sessionless,
+            };
+            return Ok((kind, own_parts(request.parts)));
+        }
+        let id = request.session_id;
+        let session = self.sessions.get(&id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
+        if session.epoch != request.epoch {
+            return Err(ErrorCode::InvalidFetchSessionEpoch);
+        }
+        if session.by_id != request.by_id {
+            return Err(ErrorCode::FetchSessionTopicIdError);
+        }
+        let new = request.parts.iter().filter(|(key, _)| !session.has(key));
+        let grown: usize = new.map(|(key, _)| cost(key)).sum();
+        let Some(mut session) = self.take(id) else { return Err(ErrorCode::FetchSessionIdNotFound) };
+        if self.bytes + session.bytes() + grown > self.limits.bytes {
+            // It is gone: the client begins anew, with a full request.
+            return Err(ErrorCode::FetchSessionIdNotFound);
+        }
+        for (key, wanted) in &request.parts {
+            session.put(key.clone(), *wanted, Default::default());
+        }
+        request.forgotten.iter().for_each(|key| session.forget(key));
+        if session.len() == 0 {
+            return Ok((Kind::Sessionless, own_parts(request.parts)));
+        }
+        session.used = now;
+        session.epoch = next_epoch(session.epoch);
+        let (kind, parts) = (Kind::Incremental { id, next: session.epoch }, session.parts());
+        self.insert(id, session);
+        Ok((kind, parts))
+    }
+
+    /// The partitions were fetched, in the order given. `number` becomes the id of a new session, if it is free.
+    pub fn finish(&mut self, now: Millis, kind: Kind, number: i32, answers: &[(Part, Said)]) -> Verdict {
+        let everything = || Ok(vec![true; answers.len()]);
+        match kind {
+            Kind::Sessionless => Verdict { session_id: 0, result: everything() },
+            Kind::Full { by_id } => {
+                let session_id = self.create(now, by_id, number, answers);
+                Verdict { session_id, result: everything() }
+            }
+            Kind::Incremental { id, next } => match self.sessions.get_mut(&id) {
+                Some(session) if session.epoch == next => {
+                    let told = answers.iter().map(|(part, said)| session.said(&part.key, said));
+                    Verdict { session_id: id, result: Ok(told.collect()) }
+                }
+                // The same request came again while this one was fetching.
+                Some(_) => Verdict { session_id: id, result: Err(ErrorCode::InvalidFetchSessionEpoch) },
+                // It had to give way meanwhile: this answer is still right, the next request will be told.
+                None => {
+                    let told = answers.iter().map(|(part, said)| said.against(part.known).0);
+                    Verdict { session_id: id, result: Ok(told.collect()) }
+                }
+            },
+        }
+    }
+
+    /// Makes a session of a full request; its id, or 0.
+    fn create(&mut self, now: Millis, by_id: bool, number: i32, answers: &[(Part, Said)]) -> i32 {
+        let mut session = Session::new(now, by_id);
+        let bytes: usize = answers.iter().map(|(part, _)| cost(&part.key)).sum();
+        while self.bytes + bytes > self.limits.bytes {
+            if !self.evict_stale(now) {
+                return 0;
+            }
+        }
+        let room = self.sessions.len() < self.limits.slots || self.evict(now, answers.len());
+        if !room || self.limits.slots == 0 {
+            return 0;
+        }
+        for (part, said) in answers {
+            let (_, known) = said.against(part.known);
+            session.put(part.key.clone(), part.wanted, known);
+        }
+        let id = self.free_id(number);
+        self.insert(id, session);
+        id
+    }
+
+    /// An id from 1 on that nobody has: slots are fewer than ids.
+    fn free_id(&self, number: i32) -> i32 {
+        let mut id = number.checked_abs().unwrap_or(1).max(1);
+        while self.sessions.contains_key(&id) {
+            id = next_epoch(id);
+        }
+        id
+    }
+
+    fn evict_stale(&mut self, now: Millis) -> bool {
+        match self.by_use.first() {
+            Some((used, id)) if now > used.plus(EVICTION_MS) => self.remove(*id),
+            _ => false,
+        }
+    }
+
+    /// Makes room for a session of so many partitions, if it may.
+    fn evict(&mut self, now: Millis, size: usize) -> bool {
+        if self.evict_stale(now) {
+            return true;
+        }
+        match self.by_size.first() {
+            Some((smallest, id)) if *smallest < size => self.remove(*id),
+            _ => false,
+        }
+    }
+
+    fn remove(&mut self, id: i32) -> bool {
+        self.take(id).is_some()
+    }
+
+    fn take(&mut self, id: i32) -> Option<Session> {
+        let session = self.sessions.remove(&id)?;
+        self.by_use.remove(&(session.used, id));
+        self.by_size.remove(&(session.len(), id));
+        self.bytes -= session.bytes();
+        Some(session)
+    }
+
+    fn insert(&mut self, id: i32, session: Session) {
+        self.bytes += session.bytes();
+        self.by_use.insert((session.used, id));
+        if session.used > session.created.plus(EVICTION_MS) {
+            self.by_size.insert((session.len(), id));
+        }
+        self.sessions.insert(id, session);
+    }
+
+    /// What must always be so.
+    #[cfg(any(test, debug_assertions))]
+    pub fn check(&self) {
+        self.sessions.values().for_each(Session::check);
+        assert!(self.sessions.len() <= self.limits.slots && self.bytes <= self.limits.bytes);
+        assert_eq!(self.bytes, self.sessions.values().map(Session::bytes).sum::<usize>());
+        assert_eq!(self.by_use.len(), self.sessions.len());
+        assert!(self.by_use.iter().all(|(used, id)| self.sessions.get(id).is_some_and(|s| s.used == *used)));
+        assert!(
+            self.by_size.iter().all(|(size, id)| self.sessions.get(id).is_some_and(|s| s.len() == *size))
+        );
+    }
+}
+
+/// A request's own partitions; of one that it names twice, what it says last, where it said it first.
+fn own_parts(parts: Vec<(Key, super::Wanted)>) -> Vec<Part> {
+    let mut places: BTreeMap<Key, usize> = BTreeMap::new();
+    let mut own: Vec<Part> = Vec::with_capacity(parts.len());
+    for (key, wanted) in parts {
+        match places.get(&key).and_then(|at| own.get_mut(*at)) {
+            Some(part) => part.wanted = wanted,
+            None => {
+                places.insert(key.clone(), own.len());
+                own.push(Part { key, wanted, known: super::Known::default() });
+            }
+        }
+    }
+    own
+}

@@ -1,0 +1,173 @@
+//! One session: its partitions, in the order in which they are fetched.
+//!
+//! ```text
+//!   parts  key ─> turn, wanted, known          order  turn ─> key          the next turn is the highest of all
+//! ```
+//! Both are kept in step; `check` says whether they are.
+
+use super::{Part, Said};
+use crate::ids::{LeaderEpoch, Offset, TopicId};
+use crate::time::Millis;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A topic as a request names it: all of a session's topics are named in one way.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum TopicKey {
+    /// By its name, before Fetch version 13.
+    Name(Arc<str>),
+    /// By its id.
+    Id(TopicId),
+}
+
+/// A partition as a request names it; it need not exist.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Key {
+    /// Its topic.
+    pub topic: TopicKey,
+    /// Its number.
+    pub partition: i32,
+}
+
+/// What is asked of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Wanted {
+    /// The leader epoch that the client knows; -1: none.
+    pub current_leader_epoch: LeaderEpoch,
+    /// Where to read from.
+    pub fetch_offset: Offset,
+    /// The epoch of the last record that it has; -1: not told.
+    pub last_fetched_epoch: LeaderEpoch,
+    /// Bytes at most.
+    pub max_bytes: i32,
+}
+
+/// What a client knows of a partition's boundaries; -1: nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Known {
+    /// Its high watermark.
+    pub high_watermark: Offset,
+    /// Its first offset.
+    pub log_start: Offset,
+}
+
+impl Default for Known {
+    fn default() -> Known {
+        Known { high_watermark: -1, log_start: -1 }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Cached {
+    turn: u64,
+    wanted: Wanted,
+    known: Known,
+}
+
+/// What a partition takes besides its topic's name: two keys, what is kept of it, its share of two trees.
+const PART_BYTES: usize = 256;
+
+/// Memory of one partition; a name that many share is counted for each.
+pub(super) fn cost(key: &Key) -> usize {
+    let name = match &key.topic {
+        TopicKey::Name(name) => name.len(),
+        TopicKey::Id(_) => 0,
+    };
+    PART_BYTES + name
+}
+
+/// One session.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) by_id: bool,
+    pub(super) epoch: i32,
+    pub(super) created: Millis,
+    pub(super) used: Millis,
+    bytes: usize,
+    next_turn: u64,
+    parts: BTreeMap<Key, Cached>,
+    order: BTreeMap<u64, Key>,
+}
+
+impl Session {
+    pub(super) fn new(now: Millis, by_id: bool) -> Session {
+        Session {
+            by_id,
+            epoch: 1,
+            created: now,
+            used: now,
+            bytes: 0,
+            next_turn: 0,
+            parts: BTreeMap::new(),
+            order: BTreeMap::new(),
+        }
+    }
+
+    /// Partitions.
+    pub(super) fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a partition is in it.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.parts.contains_key(key)
+    }
+
+    /// Adds a partition at the end, or asks otherwise of one that is there.
+    pub(super) fn put(&mut self, key: Key, wanted: Wanted, known: Known) {
+        if let Some(cached) = self.parts.get_mut(&key) {
+            cached.wanted = wanted;
+            return;
+        }
+        self.bytes += cost(&key);
+        self.order.insert(self.next_turn, key.clone());
+        self.parts.insert(key, Cached { turn: self.next_turn, wanted, known });
+        self.next_turn += 1;
+    }
+
+    /// Takes a partition out.
+    pub(super) fn forget(&mut self, key: &Key) {
+        if let Some(cached) = self.parts.remove(key) {
+            self.bytes -= cost(key);
+            self.order.remove(&cached.turn);
+        }
+    }
+
+    /// All partitions, in order.
+    pub(super) fn parts(&self) -> Vec<Part> {
+        let part = |key: &Key| {
+            let cached = self.parts.get(key)?;
+            Some(Part { key: key.clone(), wanted: cached.wanted, known: cached.known })
+        };
+        self.order.values().filter_map(part).collect()
+    }
+
+    /// Takes in what was found out about a partition; whether the client has to be told.
+    pub(super) fn said(&mut self, key: &Key, said: &Said) -> bool {
+        let Some(cached) = self.parts.get_mut(key) else { return true };
+        let (news, known) = said.against(cached.known);
+        cached.known = known;
+        if said.bytes > 0 {
+            // Behind all others: they are read first the next time.
+            self.order.remove(&cached.turn);
+            cached.turn = self.next_turn;
+            self.order.insert(cached.turn, key.clone());
+            self.next_turn += 1;
+        }
+        news
+    }
+
+    /// What must always be so.
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) {
+        assert_eq!(self.parts.len(), self.order.len());
+        assert_eq!(self.bytes, self.parts.keys().map(cost).sum::<usize>());
+        assert!(self.order.iter().all(|(turn, key)| self.parts.get(key).is_some_and(|c| c.turn == *turn)));
+        assert!(self.order.last_key_value().is_none_or(|(turn, _)| *turn < self.next_turn));
+    }
+}

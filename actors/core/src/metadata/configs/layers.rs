@@ -1,0 +1,215 @@
+//! Where a value comes from: the first layer that says something.
+//!
+//! What is reported (`Entry`, as DescribeConfigs shows it) and what a leader is told (`leader_config`) go through the
+//! same resolution, so they cannot differ.
+
+use super::Type;
+use super::broker::{self, Mode, Statics};
+use super::topic::{
+    self, AFTER, BEFORE, CLEANUP, DURABILITY, FLUSH, FOREVER, LOG_APPEND_TIME, MAX_MESSAGE, RETENTION_BYTES,
+    RETENTION_MS, TIMESTAMP_TYPE, TopicConfig,
+};
+use crate::partition::LeaderConfig;
+use crate::storage::Durability;
+use std::collections::BTreeMap;
+
+/// Where a value comes from, by Kafka's numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(i8)]
+pub enum Source {
+    /// The topic.
+    Topic = 1,
+    /// This broker, at run time.
+    DynamicBroker = 2,
+    /// All brokers, at run time.
+    DynamicDefault = 3,
+    /// The configuration file.
+    Static = 4,
+    /// Kafka's default.
+    Default = 5,
+}
+
+/// One place that says something, under its name there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Synonym {
+    /// The name there.
+    pub name: &'static str,
+    /// The value there.
+    pub value: String,
+    /// Where.
+    pub source: Source,
+}
+
+/// A config as it is reported.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value.
+    pub value: Option<String>,
+    /// Where that comes from.
+    pub source: Source,
+    /// Whether it takes no other value.
+    pub read_only: bool,
+    /// Its type.
+    pub kind: Type,
+    /// In words.
+    pub doc: &'static str,
+    /// Every place that says something, the one that holds first.
+    pub synonyms: Vec<Synonym>,
+}
+
+/// What stands below a topic's own configs.
+#[derive(Clone, Copy, Debug)]
+pub struct Layers<'a> {
+    /// This broker's, set at run time.
+    pub broker: Option<&'a BTreeMap<String, String>>,
+    /// All brokers', set at run time.
+    pub cluster: &'a BTreeMap<String, String>,
+    /// The configuration file's.
+    pub statics: &'a Statics,
+}
+
+/// Names that mean the same to a broker, the first to hold first.
+fn names(name: &'static str) -> &'static [&'static str] {
+    const RETENTION: [&str; 2] = ["log.retention.ms", "log.retention.hours"];
+    match name {
+        "log.retention.ms" | "log.retention.hours" => &RETENTION,
+        _ => broker::config(name).map_or(&[], |c| std::slice::from_ref(&c.name)),
+    }
+}
+
+impl Layers<'_> {
+    /// Every place below the topics that says something of a broker config.
+    fn synonyms(&self, name: &'static str) -> Vec<Synonym> {
+        let mut out = Vec::new();
+        let mut look = |source, of: &dyn Fn(&str) -> Option<String>| {
+            let found = names(name).iter().filter_map(|&name| Some((name, of(name)?)));
+            out.extend(found.map(|(name, value)| Synonym { name, value, source }));
+        };
+        look(Source::DynamicBroker, &|name| self.broker?.get(name).cloned());
+        look(Source::DynamicDefault, &|name| self.cluster.get(name).cloned());
+        look(Source::Static, &|name| self.statics.get(name).map(str::to_owned));
+        look(Source::Default, &|name| broker::config(name)?.default.map(str::to_owned));
+        // Like Kafka: what another name says counts only where this one says something too.
+        out.into_iter().skip_while(|synonym| synonym.name != name).collect()
+    }
+
+    fn topic(&self, config: &'static TopicConfig, own: &BTreeMap<String, String>) -> Entry {
+        let below = config.broker.map(|name| self.synonyms(name)).unwrap_or_default();
+        let honoured = below.first().map_or(config.default, |synonym| &synonym.value);
+        // The node may have been started with another value since a topic was told the only one it could have.
+        let holds =
+            |value: &&String| !config.fixed || *value == honoured || config.internal == Some(value.as_str());
+        let mine = own.get(config.name).filter(holds).map(|value| Synonym {
+            name: config.name,
+            value: value.clone(),
+            source: Source::Topic,
+        });
+        let synonyms: Vec<Synonym> = mine.into_iter().chain(below).collect();
+        let (value, source) = match synonyms.first() {
+            Some(first) => (first.value.clone(), first.source),
+            None => (config.default.to_owned(), Source::Default),
+        };
+        Entry {
+            name: config.name,
+            value: Some(value),
+            source,
+            read_only: config.fixed,
+            kind: config.kind,
+            doc: config.doc,
+            synonyms,
+        }
+    }
+
+    fn value(&self, name: &str, own: &BTreeMap<String, String>) -> String {
+        topic::config(name).and_then(|c| self.topic(c, own).value).unwrap_or_default()
+    }
+
+    fn number(&self, name: &str, own: &BTreeMap<String, String>) -> i64 {
+        self.value(name, own).parse().unwrap_or(-1)
+    }
+
+    /// One choice in two words: the topic's own word, else Kafka's.
+    fn durability(&self, own: &BTreeMap<String, String>) -> Durability {
+        let fsync = match own.get(DURABILITY) {
+            Some(word) => word == "fsync",
+            None => self.value(FLUSH, own) == "1",
+        };
+        if fsync { Durability::Fsync } else { Durability::Os }
+    }
+}
+
+/// All configs of a topic, by name.
+#[must_use]
+pub fn topic_entries(own: &BTreeMap<String, String>, layers: &Layers<'_>) -> Vec<Entry> {
+    let fsync = layers.durability(own) == Durability::Fsync;
+    let says = |entry: Entry, value: &str| match entry.value.as_deref() {
+        Some(same) if same == value => entry,
+        // The topic has said it in the other word.
+        _ => Entry { value: Some(value.to_owned()), source: Source::Default, synonyms: Vec::new(), ..entry },
+    };
+    topic::TABLE
+        .iter()
+        .map(|config| layers.topic(config, own))
+        .map(|entry| match entry.name {
+            DURABILITY => says(entry, if fsync { "fsync" } else { "os" }),
+            FLUSH if own.contains_key(DURABILITY) && !own.contains_key(FLUSH) => {
+                says(entry, if fsync { "1" } else { FOREVER })
+            }
+            _ => entry,
+        })
+        .collect()
+}
+
+fn broker_entry(config: &'static broker::BrokerConfig, synonyms: Vec<Synonym>) -> Entry {
+    let (value, source) = match synonyms.first() {
+        Some(first) => (Some(first.value.clone()), first.source),
+        None => (config.default.map(str::to_owned), Source::Default),
+    };
+    Entry {
+        name: config.name,
+        value,
+        source,
+        read_only: config.mode != Mode::Dynamic,
+        kind: config.kind,
+        doc: config.doc,
+        synonyms,
+    }
+}
+
+/// All configs of a broker, by name.
+#[must_use]
+pub fn broker_entries(layers: &Layers<'_>) -> Vec<Entry> {
+    broker::TABLE.iter().map(|config| broker_entry(config, layers.synonyms(config.name))).collect()
+}
+
+/// What is set for all brokers at run time.
+#[must_use]
+pub fn cluster_entries(layers: &Layers<'_>) -> Vec<Entry> {
+    let set = broker::TABLE.iter().filter(|config| layers.cluster.contains_key(config.name));
+    set.map(|config| {
+        let mut synonyms = layers.synonyms(config.name);
+        synonyms.retain(|synonym| synonym.source == Source::DynamicDefault);
+        broker_entry(config, synonyms)
+    })
+    .collect()
+}
+
+/// What all that says to the leaders of a topic.
+#[must_use]
+pub fn leader_config(own: &BTreeMap<String, String>, layers: &Layers<'_>) -> LeaderConfig {
+    let number = |name| layers.number(name, own);
+    LeaderConfig {
+        durability: layers.durability(own),
+        max_message_bytes: usize::try_from(number(MAX_MESSAGE)).unwrap_or(0),
+        timestamp_before_max_ms: number(BEFORE),
+        timestamp_after_max_ms: number(AFTER),
+        producer_expiration_ms: layers.statics.number("producer.id.expiration.ms", 86_400_000),
+        log_append_time: layers.value(TIMESTAMP_TYPE, own) == LOG_APPEND_TIME,
+        delete: layers.value(CLEANUP, own).split(',').any(|policy| policy == "delete"),
+        retention_ms: number(RETENTION_MS),
+        retention_bytes: number(RETENTION_BYTES),
+        retention_check_ms: layers.statics.number("log.retention.check.interval.ms", 300_000).unsigned_abs(),
+    }
+}

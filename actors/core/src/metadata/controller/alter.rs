@@ -1,0 +1,236 @@
+//! Configs change: all of a resource (AlterConfigs), or some (IncrementalAlterConfigs).
+//!
+//! Each resource is taken as a whole or not at all, and one that is refused holds back no other. What is stored is
+//! what changed, in its stored form; a change that changes nothing stores nothing.
+
+use super::messages::refuse;
+use super::{Alteration, ConfigOp, ControllerMachine, Refusal, ResourceKind};
+use crate::error::ErrorCode;
+use crate::ids::BrokerId;
+use crate::metadata::configs::{self, ConfigError, check_broker, check_topic};
+use crate::metadata::image::Image;
+use crate::metadata::names::check_name;
+use crate::metadata::record::{ConfigOf, MetadataRecord};
+use std::collections::{BTreeMap, BTreeSet};
+
+type Configs = BTreeMap<String, String>;
+
+impl ControllerMachine {
+    pub(super) fn alter(
+        &self,
+        asked: BrokerId,
+        alterations: &[Alteration],
+    ) -> (Vec<Result<(), Refusal>>, Vec<MetadataRecord>) {
+        let mut resources: BTreeMap<(ResourceKind, &str), usize> = BTreeMap::new();
+        for one in alterations {
+            *resources.entry((one.kind, &one.name)).or_default() += 1;
+        }
+        let (image, mut outcomes, mut records) = (self.ahead(), Vec::new(), Vec::new());
+        for one in alterations {
+            let changed = if resources[&(one.kind, one.name.as_str())] > 1 {
+                refuse(ErrorCode::InvalidRequest, "Each resource must appear at most once.")
+            } else {
+                self.alter_one(asked, one, &image)
+            };
+            outcomes.push(changed.map(|record| records.extend(record)));
+        }
+        (outcomes, records)
+    }
+
+    fn alter_one(
+        &self,
+        asked: BrokerId,
+        one: &Alteration,
+        image: &Image,
+    ) -> Result<Option<MetadataRecord>, Refusal> {
+        well_formed(one)?;
+        match one.kind {
+            ResourceKind::Topic => self.alter_topic(one, image),
+            ResourceKind::Broker => self.alter_broker(asked, one, image),
+            ResourceKind::BrokerLogger if !one.replace => {
+                broker_named(asked, &one.name)?;
+                match one.changes.first() {
+                    Some((logger, ..)) => {
+                        refuse(ErrorCode::InvalidConfig, format!("Logger {logger} does not exist!"))
+                    }
+                    None => Ok(None),
+                }
+            }
+            ResourceKind::ClientMetrics if one.name.is_empty() => {
+                refuse(ErrorCode::InvalidRequest, "Subscription name can't be empty")
+            }
+            ResourceKind::ClientMetrics => {
+                nothing_set(one, ErrorCode::InvalidRequest, "client metrics configuration")
+            }
+            ResourceKind::Group if one.name.is_empty() => {
+                refuse(ErrorCode::InvalidRequest, "Default group resources are not allowed.")
+            }
+            ResourceKind::Group => nothing_set(one, ErrorCode::InvalidConfig, "group config name"),
+            ResourceKind::BrokerLogger | ResourceKind::Unknown(_) => {
+                refuse(ErrorCode::InvalidRequest, format!("Unknown resource type {}", one.kind.id()))
+            }
+        }
+    }
+
+    fn alter_topic(&self, one: &Alteration, image: &Image) -> Result<Option<MetadataRecord>, Refusal> {
+        if one.name.is_empty() {
+            return refuse(ErrorCode::InvalidRequest, "Default topic resources are not allowed.");
+        }
+        check_name(&one.name).or_else(|error| refuse(ErrorCode::InvalidTopicException, error.to_string()))?;
+        let topic = image.topic(&one.name);
+        let none = Configs::new();
+        let before = topic.map_or(&none, |topic| &topic.configs);
+        let default = |name: &str| {
+            let own = BTreeMap::new();
+            let entries = configs::topic_entries(&own, &image.layers(-1, &self.defaults.statics));
+            entries.into_iter().find(|entry| entry.name == name).and_then(|entry| entry.value)
+        };
+        let after = applied(one, before, configs::is_list, default, |op, name| {
+            format!("Can't {op} to key {name} because its type is not LIST.")
+        })?;
+        let after = kept(before, after, |changed| check_topic(&one.name, changed, &self.defaults.statics))
+            .and_then(|after| configs::agree(&after).map(|()| after))
+            .or_else(|error| refuse(ErrorCode::InvalidConfig, error.to_string()))?;
+        let Some(topic) = topic else {
+            let message = format!("The topic '{}' does not exist.", one.name);
+            return refuse(ErrorCode::UnknownTopicOrPartition, message);
+        };
+        Ok(difference(ConfigOf::Topic(topic.id), before, &after))
+    }
+
+    fn alter_broker(
+        &self,
+        asked: BrokerId,
+        one: &Alteration,
+        image: &Image,
+    ) -> Result<Option<MetadataRecord>, Refusal> {
+        let of = match one.name.as_str() {
+            "" => ConfigOf::Cluster,
+            name => ConfigOf::Broker(broker_named(asked, name)?),
+        };
+        let none = Configs::new();
+        let before = image.configs(of).unwrap_or(&none);
+        let default = |name: &str| self.defaults.statics.value(name).map(str::to_owned);
+        let after = applied(one, before, configs::is_broker_list, default, |op, name| {
+            let op = op.to_ascii_lowercase();
+            format!("Config value {op} is not allowed for config key: {name}")
+        })?;
+        let after = kept(before, after, |changed| check_broker(changed, &self.defaults.statics)).or_else(
+            |error| {
+                // Kafka's codes: what is no value of a broker config is a bad request there.
+                let code = match error {
+                    ConfigError::Invalid { .. } | ConfigError::NotDynamic(_) => ErrorCode::InvalidRequest,
+                    _ => ErrorCode::InvalidConfig,
+                };
+                refuse(code, error.to_string())
+            },
+        )?;
+        Ok(difference(of, before, &after))
+    }
+}
+
+/// What can be said without knowing any config.
+fn well_formed(one: &Alteration) -> Result<(), Refusal> {
+    let mut names = BTreeSet::new();
+    if one.changes.iter().any(|(name, ..)| !names.insert(name)) {
+        return refuse(ErrorCode::InvalidRequest, "Error due to duplicate config keys");
+    }
+    let null = |(name, op, value): &(String, ConfigOp, Option<String>)| {
+        (value.is_none() && *op != ConfigOp::Delete).then(|| name.clone())
+    };
+    let nulls: Vec<String> = one.changes.iter().filter_map(null).collect();
+    if !nulls.is_empty() {
+        let message = format!("Null value not supported for : {}", nulls.join(", "));
+        return refuse(ErrorCode::InvalidRequest, message);
+    }
+    let unknown = one.changes.iter().find_map(|(_, op, _)| match op {
+        ConfigOp::Unknown(op) => Some(*op),
+        _ => None,
+    });
+    match unknown {
+        Some(op) => refuse(ErrorCode::InvalidRequest, format!("Unknown operations type {op}")),
+        None => Ok(()),
+    }
+}
+
+fn broker_named(asked: BrokerId, name: &str) -> Result<BrokerId, Refusal> {
+    match name.parse::<BrokerId>() {
+        Ok(id) if id == asked => Ok(asked),
+        Ok(_) => {
+            let message = format!("Unexpected broker id, expected {asked}, but received {name}");
+            refuse(ErrorCode::InvalidRequest, message)
+        }
+        Err(_) => refuse(ErrorCode::InvalidRequest, format!("Node id must be an integer, but it is: {name}")),
+    }
+}
+
+/// A resource that has no configs: there is nothing to set, and nothing to take back.
+fn nothing_set(one: &Alteration, code: ErrorCode, what: &str) -> Result<Option<MetadataRecord>, Refusal> {
+    match one.changes.iter().find(|(_, op, _)| *op != ConfigOp::Delete) {
+        Some((name, ..)) => refuse(code, format!("Unknown {what}: {name}")),
+        None => Ok(None),
+    }
+}
+
+/// What is asked for, applied to what is set; nothing is checked yet.
+fn applied(
+    one: &Alteration,
+    before: &Configs,
+    is_list: fn(&str) -> bool,
+    default: impl Fn(&str) -> Option<String>,
+    no_list: impl Fn(&str, &str) -> String,
+) -> Result<Configs, Refusal> {
+    let mut after = if one.replace { Configs::new() } else { before.clone() };
+    for (name, op, value) in &one.changes {
+        let value = value.as_deref().unwrap_or_default();
+        let word = if *op == ConfigOp::Append { "APPEND" } else { "SUBTRACT" };
+        match op {
+            ConfigOp::Set | ConfigOp::Unknown(_) => {
+                after.insert(name.clone(), value.to_owned());
+            }
+            ConfigOp::Delete => {
+                after.remove(name);
+            }
+            ConfigOp::Append | ConfigOp::Subtract if !is_list(name) => {
+                return refuse(ErrorCode::InvalidConfig, no_list(word, name));
+            }
+            ConfigOp::Append | ConfigOp::Subtract => {
+                let old = before.get(name).cloned().or_else(|| default(name)).unwrap_or_default();
+                let mut words: Vec<&str> = old.split(',').filter(|word| !word.is_empty()).collect();
+                for word in value.split(',') {
+                    let at = words.iter().position(|old| *old == word);
+                    match (op, at) {
+                        (ConfigOp::Append, None) => words.push(word),
+                        (ConfigOp::Subtract, Some(at)) => {
+                            words.remove(at);
+                        }
+                        _ => {}
+                    }
+                }
+                after.insert(name.clone(), words.join(","));
+            }
+        }
+    }
+    Ok(after)
+}
+
+/// Checks what is new; what was stored before passed its check then.
+fn kept(
+    before: &Configs,
+    after: Configs,
+    check: impl Fn(&Configs) -> Result<Configs, ConfigError>,
+) -> Result<Configs, ConfigError> {
+    let (same, changed): (Configs, Configs) =
+        after.into_iter().partition(|(name, value)| before.get(name) == Some(value));
+    let mut all = check(&changed)?;
+    all.extend(same);
+    Ok(all)
+}
+
+fn difference(of: ConfigOf, before: &Configs, after: &Configs) -> Option<MetadataRecord> {
+    let gone = before.keys().filter(|name| !after.contains_key(*name)).map(|name| (name.clone(), None));
+    let set = after.iter().filter(|(name, value)| before.get(*name) != Some(*value));
+    let changes: BTreeMap<_, _> =
+        gone.chain(set.map(|(name, value)| (name.clone(), Some(value.clone())))).collect();
+    (!changes.is_empty()).then_some(MetadataRecord::Configs { of, changes })
+}

@@ -1,0 +1,89 @@
+//! Topics grow.
+
+use super::create::{TOO_MANY, check_replicas, spread};
+use super::messages::refuse;
+use super::{ControllerMachine, MorePartitions, PARTITIONS_MAX, Refusal};
+use crate::error::ErrorCode;
+use crate::ids::BrokerId;
+use crate::metadata::image::{Image, Topic};
+use crate::metadata::record::MetadataRecord;
+use std::collections::BTreeMap;
+
+impl ControllerMachine {
+    /// Each topic by itself: one that is refused holds back no other.
+    pub(super) fn more_partitions(
+        &self,
+        topics: &[MorePartitions],
+    ) -> (Vec<Result<(), Refusal>>, Vec<MetadataRecord>) {
+        let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+        for topic in topics {
+            *names.entry(&topic.name).or_default() += 1;
+        }
+        let (image, mut outcomes, mut records) = (self.ahead(), Vec::new(), Vec::new());
+        for topic in topics {
+            let record = if names[topic.name.as_str()] > 1 {
+                refuse(ErrorCode::InvalidRequest, "Duplicate topic name.")
+            } else {
+                self.grown(topic, &image)
+            };
+            outcomes.push(record.map(|record| records.push(record)));
+        }
+        (outcomes, records)
+    }
+
+    fn grown(&self, more: &MorePartitions, image: &Image) -> Result<MetadataRecord, Refusal> {
+        let Some(topic) = image.topic(&more.name) else {
+            let message = "This server does not host this topic-partition.";
+            return refuse(ErrorCode::UnknownTopicOrPartition, message);
+        };
+        let has = topic.partitions.len();
+        let wanted = usize::try_from(more.count).unwrap_or(0);
+        if wanted == has {
+            return refuse(ErrorCode::InvalidPartitions, format!("Topic already has {has} partition(s)."));
+        }
+        if wanted < has {
+            let message = format!(
+                "The topic {} currently has {has} partition(s); {} would not be an increase.",
+                more.name, more.count
+            );
+            return refuse(ErrorCode::InvalidPartitions, message);
+        }
+        if more.count > PARTITIONS_MAX {
+            return refuse(ErrorCode::PolicyViolation, TOO_MANY);
+        }
+        let replicas = self.placed(more, topic, wanted - has)?;
+        Ok(MetadataRecord::Partitions { topic: topic.id, first: has as i32, replicas })
+    }
+
+    fn placed(
+        &self,
+        more: &MorePartitions,
+        topic: &Topic,
+        additional: usize,
+    ) -> Result<Vec<Vec<BrokerId>>, Refusal> {
+        let brokers = self.brokers();
+        let factor = topic.partitions.first().map_or(1, |p| p.replicas.len());
+        let Some(assignments) = &more.assignments else {
+            return match spread(&brokers, topic.partitions.len(), additional, factor) {
+                Some(replicas) => Ok(replicas),
+                None => refuse(
+                    ErrorCode::InvalidReplicationFactor,
+                    format!(
+                        "Unable to replicate the partition {factor} time(s): too few brokers are registered."
+                    ),
+                ),
+            };
+        };
+        if assignments.len() != additional {
+            let message = format!(
+                "Attempted to add {additional} additional partition(s), but only {} assignment(s) were specified.",
+                assignments.len()
+            );
+            return refuse(ErrorCode::InvalidReplicaAssignment, message);
+        }
+        for replicas in assignments {
+            check_replicas(replicas, &brokers, Some(factor))?;
+        }
+        Ok(assignments.clone())
+    }
+}

@@ -1,0 +1,70 @@
+//! CreatePartitions: topics grow. Answered when this node serves what was added, or when the client's time is over.
+
+use super::{Call, Outcome};
+use crate::kafka::wire::messages::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopicResult,
+};
+use callboard_actors::controller::Ask;
+use callboard_actors::permit::Permit;
+use callboard_core::ErrorCode;
+use callboard_core::metadata::controller::Reply as Said;
+use callboard_core::metadata::{MorePartitions, Refusal};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::time::timeout;
+
+pub(super) async fn handle(call: Call, request: CreatePartitionsRequest) -> Outcome {
+    let names: Vec<String> = request.topics.iter().map(|t| t.name.clone()).collect();
+    let topics = request
+        .topics
+        .into_iter()
+        .map(|t| MorePartitions {
+            name: t.name,
+            count: t.count,
+            assignments: t.assignments.map(|all| all.into_iter().map(|a| a.broker_ids).collect()),
+        })
+        .collect();
+    let validate_only = request.validate_only;
+    let wait = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let outcomes =
+        match call.context.controller.ask(Ask::CreatePartitions { topics, validate_only }).get().await {
+            Said::Altered(outcomes, index) if !validate_only => served(&call, index, wait, outcomes).await,
+            said => call.altered(said, names.len()),
+        };
+    let mut told = BTreeSet::new();
+    let results = names
+        .into_iter()
+        .zip(outcomes)
+        // Like Kafka, a topic that was named twice is refused once.
+        .filter(|(name, _)| told.insert(name.clone()))
+        .map(|(name, outcome)| {
+            let mut out = CreatePartitionsTopicResult { name, ..Default::default() };
+            match outcome {
+                Ok(()) => tracing::info!(topic = %out.name, validate_only, "partitions added"),
+                Err(refusal) => {
+                    call.refused(refusal.code, &out.name, &refusal.message);
+                    (out.error_code, out.error_message) = (refusal.code.code(), Some(refusal.message));
+                }
+            }
+            out
+        })
+        .collect();
+    call.reply(&CreatePartitionsResponse { throttle_time_ms: 0, results }, Permit::free())
+}
+
+/// What was made is waited for; what is not served in time is told as such.
+async fn served(
+    call: &Call,
+    index: u64,
+    wait: Duration,
+    outcomes: Vec<Result<(), Refusal>>,
+) -> Vec<Result<(), Refusal>> {
+    if outcomes.iter().all(Result::is_err) || timeout(wait, call.context.images.served(index)).await.is_ok() {
+        return outcomes;
+    }
+    let late = || {
+        let message = "the partitions are created, and not served yet: ask again".to_owned();
+        Refusal { code: ErrorCode::RequestTimedOut, message }
+    };
+    outcomes.into_iter().map(|outcome| outcome.and_then(|()| Err(late()))).collect()
+}

@@ -1,0 +1,93 @@
+//! DescribeLogDirs: the data directory, as Kafka's one log directory: what its partitions take, and its volume.
+//!
+//! A size counts a partition's batches in the journal and in redb. Like Kafka, what is not here is left out.
+
+use super::{Call, Outcome};
+use crate::kafka::wire::messages::{
+    DescribableLogDirTopic, DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
+    DescribeLogDirsResult, DescribeLogDirsTopic,
+};
+use callboard_actors::permit::Permit;
+use callboard_core::metadata::{Image, Topic};
+use callboard_core::{ErrorCode, ReplicaId, TopicPartition};
+use std::collections::{BTreeMap, BTreeSet};
+
+type Sizes = BTreeMap<(u16, ReplicaId), u64>;
+
+pub(super) async fn handle(call: Call, request: DescribeLogDirsRequest) -> Outcome {
+    let log_dir = call.context.settings.data_dir.clone();
+    let result = match sizes(&call).await {
+        Ok(sizes) => {
+            let (total_bytes, usable_bytes) = volume(&call);
+            let topics = topics(&call, request.topics, &sizes);
+            DescribeLogDirsResult { log_dir, topics, total_bytes, usable_bytes, ..Default::default() }
+        }
+        Err(why) => {
+            let code = ErrorCode::KafkaStorageError;
+            call.refused(code, &log_dir, &why);
+            DescribeLogDirsResult { log_dir, error_code: code.code(), ..Default::default() }
+        }
+    };
+    call.reply(&DescribeLogDirsResponse { results: vec![result], ..Default::default() }, Permit::free())
+}
+
+/// Bytes of all partitions, one question a shard. A shard that does not answer has none to show; none that does is an
+/// error.
+async fn sizes(call: &Call) -> Result<Sizes, String> {
+    let (mut sizes, mut failed) = (Sizes::new(), None);
+    for shard in &call.context.shards {
+        match shard.sizes().await {
+            Ok(of) => sizes.extend(of.into_iter().map(|(replica, bytes)| ((shard.index(), replica), bytes))),
+            Err(error) => {
+                tracing::warn!(shard = shard.index(), "its sizes are not known: {error}");
+                failed = Some(error.to_string());
+            }
+        }
+    }
+    match failed {
+        Some(why) if sizes.is_empty() => Err(why),
+        _ => Ok(sizes),
+    }
+}
+
+/// Total and usable bytes; −1 where nobody knows.
+fn volume(call: &Call) -> (i64, i64) {
+    let stats = call.context.shards.first().map(|shard| shard.stats());
+    let bytes = |n: u64| if n == 0 { -1 } else { i64::try_from(n).unwrap_or(i64::MAX) };
+    stats.map_or((-1, -1), |stats| (bytes(stats.volume_bytes), bytes(stats.usable_bytes)))
+}
+
+fn topics(
+    call: &Call,
+    asked: Option<Vec<DescribableLogDirTopic>>,
+    sizes: &Sizes,
+) -> Vec<DescribeLogDirsTopic> {
+    let image: &Image = &call.context.images.current();
+    let all = |topic: &Topic| (0..topic.partitions.len() as i32).collect::<BTreeSet<i32>>();
+    let mut wanted: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
+    match &asked {
+        None => wanted.extend(image.topics.values().map(|topic| (topic.name.as_str(), all(topic)))),
+        Some(topics) => {
+            for topic in topics {
+                wanted.entry(&topic.topic).or_default().extend(&topic.partitions);
+            }
+        }
+    }
+    let mut out = Vec::new();
+    for (name, partitions) in wanted {
+        let Some(topic) = image.topic(name) else { continue };
+        let partitions: Vec<DescribeLogDirsPartition> = partitions
+            .into_iter()
+            .filter_map(|partition_index| {
+                let id = TopicPartition { topic: topic.id, partition: partition_index };
+                let home = call.context.directory.get(id)?.home_shard()?;
+                let partition_size = i64::try_from(*sizes.get(&home).unwrap_or(&0)).unwrap_or(i64::MAX);
+                Some(DescribeLogDirsPartition { partition_index, partition_size, ..Default::default() })
+            })
+            .collect();
+        if !partitions.is_empty() {
+            out.push(DescribeLogDirsTopic { name: name.to_owned(), partitions });
+        }
+    }
+    out
+}
