@@ -1,7 +1,9 @@
 //! Configuration: file ← environment ← flags. `config/callboard.toml` shows every field with its default; a test keeps
 //! both in step.
 
+use callboard_core::group::GroupConfig;
 use callboard_core::limits::{self, Budgets};
+use callboard_core::partition::LeaderConfig;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -40,10 +42,30 @@ pub struct Config {
     pub num_partitions: i32,
     /// Whether asking for a topic makes it (Kafka: `auto.create.topics.enable`).
     pub auto_create_topics_enable: bool,
+    /// Expired records are looked for this often (Kafka: `log.retention.check.interval.ms`).
+    pub log_retention_check_interval_ms: u64,
     /// An idle connection is closed after this (Kafka: `connections.max.idle.ms`).
     pub connections_max_idle_ms: u64,
     /// Largest request (Kafka: `socket.request.max.bytes`).
     pub socket_request_max_bytes: usize,
+    /// A new group waits so long for more members (Kafka: `group.initial.rebalance.delay.ms`).
+    pub group_initial_rebalance_delay_ms: u64,
+    /// Shortest session timeout a member may ask for (Kafka: `group.min.session.timeout.ms`).
+    pub group_min_session_timeout_ms: i32,
+    /// Longest session timeout a member may ask for (Kafka: `group.max.session.timeout.ms`).
+    pub group_max_session_timeout_ms: i32,
+    /// Members of a group at most (Kafka: `group.max.size`).
+    pub group_max_size: usize,
+    /// Committed offsets of a group without members are kept so long (Kafka: `offsets.retention.minutes`).
+    pub offsets_retention_minutes: u32,
+    /// Offsets are looked through this often for those that have expired (Kafka: `offsets.retention.check.interval.ms`).
+    pub offsets_retention_check_interval_ms: u64,
+    /// Longest metadata of a committed offset (Kafka: `offset.metadata.max.bytes`).
+    pub offset_metadata_max_bytes: usize,
+    /// Partitions of `__consumer_offsets`, when it is made (Kafka: `offsets.topic.num.partitions`).
+    pub offsets_topic_num_partitions: i32,
+    /// A partition of `__consumer_offsets` is written anew above so many bytes, if little of it is live.
+    pub offsets_rewrite_bytes: u64,
     /// Bytes of a journal segment.
     pub segment_bytes: u64,
     /// Journaled and not yet settled bytes of a shard at which producers slow down.
@@ -72,8 +94,18 @@ impl Default for Config {
             shards: 0,
             num_partitions: 1,
             auto_create_topics_enable: true,
+            log_retention_check_interval_ms: LeaderConfig::default().retention_check_ms,
             connections_max_idle_ms: 600_000,
             socket_request_max_bytes: limits::SOCKET_REQUEST_MAX_BYTES,
+            group_initial_rebalance_delay_ms: 3_000,
+            group_min_session_timeout_ms: 6_000,
+            group_max_session_timeout_ms: 1_800_000,
+            group_max_size: i32::MAX as usize,
+            offsets_retention_minutes: 10_080,
+            offsets_retention_check_interval_ms: 600_000,
+            offset_metadata_max_bytes: 4_096,
+            offsets_topic_num_partitions: 50,
+            offsets_rewrite_bytes: 64 << 20,
             segment_bytes: 64 << 20,
             unsettled_bytes_max: budgets.unsettled as u64,
             produce_memory_bytes: budgets.produce,
@@ -111,6 +143,9 @@ pub struct Flags {
     /// Store shards, fixed at the first start [default: one per two cores]
     #[arg(long, value_name = "N", env = "CALLBOARD_SHARDS")]
     pub shards: Option<usize>,
+    /// Expired records are looked for this often
+    #[arg(long, value_name = "MS", env = "CALLBOARD_LOG_RETENTION_CHECK_INTERVAL_MS", hide = true)]
+    pub log_retention_check_interval_ms: Option<u64>,
     /// Bytes of a journal segment
     #[arg(long, value_name = "BYTES", env = "CALLBOARD_SEGMENT_BYTES", hide = true)]
     pub segment_bytes: Option<u64>,
@@ -169,6 +204,7 @@ impl Config {
         set(&mut config.rack, &flags.rack);
         set(&mut config.durability, &flags.durability);
         set(&mut config.shards, &flags.shards);
+        set(&mut config.log_retention_check_interval_ms, &flags.log_retention_check_interval_ms);
         set(&mut config.segment_bytes, &flags.segment_bytes);
         set(&mut config.unsettled_bytes_max, &flags.unsettled_bytes_max);
         config.check()?;
@@ -197,8 +233,20 @@ impl Config {
         let mib = limits::MIB;
         range("shards", self.shards, 0, 256)?;
         range("num_partitions", self.num_partitions, 1, 10_000)?;
+        let check_interval = self.log_retention_check_interval_ms;
+        range("log_retention_check_interval_ms", check_interval, 1, u64::from(u32::MAX))?;
         range("connections_max_idle_ms", self.connections_max_idle_ms, 1000, u64::from(u32::MAX))?;
         range("socket_request_max_bytes", self.socket_request_max_bytes, 64 * 1024, 1 << 30)?;
+        range("group_initial_rebalance_delay_ms", self.group_initial_rebalance_delay_ms, 0, 3_600_000)?;
+        range("group_min_session_timeout_ms", self.group_min_session_timeout_ms, 1, i32::MAX)?;
+        let least = self.group_min_session_timeout_ms;
+        range("group_max_session_timeout_ms", self.group_max_session_timeout_ms, least, i32::MAX)?;
+        range("group_max_size", self.group_max_size, 1, i32::MAX as usize)?;
+        range("offsets_retention_minutes", self.offsets_retention_minutes, 1, i32::MAX as u32)?;
+        range("offsets_retention_check_interval_ms", self.offsets_retention_check_interval_ms, 1, 1 << 40)?;
+        range("offset_metadata_max_bytes", self.offset_metadata_max_bytes, 0, i16::MAX as usize)?;
+        range("offsets_topic_num_partitions", self.offsets_topic_num_partitions, 1, 10_000)?;
+        range("offsets_rewrite_bytes", self.offsets_rewrite_bytes, 64 << 10, 1 << 40)?;
         range("segment_bytes", self.segment_bytes, 64 << 10, 1 << 30)?;
         range("unsettled_bytes_max", self.unsettled_bytes_max, 128 << 10, 1 << 40)?;
         range("produce_memory_bytes", self.produce_memory_bytes, mib, 1 << 40)?;
@@ -226,6 +274,20 @@ impl Config {
             value: self.advertised.clone(),
             wants: "it takes HOST:PORT".into(),
         })
+    }
+
+    /// Bounds and times of groups.
+    #[must_use]
+    pub fn groups(&self) -> GroupConfig {
+        GroupConfig {
+            initial_rebalance_delay_ms: self.group_initial_rebalance_delay_ms,
+            min_session_timeout_ms: self.group_min_session_timeout_ms,
+            max_session_timeout_ms: self.group_max_session_timeout_ms,
+            max_size: self.group_max_size,
+            offsets_retention_ms: i64::from(self.offsets_retention_minutes) * 60_000,
+            offsets_retention_check_ms: self.offsets_retention_check_interval_ms,
+            offset_metadata_max_bytes: self.offset_metadata_max_bytes,
+        }
     }
 
     /// Memory budgets.

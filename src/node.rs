@@ -19,11 +19,13 @@ use anyhow::{Context as _, bail};
 use callboard_actors::clock::{Clock, SystemClock};
 use callboard_actors::controller::ControllerHandle;
 use callboard_actors::directory::Directory;
+use callboard_actors::group::{Coordinators, CoordinatorsArgs};
 use callboard_actors::images::Images;
 use callboard_actors::lag::GroupLags;
 use callboard_actors::node::{NodeActor, NodeArgs, NodeIdentity, NodeMsg};
 use callboard_actors::partition::TailBudget;
 use callboard_actors::ports::{MetadataLog, Shard};
+use callboard_core::group::coordinator::CoordinatorConfig;
 use callboard_core::metadata::TopicDefaults;
 use callboard_core::storage::Durability;
 use ractor::{Actor, ActorRef};
@@ -165,29 +167,16 @@ impl Node {
             bail!("no shard of {data} works: see the lines above; nothing is created in their place");
         }
         let log = Arc::new(SingleLog::open(&disk, &config.data, identity.cluster_id.as_deref())?);
-        let budgets = config.budgets();
-        let (directory, images): (Arc<Directory>, Arc<Images>) = Default::default();
-        let tails = Arc::new(TailBudget::new(budgets.tail));
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let shared = Shared::new(&config);
         let (ready, serving) = oneshot::channel();
-        let args = NodeArgs {
-            identity: who(&config, identity.node_id, address)?,
-            shards: for_actors,
-            log: Arc::clone(&log) as Arc<dyn MetadataLog>,
-            clock: Arc::clone(&clock),
-            directory: Arc::clone(&directory),
-            images: Arc::clone(&images),
-            tails: Arc::clone(&tails),
-            durability: durability(&config),
-            defaults: TopicDefaults { partitions: config.num_partitions },
-            ready,
-        };
+        let who = who(&config, identity.node_id, address)?;
+        let args = shared.args(&config, who, for_actors, Arc::clone(&log) as Arc<dyn MetadataLog>, ready);
         let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
         let (controller, epoch) = serving.await.context("the node's actors ended while they started")?;
-        remember(&store, &images, epoch)?;
-        let directory = Arc::clone(&directory);
-        let front = Front { config: &config, clock, directory, images, controller, shards: &handles };
-        let context = front.context(identity.node_id)?;
+        remember(&store, &shared.images, epoch)?;
+        let tails = Arc::clone(&shared.tails);
+        let context = Front { config: &config, shared, controller, shards: &handles };
+        let context = context.context(identity.node_id)?;
         let (stop, stopped) = watch::channel(false);
         http.console.serving(Arc::new(observe::Parts {
             context: Arc::clone(&context),
@@ -199,13 +188,7 @@ impl Node {
             each_partition: config.metrics_partitions,
         }));
         let listener = tokio::spawn(listener.serve(Arc::clone(&context), stopped));
-        tracing::info!(
-            "{} partitions are served, durability {:?}",
-            context.directory.len(),
-            config.durability
-        );
-        tracing::info!("listening for kafka clients on {address}");
-        tracing::info!("ready in {} ms", began.elapsed().as_millis());
+        say_serving(&config, &context, address, began);
         Ok(Node {
             address,
             store,
@@ -269,6 +252,62 @@ impl Node {
         drop(self.http.tasks);
         tracing::info!("ended{}", if clean { " cleanly" } else { "" });
         Ok(())
+    }
+}
+
+/// What the actors and the front-end share.
+struct Shared {
+    directory: Arc<Directory>,
+    images: Arc<Images>,
+    tails: Arc<TailBudget>,
+    coordinators: Arc<Coordinators>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Shared {
+    fn new(config: &Config) -> Shared {
+        Shared {
+            directory: Arc::default(),
+            images: Arc::default(),
+            tails: Arc::new(TailBudget::new(config.budgets().tail)),
+            coordinators: Arc::default(),
+            clock: Arc::new(SystemClock::default()),
+        }
+    }
+
+    fn args(
+        &self,
+        config: &Config,
+        identity: NodeIdentity,
+        shards: Vec<Result<Arc<dyn Shard>, String>>,
+        log: Arc<dyn MetadataLog>,
+        ready: oneshot::Sender<(ControllerHandle, u64)>,
+    ) -> NodeArgs {
+        let coordinators = CoordinatorsArgs {
+            directory: Arc::clone(&self.directory),
+            images: Arc::clone(&self.images),
+            clock: Arc::clone(&self.clock),
+            coordinators: Arc::clone(&self.coordinators),
+            groups: config.groups(),
+            config: CoordinatorConfig {
+                rewrite_bytes: config.offsets_rewrite_bytes,
+                ..CoordinatorConfig::default()
+            },
+        };
+        NodeArgs {
+            identity,
+            shards,
+            log,
+            clock: Arc::clone(&self.clock),
+            directory: Arc::clone(&self.directory),
+            images: Arc::clone(&self.images),
+            tails: Arc::clone(&self.tails),
+            durability: durability(config),
+            retention_check_ms: config.log_retention_check_interval_ms,
+            defaults: TopicDefaults { partitions: config.num_partitions },
+            coordinators,
+            ready,
+        }
     }
 }
 
@@ -342,6 +381,13 @@ fn say_recovered(config: &Config, shards: &usize, recovered: &Recovered, opened:
     );
 }
 
+fn say_serving(config: &Config, context: &Context, address: SocketAddr, began: Instant) {
+    let partitions = context.directory.len();
+    tracing::info!("{partitions} partitions are served, durability {:?}", config.durability);
+    tracing::info!("listening for kafka clients on {address}");
+    tracing::info!("ready in {} ms", began.elapsed().as_millis());
+}
+
 /// What the registration said, durably, before anything is served.
 fn remember(store: &Store, images: &Images, epoch: u64) -> anyhow::Result<()> {
     let cluster_id = images.current().cluster_id.clone();
@@ -357,9 +403,7 @@ fn remember(store: &Store, images: &Images, epoch: u64) -> anyhow::Result<()> {
 
 struct Front<'a> {
     config: &'a Config,
-    clock: Arc<dyn Clock>,
-    directory: Arc<Directory>,
-    images: Arc<Images>,
+    shared: Shared,
     controller: ControllerHandle,
     shards: &'a [Arc<ShardHandle>],
 }
@@ -372,15 +416,17 @@ impl Front<'_> {
             auto_create_topics_enable: self.config.auto_create_topics_enable,
             connections_max_idle: Duration::from_millis(self.config.connections_max_idle_ms),
             socket_request_max_bytes: self.config.socket_request_max_bytes,
+            offsets_topic_num_partitions: self.config.offsets_topic_num_partitions,
         };
         Ok(Arc::new(Context {
             pools: Pools::new(&self.config.budgets(), settings.socket_request_max_bytes),
             settings,
-            images: self.images,
-            directory: self.directory,
+            images: self.shared.images,
+            directory: self.shared.directory,
+            coordinators: self.shared.coordinators,
             controller: self.controller,
             shards: self.shards.iter().map(|s| Arc::clone(s) as Arc<dyn Shard>).collect(),
-            clock: self.clock,
+            clock: self.shared.clock,
             producer_ids: ProducerIds::default(),
             refusals: Refusals::default(),
         }))

@@ -5,13 +5,21 @@ use arc_swap::ArcSwap;
 use callboard_core::{TopicId, TopicPartition};
 use std::collections::HashMap;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 type Partitions = Arc<Vec<Option<Arc<PartitionHandle>>>>;
 
 /// Partition handles by topic id and number.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Directory {
     topics: ArcSwap<HashMap<TopicId, Partitions>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Default for Directory {
+    fn default() -> Directory {
+        Directory { topics: ArcSwap::default(), changed: watch::Sender::new(0) }
+    }
 }
 
 impl Directory {
@@ -34,6 +42,20 @@ impl Directory {
             partitions[at] = Some(handle);
         }
         self.topics.store(Arc::new(topics));
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Wakes at each change.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// The partitions of a topic that this node has.
+    #[must_use]
+    pub fn topic(&self, topic: TopicId) -> Vec<Arc<PartitionHandle>> {
+        let topics = self.topics.load();
+        topics.get(&topic).map(|p| p.iter().flatten().cloned().collect()).unwrap_or_default()
     }
 
     /// Takes a topic out and returns its handles.
@@ -41,6 +63,7 @@ impl Directory {
         let mut topics = HashMap::clone(&self.topics.load());
         let gone = topics.remove(&topic);
         self.topics.store(Arc::new(topics));
+        self.changed.send_modify(|n| *n += 1);
         gone.map(|partitions| partitions.iter().flatten().cloned().collect()).unwrap_or_default()
     }
 

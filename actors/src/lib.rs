@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod controller;
 pub mod directory;
+pub mod group;
 pub mod images;
 pub mod lag;
 pub mod metrics;

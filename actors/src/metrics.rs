@@ -11,9 +11,10 @@ use metrics::{Unit, counter, describe_counter};
 pub const BATCHES: &str = "callboard_partition_batches_appended_total";
 /// Counter, bytes: the same.
 pub const BYTES: &str = "callboard_partition_bytes_appended_total";
-/// Counter, label `event` = duplicate | refused | timed_out: what became of batches that were not appended.
+/// Counter, label `event` = duplicate | refused | timed_out: what became of batches that were not appended; expired:
+/// retention moved a log start.
 pub const EVENTS: &str = "callboard_partition_events_total";
-/// Counter, label `actor` = leader: actors that ended by an error and were started again.
+/// Counter, label `actor` = leader | coordinator: actors that ended by an error and were started again.
 pub const RESTARTS: &str = "callboard_actor_restarts_total";
 
 /// Gauge: topics that exist.
@@ -60,7 +61,11 @@ pub const PARTITIONS_SHOWN: usize = 1000;
 pub fn describe() {
     describe_counter!(BATCHES, Unit::Count, "batches appended to partitions this node leads");
     describe_counter!(BYTES, Unit::Bytes, "bytes appended to partitions this node leads");
-    describe_counter!(EVENTS, Unit::Count, "batches that were duplicates, refused, or timed out waiting");
+    describe_counter!(
+        EVENTS,
+        Unit::Count,
+        "batches that were duplicates, refused, or timed out waiting; log starts moved by retention"
+    );
     describe_counter!(RESTARTS, Unit::Count, "actors that ended by an error and were started again");
 }
 
@@ -112,6 +117,7 @@ pub(crate) fn leader_event(event: Event) {
         Event::Duplicate => "duplicate",
         Event::Refused => "refused",
         Event::TimedOut => "timed_out",
+        Event::Expired => "expired",
     };
     counter!(EVENTS, "event" => event).increment(1);
 }

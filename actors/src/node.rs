@@ -12,6 +12,7 @@
 use crate::clock::Clock;
 use crate::controller::{Ask, ControllerActor, ControllerArgs, ControllerHandle};
 use crate::directory::Directory;
+use crate::group::{CoordinatorsActor, CoordinatorsArgs};
 use crate::images::Images;
 use crate::partition::{PartitionHandle, TailBudget};
 use crate::ports::{MetadataLog, ReplicaState, Shard, Verdict};
@@ -19,6 +20,7 @@ use crate::shard::{ShardActor, ShardArgs, ShardMsg};
 use callboard_core::metadata::configs::leader_config;
 use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::metadata::{Assignment, Image, TopicDefaults, assignments};
+use callboard_core::partition::LeaderConfig;
 use callboard_core::storage::Durability;
 use callboard_core::{BrokerId, TopicPartition};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -65,8 +67,12 @@ pub struct NodeArgs {
     pub tails: Arc<TailBudget>,
     /// Durability of topics that do not say.
     pub durability: Durability,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_ms: u64,
     /// Defaults of new topics.
     pub defaults: TopicDefaults,
+    /// The supervisor of group coordinators.
+    pub coordinators: CoordinatorsArgs,
     /// Given the controller's handle and the epoch, once everything recovered is served.
     pub ready: oneshot::Sender<(ControllerHandle, u64)>,
 }
@@ -115,6 +121,7 @@ struct Parts {
     directory: Arc<Directory>,
     images: Arc<Images>,
     durability: Durability,
+    retention_check_ms: u64,
 }
 
 /// The actor.
@@ -137,6 +144,7 @@ impl Actor for NodeActor {
             defaults: args.defaults,
         };
         let (controller, _) = Actor::spawn_linked(None, ControllerActor, controller, me.get_cell()).await?;
+        Actor::spawn_linked(None, CoordinatorsActor, args.coordinators, me.get_cell()).await?;
         let (mut shards, mut recovered, mut lost) = (Vec::new(), HashMap::new(), Vec::new());
         for (n, shard) in args.shards.into_iter().enumerate() {
             let shard = match shard {
@@ -161,6 +169,7 @@ impl Actor for NodeActor {
                 directory: args.directory,
                 images: args.images,
                 durability: args.durability,
+                retention_check_ms: args.retention_check_ms,
             },
             controller: ControllerHandle::new(controller),
             shards,
@@ -254,11 +263,11 @@ impl NodeState {
                 Assignment::Start { id, leader_epoch, opened, configs } => {
                     // Its record came somewhere behind the image looked at last.
                     self.starting.insert(id, self.image.applied + 1);
-                    let config = leader_config(&configs, self.args.durability);
+                    let config = self.leader_config(&configs);
                     self.start(me, id, leader_epoch, opened, config);
                 }
                 Assignment::Configure { id, configs } => {
-                    self.tell(id, ShardMsg::Configure(id, leader_config(&configs, self.args.durability)));
+                    self.tell(id, ShardMsg::Configure(id, self.leader_config(&configs)));
                 }
                 Assignment::Delete { id } => {
                     gone.insert(id.topic);
@@ -276,6 +285,13 @@ impl NodeState {
         self.image = image;
     }
 
+    fn leader_config(&self, configs: &BTreeMap<String, String>) -> LeaderConfig {
+        LeaderConfig {
+            retention_check_ms: self.args.retention_check_ms,
+            ..leader_config(configs, self.args.durability)
+        }
+    }
+
     fn tell(&self, id: TopicPartition, message: ShardMsg) {
         if let Some(Some(shard)) = self.homes.get(&id).map(|n| &self.shards[*n]) {
             let _ = shard.cast(message);
@@ -288,7 +304,7 @@ impl NodeState {
         id: TopicPartition,
         leader_epoch: i32,
         opened: bool,
-        config: callboard_core::partition::LeaderConfig,
+        config: LeaderConfig,
     ) {
         let found = self.recovered.remove(&id);
         let offline = match &found {

@@ -4,9 +4,10 @@ use crate::permit::Permit;
 use bytes::Bytes;
 use callboard_core::metadata::{Image, MetadataRecord};
 use callboard_core::partition::ProducerTable;
-use callboard_core::storage::{Durability, Entry};
+use callboard_core::storage::{Durability, Entry, Retention};
 use callboard_core::{LeaderEpoch, Offset, ReplicaId, Seq, TopicPartition, UnixMillis};
 use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -58,6 +59,22 @@ pub trait Shard: Send + Sync + 'static {
         from: Offset,
         until: Offset,
     ) -> BoxFuture<'static, Result<Option<TimeHit>, ReadError>>;
+
+    /// How far up these rules let the log start go, if above `from` at all; nothing at or above `until` goes. On the
+    /// reader threads, one question at a time.
+    fn expired(
+        &self,
+        replica: ReplicaId,
+        from: Offset,
+        until: Offset,
+        rules: Retention,
+    ) -> BoxFuture<'static, Result<Option<Offset>, ReadError>>;
+
+    /// Bytes of a replica's batches, in the journal and in redb; those below the log start until they are swept.
+    fn size(&self, replica: ReplicaId) -> BoxFuture<'static, Result<u64, ReadError>>;
+
+    /// The same of all replicas of this shard.
+    fn sizes(&self) -> BoxFuture<'static, Result<BTreeMap<ReplicaId, u64>, ReadError>>;
 
     /// Counters for admission, metrics and health.
     fn stats(&self) -> ShardStats;

@@ -35,6 +35,11 @@ impl<M: Machine, P: Perform<M::Effect>> Shell<M, P> {
         Shell { machine, io, clock, effects: Vec::new(), armed: None }
     }
 
+    /// The machine, to be looked at.
+    pub fn machine(&self) -> &M {
+        &self.machine
+    }
+
     /// The time, for deadlines in inputs.
     pub fn now(&self) -> callboard_core::Now {
         self.clock.now()

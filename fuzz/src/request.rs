@@ -23,27 +23,54 @@ pub fn run(frame: &[u8]) -> Option<(ApiKey, i16, bool)> {
         return None;
     }
     let body = Body { frame, at: reader.position(), version, request: (!response).then_some((api, header)) };
-    let read = match (api, response) {
-        (ApiKey::Produce, false) => body.read(lift_produce),
-        (ApiKey::Produce, true) => body.read::<ProduceResponse>(nothing),
-        (ApiKey::Fetch, false) => body.read::<FetchRequest>(nothing),
-        (ApiKey::Fetch, true) => body.read(lift_fetch),
-        (ApiKey::ListOffsets, false) => body.read::<ListOffsetsRequest>(nothing),
-        (ApiKey::ListOffsets, true) => body.read::<ListOffsetsResponse>(nothing),
-        (ApiKey::Metadata, false) => body.read::<MetadataRequest>(nothing),
-        (ApiKey::Metadata, true) => body.read::<MetadataResponse>(nothing),
-        (ApiKey::ApiVersions, false) => body.read::<ApiVersionsRequest>(nothing),
-        (ApiKey::ApiVersions, true) => body.read::<ApiVersionsResponse>(nothing),
-        (ApiKey::CreateTopics, false) => body.read::<CreateTopicsRequest>(nothing),
-        (ApiKey::CreateTopics, true) => body.read::<CreateTopicsResponse>(nothing),
-        (ApiKey::DeleteTopics, false) => body.read::<DeleteTopicsRequest>(nothing),
-        (ApiKey::DeleteTopics, true) => body.read::<DeleteTopicsResponse>(nothing),
-        (ApiKey::FindCoordinator, false) => body.read::<FindCoordinatorRequest>(nothing),
-        (ApiKey::FindCoordinator, true) => body.read::<FindCoordinatorResponse>(nothing),
-        (ApiKey::InitProducerId, false) => body.read::<InitProducerIdRequest>(nothing),
-        (ApiKey::InitProducerId, true) => body.read::<InitProducerIdResponse>(nothing),
-    };
+    let read = read(body, api, response);
     read.then_some((api, version, response))
+}
+
+macro_rules! messages {
+    ($($api:ident: $request:ident, $response:ident;)*) => {
+        fn read(body: Body<'_>, api: ApiKey, response: bool) -> bool {
+            match (api, response) {
+                (ApiKey::Produce, false) => body.read(lift_produce),
+                (ApiKey::Produce, true) => body.read::<ProduceResponse>(nothing),
+                (ApiKey::Fetch, false) => body.read::<FetchRequest>(nothing),
+                (ApiKey::Fetch, true) => body.read(lift_fetch),
+                $((ApiKey::$api, false) => body.read::<$request>(nothing),
+                (ApiKey::$api, true) => body.read::<$response>(nothing),)*
+            }
+        }
+    };
+}
+
+messages! {
+    ListOffsets: ListOffsetsRequest, ListOffsetsResponse;
+    Metadata: MetadataRequest, MetadataResponse;
+    OffsetCommit: OffsetCommitRequest, OffsetCommitResponse;
+    OffsetFetch: OffsetFetchRequest, OffsetFetchResponse;
+    FindCoordinator: FindCoordinatorRequest, FindCoordinatorResponse;
+    JoinGroup: JoinGroupRequest, JoinGroupResponse;
+    Heartbeat: HeartbeatRequest, HeartbeatResponse;
+    LeaveGroup: LeaveGroupRequest, LeaveGroupResponse;
+    SyncGroup: SyncGroupRequest, SyncGroupResponse;
+    DescribeGroups: DescribeGroupsRequest, DescribeGroupsResponse;
+    ListGroups: ListGroupsRequest, ListGroupsResponse;
+    ApiVersions: ApiVersionsRequest, ApiVersionsResponse;
+    CreateTopics: CreateTopicsRequest, CreateTopicsResponse;
+    DeleteTopics: DeleteTopicsRequest, DeleteTopicsResponse;
+    DeleteRecords: DeleteRecordsRequest, DeleteRecordsResponse;
+    InitProducerId: InitProducerIdRequest, InitProducerIdResponse;
+    OffsetForLeaderEpoch: OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
+    DescribeConfigs: DescribeConfigsRequest, DescribeConfigsResponse;
+    AlterConfigs: AlterConfigsRequest, AlterConfigsResponse;
+    DescribeLogDirs: DescribeLogDirsRequest, DescribeLogDirsResponse;
+    CreatePartitions: CreatePartitionsRequest, CreatePartitionsResponse;
+    DeleteGroups: DeleteGroupsRequest, DeleteGroupsResponse;
+    IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+    OffsetDelete: OffsetDeleteRequest, OffsetDeleteResponse;
+    DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
+    DescribeProducers: DescribeProducersRequest, DescribeProducersResponse;
+    ListConfigResources: ListConfigResourcesRequest, ListConfigResourcesResponse;
+    DescribeTopicPartitions: DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
 }
 
 /// Where a body stands.

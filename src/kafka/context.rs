@@ -4,6 +4,7 @@ use super::metrics;
 use callboard_actors::clock::Clock;
 use callboard_actors::controller::{Ask, ControllerHandle};
 use callboard_actors::directory::Directory;
+use callboard_actors::group::{Coordinators, OFFSETS_TOPIC};
 use callboard_actors::images::Images;
 use callboard_actors::permit::Pool;
 use callboard_actors::ports::Shard;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub connections_max_idle: Duration,
     /// `socket.request.max.bytes`.
     pub socket_request_max_bytes: usize,
+    /// `offsets.topic.num.partitions`.
+    pub offsets_topic_num_partitions: i32,
 }
 
 /// Byte pools, told apart by API key: nothing waits behind stuck producers.
@@ -63,6 +66,8 @@ pub struct Context {
     pub images: Arc<Images>,
     /// Partitions on this node.
     pub directory: Arc<Directory>,
+    /// Coordinators of groups on this node.
+    pub coordinators: Arc<Coordinators>,
     /// The controller.
     pub controller: ControllerHandle,
     /// Shards: their gates.
@@ -96,6 +101,36 @@ impl Context {
             return Said::Failed(Refusal { code: ErrorCode::RequestTimedOut, message });
         }
         said
+    }
+}
+
+/// How long `__consumer_offsets` is waited for.
+const OFFSETS_WAIT: Duration = Duration::from_secs(15);
+
+impl Context {
+    /// `__consumer_offsets` as it is made: Kafka's configs for it. It is compacted by its coordinators.
+    #[must_use]
+    pub fn new_offsets_topic(&self) -> NewTopic {
+        NewTopic { partitions: self.settings.offsets_topic_num_partitions, ..new_topic(OFFSETS_TOPIC) }
+    }
+
+    /// Makes `__consumer_offsets` if it is not there, and waits until it is served.
+    pub async fn offsets_topic(&self) -> Result<(), ErrorCode> {
+        if self.images.current().topic(OFFSETS_TOPIC).is_some() {
+            return Ok(());
+        }
+        match self.create_topics(vec![self.new_offsets_topic()], false, OFFSETS_WAIT).await {
+            Said::Created(outcomes, _) => match outcomes.into_iter().next() {
+                Some(Ok(topic)) => {
+                    tracing::info!(topic = %topic.name, partitions = topic.partitions.len(), "topic created");
+                    Ok(())
+                }
+                // Somebody else was faster.
+                Some(Err(refusal)) if refusal.code == ErrorCode::TopicAlreadyExists => Ok(()),
+                _ => Err(ErrorCode::CoordinatorNotAvailable),
+            },
+            _ => Err(ErrorCode::CoordinatorNotAvailable),
+        }
     }
 }
 

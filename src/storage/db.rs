@@ -8,10 +8,11 @@ use super::disk::Disk;
 use super::error::ShardFault;
 use super::metrics::DbSample;
 use super::rows::{self, Home};
+use super::spans::{self, SpanTable};
 use bytes::Bytes;
 use callboard_core::partition::ProducerTable;
-use callboard_core::storage::ReplicaFold;
-use callboard_core::{Lsn, Offset, ReplicaId};
+use callboard_core::storage::{ReplicaFold, Span};
+use callboard_core::{Lsn, Offset, ReplicaId, UnixMillis};
 use parking_lot::RwLock;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use std::collections::BTreeMap;
@@ -21,7 +22,9 @@ use std::sync::Arc;
 const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 const REPLICAS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("replicas");
 const BLOCKS: TableDefinition<'static, (u32, i64), &[u8]> = TableDefinition::new("blocks");
-const TIMES: TableDefinition<'static, (u32, i64), &[u8]> = TableDefinition::new("times");
+pub(super) const TIMES: TableDefinition<'static, (u32, i64), &[u8]> = TableDefinition::new("times");
+/// Bytes of a replica's blocks, kept in step with its time rows.
+pub(super) const SIZES: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("sizes");
 const PRODUCERS: TableDefinition<'static, (u32, i64), &[u8]> = TableDefinition::new("producers");
 
 /// One shard's database.
@@ -219,20 +222,26 @@ impl Db {
         })
     }
 
-    /// Base offsets of blocks from the one that covers `from`, with the largest timestamp in each.
-    pub fn times(
+    /// Looks at a replica's time index and size, in one snapshot.
+    pub fn spans<T>(
         &self,
         replica: ReplicaId,
-        from: Offset,
-        until: Offset,
-    ) -> Result<Vec<(Offset, i64)>, ShardFault> {
+        look: impl FnOnce(&SpanTable) -> Result<T, ShardFault>,
+    ) -> Result<T, ShardFault> {
         self.read(|tx| {
-            let Some(table) = present(tx.open_table(TIMES))? else { return Ok(Vec::new()) };
-            let start = covering(&table, replica, from)?;
-            let mut out = Vec::new();
-            for row in table.range((replica.0, start)..(replica.0, until))? {
+            let (times, sizes) = (present(tx.open_table(TIMES))?, present(tx.open_table(SIZES))?);
+            look(&SpanTable { replica, times, sizes })
+        })
+    }
+
+    /// Bytes of every replica's blocks.
+    pub fn sizes(&self) -> Result<BTreeMap<ReplicaId, u64>, ShardFault> {
+        self.read(|tx| {
+            let mut out = BTreeMap::new();
+            let Some(table) = present(tx.open_table(SIZES))? else { return Ok(out) };
+            for row in table.iter()? {
                 let (key, value) = row?;
-                out.push((key.value().1, rows::decode_u64(value.value())? as i64));
+                out.insert(ReplicaId(key.value()), rows::decode_u64(value.value())?);
             }
             Ok(out)
         })
@@ -248,7 +257,7 @@ fn present<T>(table: Result<T, redb::TableError>) -> Result<Option<T>, ShardFaul
 }
 
 /// The base offset of the row that covers `from`, or would.
-fn covering(
+pub(super) fn covering(
     table: &impl ReadableTable<(u32, i64), &'static [u8]>,
     replica: ReplicaId,
     from: Offset,
@@ -269,6 +278,20 @@ pub struct NewBlock {
     pub batches: Vec<Bytes>,
     /// Largest timestamp in it.
     pub max_timestamp: i64,
+    /// The time now.
+    pub stored: UnixMillis,
+}
+
+impl NewBlock {
+    fn span(&self) -> Span {
+        Span {
+            base: self.base,
+            next: self.next,
+            bytes: self.batches.iter().map(|batch| batch.len() as u64).sum(),
+            max_timestamp: self.max_timestamp,
+            stored: Some(self.stored),
+        }
+    }
 }
 
 /// One write transaction.
@@ -320,14 +343,20 @@ impl Tx<'_> {
     pub fn put_blocks(&mut self, replica: ReplicaId, blocks: &[NewBlock]) -> Result<(), ShardFault> {
         let mut table = self.tx.open_table(BLOCKS)?;
         let mut times = self.tx.open_table(TIMES)?;
+        let (mut new, mut gone) = (0, 0);
         for block in blocks {
             // Straight into redb's page.
             let mut row = table.insert_reserve((replica.0, block.base), rows::inline_len(&block.batches))?;
             rows::write_inline(row.as_mut(), block.next, &block.batches);
             drop(row);
-            times.insert((replica.0, block.base), &rows::encode_u64(block.max_timestamp as u64)[..])?;
+            let span = block.span();
+            let old = times.insert((replica.0, block.base), &rows::encode_span(&span)[..])?;
+            if let Some(old) = old {
+                gone += rows::decode_span(block.base, old.value())?.bytes;
+            }
+            new += span.bytes;
         }
-        Ok(())
+        spans::resize(self.tx, replica, new, gone)
     }
 
     /// The newest producer snapshot at or below `at`, and its offset.
@@ -347,8 +376,13 @@ impl Tx<'_> {
     pub fn truncate(&mut self, replica: ReplicaId, to: Offset) -> Result<Option<Vec<u8>>, ShardFault> {
         let mut table = self.tx.open_table(BLOCKS)?;
         let mut times = self.tx.open_table(TIMES)?;
-        table.retain_in((replica.0, to)..=(replica.0, i64::MAX), |_, _| false)?;
-        times.retain_in((replica.0, to)..=(replica.0, i64::MAX), |_, _| false)?;
+        let cut = (replica.0, to)..=(replica.0, i64::MAX);
+        let mut gone = 0;
+        for row in times.range(cut.clone())? {
+            gone += rows::decode_span(to, row?.1.value())?.bytes;
+        }
+        table.retain_in(cut.clone(), |_, _| false)?;
+        times.retain_in(cut, |_, _| false)?;
         if let Some(above) = to.checked_add(1) {
             let above = (replica.0, above)..=(replica.0, i64::MAX);
             self.tx.open_table(PRODUCERS)?.retain_in(above, |_, _| false)?;
@@ -361,30 +395,32 @@ impl Tx<'_> {
                 straddles.then(|| (key.value(), value.value().to_vec()))
             }
         };
-        Ok(match last {
-            None => None,
-            Some((key, row)) => {
-                table.remove(key)?;
-                times.remove(key)?;
-                Some(row)
+        if let Some((key, _)) = &last {
+            table.remove(*key)?;
+            if let Some(old) = times.remove(*key)? {
+                gone += rows::decode_span(to, old.value())?.bytes;
             }
-        })
+        }
+        spans::resize(self.tx, replica, 0, gone)?;
+        Ok(last.map(|(_, row)| row))
     }
 
     /// Removes blocks that lie wholly below `to`, at most `left` of them. Whether there is more.
     pub fn trim(&mut self, replica: ReplicaId, to: Offset, left: &mut usize) -> Result<bool, ShardFault> {
         let mut table = self.tx.open_table(BLOCKS)?;
         let mut times = self.tx.open_table(TIMES)?;
-        let (mut gone, mut more) = (Vec::new(), false);
-        for row in table.range((replica.0, i64::MIN)..(replica.0, to))? {
+        let (mut gone, mut bytes, mut more) = (Vec::new(), 0, false);
+        for row in times.range((replica.0, i64::MIN)..(replica.0, to))? {
             let (key, value) = row?;
-            if rows::decode_block(value.value())?.0 > to {
+            let span = rows::decode_span(key.value().1, value.value())?;
+            if span.next > to {
                 break;
             }
             if gone.len() >= *left {
                 more = true;
                 break;
             }
+            bytes += span.bytes;
             gone.push(key.value());
         }
         for key in &gone {
@@ -392,6 +428,7 @@ impl Tx<'_> {
             times.remove(*key)?;
         }
         *left -= gone.len();
+        spans::resize(self.tx, replica, 0, bytes)?;
         Ok(more)
     }
 
@@ -402,6 +439,7 @@ impl Tx<'_> {
         }
         let all = (replica.0, i64::MIN)..=(replica.0, i64::MAX);
         self.tx.open_table(PRODUCERS)?.retain_in(all, |_, _| false)?;
+        self.tx.open_table(SIZES)?.remove(replica.0)?;
         self.tx.open_table(REPLICAS)?.remove(replica.0)?;
         Ok(false)
     }

@@ -7,6 +7,7 @@
 use super::segment::Segment;
 use callboard_actors::ports::{Persisted, ReplicaSink, ShardError};
 use callboard_core::limits;
+use callboard_core::records::BatchHead;
 use callboard_core::storage::{Durability, Entry, EntryHeader, ReplicaFold};
 use callboard_core::{Lsn, Offset, ReplicaId, Seq};
 use std::collections::{BTreeMap, VecDeque};
@@ -27,6 +28,8 @@ pub struct Run {
     pub next: Offset,
     /// Of all its entries.
     pub durability: Durability,
+    /// Largest timestamp in it; a truncation that clipped it does not lower it.
+    pub max_timestamp: i64,
 }
 
 /// One step of the settler.
@@ -108,7 +111,8 @@ impl Live {
     }
 
     /// Adds a batch that was written at `at`; it joins the last run where it continues it.
-    pub fn appended(&mut self, entry: &EntryHeader, at: Lsn, base: Offset, next: Offset) {
+    pub fn appended(&mut self, entry: &EntryHeader, at: Lsn, head: &BatchHead) {
+        let (base, next, max_timestamp) = (head.base_offset, head.next_offset(), head.max_timestamp);
         self.seq = entry.seq;
         self.next = next;
         self.marked = entry.durability;
@@ -121,11 +125,12 @@ impl Live {
         {
             run.length += entry.length;
             run.next = next;
+            run.max_timestamp = run.max_timestamp.max(max_timestamp);
             *pending = *run;
             return;
         }
-        let run =
-            Run { at, length: entry.length, first_seq: entry.seq, base, next, durability: entry.durability };
+        let (length, first_seq, durability) = (entry.length, entry.seq, entry.durability);
+        let run = Run { at, length, first_seq, base, next, durability, max_timestamp };
         self.runs.push_back(run);
         self.pending.push_back(Pending::Run(run));
     }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   shard.rs      threads, queues, the port's implementation
-//!   engine.rs     one shard without threads ── writer.rs · settle.rs · read.rs · rebuild.rs
+//!   engine.rs     one shard without threads ── writer.rs · settle.rs · read.rs · times.rs · rebuild.rs
 //!   recovery.rs   look (scan.rs), say, change           store.rs   the data directory, all shards, identity
-//!   index.rs      runs in memory              db.rs · rows.rs   redb          segment.rs   journal files
+//!   index.rs      runs in memory              db.rs · spans.rs · rows.rs   redb   segment.rs   journal files
 //!   disk.rs       the port below: the real disk, or the crash backend of the tests
 //! ```
 //!
@@ -29,7 +29,9 @@ mod scan;
 mod segment;
 mod settle;
 pub mod shard;
+mod spans;
 pub mod store;
+mod times;
 mod writer;
 
 pub use backend::Backend;
@@ -42,3 +44,5 @@ pub use store::{Opened, Recovered, Store, StoreOptions};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod times_tests;

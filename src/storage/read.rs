@@ -11,14 +11,14 @@ use super::settle::batches_of;
 use bytes::Bytes;
 use callboard_actors::ports::{ReadError, ReadRequest, Slices, TimeHit};
 use callboard_core::limits;
-use callboard_core::records::{self, BatchHead, Records};
+use callboard_core::records::{self, BatchHead};
 use callboard_core::{Lsn, Offset, ReplicaId};
 use std::sync::Arc;
 
 /// How often a reader that was overtaken by the settler starts over.
 const ATTEMPTS: usize = 8;
 
-fn corrupt(fault: ShardFault) -> ReadError {
+pub(super) fn corrupt(fault: ShardFault) -> ReadError {
     ReadError::Corrupt(fault.0)
 }
 
@@ -124,71 +124,8 @@ impl Engine {
         segment.read(at, length as usize).map_err(|e| ReadError::Corrupt(e.to_string()))
     }
 
-    /// The first record in `from .. until` at or after a timestamp.
-    pub fn find_time(
-        &self,
-        replica: ReplicaId,
-        from: Offset,
-        until: Offset,
-        timestamp: i64,
-    ) -> Result<Option<TimeHit>, ReadError> {
-        let mut at = from;
-        // Asked before redb is: what the settler moves meanwhile is then looked at twice, never passed over.
-        let unsettled = self.first_run(replica).unwrap_or(until);
-        // Settled blocks by the time index; then the journal, batch by batch.
-        let times = self.db.times(replica, from, until).map_err(corrupt)?;
-        if let Some((base, _)) = times.iter().find(|(_, max)| *max >= timestamp) {
-            at = at.max(*base);
-        } else if !times.is_empty() {
-            at = at.max(unsettled);
-        }
-        self.scan(replica, at, until, |batch, head| {
-            if head.max_timestamp < timestamp {
-                return None;
-            }
-            hit(batch, head, |record| record.1 >= timestamp && record.0 >= from && record.0 < until)
-        })
-    }
-
-    /// The first of the records with the largest timestamp in `from .. until`.
-    pub fn max_time(
-        &self,
-        replica: ReplicaId,
-        from: Offset,
-        until: Offset,
-    ) -> Result<Option<TimeHit>, ReadError> {
-        let unsettled = self.first_run(replica).unwrap_or(until);
-        let times = self.db.times(replica, from, until).map_err(corrupt)?;
-        let newest = times.iter().enumerate().max_by_key(|(i, (_, max))| (*max, std::cmp::Reverse(*i)));
-        let Some((i, (base, _))) = newest else { return self.max_time_in(replica, from, until, None) };
-        let end = times.get(i + 1).map_or(unsettled, |(next, _)| *next);
-        let best = self.max_time_in(replica, (*base).max(from), end.min(until), None)?;
-        self.max_time_in(replica, unsettled.max(from), until, best)
-    }
-
-    fn max_time_in(
-        &self,
-        replica: ReplicaId,
-        from: Offset,
-        until: Offset,
-        mut best: Option<TimeHit>,
-    ) -> Result<Option<TimeHit>, ReadError> {
-        self.scan(replica, from, until, |batch, head| {
-            if head.max_timestamp > best.map_or(i64::MIN, |b| b.timestamp) {
-                let newest = |(offset, time)| time == head.max_timestamp && offset >= from && offset < until;
-                best = hit(batch, head, newest).or(best);
-            }
-            None
-        })?;
-        Ok(best)
-    }
-
-    fn first_run(&self, replica: ReplicaId) -> Option<Offset> {
-        self.index.lock().replicas.get(&replica)?.runs.front().map(|run| run.base)
-    }
-
     /// Walks batches in `from .. until` until `look` finds something.
-    fn scan(
+    pub(super) fn scan(
         &self,
         replica: ReplicaId,
         from: Offset,
@@ -213,22 +150,6 @@ impl Engine {
             at = slices.next;
         }
         Ok(None)
-    }
-}
-
-/// The first record of a batch that `wanted` takes. One that does not unpack within bounds stands for its first record.
-fn hit(batch: &[u8], head: &BatchHead, wanted: impl Fn((Offset, i64)) -> bool) -> Option<TimeHit> {
-    let of = |offset, timestamp| TimeHit { offset, timestamp, epoch: head.leader_epoch };
-    match Records::open(batch, limits::DECOMPRESSED_MAX) {
-        Ok(records) => records
-            .iter()
-            .map_while(Result::ok)
-            .map(|record| (record.offset, record.timestamp))
-            .find(|record| wanted(*record))
-            .map(|(offset, timestamp)| of(offset, timestamp)),
-        Err(_) => {
-            wanted((head.base_offset, head.max_timestamp)).then(|| of(head.base_offset, head.max_timestamp))
-        }
     }
 }
 

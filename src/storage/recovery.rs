@@ -393,7 +393,7 @@ impl Inspection {
                     continue;
                 }
                 match head {
-                    Ok(Some(head)) => live.appended(entry, at, head.base_offset, head.next_offset()),
+                    Ok(Some(head)) => live.appended(entry, at, head),
                     Ok(None) => live.changed(entry, at),
                     Err(_) => {}
                 }

@@ -3,18 +3,22 @@
 //! ```text
 //!   state rows   | crc32c 4 | version 1 | fields |            the CRC covers all that follows it
 //!   block rows   | crc32c 4 | version 1 | kind 1 | 0 0 | next offset 8 | inline: the batches · in journal: lsn 8, length 4 |
+//!   time rows    | crc32c 4 | version 2 | largest timestamp 8 | stored at 8 | next offset 8 | bytes of the block 8 |
 //! ```
 //!
 //! redb checks its pages only when it repairs, so every row proves itself. A row of a newer version is refused, never
-//! guessed at. `kind` leaves room for a third home of records.
+//! guessed at. A block's time row says all that retention and look-ups by time have to know of it: its value, which may
+//! be 256 KiB, is not read for that. `kind` leaves room for a third home of records.
 
 use super::error::ShardFault;
 use bytes::Bytes;
 use callboard_core::partition::ProducerTable;
-use callboard_core::storage::ReplicaFold;
+use callboard_core::storage::{ReplicaFold, Span};
 use callboard_core::{Lsn, Offset, Seq, TopicId, TopicPartition, UnixMillis};
 
 const VERSION: u8 = 1;
+/// Of time rows; version 1 held the timestamp alone and was never released.
+const TIME_VERSION: u8 = 2;
 /// Bytes before a block's batches.
 pub const BLOCK_HEADER: usize = 16;
 
@@ -40,6 +44,10 @@ fn seal(body: Vec<u8>) -> Vec<u8> {
 }
 
 fn opened<'a>(row: &'a [u8], what: &str) -> Result<&'a [u8], ShardFault> {
+    opened_as(row, VERSION, what)
+}
+
+fn opened_as<'a>(row: &'a [u8], version: u8, what: &str) -> Result<&'a [u8], ShardFault> {
     let Some((crc, body)) = row.split_first_chunk::<4>() else {
         return Err(ShardFault(format!("store.redb: a {what} row is cut short")));
     };
@@ -47,9 +55,9 @@ fn opened<'a>(row: &'a [u8], what: &str) -> Result<&'a [u8], ShardFault> {
         return Err(ShardFault(format!("store.redb: the checksum of a {what} row does not match")));
     }
     match body.first() {
-        Some(&VERSION) => Ok(&body[1..]),
+        Some(v) if *v == version => Ok(&body[1..]),
         Some(v) => Err(ShardFault(format!(
-            "store.redb: a {what} row has version {v}, this build reads {VERSION}: run the newer build again"
+            "store.redb: a {what} row has version {v}, this build reads {version}: run the build that wrote it"
         ))),
         None => Err(ShardFault(format!("store.redb: a {what} row is empty"))),
     }
@@ -99,6 +107,28 @@ pub fn encode_u64(n: u64) -> Vec<u8> {
 /// Reads [`encode_u64`].
 pub fn decode_u64(row: &[u8]) -> Result<u64, ShardFault> {
     Ok(u64::from_le_bytes(*take(&mut opened(row, "number")?, "number")?))
+}
+
+/// A block in the time index; its first offset is the row's key.
+pub fn encode_span(span: &Span) -> Vec<u8> {
+    let mut body = vec![TIME_VERSION];
+    body.extend_from_slice(&span.max_timestamp.to_le_bytes());
+    body.extend_from_slice(&span.stored.map_or(i64::MIN, |at| at.0).to_le_bytes());
+    body.extend_from_slice(&span.next.to_le_bytes());
+    body.extend_from_slice(&span.bytes.to_le_bytes());
+    seal(body)
+}
+
+/// Reads [`encode_span`].
+pub fn decode_span(base: Offset, row: &[u8]) -> Result<Span, ShardFault> {
+    const WHAT: &str = "time";
+    let rest = &mut opened_as(row, TIME_VERSION, WHAT)?;
+    let max_timestamp = i64::from_le_bytes(*take(rest, WHAT)?);
+    let stored = i64::from_le_bytes(*take(rest, WHAT)?);
+    let next = Offset::from_le_bytes(*take(rest, WHAT)?);
+    let bytes = u64::from_le_bytes(*take(rest, WHAT)?);
+    let stored = (stored != i64::MIN).then_some(UnixMillis(stored));
+    Ok(Span { base, next, bytes, max_timestamp, stored })
 }
 
 /// A replica's state, without its producers (they have rows of their own).
@@ -228,6 +258,12 @@ mod tests {
             bad[bit / 8] ^= 1 << (bit % 8);
             assert!(decode_block(&bad).is_err());
         }
+        for stored in [None, Some(UnixMillis(77))] {
+            let span = Span { base: 3, next: 9, bytes: 1 << 40, max_timestamp: -1, stored };
+            assert_eq!(decode_span(3, &encode_span(&span)), Ok(span));
+        }
+        let old = decode_span(3, &encode_u64(5)).unwrap_err();
+        assert!(old.0.contains("version 1"), "{old}");
         assert_eq!(decode_x(&encode_x(Lsn(5), 6)), Ok((Lsn(5), 6)));
         assert_eq!(decode_uuid(&encode_uuid([4; 16])), Ok([4; 16]));
     }

@@ -303,7 +303,7 @@ impl Part<'_, '_> {
                 .into_iter()
                 .filter(|(_, head)| head.base_offset < to)
                 .collect();
-            put(self.tx, self.replica, &kept)?;
+            put(self.tx, self.replica, &kept, self.expiry.0)?;
         }
         let producers = self.producers_at(to)?;
         if let Some(state) = &mut self.state
@@ -343,14 +343,19 @@ impl Part<'_, '_> {
             .into_iter()
             .filter(|(_, h)| h.next_offset() > state.log_start && !state.dropped)
             .collect();
-        put(self.tx, self.replica, &kept)?;
+        put(self.tx, self.replica, &kept, self.expiry.0)?;
         self.tx.put_replica(self.replica, &state)?;
         Ok(Some(state))
     }
 }
 
 /// Stores batches as blocks.
-fn put(tx: &mut Tx<'_>, replica: ReplicaId, batches: &[(Bytes, BatchHead)]) -> Result<(), ShardFault> {
+fn put(
+    tx: &mut Tx<'_>,
+    replica: ReplicaId,
+    batches: &[(Bytes, BatchHead)],
+    now: UnixMillis,
+) -> Result<(), ShardFault> {
     let sizes: Vec<usize> = batches.iter().map(|(bytes, _)| bytes.len()).collect();
     let rows: Vec<NewBlock> = blocks(&sizes, BLOCK_HEADER)
         .into_iter()
@@ -361,6 +366,7 @@ fn put(tx: &mut Tx<'_>, replica: ReplicaId, batches: &[(Bytes, BatchHead)]) -> R
                 next: part.last().map_or(0, |(_, head)| head.next_offset()),
                 batches: part.iter().map(|(bytes, _)| bytes.clone()).collect(),
                 max_timestamp: part.iter().map(|(_, head)| head.max_timestamp).max().unwrap_or(-1),
+                stored: now,
             }
         })
         .collect();

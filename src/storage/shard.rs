@@ -19,16 +19,16 @@ use callboard_actors::ports::{
     TimeHit,
 };
 use callboard_core::limits;
-use callboard_core::storage::{Durability, Entry, settle_due};
+use callboard_core::storage::{Durability, Entry, Retention, settle_due};
 use callboard_core::{Offset, ReplicaId, Seq, TopicPartition};
 use futures_util::future::BoxFuture;
 use parking_lot::{Condvar, Mutex};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 /// `os` topics: written entries are synced within this.
 const OS_SYNC: Duration = Duration::from_millis(1000);
@@ -95,6 +95,8 @@ pub struct ShardHandle {
     readers: Arc<Readers>,
     states: Vec<ReplicaState>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Retention asks for all partitions at about the same time: one after the other, or it would fill the readers' queue.
+    retention: Arc<Semaphore>,
 }
 
 impl ShardHandle {
@@ -130,7 +132,13 @@ impl ShardHandle {
                 }
             })?);
         }
-        Ok(ShardHandle { inner, readers, states, threads: Mutex::new(threads) })
+        Ok(ShardHandle {
+            inner,
+            readers,
+            states,
+            threads: Mutex::new(threads),
+            retention: Arc::new(Semaphore::new(1)),
+        })
     }
 
     /// Ends the threads after what is queued, settles everything and proves the last sync.
@@ -160,19 +168,27 @@ impl ShardHandle {
         &self,
         job: impl FnOnce(&Engine) -> Result<T, ReadError> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, ReadError>> {
-        let (tx, rx) = oneshot::channel();
-        let engine = Arc::clone(&self.inner.engine);
-        let queued = self.readers.submit(move || {
-            // Nobody waits any more: nothing is read.
-            if !tx.is_closed() {
-                let _ = tx.send(job(&engine));
-            }
-        });
-        if !queued {
-            metrics::read_refused(self.inner.engine.shard());
-        }
-        Box::pin(async move { rx.await.unwrap_or(Err(ReadError::Busy)) })
+        on_reader(&self.inner, &self.readers, job)
     }
+}
+
+fn on_reader<T: Send + 'static>(
+    inner: &Inner,
+    readers: &Readers,
+    job: impl FnOnce(&Engine) -> Result<T, ReadError> + Send + 'static,
+) -> BoxFuture<'static, Result<T, ReadError>> {
+    let (tx, rx) = oneshot::channel();
+    let engine = Arc::clone(&inner.engine);
+    let queued = readers.submit(move || {
+        // Nobody waits any more: nothing is read.
+        if !tx.is_closed() {
+            let _ = tx.send(job(&engine));
+        }
+    });
+    if !queued {
+        metrics::read_refused(inner.engine.shard());
+    }
+    Box::pin(async move { rx.await.unwrap_or(Err(ReadError::Busy)) })
 }
 
 impl Inner {
@@ -457,6 +473,29 @@ impl Shard for ShardHandle {
         until: Offset,
     ) -> BoxFuture<'static, Result<Option<TimeHit>, ReadError>> {
         self.on_reader(move |engine| engine.max_time(replica, from, until))
+    }
+
+    fn expired(
+        &self,
+        replica: ReplicaId,
+        from: Offset,
+        until: Offset,
+        rules: Retention,
+    ) -> BoxFuture<'static, Result<Option<Offset>, ReadError>> {
+        let (inner, readers) = (Arc::clone(&self.inner), Arc::clone(&self.readers));
+        let turns = Arc::clone(&self.retention);
+        Box::pin(async move {
+            let _turn = turns.acquire_owned().await;
+            on_reader(&inner, &readers, move |engine| engine.expired(replica, from, until, &rules)).await
+        })
+    }
+
+    fn size(&self, replica: ReplicaId) -> BoxFuture<'static, Result<u64, ReadError>> {
+        self.on_reader(move |engine| engine.size(replica))
+    }
+
+    fn sizes(&self) -> BoxFuture<'static, Result<BTreeMap<ReplicaId, u64>, ReadError>> {
+        self.on_reader(Engine::sizes)
     }
 
     fn stats(&self) -> ShardStats {

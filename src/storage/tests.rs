@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 
 #[derive(Default)]
-struct Seen {
+pub struct Seen {
     persisted: Mutex<Persisted>,
     failed: Mutex<Option<ShardError>>,
 }
@@ -40,19 +40,25 @@ fn options() -> StoreOptions {
     }
 }
 
-fn open(dir: &std::path::Path) -> (Store, Arc<Engine>) {
+pub fn open(dir: &std::path::Path) -> (Store, Arc<Engine>) {
     let store = Store::open(Arc::new(RealDisk), dir, &options()).unwrap();
     let Opened::Shard { engine, .. } = &store.shards[0] else { panic!("the shard is lost") };
     let engine = Arc::clone(engine);
     (store, engine)
 }
 
-fn batch(base: i64, size: usize, time: i64) -> Vec<u8> {
-    let record = NewRecord { timestamp: time, value: Some(vec![base as u8; size]), ..NewRecord::default() };
-    BatchBuilder::new(base).leader_epoch(0).producer(5, 0, base as i32).record(record).build().unwrap()
+/// A batch of a record a timestamp, each of this size.
+pub fn batch_of(base: i64, times: &[i64], size: usize) -> Vec<u8> {
+    let batch = BatchBuilder::new(base).leader_epoch(0).producer(5, 0, base as i32);
+    let records = times.iter().map(|time| NewRecord {
+        timestamp: *time,
+        value: Some(vec![base as u8; size]),
+        ..NewRecord::default()
+    });
+    records.fold(batch, BatchBuilder::record).build().unwrap()
 }
 
-fn submission(replica: ReplicaId, seq: u64, entry: Entry, bytes: Vec<u8>) -> Submission {
+pub fn submission(replica: ReplicaId, seq: u64, entry: Entry, bytes: Vec<u8>) -> Submission {
     Submission {
         replica,
         seq: Seq(seq),
@@ -63,11 +69,11 @@ fn submission(replica: ReplicaId, seq: u64, entry: Entry, bytes: Vec<u8>) -> Sub
     }
 }
 
-fn append(replica: ReplicaId, base: i64, seq: u64, size: usize) -> Submission {
-    submission(replica, seq, Entry::Append { base, epoch: 0 }, batch(base, size, 1000 + base))
+pub fn append(replica: ReplicaId, base: i64, seq: u64, size: usize) -> Submission {
+    submission(replica, seq, Entry::Append { base, epoch: 0 }, batch_of(base, &[1000 + base], size))
 }
 
-fn read_all(engine: &Engine, replica: ReplicaId, from: i64) -> Vec<i64> {
+pub fn read_all(engine: &Engine, replica: ReplicaId, from: i64) -> Vec<i64> {
     let mut offsets = Vec::new();
     let mut at = from;
     loop {

@@ -250,7 +250,7 @@ impl Engine {
             let head = check_head(header, &submission.bytes);
             if let Some(live) = index.replicas.get_mut(&header.replica) {
                 match head {
-                    Some(head) => live.appended(header, Lsn(byte), head.base_offset, head.next_offset()),
+                    Some(head) => live.appended(header, Lsn(byte), &head),
                     None => live.changed(header, Lsn(byte)),
                 }
             }

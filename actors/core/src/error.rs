@@ -32,6 +32,7 @@ pub enum ErrorCode {
     InvalidSessionTimeout = 26,
     RebalanceInProgress = 27,
     InvalidCommitOffsetSize = 28,
+    GroupAuthorizationFailed = 30,
     InvalidTimestamp = 32,
     UnsupportedSaslMechanism = 33,
     UnsupportedVersion = 35,
@@ -55,6 +56,7 @@ pub enum ErrorCode {
     KafkaStorageError = 56,
     LogDirNotFound = 57,
     UnknownProducerId = 59,
+    ReassignmentInProgress = 60,
     NonEmptyGroup = 68,
     GroupIdNotFound = 69,
     FetchSessionIdNotFound = 70,
@@ -74,6 +76,9 @@ pub enum ErrorCode {
     ResourceNotFound = 91,
     UnknownTopicId = 100,
     InconsistentTopicId = 103,
+    FetchSessionTopicIdError = 106,
+    MismatchedEndpointType = 114,
+    UnsupportedEndpointType = 115,
 }
 
 impl ErrorCode {
@@ -141,6 +146,9 @@ pub enum Reject {
     /// This node does not lead the partition (any more).
     #[error("this node does not lead the partition: refresh the metadata")]
     NotLeader,
+    /// Records cannot be deleted from a topic whose `cleanup.policy` does not contain `delete`.
+    #[error("cleanup.policy does not contain delete: records of this topic are not deleted by offset")]
+    NotDeletable,
     /// An offset outside the log.
     #[error("offset {0} lies outside the log")]
     OffsetOutOfRange(i64),
@@ -177,6 +185,7 @@ impl Reject {
             Reject::InvalidTxnState => ErrorCode::InvalidTxnState,
             Reject::NoTransactionalId => ErrorCode::TransactionalIdAuthorizationFailed,
             Reject::NotLeader | Reject::Unavailable => ErrorCode::NotLeaderOrFollower,
+            Reject::NotDeletable => ErrorCode::PolicyViolation,
             Reject::OffsetOutOfRange(_) => ErrorCode::OffsetOutOfRange,
             Reject::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
             Reject::Storage(_) => ErrorCode::KafkaStorageError,

@@ -30,6 +30,9 @@ pub const READ_QUEUE: usize = 256;
 /// Runs in a shard's run index at most (32 bytes each).
 pub const RUN_INDEX_MAX: usize = 1 << 20;
 
+/// Partitions in one answer to DescribeTopicPartitions (Kafka: `max.request.partition.size.limit`).
+pub const DESCRIBED_PARTITIONS_MAX: usize = 2000;
+
 /// The byte budgets of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budgets {

@@ -10,7 +10,7 @@ use crate::ports::{ReadError, ReadRequest, Shard, Slices, TimeHit};
 use crate::reply::{Answer, Reply};
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
-use callboard_core::partition::{Acks, Appended, Role, View};
+use callboard_core::partition::{Acks, ActiveProducer, Appended, Role, View};
 use callboard_core::records::BatchHead;
 use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, TopicPartition};
 use parking_lot::Mutex;
@@ -132,6 +132,32 @@ impl PartitionHandle {
         answer
     }
 
+    /// Moves the log start up to an offset (−1: the high watermark); answered when that is durable, with the log start.
+    #[must_use]
+    pub fn trim(&self, to: Offset) -> Answer<Result<Appended, Reject>> {
+        let (reply, answer) = Reply::new();
+        match &self.home {
+            Some(home) => {
+                let _ = home.leader.cast(LeaderMsg::Trim(to, reply));
+            }
+            None => reply.send(Err(self.offline_reason())),
+        }
+        answer
+    }
+
+    /// The producers that the leader knows.
+    #[must_use]
+    pub fn producers(&self) -> Answer<Result<Vec<ActiveProducer>, Reject>> {
+        let (reply, answer) = Reply::new();
+        match &self.home {
+            Some(home) => {
+                let _ = home.leader.cast(LeaderMsg::Producers(reply));
+            }
+            None => reply.send(Err(self.offline_reason())),
+        }
+        answer
+    }
+
     fn offline_reason(&self) -> Reject {
         match &self.view.load().role {
             Role::Offline(why) => Reject::Storage(why.clone()),
@@ -164,6 +190,12 @@ impl PartitionHandle {
     pub async fn max_time(&self, until: Offset) -> Result<Option<TimeHit>, ReadError> {
         let (home, from) = (self.home()?, self.view().log_start);
         home.shard.max_time(home.replica, from, until).await
+    }
+
+    /// Bytes of its batches in the store.
+    pub async fn size(&self) -> Result<u64, ReadError> {
+        let home = self.home()?;
+        home.shard.size(home.replica).await
     }
 
     /// Resolves when the store takes more: at its limit producers wait here, before their bytes do.

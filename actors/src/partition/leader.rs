@@ -10,10 +10,10 @@ use crate::reply::Reply;
 use crate::shell::{Perform, Shell};
 use bytes::{Bytes, BytesMut};
 use callboard_core::partition::{
-    Appended, Effect, Input, LeaderConfig, LeaderMachine, LeaderStart, ProducerTable,
+    ActiveProducer, Appended, Effect, Input, LeaderConfig, LeaderMachine, LeaderStart, ProducerTable,
 };
-use callboard_core::storage::{Durability, Entry};
-use callboard_core::{LeaderEpoch, Reject, ReplicaId, Seq, Ticket, TopicPartition, records};
+use callboard_core::storage::{Durability, Entry, Retention};
+use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, Seq, Ticket, TopicPartition, records};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,6 +29,12 @@ pub enum LeaderMsg {
     Failed(ShardError),
     /// The topic's configuration changed.
     Configure(LeaderConfig),
+    /// The log start is to move up to here; −1: to the high watermark.
+    Trim(Offset, Reply<Result<Appended, Reject>>),
+    /// The store has answered what has expired.
+    Expired(Option<Offset>),
+    /// Which producers does it know?
+    Producers(Reply<Result<Vec<ActiveProducer>, Reject>>),
     /// The topic was deleted.
     Delete,
     /// A deadline may have passed.
@@ -100,17 +106,27 @@ struct LeaderIo {
     handle: Arc<PartitionHandle>,
     shard: Arc<dyn Shard>,
     replica: ReplicaId,
+    me: ActorRef<LeaderMsg>,
     tails: Arc<TailBudget>,
     payloads: HashMap<Ticket, Payload>,
     replies: HashMap<Ticket, Reply<Result<Appended, Reject>>>,
 }
 
 impl LeaderIo {
-    fn journal(&mut self, seq: Seq, entry: Entry, durability: Durability, ticket: Option<Ticket>) {
+    fn journal(
+        &mut self,
+        seq: Seq,
+        entry: Entry,
+        durability: Durability,
+        (ticket, log_append_time): (Option<Ticket>, Option<i64>),
+    ) {
         let payload = ticket.and_then(|ticket| self.payloads.remove(&ticket));
         let (bytes, permit) = match (payload, entry) {
             (Some(mut payload), Entry::Append { base, epoch }) => {
                 records::patch(&mut payload.batch, base, epoch);
+                if let Some(time) = log_append_time {
+                    records::set_log_append_time(&mut payload.batch, time);
+                }
                 let bytes = payload.batch.freeze();
                 let next = records::head(&bytes).map_or(base, |head| head.next_offset());
                 self.tails.push(&self.handle, base, next, &bytes, payload.pinned);
@@ -125,14 +141,30 @@ impl LeaderIo {
             tracing::debug!(partition = %self.handle.id, "not journaled: {error}");
         }
     }
+
+    fn retain(&self, from: Offset, until: Offset, rules: Retention) {
+        let (me, id) = (self.me.clone(), self.handle.id);
+        let answer = self.shard.expired(self.replica, from, until, rules);
+        tokio::spawn(async move {
+            let to = answer.await.unwrap_or_else(|error| {
+                tracing::warn!(partition = %id, "retention could not look at the log, and will again: {error}");
+                None
+            });
+            if let Some(to) = to {
+                tracing::info!(partition = %id, ?rules, "retention: below {to} all has expired, the log started at {from}");
+            }
+            let _ = me.cast(LeaderMsg::Expired(to));
+        });
+    }
 }
 
 impl Perform<Effect> for LeaderIo {
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Journal { seq, entry, durability, ticket } => {
-                self.journal(seq, entry, durability, ticket)
+            Effect::Journal { seq, entry, durability, ticket, log_append_time } => {
+                self.journal(seq, entry, durability, (ticket, log_append_time));
             }
+            Effect::Retain { from, until, rules } => self.retain(from, until, rules),
             Effect::Publish(view) => self.handle.publish(view),
             Effect::Answer { ticket, result } => {
                 self.payloads.remove(&ticket);
@@ -168,8 +200,13 @@ impl Actor for LeaderActor {
             }
         };
         let machine = LeaderMachine::new(start);
-        let handle =
-            Arc::new(PartitionHandle::new(args.id, machine.view(), Arc::clone(&args.shard), replica, me));
+        let handle = Arc::new(PartitionHandle::new(
+            args.id,
+            machine.view(),
+            Arc::clone(&args.shard),
+            replica,
+            me.clone(),
+        ));
         if ready {
             (args.on_ready)(Arc::clone(&handle));
         }
@@ -177,6 +214,7 @@ impl Actor for LeaderActor {
             handle,
             shard: args.shard,
             replica,
+            me,
             tails: args.tails,
             payloads: HashMap::new(),
             replies: HashMap::new(),
@@ -205,6 +243,12 @@ impl Actor for LeaderActor {
             // Ours to mend: the supervisor starts this actor again, from the log.
             LeaderMsg::Failed(refused) => return Err(refused.into()),
             LeaderMsg::Configure(config) => Input::Configure(config),
+            LeaderMsg::Trim(to, reply) => Input::Trim { ticket: state.ticket(reply), to },
+            LeaderMsg::Expired(to) => Input::Expired { to },
+            LeaderMsg::Producers(reply) => {
+                reply.send(Ok(state.shell.machine().producers().active()));
+                return Ok(());
+            }
             LeaderMsg::Delete => Input::Delete,
             LeaderMsg::Tick => Input::Tick,
         };
@@ -224,13 +268,19 @@ impl Actor for LeaderActor {
 }
 
 impl LeaderState {
-    fn append(&mut self, appending: Appending, reply: Reply<Result<Appended, Reject>>) -> Input {
+    /// The name of an answer to come.
+    fn ticket(&mut self, reply: Reply<Result<Appended, Reject>>) -> Ticket {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
+        self.shell.io.replies.insert(ticket, reply);
+        ticket
+    }
+
+    fn append(&mut self, appending: Appending, reply: Reply<Result<Appended, Reject>>) -> Input {
+        let ticket = self.ticket(reply);
         let deadline = self.shell.now().mono.plus(appending.timeout_ms);
         let Appending { batch, pinned, head, acks, permit, .. } = appending;
         self.shell.io.payloads.insert(ticket, Payload { batch, pinned, permit });
-        self.shell.io.replies.insert(ticket, reply);
         Input::Append { ticket, head, acks, deadline }
     }
 }

@@ -10,9 +10,10 @@
 
 use bytes::{Bytes, BytesMut};
 use callboard::kafka::wire::RecordBytes;
+use callboard::kafka::wire::api::ApiKey;
 use callboard_core::TopicId;
-use kafka_protocol::messages::{BrokerId, ProducerId, TopicName, TransactionalId};
-use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use kafka_protocol::messages::{self, BrokerId, GroupId, ProducerId, TopicName, TransactionalId};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes, VersionRange};
 use std::fmt::Debug;
 use uuid::Uuid;
 
@@ -114,6 +115,9 @@ pub trait Twin: Clone + PartialEq + Default + Debug {
     fn lift(&self, _ours: &mut Self::Ours, _frame: &Bytes) {}
 }
 
+/// A type whose optional twin is the option of its twin: all but bytes, which are records where they may be null.
+pub trait Optional: Twin {}
+
 fn equal<T: PartialEq + Debug>(theirs: &T, ours: &T) -> Result<(), String> {
     if theirs == ours { Ok(()) } else { Err(format!(": theirs {theirs:?}, ours {ours:?}")) }
 }
@@ -135,6 +139,9 @@ macro_rules! numbers {
     )*};
 }
 numbers!(i8, i16, i32, i64);
+
+impl Optional for StrBytes {}
+impl<T: Twin> Optional for Vec<T> {}
 
 impl Twin for bool {
     type Ours = bool;
@@ -181,6 +188,7 @@ impl Twin for StrBytes {
 
 macro_rules! wrapped {
     ($($outer:ident($inner:ty)),*) => {$(
+        impl Optional for $outer {}
         impl Twin for $outer {
             type Ours = <$inner as Twin>::Ours;
             fn make(source: &mut Source<'_>, version: i16) -> $outer {
@@ -198,10 +206,10 @@ macro_rules! wrapped {
         }
     )*};
 }
-wrapped!(BrokerId(i32), ProducerId(i64), TopicName(StrBytes), TransactionalId(StrBytes));
+wrapped!(BrokerId(i32), GroupId(StrBytes), ProducerId(i64), TopicName(StrBytes), TransactionalId(StrBytes));
 
 impl Twin for Bytes {
-    type Ours = RecordBytes;
+    type Ours = Bytes;
     fn make(source: &mut Source<'_>, _: i16) -> Bytes {
         let length = source.count(24, 20_000);
         let seed = source.byte();
@@ -213,17 +221,44 @@ impl Twin for Bytes {
     fn length_bytes(&self) -> usize {
         4
     }
-    fn same(&self, ours: &RecordBytes, frame: &[u8]) -> Result<(), String> {
-        match ours {
-            RecordBytes::Frame(range) => equal(&&self[..], &&frame[range.clone()]),
-            RecordBytes::Parts(parts) => equal(&self[..].to_vec(), &parts.concat()),
+    fn same(&self, ours: &Bytes, _: &[u8]) -> Result<(), String> {
+        equal(self, ours)
+    }
+}
+
+impl Twin for Option<Bytes> {
+    type Ours = Option<RecordBytes>;
+    fn make(source: &mut Source<'_>, version: i16) -> Option<Bytes> {
+        (source.byte() >= 64).then(|| Bytes::make(source, version))
+    }
+    fn empty() -> Option<Bytes> {
+        Some(Bytes::new())
+    }
+    fn not_null(self) -> Option<Bytes> {
+        Some(self.unwrap_or_default())
+    }
+    fn null(&self) -> Option<Self> {
+        Some(None)
+    }
+    fn other(&self, version: i16) -> Option<Bytes> {
+        Some(self.clone().unwrap_or_default().other(version))
+    }
+    fn length_bytes(&self) -> usize {
+        4
+    }
+    fn same(&self, ours: &Option<RecordBytes>, frame: &[u8]) -> Result<(), String> {
+        match (self, ours) {
+            (None, None) => Ok(()),
+            (Some(theirs), Some(RecordBytes::Frame(range))) => equal(&&theirs[..], &&frame[range.clone()]),
+            (Some(theirs), Some(RecordBytes::Parts(parts))) => equal(&theirs[..].to_vec(), &parts.concat()),
+            (theirs, ours) => Err(format!(": theirs {theirs:?}, ours {ours:?}")),
         }
     }
-    fn lift(&self, ours: &mut RecordBytes, frame: &Bytes) {
-        let RecordBytes::Frame(range) = ours else { return };
+    fn lift(&self, ours: &mut Option<RecordBytes>, frame: &Bytes) {
+        let Some(RecordBytes::Frame(range)) = ours else { return };
         let mut first = frame.slice(range.clone());
         let second = first.split_off(first.len() / 3);
-        *ours = RecordBytes::Parts(vec![first, second]);
+        *ours = Some(RecordBytes::Parts(vec![first, second]));
     }
 }
 
@@ -252,7 +287,7 @@ impl<T: Twin> Twin for Vec<T> {
     }
 }
 
-impl<T: Twin> Twin for Option<T> {
+impl<T: Optional> Twin for Option<T> {
     type Ours = Option<T::Ours>;
     fn make(source: &mut Source<'_>, version: i16) -> Option<T> {
         (source.byte() >= 64).then(|| T::make(source, version))
@@ -284,6 +319,15 @@ impl<T: Twin> Twin for Option<T> {
             theirs.lift(ours, frame);
         }
     }
+}
+
+/// The versions of an API that `kafka-protocol` can write. Its table counts one more for two APIs than their messages know.
+pub fn known(api: ApiKey) -> VersionRange {
+    let mut range = messages::ApiKey::try_from(api.key()).expect("a key of Kafka's").valid_versions();
+    if matches!(api, ApiKey::OffsetCommit | ApiKey::OffsetFetch) {
+        range.max -= 1;
+    }
+    range
 }
 
 /// A value of theirs, encoded by them.
@@ -339,10 +383,19 @@ macro_rules! allows_null {
     };
 }
 
+/// Puts unknown tagged fields where a structure can have them.
+macro_rules! unknown_tags {
+    ($out:ident, $source:ident) => {
+        $out.unknown_tagged_fields.extend($source.unknown_tags())
+    };
+    ($out:ident, $source:ident, tags) => {};
+}
+
 macro_rules! twins {
     ($($api:ident { $( $ours:ident = $module:ident::$theirs:ident
-        { $($field:ident $(null $null:literal)? $(absent $absent:expr)?),* $(,)? } )* })*) => {
+        { $($field:ident $(null $null:literal)? $(absent $absent:expr)?),* $(,)? $(; newer $($newer:ident),*)? $(; no $tags:ident)? } )* })*) => {
         $($(
+            impl $crate::twin::Optional for kafka_protocol::messages::$module::$theirs {}
             impl $crate::twin::Twin for kafka_protocol::messages::$module::$theirs {
                 type Ours = callboard::kafka::wire::messages::$ours;
 
@@ -362,7 +415,7 @@ macro_rules! twins {
                             out.$field = out.$field.not_null();
                         }
                     })*
-                    out.unknown_tagged_fields.extend(source.unknown_tags());
+                    $crate::twin::unknown_tags!(out, source $(, $tags)?);
                     out
                 }
                 fn other(&self, version: i16) -> Self {
@@ -374,7 +427,7 @@ macro_rules! twins {
                 }
                 fn same(&self, ours: &Self::Ours, frame: &[u8]) -> Result<(), String> {
                     // Without `..`: a field of ours that is not compared does not compile.
-                    let callboard::kafka::wire::messages::$ours { $($field),* } = ours;
+                    let callboard::kafka::wire::messages::$ours { $($field,)* $($($newer: _,)*)? } = ours;
                     $(
                         let same = self.$field.same($field, frame);
                         $(let same = if self.$field == Self::default().$field && *$field == $absent { Ok(()) } else { same };)?
@@ -432,4 +485,4 @@ macro_rules! twins {
     };
 }
 
-pub(crate) use {allows_null, twins};
+pub(crate) use {allows_null, twins, unknown_tags};

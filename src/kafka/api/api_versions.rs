@@ -1,6 +1,6 @@
 //! ApiVersions: what this broker speaks (KIP-35, KIP-511).
 
-use super::{Call, Outcome};
+use super::{Call, Outcome, answers};
 use crate::kafka::wire::api::ApiKey;
 use crate::kafka::wire::messages::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 use callboard_actors::permit::Permit;
@@ -9,6 +9,7 @@ use callboard_core::ErrorCode;
 /// Every API with the versions advertised.
 pub fn keys() -> Vec<ApiVersion> {
     ApiKey::all()
+        .filter(|api| answers(*api))
         .map(|api| ApiVersion {
             api_key: api.key(),
             min_version: *api.advertised().start(),

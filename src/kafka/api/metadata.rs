@@ -6,9 +6,10 @@ use crate::kafka::wire::messages::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
     MetadataResponsePartition, MetadataResponseTopic,
 };
+use callboard_actors::group::OFFSETS_TOPIC;
 use callboard_actors::permit::Permit;
 use callboard_core::metadata::controller::Reply as Said;
-use callboard_core::metadata::{Broker, Image, Topic, check_name};
+use callboard_core::metadata::{Broker, Image, Topic, check_name, is_internal};
 use callboard_core::partition::Role;
 use callboard_core::{ErrorCode, TopicId, TopicPartition};
 use std::collections::BTreeMap;
@@ -54,7 +55,13 @@ async fn create_missing(call: &Call, asked: &[MetadataRequestTopic]) -> BTreeMap
     if names.is_empty() {
         return BTreeMap::new();
     }
-    let topics = names.iter().map(|name| new_topic(name)).collect();
+    let topics = names
+        .iter()
+        .map(|name| match *name {
+            OFFSETS_TOPIC => call.context.new_offsets_topic(),
+            name => new_topic(name),
+        })
+        .collect();
     let all = |code| names.iter().map(|name| ((*name).to_owned(), code)).collect();
     match call.context.create_topics(topics, false, CREATE_WAIT).await {
         Said::Created(outcomes, _) => {
@@ -112,40 +119,41 @@ fn answer_one(
 }
 
 fn describe(call: &Call, topic: &Topic) -> MetadataResponseTopic {
-    let me = call.context.settings.broker_id;
-    let partitions = (0i32..)
-        .zip(&topic.partitions)
-        .map(|(index, p)| {
-            let id = TopicPartition { topic: topic.id, partition: index };
-            let handle = call.context.directory.get(id);
-            // One that is led here and not up, or cannot be served: no leader.
-            let offline = p.leader == me
-                && handle.as_ref().is_none_or(|handle| matches!(handle.view().role, Role::Offline(_)));
-            MetadataResponsePartition {
-                error_code: if offline { ErrorCode::LeaderNotAvailable.code() } else { 0 },
-                partition_index: index,
-                leader_id: if offline { -1 } else { p.leader },
-                leader_epoch: p.leader_epoch,
-                replica_nodes: p.replicas.clone(),
-                isr_nodes: p.isr.clone(),
-                offline_replicas: if offline { vec![me] } else { Vec::new() },
-            }
-        })
-        .collect();
+    let partitions = (0..).take(topic.partitions.len());
     MetadataResponseTopic {
         name: Some(topic.name.clone()),
         topic_id: topic.id,
-        partitions,
+        is_internal: is_internal(&topic.name),
+        partitions: partitions.filter_map(|index| describe_partition(call, topic, index)).collect(),
         ..MetadataResponseTopic::default()
     }
 }
 
+/// One partition, as it is now.
+pub(super) fn describe_partition(
+    call: &Call,
+    topic: &Topic,
+    index: i32,
+) -> Option<MetadataResponsePartition> {
+    let me = call.context.settings.broker_id;
+    let p = topic.partitions.get(usize::try_from(index).ok()?)?;
+    let handle = call.context.directory.get(TopicPartition { topic: topic.id, partition: index });
+    // One that is led here and not up, or cannot be served: no leader.
+    let offline =
+        p.leader == me && handle.as_ref().is_none_or(|handle| matches!(handle.view().role, Role::Offline(_)));
+    Some(MetadataResponsePartition {
+        error_code: if offline { ErrorCode::LeaderNotAvailable.code() } else { 0 },
+        partition_index: index,
+        leader_id: if offline { -1 } else { p.leader },
+        leader_epoch: p.leader_epoch,
+        replica_nodes: p.replicas.clone(),
+        isr_nodes: p.isr.clone(),
+        offline_replicas: if offline { vec![me] } else { Vec::new() },
+    })
+}
+
 /// This node by what it is advertised as, or by the address the client reached; the others by what they registered.
-fn broker(call: &Call, broker: &Broker) -> MetadataResponseBroker {
-    let settings = &call.context.settings;
-    let (host, port) = match (&settings.advertised, call.client.local) {
-        (None, Some(local)) if broker.id == settings.broker_id => (local.ip().to_string(), local.port()),
-        _ => (broker.host.clone(), broker.port),
-    };
+pub(super) fn broker(call: &Call, broker: &Broker) -> MetadataResponseBroker {
+    let (host, port) = call.address_of(broker);
     MetadataResponseBroker { node_id: broker.id, host, port: i32::from(port), rack: broker.rack.clone() }
 }

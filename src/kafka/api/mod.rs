@@ -2,12 +2,18 @@
 
 mod api_versions;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
+mod describe_cluster;
+mod describe_producers;
+mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
+mod group;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
+mod offset_for_leader_epoch;
 mod produce;
 
 use super::context::Context;
@@ -19,7 +25,7 @@ use super::wire::{Message, Reader, RequestHeader, WireError, frame_response};
 use bytes::Bytes;
 use callboard_actors::partition::PartitionHandle;
 use callboard_actors::permit::Permit;
-use callboard_core::metadata::Image;
+use callboard_core::metadata::{Broker, Image};
 use callboard_core::{ErrorCode, TopicId, TopicPartition};
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
@@ -78,6 +84,16 @@ impl Call {
         }
     }
 
+    /// Where the client reaches a broker: this node by what it is advertised as, or by the address the client came to;
+    /// the others by what they registered.
+    fn address_of(&self, broker: &Broker) -> (String, u16) {
+        let settings = &self.context.settings;
+        match (&settings.advertised, self.client.local) {
+            (None, Some(local)) if broker.id == settings.broker_id => (local.ip().to_string(), local.port()),
+            _ => (broker.host.clone(), broker.port),
+        }
+    }
+
     /// Counts and logs a refusal.
     fn refused(&self, code: ErrorCode, what: &str, why: &str) {
         let client = format!("{} {}", self.client.peer, self.header.client_id.as_deref().unwrap_or("-"));
@@ -103,13 +119,61 @@ fn decode<M: Message>(frame: &[u8], at: usize, version: i16) -> Result<M, WireEr
     Ok(message)
 }
 
+macro_rules! answers {
+    ($($api:ident: $($module:ident)::+;)*) => {
+        /// Whether this API is answered: one that is not is neither listed nor read.
+        fn answers(api: ApiKey) -> bool {
+            matches!(api, ApiKey::Produce $(| ApiKey::$api)*)
+        }
+
+        fn answer(call: Call, frame: Frame, at: usize) -> Result<BoxFuture<'static, Outcome>, WireError> {
+            let version = call.version();
+            Ok(match call.api {
+                ApiKey::Produce => produce::handle(call, decode(&frame.bytes, at, version)?, frame),
+                $(ApiKey::$api => {
+                    let request = decode(&frame.bytes, at, version)?;
+                    held(frame.permit, $($module::)+handle(call, request))
+                })*
+                _ => return Err("an API that is not answered".into()),
+            })
+        }
+    };
+}
+
+// An API is answered from the line on that names its module here.
+answers! {
+    Fetch: fetch;
+    ListOffsets: list_offsets;
+    Metadata: metadata;
+    OffsetCommit: group::commit;
+    OffsetFetch: group::fetch;
+    FindCoordinator: find_coordinator;
+    JoinGroup: group::join;
+    Heartbeat: group::heartbeat;
+    LeaveGroup: group::leave;
+    SyncGroup: group::sync;
+    DescribeGroups: group::describe;
+    ListGroups: group::list;
+    ApiVersions: api_versions;
+    CreateTopics: create_topics;
+    DeleteRecords: delete_records;
+    DeleteTopics: delete_topics;
+    InitProducerId: init_producer_id;
+    DeleteGroups: group::delete;
+    OffsetDelete: group::offset_delete;
+    OffsetForLeaderEpoch: offset_for_leader_epoch;
+    DescribeCluster: describe_cluster;
+    DescribeProducers: describe_producers;
+    DescribeTopicPartitions: describe_topic_partitions;
+}
+
 /// Turns a frame into an answer to come; an error closes the connection.
 pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result<Pending, String> {
     let (received, bytes, waited) = (Instant::now(), frame.bytes.len(), frame.waited);
     let mut reader = Reader::new(&frame.bytes);
     let header = RequestHeader::decode(&mut reader).map_err(|e| e.to_string())?;
     let at = reader.position();
-    let known = ApiKey::of(header.api_key);
+    let known = ApiKey::of(header.api_key).filter(|api| answers(*api));
     let (key, version) = (header.api_key, header.api_version);
     let Some(api) = known.filter(|api| api.versions().contains(&version)) else {
         if known == Some(ApiKey::ApiVersions) {
@@ -127,42 +191,7 @@ pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result
     let apart = Apart::default();
     let call =
         Call { context: Arc::clone(context), client: client.clone(), api, header, apart: apart.clone() };
-    let bad = |e: WireError| format!("a request that cannot be read: {e}");
-    let answer: BoxFuture<'static, Outcome> = match api {
-        ApiKey::Produce => produce::handle(call, decode(&frame.bytes, at, version).map_err(bad)?, frame),
-        ApiKey::Fetch => {
-            let request = decode(&frame.bytes, at, version).map_err(bad)?;
-            held(frame.permit, fetch::handle(call, request))
-        }
-        ApiKey::ListOffsets => {
-            let request = decode(&frame.bytes, at, version).map_err(bad)?;
-            held(frame.permit, list_offsets::handle(call, request))
-        }
-        ApiKey::Metadata => {
-            let request = decode(&frame.bytes, at, version).map_err(bad)?;
-            held(frame.permit, metadata::handle(call, request))
-        }
-        ApiKey::FindCoordinator => {
-            let request = decode(&frame.bytes, at, version).map_err(bad)?;
-            held(frame.permit, find_coordinator::handle(call, request))
-        }
-        ApiKey::ApiVersions => {
-            let request = decode(&frame.bytes, at, version).map_err(bad)?;
-            held(frame.permit, api_versions::handle(call, request))
-        }
-        ApiKey::CreateTopics => {
-            let request = decode(&frame.bytes, at, version).map_err(bad)?;
-            held(frame.permit, create_topics::handle(call, request))
-        }
-        ApiKey::DeleteTopics => {
-            let request = decode(&frame.bytes, at, version).map_err(bad)?;
-            held(frame.permit, delete_topics::handle(call, request))
-        }
-        ApiKey::InitProducerId => {
-            let request = decode(&frame.bytes, at, version).map_err(bad)?;
-            held(frame.permit, init_producer_id::handle(call, request))
-        }
-    };
+    let answer = answer(call, frame, at).map_err(|e| format!("a request that cannot be read: {e}"))?;
     Ok(Pending { request: Request::new(api.name(), bytes, waited, received, apart), answer })
 }
 

@@ -10,6 +10,7 @@ use crate::kafka::wire::messages::{
     TopicProduceResponse,
 };
 use bytes::BytesMut;
+use callboard_actors::group::OFFSETS_TOPIC;
 use callboard_actors::partition::Appending;
 use callboard_actors::permit::Permit;
 use callboard_actors::reply::Answer;
@@ -129,6 +130,10 @@ fn send(
         Ok(handle) => handle,
         Err(code) => return Part::Refused(code, "no such partition here".into()),
     };
+    if image.topic(OFFSETS_TOPIC).is_some_and(|topic| topic.id == handle.id.topic) {
+        // Its records are the coordinators' own: one that they cannot read would stop them.
+        return Part::Refused(ErrorCode::InvalidTopicException, "an internal topic takes no records".into());
+    }
     let head = match prove(&batch) {
         Ok(head) => head,
         Err(error) => {

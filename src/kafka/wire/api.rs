@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-/// An API that this broker answers.
+/// An API whose messages this broker can read and write; which of them it answers, `kafka::api` says.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 #[allow(missing_docs)]
 pub enum ApiKey {
@@ -10,11 +10,32 @@ pub enum ApiKey {
     Fetch,
     ListOffsets,
     Metadata,
+    OffsetCommit,
+    OffsetFetch,
     FindCoordinator,
+    JoinGroup,
+    Heartbeat,
+    LeaveGroup,
+    SyncGroup,
+    DescribeGroups,
+    ListGroups,
     ApiVersions,
     CreateTopics,
     DeleteTopics,
+    DeleteRecords,
     InitProducerId,
+    OffsetForLeaderEpoch,
+    DescribeConfigs,
+    AlterConfigs,
+    DescribeLogDirs,
+    CreatePartitions,
+    DeleteGroups,
+    IncrementalAlterConfigs,
+    OffsetDelete,
+    DescribeCluster,
+    DescribeProducers,
+    ListConfigResources,
+    DescribeTopicPartitions,
 }
 
 struct Row {
@@ -29,16 +50,40 @@ const fn row(api: ApiKey, key: i16, versions: RangeInclusive<i16>, flexible: i16
     Row { api, key, versions, flexible, name }
 }
 
-const TABLE: [Row; 9] = [
+/// No version has tagged fields.
+const NEVER: i16 = i16::MAX;
+
+const TABLE: [Row; 30] = [
     row(ApiKey::Produce, 0, 3..=13, 9, "Produce"),
     row(ApiKey::Fetch, 1, 4..=18, 12, "Fetch"),
     row(ApiKey::ListOffsets, 2, 1..=11, 6, "ListOffsets"),
     row(ApiKey::Metadata, 3, 0..=13, 9, "Metadata"),
+    row(ApiKey::OffsetCommit, 8, 2..=10, 8, "OffsetCommit"),
+    row(ApiKey::OffsetFetch, 9, 1..=10, 6, "OffsetFetch"),
     row(ApiKey::FindCoordinator, 10, 0..=6, 3, "FindCoordinator"),
+    row(ApiKey::JoinGroup, 11, 0..=9, 6, "JoinGroup"),
+    row(ApiKey::Heartbeat, 12, 0..=4, 4, "Heartbeat"),
+    row(ApiKey::LeaveGroup, 13, 0..=5, 4, "LeaveGroup"),
+    row(ApiKey::SyncGroup, 14, 0..=5, 4, "SyncGroup"),
+    row(ApiKey::DescribeGroups, 15, 0..=6, 5, "DescribeGroups"),
+    row(ApiKey::ListGroups, 16, 0..=5, 3, "ListGroups"),
     row(ApiKey::ApiVersions, 18, 0..=4, 3, "ApiVersions"),
     row(ApiKey::CreateTopics, 19, 2..=7, 5, "CreateTopics"),
     row(ApiKey::DeleteTopics, 20, 1..=6, 4, "DeleteTopics"),
+    row(ApiKey::DeleteRecords, 21, 0..=2, 2, "DeleteRecords"),
     row(ApiKey::InitProducerId, 22, 0..=5, 2, "InitProducerId"),
+    row(ApiKey::OffsetForLeaderEpoch, 23, 2..=4, 4, "OffsetForLeaderEpoch"),
+    row(ApiKey::DescribeConfigs, 32, 1..=4, 4, "DescribeConfigs"),
+    row(ApiKey::AlterConfigs, 33, 0..=2, 2, "AlterConfigs"),
+    row(ApiKey::DescribeLogDirs, 35, 1..=5, 2, "DescribeLogDirs"),
+    row(ApiKey::CreatePartitions, 37, 0..=3, 2, "CreatePartitions"),
+    row(ApiKey::DeleteGroups, 42, 0..=2, 2, "DeleteGroups"),
+    row(ApiKey::IncrementalAlterConfigs, 44, 0..=1, 1, "IncrementalAlterConfigs"),
+    row(ApiKey::OffsetDelete, 47, 0..=0, NEVER, "OffsetDelete"),
+    row(ApiKey::DescribeCluster, 60, 0..=2, 0, "DescribeCluster"),
+    row(ApiKey::DescribeProducers, 61, 0..=0, 0, "DescribeProducers"),
+    row(ApiKey::ListConfigResources, 74, 0..=1, 0, "ListConfigResources"),
+    row(ApiKey::DescribeTopicPartitions, 75, 0..=0, 0, "DescribeTopicPartitions"),
 ];
 
 impl ApiKey {

@@ -145,4 +145,40 @@ macro_rules! message {
     };
 }
 
-pub(super) use {default_of, message, optional};
+/// A structure that may be null: a byte before it says whether it is there.
+macro_rules! nullable {
+    ($name:ident) => {
+        impl $crate::kafka::wire::field::Field for Option<$name> {
+            fn take(
+                reader: &mut $crate::kafka::wire::Reader<'_>,
+                cx: $crate::kafka::wire::field::Cx,
+            ) -> Result<Option<$name>, $crate::kafka::wire::WireError> {
+                match reader.array::<1>()? {
+                    [0xff] if cx.nullable => Ok(None),
+                    [1] => $crate::kafka::wire::field::Field::take(reader, cx).map(Some),
+                    _ => Err("a structure that is neither there nor null".into()),
+                }
+            }
+
+            fn put(
+                &self,
+                writer: &mut $crate::kafka::wire::Writer,
+                cx: $crate::kafka::wire::field::Cx,
+            ) -> Result<(), $crate::kafka::wire::WireError> {
+                match self {
+                    Some(inner) => {
+                        writer.put(&[1]);
+                        inner.put(writer, cx)
+                    }
+                    None if cx.nullable => {
+                        writer.put(&[0xff]);
+                        Ok(())
+                    }
+                    None => Err("null in a version that has no null".into()),
+                }
+            }
+        }
+    };
+}
+
+pub(super) use {default_of, message, nullable, optional};

@@ -102,6 +102,19 @@ impl Field for Option<String> {
     }
 }
 
+/// Bytes that outlive the frame: copied out of it.
+impl Field for Bytes {
+    fn take(reader: &mut Reader<'_>, cx: Cx) -> Result<Bytes, WireError> {
+        let length = reader.length(cx.flexible, false)?.ok_or("null where bytes must be")?;
+        reader.take(length).map(Bytes::copy_from_slice)
+    }
+    fn put(&self, writer: &mut Writer, cx: Cx) -> Result<(), WireError> {
+        writer.length(Some(self.len()), cx.flexible, false);
+        writer.put(self);
+        Ok(())
+    }
+}
+
 fn elements<T: Field>(reader: &mut Reader<'_>, count: usize, cx: Cx) -> Result<Vec<T>, WireError> {
     reader.elements(count)?;
     let mut out = Vec::with_capacity(count.min(1024));

@@ -5,10 +5,27 @@
 //!   request ──> GroupMachine ──> Store(records) ─ ─ coordinator: gathered, appended, committed ─ ─> Stored ──> Answer
 //! ```
 
+mod commits;
 pub mod coordinator;
+mod expiry;
+mod join;
 pub mod load;
+mod machine;
+mod members;
 pub mod messages;
+mod offsets;
+mod rebalance;
 pub mod record;
+mod replay;
+mod stored;
+mod subscription;
+mod sync;
 
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod machine_tests;
+
+pub use machine::GroupMachine;
 pub use messages::{Answer, Effect, GroupConfig, GroupState, Input, Summary};
 pub use record::{GroupRecord, GroupValue, MemberValue, OffsetValue};

@@ -122,7 +122,7 @@ pub fn leader_config(configs: &BTreeMap<String, String>, default: Durability) ->
         max_message_bytes: number(MAX_MESSAGE, base.max_message_bytes as i64) as usize,
         timestamp_before_max_ms: number(BEFORE, base.timestamp_before_max_ms),
         timestamp_after_max_ms: number(AFTER, base.timestamp_after_max_ms),
-        producer_expiration_ms: base.producer_expiration_ms,
+        ..base
     }
 }
 

@@ -13,5 +13,5 @@ mod controller_tests;
 pub use assign::{Assignment, assignments};
 pub use controller::{ControllerMachine, NewTopic, Refusal, TopicDefaults, TopicRef};
 pub use image::{Broker, Image, Partition, Topic};
-pub use names::{check_name, collide};
+pub use names::{check_name, collide, is_internal};
 pub use record::MetadataRecord;

@@ -37,6 +37,12 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+/// Whether the broker makes this topic for itself (Kafka: `Topic.isInternal`).
+#[must_use]
+pub fn is_internal(name: &str) -> bool {
+    matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state")
+}
+
 /// Whether two names are the same to a metrics system, which turns dots into underscores.
 #[must_use]
 pub fn collide(a: &str, b: &str) -> bool {
@@ -56,6 +62,7 @@ mod tests {
         assert_eq!(check_name("größe"), Err(NameError::Character('ö')));
         assert_eq!(check_name(&"x".repeat(249)), Ok(()));
         assert_eq!(check_name(&"x".repeat(250)), Err(NameError::TooLong));
+        assert!(is_internal("__consumer_offsets") && !is_internal("__mine"));
         assert!(collide("a.b", "a_b") && !collide("a.b", "a.b") && !collide("a.b", "ab"));
     }
 }

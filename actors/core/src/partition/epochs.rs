@@ -14,11 +14,42 @@ pub fn end_offset_for(
     Some((*found, epochs.get(at).map_or(end, |(_, start)| *start)))
 }
 
+/// What OffsetForLeaderEpoch answers: the largest epoch that is not above the one asked for, and where it ended. Unlike
+/// [`end_offset_for`] it knows nothing of an epoch above the current one, and an epoch from before the first that is known
+/// ended where that one began. The current epoch counts even if nothing was appended in it yet.
+#[must_use]
+pub fn last_offset_for(
+    epochs: &[(LeaderEpoch, Offset)],
+    current: LeaderEpoch,
+    asked: LeaderEpoch,
+    end: Offset,
+) -> Option<(LeaderEpoch, Offset)> {
+    if asked < 0 || asked > current {
+        return None;
+    }
+    if asked == current {
+        return Some((current, end));
+    }
+    let before = epochs.iter().find(|(epoch, _)| *epoch > asked).map_or(end, |(_, start)| *start);
+    let at = epochs.partition_point(|(epoch, _)| *epoch <= asked);
+    let found = at.checked_sub(1).and_then(|at| epochs.get(at)).map_or(asked, |(epoch, _)| *epoch);
+    Some((found, before))
+}
+
 /// The epoch of the record at an offset; −1 if it is not known.
 #[must_use]
 pub fn epoch_at(epochs: &[(LeaderEpoch, Offset)], offset: Offset) -> LeaderEpoch {
     let at = epochs.partition_point(|(_, start)| *start <= offset);
     at.checked_sub(1).and_then(|at| epochs.get(at)).map_or(-1, |(epoch, _)| *epoch)
+}
+
+/// Forgets what lies below a new log start: the epoch that covers it stays, beginning there (Kafka:
+/// `LeaderEpochFileCache.truncateFromStart`).
+pub fn trim_epochs(epochs: &mut Vec<(LeaderEpoch, Offset)>, log_start: Offset) {
+    if let Some(covering) = epochs.iter().rposition(|(_, start)| *start <= log_start) {
+        epochs.drain(..covering);
+        epochs[0].1 = log_start;
+    }
 }
 
 #[cfg(test)]
@@ -33,5 +64,27 @@ mod tests {
         assert_eq!(end_offset_for(&epochs, 2, 30), Some((1, 10)));
         assert_eq!(end_offset_for(&epochs, 9, 30), Some((4, 30)));
         assert_eq!((epoch_at(&epochs, 9), epoch_at(&epochs, 10), epoch_at(&[], 3)), (1, 3, -1));
+    }
+
+    #[test]
+    fn what_a_consumer_is_told_of_an_epoch_is_what_kafka_tells() {
+        let epochs = [(1, 4), (3, 10), (4, 20)];
+        // Asked for, in epoch 6 that has no record yet, and the log ends at 30.
+        let table = [
+            (-1, None),
+            (0, Some((0, 4))),
+            (1, Some((1, 10))),
+            (2, Some((1, 10))),
+            (3, Some((3, 20))),
+            (4, Some((4, 30))),
+            (5, Some((4, 30))),
+            (6, Some((6, 30))),
+            (7, None),
+            (i32::MAX, None),
+        ];
+        for (asked, said) in table {
+            assert_eq!(last_offset_for(&epochs, 6, asked, 30), said, "epoch {asked}");
+        }
+        assert_eq!(last_offset_for(&[], 0, 0, 0), Some((0, 0)), "an empty log in its first epoch");
     }
 }

@@ -12,11 +12,16 @@
 //! below it. The in-sync set is this node alone: followers, their progress and the ISR come with replication, and
 //! nothing here stands in for them.
 //!
+//! The log start moves up by DeleteRecords and by retention, through the journal like everything else: DeleteRecords
+//! is answered when its entry is durable. Retention is a question to the store (`Retain`) and its answer (`Expired`).
+//!
 //! Durable end: the end of the last entry that is synced (`fsync` topics) or written (`os`). After a change from `os`
 //! to `fsync` it stays `written` until `synced` has passed the high watermark of that moment.
 
+use super::epochs::trim_epochs;
 use super::messages::{Acks, Appended, Effect, Event, Input, LeaderConfig, LeaderStart};
 use super::producers::{Judgement, ProducerTable};
+use super::retention::Checks;
 use super::view::{Role, View};
 use super::waits::{Waiting, Waits};
 use crate::Reject;
@@ -35,6 +40,23 @@ struct InFlight {
     seq: Seq,
     /// The log's end after it.
     end: Offset,
+}
+
+/// A DeleteRecords that waits for its entry.
+#[derive(Clone, Copy, Debug)]
+struct Trimming {
+    ticket: Ticket,
+    /// What it asked for, −1 replaced.
+    to: Offset,
+    /// Answered when this is durable.
+    entry: LogStartEntry,
+}
+
+/// The entry that moved the log start last; number 0: none since the start.
+#[derive(Clone, Copy, Debug, Default)]
+struct LogStartEntry {
+    seq: Seq,
+    durability: Durability,
 }
 
 /// The leader of one partition.
@@ -56,6 +78,9 @@ pub struct LeaderMachine {
     in_flight: VecDeque<InFlight>,
     persisted: (Seq, Seq),
     waits: Waits,
+    log_start_entry: LogStartEntry,
+    trims: VecDeque<Trimming>,
+    checks: Checks,
     next_expiry: Millis,
     published: Option<View>,
 }
@@ -83,9 +108,18 @@ impl LeaderMachine {
             in_flight: VecDeque::new(),
             persisted: (start.seq, start.seq),
             waits: Waits::default(),
+            log_start_entry: LogStartEntry::default(),
+            trims: VecDeque::new(),
+            checks: Checks::default(),
             next_expiry: Millis(EXPIRY_EVERY_MS),
             published: None,
         }
+    }
+
+    /// The producers it knows.
+    #[must_use]
+    pub fn producers(&self) -> &ProducerTable {
+        &self.producers
     }
 
     /// The boundaries as they are.
@@ -117,10 +151,10 @@ impl LeaderMachine {
             Judgement::Duplicate(stored) => {
                 out.push(Effect::Note(Event::Duplicate));
                 // Joins the stored batch: answered when that one may be, never before.
-                let appended = self.appended(stored.base_offset);
+                let appended = self.appended(stored.base_offset, stored.timestamp);
                 self.wait(Waiting { last_offset: stored.last_offset, appended, ..new }, out);
             }
-            Judgement::Fresh => self.store(new, head, out),
+            Judgement::Fresh => self.store(now, new, head, out),
         }
     }
 
@@ -137,7 +171,7 @@ impl LeaderMachine {
         }
         let ahead = head.max_timestamp.saturating_sub(now.wall.0);
         let behind = now.wall.0.saturating_sub(head.base_timestamp);
-        let dated = head.max_timestamp >= 0;
+        let dated = head.max_timestamp >= 0 && !self.config.log_append_time;
         if dated
             && (ahead > self.config.timestamp_after_max_ms || behind > self.config.timestamp_before_max_ms)
         {
@@ -152,8 +186,10 @@ impl LeaderMachine {
         Ok(())
     }
 
-    fn store(&mut self, new: Waiting, head: BatchHead, out: &mut Effects<Effect>) {
+    fn store(&mut self, now: Now, new: Waiting, head: BatchHead, out: &mut Effects<Effect>) {
         let base = self.end;
+        let log_append_time = self.config.log_append_time.then_some(now.wall.0);
+        let head = log_append_time.map_or(head, |time| head.at_log_append_time(time));
         let placed = BatchHead { base_offset: base, leader_epoch: self.epoch, ..head };
         if self.epochs.last().is_none_or(|(epoch, _)| *epoch < self.epoch) {
             Arc::make_mut(&mut self.epochs).push((self.epoch, base));
@@ -167,13 +203,14 @@ impl LeaderMachine {
             entry: Entry::Append { base, epoch: self.epoch },
             durability: self.config.durability,
             ticket: Some(new.ticket),
+            log_append_time,
         });
-        let appended = self.appended(base);
+        let appended = self.appended(base, log_append_time.unwrap_or(-1));
         self.wait(Waiting { last_offset: self.end - 1, appended, ..new }, out);
     }
 
-    fn appended(&self, base_offset: Offset) -> Appended {
-        Appended { base_offset, log_append_time: -1, log_start: self.log_start }
+    fn appended(&self, base_offset: Offset, log_append_time: i64) -> Appended {
+        Appended { base_offset, log_append_time, log_start: self.log_start }
     }
 
     /// Answers now if it may, else queues the wait in offset order.
@@ -195,6 +232,7 @@ impl LeaderMachine {
             self.in_flight.pop_front();
         }
         self.advance(out);
+        self.answer_trims(out);
     }
 
     /// The log's end after the last entry in flight up to this number; 0 if it is none of those.
@@ -233,35 +271,75 @@ impl LeaderMachine {
         }
     }
 
-    fn configure(&mut self, config: LeaderConfig, out: &mut Effects<Effect>) {
+    fn configure(&mut self, now: Now, config: LeaderConfig, out: &mut Effects<Effect>) {
         if self.config.durability == Durability::Os && config.durability == Durability::Fsync {
             self.fsync_from = self.high_watermark;
         }
         self.config = config;
+        self.checks.configured(now.mono, &self.config);
         self.advance(out);
     }
 
     fn trim(&mut self, ticket: Ticket, to: Offset, out: &mut Effects<Effect>) {
         let to = if to == -1 { self.high_watermark } else { to };
-        let result = match &self.offline {
-            Some(why) => Err(Reject::Storage(why.clone())),
-            None if to < 0 || to > self.high_watermark => Err(Reject::OffsetOutOfRange(to)),
-            None => Ok(()),
+        let reject = match &self.offline {
+            Some(why) => Some(Reject::Storage(why.clone())),
+            None if !self.config.delete => Some(Reject::NotDeletable),
+            None if to < 0 || to > self.high_watermark => Some(Reject::OffsetOutOfRange(to)),
+            None if self.trims.len() >= limits::TICKETS_PER_PARTITION => Some(Reject::Busy),
+            None => None,
         };
-        if let Err(reject) = result {
+        if let Some(reject) = reject {
             out.push(Effect::Answer { ticket, result: Err(reject) });
             return;
         }
-        if to > self.log_start {
-            self.log_start = to;
-            self.seq = self.seq.next();
-            self.in_flight.push_back(InFlight { seq: self.seq, end: self.end });
-            let entry = Entry::LogStart { to };
-            let durability = self.config.durability;
-            out.push(Effect::Journal { seq: self.seq, entry, durability, ticket: None });
-            self.publish(out);
+        self.move_log_start(to, out);
+        // Also where the log start is there already: the entry that moved it may still be on its way.
+        self.trims.push_back(Trimming { ticket, to, entry: self.log_start_entry });
+        self.answer_trims(out);
+    }
+
+    /// Moves the log start up, never down.
+    fn move_log_start(&mut self, to: Offset, out: &mut Effects<Effect>) {
+        if to <= self.log_start {
+            return;
         }
-        out.push(Effect::Answer { ticket, result: Ok(self.appended(to)) });
+        self.log_start = to;
+        trim_epochs(Arc::make_mut(&mut self.epochs), to);
+        self.seq = self.seq.next();
+        self.in_flight.push_back(InFlight { seq: self.seq, end: self.end });
+        let durability = self.config.durability;
+        self.log_start_entry = LogStartEntry { seq: self.seq, durability };
+        self.journal(Entry::LogStart { to }, out);
+        self.publish(out);
+    }
+
+    fn answer_trims(&mut self, out: &mut Effects<Effect>) {
+        let (written, synced) = self.persisted;
+        let durable = |entry: LogStartEntry| match entry.durability {
+            Durability::Os => entry.seq <= written,
+            Durability::Fsync => entry.seq <= synced,
+        };
+        while let Some(first) = self.trims.front().copied().filter(|trim| durable(trim.entry)) {
+            self.trims.pop_front();
+            out.push(Effect::Answer { ticket: first.ticket, result: Ok(self.appended(first.to, -1)) });
+        }
+    }
+
+    /// What the store says of retention, or that it does not know.
+    fn expired(&mut self, now: Now, to: Option<Offset>, out: &mut Effects<Effect>) {
+        let valid = self.checks.answered(now.mono, &self.config);
+        let to = to.map(|to| to.min(self.high_watermark)).filter(|to| *to > self.log_start);
+        if let Some(to) = to.filter(|_| valid && self.offline.is_none()) {
+            self.move_log_start(to, out);
+            out.push(Effect::Note(Event::Expired));
+        }
+    }
+
+    /// Journals the entry that `seq` counts already, one without a batch.
+    fn journal(&self, entry: Entry, out: &mut Effects<Effect>) {
+        let durability = self.config.durability;
+        out.push(Effect::Journal { seq: self.seq, entry, durability, ticket: None, log_append_time: None });
     }
 
     fn shard_failed(&mut self, why: String, out: &mut Effects<Effect>) {
@@ -273,16 +351,16 @@ impl LeaderMachine {
     /// The replica's last entry; whoever waits is told that the partition is gone.
     fn delete(&mut self, out: &mut Effects<Effect>) {
         self.seq = self.seq.next();
-        let durability = self.config.durability;
-        out.push(Effect::Journal { seq: self.seq, entry: Entry::Drop, durability, ticket: None });
+        self.journal(Entry::Drop, out);
         self.end_waits(&Reject::UnknownPartition, out);
         self.offline = Some("the topic was deleted".into());
         self.publish(out);
     }
 
     fn end_waits(&mut self, reject: &Reject, out: &mut Effects<Effect>) {
-        for waiting in self.waits.take() {
-            out.push(Effect::Answer { ticket: waiting.ticket, result: Err(reject.clone()) });
+        let waiting = self.waits.take().into_iter().map(|waiting| waiting.ticket);
+        for ticket in waiting.chain(self.trims.drain(..).map(|trim| trim.ticket)) {
+            out.push(Effect::Answer { ticket, result: Err(reject.clone()) });
         }
     }
 
@@ -295,6 +373,11 @@ impl LeaderMachine {
             self.next_expiry = now.mono.plus(EXPIRY_EVERY_MS);
             self.producers.expire(now.wall, self.config.producer_expiration_ms);
         }
+        let (from, until) = (self.log_start, self.high_watermark);
+        let some = from < until && self.offline.is_none();
+        if let Some(rules) = self.checks.due(now, &self.config, some) {
+            out.push(Effect::Retain { from, until, rules });
+        }
     }
 }
 
@@ -303,15 +386,17 @@ impl Machine for LeaderMachine {
     type Effect = Effect;
 
     fn step(&mut self, now: Now, input: Input, out: &mut Effects<Effect>) {
+        self.checks.begin(now.mono, &self.config);
         match input {
             Input::Append { ticket, head, acks, deadline } => {
-                let appended = self.appended(-1);
+                let appended = self.appended(-1, -1);
                 let new = Waiting { ticket, last_offset: -1, acks, deadline, appended };
                 self.append(now, new, head, out);
             }
             Input::Persisted { written, synced } => self.persisted(written, synced, out),
-            Input::Configure(config) => self.configure(config, out),
+            Input::Configure(config) => self.configure(now, config, out),
             Input::Trim { ticket, to } => self.trim(ticket, to, out),
+            Input::Expired { to } => self.expired(now, to, out),
             Input::ShardFailed(why) => self.shard_failed(why, out),
             Input::Delete => self.delete(out),
             Input::Tick => self.tick(now, out),
@@ -320,7 +405,7 @@ impl Machine for LeaderMachine {
 
     fn next_deadline(&self) -> Option<Millis> {
         let expiry = (!self.producers.is_empty()).then_some(self.next_expiry);
-        self.waits.next_deadline().into_iter().chain(expiry).min()
+        self.waits.next_deadline().into_iter().chain(expiry).chain(self.checks.next()).min()
     }
 
     fn check(&self) {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::machine::Machine;
 use crate::records::BatchHead;
-use crate::storage::{Durability, Entry};
+use crate::storage::{Durability, Entry, Retention};
 use crate::time::{Millis, Now, UnixMillis};
 use crate::{Reject, Seq, Ticket};
 use proptest::prelude::*;
@@ -55,6 +55,10 @@ fn step(machine: &mut LeaderMachine, ms: u64, input: Input) -> Vec<Effect> {
     out
 }
 
+fn trim(ticket: u64, to: i64) -> Input {
+    Input::Trim { ticket: Ticket(ticket), to }
+}
+
 fn persisted(written: u64, synced: u64) -> Input {
     Input::Persisted { written: Seq(written), synced: Seq(synced) }
 }
@@ -79,7 +83,8 @@ fn an_append_is_answered_only_when_synced() {
             seq: Seq(10),
             entry: Entry::Append { base: 100, epoch: 4 },
             durability: Durability::Fsync,
-            ticket: Some(Ticket(1))
+            ticket: Some(Ticket(1)),
+            log_append_time: None
         }]
     );
     assert_eq!(m.view().high_watermark, 100);
@@ -128,7 +133,7 @@ fn a_deadline_answers_timed_out_and_the_record_still_commits() {
     step(&mut m, 0, append(1, plain(1), Acks::All));
     assert_eq!(m.next_deadline(), Some(Millis(1_000)));
     assert_eq!(answers(&step(&mut m, 1_000, Input::Tick)), vec![(1, Err(Reject::TimedOut))]);
-    assert_eq!(m.next_deadline(), None);
+    assert_eq!(m.next_deadline(), Some(Millis(30_000)), "nothing waits, but the look at retention");
     step(&mut m, 1_001, persisted(10, 10));
     assert_eq!(m.view().high_watermark, 101);
 }
@@ -160,13 +165,121 @@ fn a_failed_shard_answers_everyone_and_refuses_the_rest() {
 #[test]
 fn trimming_moves_the_log_start_within_the_log() {
     let mut m = LeaderMachine::new(start());
-    let out = step(&mut m, 0, Input::Trim { ticket: Ticket(1), to: 40 });
+    let out = step(&mut m, 0, trim(1, 40));
     assert!(matches!(out[0], Effect::Journal { entry: Entry::LogStart { to: 40 }, seq: Seq(10), .. }));
-    assert_eq!(m.view().log_start, 40);
-    let out = step(&mut m, 0, Input::Trim { ticket: Ticket(2), to: 101 });
-    assert_eq!(answers(&out)[0].1, Err(Reject::OffsetOutOfRange(101)));
-    step(&mut m, 0, Input::Trim { ticket: Ticket(3), to: -1 });
+    assert_eq!((m.view().log_start, &*m.view().epochs), (40, &vec![(3, 40)]));
+    for to in [101, -2] {
+        assert_eq!(answers(&step(&mut m, 0, trim(2, to)))[0].1, Err(Reject::OffsetOutOfRange(to)));
+    }
+    step(&mut m, 0, trim(3, -1));
     assert_eq!(m.view().log_start, 100);
+}
+
+#[test]
+fn a_trim_is_answered_when_its_entry_is_durable_and_so_is_one_that_finds_it_under_way() {
+    let mut m = LeaderMachine::new(start());
+    assert_eq!(answers(&step(&mut m, 0, trim(1, 0))), vec![(1, Ok(0))], "nothing to do, nothing to wait for");
+    assert_eq!(answers(&step(&mut m, 0, trim(2, 40))), vec![]);
+    assert_eq!(answers(&step(&mut m, 0, trim(3, 30))), vec![], "40 may still be lost, and 30 with it");
+    assert_eq!(answers(&step(&mut m, 0, persisted(10, 9))), vec![], "written is not synced");
+    let out = step(&mut m, 0, persisted(10, 10));
+    assert_eq!(answers(&out), vec![(2, Ok(40)), (3, Ok(30))]);
+    assert!(out.iter().all(|e| !matches!(e, Effect::Answer { result: Ok(a), .. } if a.log_start != 40)));
+    let config = LeaderConfig { durability: Durability::Os, ..LeaderConfig::default() };
+    let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
+    step(&mut m, 0, trim(1, 40));
+    assert_eq!(answers(&step(&mut m, 0, persisted(10, 9))), vec![(1, Ok(40))]);
+}
+
+#[test]
+fn a_trim_that_waits_is_answered_when_shard_or_topic_go_and_refused_without_the_policy() {
+    let mut m = LeaderMachine::new(start());
+    step(&mut m, 0, trim(1, 40));
+    assert_eq!(answers(&step(&mut m, 0, Input::Delete)), vec![(1, Err(Reject::UnknownPartition))]);
+    let mut m = LeaderMachine::new(start());
+    step(&mut m, 0, trim(1, 40));
+    let out = step(&mut m, 0, Input::ShardFailed("gone".into()));
+    assert_eq!(answers(&out), vec![(1, Err(Reject::Storage("gone".into())))]);
+    let config = LeaderConfig { delete: false, ..LeaderConfig::default() };
+    let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
+    let out = step(&mut m, 0, trim(1, 999));
+    assert_eq!(answers(&out)[0].1.clone().unwrap_err().code().code(), 44, "before the offset is looked at");
+}
+
+#[test]
+fn under_log_append_time_the_broker_dates_the_batch_and_a_duplicate_is_told_the_first_time() {
+    let config = LeaderConfig {
+        log_append_time: true,
+        timestamp_after_max_ms: 0,
+        timestamp_before_max_ms: 0,
+        ..LeaderConfig::default()
+    };
+    let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
+    let head = BatchHead { max_timestamp: 5, base_timestamp: 9_000_000, ..from_producer(0, 2) };
+    let out = step(&mut m, 7, append(1, head, Acks::All));
+    assert!(matches!(out[0], Effect::Journal { log_append_time: Some(1_000_007), .. }), "{out:?}");
+    step(&mut m, 8, append(2, head, Acks::All));
+    let times = |out: &[Effect]| -> Vec<i64> {
+        let time = |e: &Effect| match e {
+            Effect::Answer { result: Ok(a), .. } => Some(a.log_append_time),
+            _ => None,
+        };
+        out.iter().filter_map(time).collect()
+    };
+    assert_eq!(times(&step(&mut m, 9, persisted(10, 10))), vec![1_000_007, 1_000_007]);
+    step(&mut m, 10, Input::Configure(LeaderConfig::default()));
+    step(&mut m, 11, append(3, from_producer(2, 1), Acks::All));
+    assert_eq!(times(&step(&mut m, 12, persisted(11, 11))), vec![-1]);
+    let again = step(&mut m, 13, append(4, from_producer(2, 1), Acks::All));
+    assert_eq!(times(&again), vec![1_000_000], "Kafka tells a duplicate's largest timestamp in any case");
+}
+
+fn asked(effects: &[Effect]) -> Option<(i64, i64, Retention)> {
+    effects.iter().find_map(|e| match e {
+        Effect::Retain { from, until, rules } => Some((*from, *until, *rules)),
+        _ => None,
+    })
+}
+
+#[test]
+fn retention_is_asked_soon_then_once_an_interval_and_moves_the_log_start() {
+    let config = LeaderConfig { retention_ms: 500, retention_check_ms: 60_000, ..LeaderConfig::default() };
+    let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
+    assert_eq!(asked(&step(&mut m, 10, Input::Tick)), None);
+    assert_eq!(m.next_deadline(), Some(Millis(30_010)), "soon after the start");
+    let out = step(&mut m, 30_010, Input::Tick);
+    let rules = Retention { expired_before: Some(1_030_010 - 500), bytes: None };
+    assert_eq!(asked(&out), Some((0, 100, rules)));
+    assert_eq!(m.next_deadline(), None, "one question at a time");
+    let out = step(&mut m, 30_020, Input::Expired { to: Some(60) });
+    assert!(matches!(out[0], Effect::Journal { entry: Entry::LogStart { to: 60 }, ticket: None, .. }));
+    assert_eq!((m.view().log_start, m.next_deadline()), (60, Some(Millis(90_010))));
+    assert_eq!(asked(&step(&mut m, 90_010, Input::Tick)).map(|a| (a.0, a.1)), Some((60, 100)));
+    assert!(step(&mut m, 90_020, Input::Expired { to: None }).is_empty());
+    assert!(step(&mut m, 90_030, Input::Expired { to: Some(50) }).is_empty(), "never down");
+    step(&mut m, 90_040, Input::Expired { to: Some(1000) });
+    assert_eq!(m.view().log_start, 100, "never above the high watermark");
+    assert_eq!(asked(&step(&mut m, 150_010, Input::Tick)), None, "an empty log: nothing to ask");
+    assert_eq!(m.next_deadline(), Some(Millis(210_010)));
+}
+
+#[test]
+fn the_answer_to_older_rules_does_not_count_and_without_rules_nothing_is_asked() {
+    let config = LeaderConfig { retention_bytes: 7, retention_check_ms: 100, ..LeaderConfig::default() };
+    let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
+    step(&mut m, 0, Input::Tick);
+    assert!(asked(&step(&mut m, 100, Input::Tick)).is_some());
+    step(&mut m, 110, Input::Configure(LeaderConfig { retention_bytes: 1 << 30, ..config }));
+    assert!(step(&mut m, 150, Input::Expired { to: Some(60) }).is_empty());
+    assert_eq!((m.view().log_start, m.next_deadline()), (0, Some(Millis(250))));
+    for config in [
+        LeaderConfig { retention_ms: -1, retention_bytes: -1, ..config },
+        LeaderConfig { delete: false, ..config },
+    ] {
+        step(&mut m, 260, Input::Configure(config));
+        assert_eq!(m.next_deadline(), None);
+        assert_eq!(asked(&step(&mut m, 10_000, Input::Tick)), None);
+    }
 }
 
 proptest! {

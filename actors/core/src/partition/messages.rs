@@ -6,7 +6,7 @@ use crate::Reject;
 use crate::ids::{LeaderEpoch, Offset, Seq, Ticket};
 use crate::limits;
 use crate::records::BatchHead;
-use crate::storage::{Durability, Entry};
+use crate::storage::{Durability, Entry, Retention};
 use crate::time::Millis;
 
 /// What a topic's configuration says to its leaders.
@@ -22,6 +22,16 @@ pub struct LeaderConfig {
     pub timestamp_after_max_ms: i64,
     /// `producer.id.expiration.ms`.
     pub producer_expiration_ms: i64,
+    /// Whether `message.timestamp.type` is `LogAppendTime`.
+    pub log_append_time: bool,
+    /// Whether `cleanup.policy` contains `delete`: without it nothing expires and nothing can be deleted.
+    pub delete: bool,
+    /// `retention.ms`; negative: never.
+    pub retention_ms: i64,
+    /// `retention.bytes`; negative: no bound.
+    pub retention_bytes: i64,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_ms: u64,
 }
 
 impl Default for LeaderConfig {
@@ -32,6 +42,11 @@ impl Default for LeaderConfig {
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
             producer_expiration_ms: 86_400_000,
+            log_append_time: false,
+            delete: true,
+            retention_ms: 604_800_000,
+            retention_bytes: -1,
+            retention_check_ms: 300_000,
         }
     }
 }
@@ -82,12 +97,17 @@ pub enum Input {
     },
     /// The topic's configuration changed.
     Configure(LeaderConfig),
-    /// The log start is to move up (DeleteRecords, retention).
+    /// The log start is to move up (DeleteRecords). Answered when that is durable.
     Trim {
         /// Names its answer.
         ticket: Ticket,
         /// The new log start; −1: the high watermark.
         to: Offset,
+    },
+    /// The answer to `Retain`.
+    Expired {
+        /// Behind what has expired; none if nothing has, or nobody knows.
+        to: Option<Offset>,
     },
     /// The storage under it has failed for good.
     ShardFailed(String),
@@ -102,7 +122,8 @@ pub enum Input {
 pub struct Appended {
     /// Offset of its first record.
     pub base_offset: Offset,
-    /// The broker's timestamp under `LogAppendTime`, else −1.
+    /// The broker's timestamp under `LogAppendTime`, else −1; of a batch that was stored before, like Kafka, the largest
+    /// timestamp stored.
     pub log_append_time: i64,
     /// The partition's log start.
     pub log_start: Offset,
@@ -111,7 +132,8 @@ pub struct Appended {
 /// What a leader wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Journal this entry; for `Append`, the bytes kept under `ticket` go with it, base offset and epoch written in.
+    /// Journal this entry; for `Append`, the bytes kept under `ticket` go with it, base offset, epoch and, if it has one,
+    /// the broker's time written in.
     Journal {
         /// Its number.
         seq: Seq,
@@ -121,6 +143,8 @@ pub enum Effect {
         durability: Durability,
         /// Whose bytes.
         ticket: Option<Ticket>,
+        /// Under `LogAppendTime`: the time of all its records.
+        log_append_time: Option<i64>,
     },
     /// Show the new boundaries and wake who waits for them.
     Publish(View),
@@ -130,6 +154,15 @@ pub enum Effect {
         ticket: Ticket,
         /// With what.
         result: Result<Appended, Reject>,
+    },
+    /// Ask the store how far these rules let the log start go; `Expired` brings the answer.
+    Retain {
+        /// The log start now.
+        from: Offset,
+        /// Nothing at or above goes.
+        until: Offset,
+        /// The rules.
+        rules: Retention,
     },
     /// Count and log.
     Note(Event),
@@ -144,6 +177,8 @@ pub enum Event {
     Refused,
     /// A wait ended at its deadline.
     TimedOut,
+    /// Retention moved the log start.
+    Expired,
 }
 
 /// What a leader starts from.

@@ -4,14 +4,15 @@ mod epochs;
 mod leader;
 mod messages;
 mod producers;
+mod retention;
 mod view;
 mod waits;
 
 #[cfg(test)]
 mod leader_tests;
 
-pub use epochs::{end_offset_for, epoch_at};
+pub use epochs::{end_offset_for, epoch_at, last_offset_for, trim_epochs};
 pub use leader::LeaderMachine;
 pub use messages::{Acks, Appended, Effect, Event, Input, LeaderConfig, LeaderStart};
-pub use producers::{Judgement, ProducerTable, ProducersError, Written};
+pub use producers::{ActiveProducer, Judgement, ProducerTable, ProducersError, Written};
 pub use view::{Role, View};

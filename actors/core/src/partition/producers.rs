@@ -24,6 +24,8 @@ pub struct Written {
     pub base_offset: i64,
     /// Offset of its last record.
     pub last_offset: i64,
+    /// Its largest timestamp: what a duplicate is answered (Kafka's `BatchMetadata.timestamp`).
+    pub timestamp: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,19 @@ struct Producer {
     epoch: i16,
     last_timestamp: i64,
     batches: VecDeque<Written>,
+}
+
+/// What DescribeProducers tells of one producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveProducer {
+    /// Its id.
+    pub id: i64,
+    /// Its epoch.
+    pub epoch: i16,
+    /// Sequence number of its last record; −1: none in this epoch.
+    pub last_sequence: i32,
+    /// The newest timestamp it sent.
+    pub last_timestamp: i64,
 }
 
 /// What a batch is, against what is known of its producer.
@@ -47,8 +62,8 @@ pub enum Judgement {
 /// Why a stored table cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProducersError {
-    /// Written by a newer build.
-    #[error("producer snapshot of format {0}, this build reads 1: run the newer build again")]
+    /// Written by another build.
+    #[error("producer snapshot of format {0}, this build reads 2: run the build that wrote it")]
     Format(u8),
     /// Ends too early, or has counts that cannot be.
     #[error("producer snapshot is cut short or contradicts itself")]
@@ -61,7 +76,7 @@ pub struct ProducerTable {
     producers: BTreeMap<i64, Producer>,
 }
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 fn next_sequence(last: i32) -> i32 {
     if last == i32::MAX { 0 } else { last + 1 }
@@ -78,6 +93,18 @@ impl ProducerTable {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.producers.is_empty()
+    }
+
+    /// Every producer that is known, by id.
+    #[must_use]
+    pub fn active(&self) -> Vec<ActiveProducer> {
+        let active = |(id, producer): (&i64, &Producer)| ActiveProducer {
+            id: *id,
+            epoch: producer.epoch,
+            last_sequence: producer.batches.back().map_or(-1, |w| w.last_sequence),
+            last_timestamp: producer.last_timestamp,
+        };
+        self.producers.iter().map(active).collect()
     }
 
     /// Judges a batch that wants to be appended. One without a producer id is always fresh.
@@ -141,6 +168,7 @@ impl ProducerTable {
             last_sequence: head.last_sequence(),
             base_offset: head.base_offset,
             last_offset: head.next_offset() - 1,
+            timestamp: head.max_timestamp,
         });
     }
 
@@ -164,6 +192,7 @@ impl ProducerTable {
                 out.extend_from_slice(&w.last_sequence.to_be_bytes());
                 out.extend_from_slice(&w.base_offset.to_be_bytes());
                 out.extend_from_slice(&w.last_offset.to_be_bytes());
+                out.extend_from_slice(&w.timestamp.to_be_bytes());
             }
         }
         out
@@ -189,6 +218,7 @@ impl ProducerTable {
                     last_sequence: i32::from_be_bytes(take(rest)?),
                     base_offset: i64::from_be_bytes(take(rest)?),
                     last_offset: i64::from_be_bytes(take(rest)?),
+                    timestamp: i64::from_be_bytes(take(rest)?),
                 });
             }
             table.producers.insert(id, Producer { epoch, last_timestamp, batches });
@@ -280,5 +310,21 @@ mod tests {
         assert_eq!(table.len(), 1);
         table.expire(UnixMillis(1_000 + 100), 100);
         assert!(table.is_empty());
+    }
+
+    #[test]
+    fn the_active_ones_are_told_with_their_last_sequence() {
+        let mut table = ProducerTable::default();
+        assert!(table.active().is_empty());
+        table.apply(&batch(0, 0, 5, 0));
+        table.apply(&BatchHead { producer_id: 3, max_timestamp: 2_000, ..batch(1, 7, 2, 5) });
+        table.apply(&batch(0, 5, 1, 7));
+        let active = |id, epoch, last_sequence, last_timestamp| ActiveProducer {
+            id,
+            epoch,
+            last_sequence,
+            last_timestamp,
+        };
+        assert_eq!(table.active(), [active(3, 1, 8, 2_000), active(7, 0, 5, 1_000)]);
     }
 }

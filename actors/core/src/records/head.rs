@@ -71,6 +71,12 @@ impl BatchHead {
         self.attributes & 0x20 != 0
     }
 
+    /// As it is when the broker's time is in it (see [`set_log_append_time`]).
+    #[must_use]
+    pub fn at_log_append_time(self, timestamp: i64) -> BatchHead {
+        BatchHead { attributes: self.attributes | 0x08, max_timestamp: timestamp, ..self }
+    }
+
     /// Whether it carries a producer id.
     #[must_use]
     pub fn has_producer(&self) -> bool {

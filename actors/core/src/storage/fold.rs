@@ -11,7 +11,7 @@ use super::entry::{Durability, Entry};
 use super::frame::EntryHeader;
 use crate::ids::{LeaderEpoch, Offset, Seq, TopicPartition};
 use crate::mutant::{Mutant, planted};
-use crate::partition::ProducerTable;
+use crate::partition::{ProducerTable, trim_epochs};
 use crate::records::BatchHead;
 use crate::time::UnixMillis;
 
@@ -158,12 +158,7 @@ impl ReplicaFold {
         }
         self.log_start = to;
         self.next = self.next.max(to);
-        // The epoch that covers the new start stays, beginning there (Kafka: LeaderEpochFileCache.truncateFromStart).
-        let covering = self.epochs.iter().rposition(|(_, start)| *start <= to);
-        if let Some(covering) = covering {
-            self.epochs.drain(..covering);
-            self.epochs[0].1 = to;
-        }
+        trim_epochs(&mut self.epochs, to);
         Folded::Trimmed { to }
     }
 }

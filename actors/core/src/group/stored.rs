@@ -1,0 +1,222 @@
+//! What follows once a write is stored, or cannot be.
+//!
+//! ```text
+//!   Store(n, records) ──> writes[n] = keys + what then ──> Stored(n, Ok)  ──> keys show it, then: answer
+//!                                                     └──> Stored(n, Err) ──> keys forget it, then: answer the error
+//! ```
+
+use super::machine::{GroupMachine, not_joined, not_synced};
+use super::members::Member;
+use super::messages::{Answer, Effect, GroupState, Joined, Synced};
+use super::offsets::Key;
+use crate::ids::Ticket;
+use crate::time::Now;
+use crate::{Effects, ErrorCode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A write on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Write {
+    /// Offsets it carries; those of a commit are in its answer.
+    pub keys: Vec<Key>,
+    /// It carries the record of the group itself.
+    pub group: bool,
+    /// What follows.
+    pub then: Then,
+}
+
+/// What follows a write.
+#[derive(Clone, Debug)]
+pub(super) enum Then {
+    /// Nobody waits for it.
+    Nothing,
+    /// Of OffsetCommit.
+    Committed(Ticket, Vec<(String, i32, ErrorCode)>),
+    /// Of OffsetDelete.
+    Deleted(Ticket, Vec<(String, i32, ErrorCode)>),
+    /// Of DeleteGroups, or of a rewrite.
+    Done(Ticket),
+    /// Of LeaveGroup, when the last member left.
+    Left(Ticket, Vec<(String, Option<String>, ErrorCode)>),
+    /// The leader's decision.
+    Assigned(BTreeMap<String, Arc<[u8]>>),
+    /// A static member has a new id.
+    Returned(Box<Returned>),
+}
+
+/// A static member that came back.
+#[derive(Clone, Debug)]
+pub(super) struct Returned {
+    /// Its JoinGroup.
+    pub ticket: Ticket,
+    /// Its new id.
+    pub id: Arc<str>,
+    /// Who it was.
+    pub before: Member,
+    /// In which generation it came.
+    pub generation: i32,
+    /// Who led when it came.
+    pub leader_before: String,
+    /// It knows of KIP-814.
+    pub can_skip: bool,
+}
+
+impl Write {
+    /// Carries the record of the group itself and nothing else.
+    pub fn of_group(then: Then) -> Write {
+        Write { keys: Vec::new(), group: true, then }
+    }
+
+    /// Carries offsets, or their tombstones.
+    pub fn of_offsets(keys: Vec<Key>, then: Then) -> Write {
+        Write { keys, group: false, then }
+    }
+}
+
+/// What clients are told when the log does not take a group's record, as in Kafka.
+fn group_error(code: ErrorCode) -> ErrorCode {
+    match code {
+        ErrorCode::UnknownTopicOrPartition
+        | ErrorCode::NotEnoughReplicas
+        | ErrorCode::NotEnoughReplicasAfterAppend
+        | ErrorCode::RequestTimedOut => ErrorCode::CoordinatorNotAvailable,
+        ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
+        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => ErrorCode::UnknownServerError,
+        code => code,
+    }
+}
+
+/// The same for offsets: too large is what the client sent.
+fn commit_error(code: ErrorCode) -> ErrorCode {
+    match code {
+        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => ErrorCode::InvalidCommitOffsetSize,
+        code => group_error(code),
+    }
+}
+
+impl GroupMachine {
+    pub(super) fn stored(
+        &mut self,
+        now: Now,
+        number: u64,
+        result: Result<(), ErrorCode>,
+        out: &mut Effects<Effect>,
+    ) {
+        let Some(write) = self.writes.remove(&number) else { return };
+        let ok = result.is_ok();
+        if write.group {
+            self.record.settle(number, ok);
+            if ok && self.record.is_empty() && self.state == GroupState::Empty && !self.members.has_pending()
+            {
+                // Deleted; offsets may have been committed since, by consumers that are no members.
+                self.forget();
+            }
+        }
+        for (topic, partition) in &write.keys {
+            self.offsets.settle(number, topic, *partition, ok);
+        }
+        let answer = |code: fn(ErrorCode) -> ErrorCode| result.err().map_or(ErrorCode::None, code);
+        match write.then {
+            Then::Nothing => {}
+            Then::Committed(ticket, mut each) => {
+                for (topic, partition, code) in
+                    each.iter_mut().filter(|(_, _, code)| *code == ErrorCode::None)
+                {
+                    self.offsets.settle(number, topic, *partition, ok);
+                    *code = answer(commit_error);
+                }
+                out.push(Effect::Answer(ticket, Answer::Committed(each)));
+            }
+            Then::Deleted(ticket, each) => {
+                let each = if ok { each } else { Vec::new() };
+                out.push(Effect::Answer(ticket, Answer::OffsetsDeleted(answer(group_error), each)));
+            }
+            Then::Done(ticket) => out.push(Effect::Answer(ticket, Answer::Done(answer(group_error)))),
+            Then::Left(ticket, each) => {
+                let each = if ok { each } else { Vec::new() };
+                out.push(Effect::Answer(ticket, Answer::Left(answer(group_error), each)));
+            }
+            Then::Assigned(assignments) => {
+                self.assigned(now, number, assignments, result.map_err(group_error), out);
+            }
+            Then::Returned(returned) => self.returned(now, *returned, result.map_err(group_error), out),
+        }
+    }
+
+    /// The leader's decision counts, unless another rebalance began meanwhile.
+    fn assigned(
+        &mut self,
+        now: Now,
+        number: u64,
+        assignments: BTreeMap<String, Arc<[u8]>>,
+        result: Result<(), ErrorCode>,
+        out: &mut Effects<Effect>,
+    ) {
+        if self.assigning != Some(number) {
+            return;
+        }
+        self.assigning = None;
+        if let Err(code) = result {
+            self.cancel_assignment(now, code, out);
+            self.prepare(now, out);
+            return;
+        }
+        self.enter(now, GroupState::Stable);
+        for id in self.members.ids() {
+            let assignment = assignments.get(&*id).cloned().unwrap_or_else(|| Arc::from([]));
+            self.members.set_assignment(&id, assignment.clone());
+            if let Some(ticket) = self.members.set_sync(&id, None) {
+                out.push(Effect::Answer(ticket, Answer::Synced(self.synced_with(assignment))));
+                self.touch(now, &id);
+            }
+        }
+    }
+
+    pub(super) fn synced_with(&self, assignment: Arc<[u8]>) -> Synced {
+        let (protocol_type, protocol_name) = (self.protocol_type.clone(), self.protocol_name.clone());
+        Synced { error: ErrorCode::None, protocol_type, protocol_name, assignment }
+    }
+
+    fn returned(
+        &mut self,
+        now: Now,
+        returned: Returned,
+        result: Result<(), ErrorCode>,
+        out: &mut Effects<Effect>,
+    ) {
+        let waits = self.members.get(&returned.id).and_then(Member::join) == Some(returned.ticket);
+        if !waits || self.state != GroupState::Stable || self.generation != returned.generation {
+            // It was replaced, or a rebalance began that answers it.
+            return;
+        }
+        self.members.set_join(&returned.id, None);
+        let Err(code) = result else {
+            self.touch(now, &returned.id);
+            let told = self.welcome_back(&returned);
+            out.push(Effect::Answer(returned.ticket, Answer::Joined(told)));
+            return;
+        };
+        // The log knows the old id only: so does the group.
+        let old = returned.before.id.clone();
+        self.swap(&returned.id, returned.before, out);
+        self.touch(now, &old);
+        self.read_subscriptions();
+        let Answer::Joined(refused) = not_joined(code, "") else { return };
+        let told = Joined {
+            generation: self.generation,
+            protocol_type: self.protocol_type.clone(),
+            protocol_name: self.protocol_name.clone(),
+            leader: returned.leader_before,
+            ..refused
+        };
+        out.push(Effect::Answer(returned.ticket, Answer::Joined(told)));
+    }
+
+    /// For a member whose SyncGroup was sent twice: the earlier one.
+    pub(super) fn wait_sync(&mut self, id: &str, ticket: Ticket, out: &mut Effects<Effect>) {
+        if let Some(before) = self.members.set_sync(id, Some(ticket)) {
+            out.push(Effect::Answer(before, not_synced(ErrorCode::RebalanceInProgress)));
+        }
+    }
+}

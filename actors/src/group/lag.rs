@@ -1,0 +1,90 @@
+//! How far groups are behind: in records, and in seconds since the oldest record that is not read yet was written.
+//!
+//! A look asks each group for its committed offsets and compares them with the high watermarks. For the age it reads the
+//! head of one batch a partition that is behind; the batch's own first timestamp stands for the record's. Bounded: groups
+//! beyond `groups_max` are not looked at, and ages beyond `ages_max` not read.
+
+use super::table::Coordinators;
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::images::Images;
+use crate::partition::PartitionHandle;
+use callboard_core::group::{Answer, Input};
+use callboard_core::records::head;
+use callboard_core::{Offset, TopicPartition};
+use std::sync::Arc;
+
+/// One group's lag on one topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupLag {
+    /// The group.
+    pub group: String,
+    /// The topic.
+    pub topic: String,
+    /// Records not read, of all its partitions.
+    pub records: i64,
+    /// Age of the oldest of them, in seconds; 0 if there is none.
+    pub seconds: f64,
+}
+
+/// What a look needs.
+pub struct LagReader {
+    /// Groups.
+    pub coordinators: Arc<Coordinators>,
+    /// Partitions.
+    pub directory: Arc<Directory>,
+    /// Topics by name.
+    pub images: Arc<Images>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Groups looked at, at most.
+    pub groups_max: usize,
+    /// Ages read, at most.
+    pub ages_max: usize,
+}
+
+impl LagReader {
+    /// Looks at every group.
+    pub async fn look(&self) -> Vec<GroupLag> {
+        let mut out: Vec<GroupLag> = Vec::new();
+        let mut ages = 0;
+        let groups = self.coordinators.list().unwrap_or_default();
+        for (group, _) in groups.into_iter().take(self.groups_max) {
+            let answer = self.coordinators.ask(&group, |t| Input::FetchOffsets(t, None, None)).await;
+            let Ok(Answer::Offsets(_, topics)) = answer else { continue };
+            let image = self.images.current();
+            for (topic, partitions) in topics {
+                let Some(known) = image.topic(&topic) else { continue };
+                let (mut records, mut seconds) = (0, 0f64);
+                for (partition, value) in partitions {
+                    let id = TopicPartition { topic: known.id, partition };
+                    let Some((value, handle)) = value.zip(self.directory.get(id)) else { continue };
+                    let view = handle.view();
+                    let from = value.offset.max(view.log_start);
+                    let behind = view.high_watermark.saturating_sub(from);
+                    if behind <= 0 {
+                        continue;
+                    }
+                    records += behind;
+                    if ages < self.ages_max {
+                        ages += 1;
+                        seconds = seconds.max(self.age(&handle, from, view.high_watermark).await);
+                    }
+                }
+                out.push(GroupLag { group: group.clone(), topic, records, seconds });
+            }
+        }
+        out
+    }
+
+    /// Seconds since the record at this offset was written.
+    async fn age(&self, handle: &PartitionHandle, from: Offset, until: Offset) -> f64 {
+        let Ok(slices) = handle.read(from, until, 1).await else { return 0.0 };
+        let Some(Ok(head)) = slices.parts.first().map(|part| head(part)) else { return 0.0 };
+        let written = if head.is_log_append_time() { head.max_timestamp } else { head.base_timestamp };
+        match self.clock.now().wall.0.saturating_sub(written) {
+            age if written >= 0 && age > 0 => age as f64 / 1000.0,
+            _ => 0.0,
+        }
+    }
+}

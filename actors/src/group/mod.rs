@@ -1,0 +1,20 @@
+//! Consumer groups on this node: one coordinator a led partition of `__consumer_offsets`, one actor a group.
+//!
+//! ```text
+//!   request ─ Coordinators (by the group's hash) ─> CoordinatorActor ─> GroupActor: GroupMachine
+//!                                                        ^  Store           │
+//!                           partition's leader <─ batch ─┘<─────────────────┘     Stored ─> Answer
+//! ```
+//!
+//! A request goes through the coordinator, so that it knows whether a group's actor may go. A coordinator or a group
+//! that fails is started again and replays the log.
+
+mod actor;
+mod coordinator;
+mod lag;
+mod supervisor;
+mod table;
+
+pub use lag::{GroupLag, LagReader};
+pub use supervisor::{CoordinatorsActor, CoordinatorsArgs, CoordinatorsMsg};
+pub use table::{Coordinators, OFFSETS_TOPIC};

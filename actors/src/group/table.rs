@@ -1,0 +1,129 @@
+//! Which coordinator a group has, for requests: by Kafka's hash of its id, without asking an actor.
+
+use super::coordinator::{CoordinatorMsg, MakeInput};
+use crate::reply::{Answer, Reply, Unavailable};
+use arc_swap::ArcSwap;
+use callboard_core::group::{Answer as Said, Input, Summary};
+use callboard_core::{ErrorCode, Ticket};
+use parking_lot::Mutex;
+use ractor::ActorRef;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Where groups and their offsets live.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// What a group answers, or why nobody could.
+pub type GroupAnswer = Result<Said, ErrorCode>;
+
+impl Unavailable for GroupAnswer {
+    fn unavailable() -> GroupAnswer {
+        Err(ErrorCode::NotCoordinator)
+    }
+}
+
+/// What lists show of the groups of one partition.
+pub type Summaries = Arc<Mutex<BTreeMap<String, Summary>>>;
+
+/// One coordinator, from outside.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub actor: ActorRef<CoordinatorMsg>,
+    pub summaries: Summaries,
+    pub loaded: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Table {
+    /// Partitions of the topic, led here or not.
+    partitions: i32,
+    entries: BTreeMap<i32, Entry>,
+}
+
+/// The coordinators of this node.
+#[derive(Default)]
+pub struct Coordinators {
+    table: ArcSwap<Table>,
+}
+
+/// Kafka's partition of a group: Java's `String.hashCode`, made positive, modulo the partitions.
+fn partition_of(group: &str, partitions: i32) -> i32 {
+    let hash = group.encode_utf16().fold(0i32, |h, unit| h.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    (hash & i32::MAX).checked_rem(partitions).unwrap_or(0)
+}
+
+impl Coordinators {
+    pub(super) fn publish(&self, partitions: i32, entries: BTreeMap<i32, Entry>) {
+        self.table.store(Arc::new(Table { partitions, entries }));
+    }
+
+    /// The partition a group's state is in; none while the topic does not exist.
+    #[must_use]
+    pub fn partition(&self, group: &str) -> Option<i32> {
+        let table = self.table.load();
+        (table.partitions > 0).then(|| partition_of(group, table.partitions))
+    }
+
+    /// Whether this node coordinates the group; `CoordinatorNotAvailable` while the topic does not exist.
+    pub fn check(&self, group: &str) -> Result<(), ErrorCode> {
+        let table = self.table.load();
+        if table.partitions == 0 {
+            return Err(ErrorCode::CoordinatorNotAvailable);
+        }
+        let entry = table.entries.get(&partition_of(group, table.partitions));
+        let entry = entry.ok_or(ErrorCode::NotCoordinator)?;
+        match entry.loaded.load(Ordering::Acquire) {
+            true => Ok(()),
+            false => Err(ErrorCode::CoordinatorLoadInProgress),
+        }
+    }
+
+    /// Asks a group.
+    pub async fn ask(
+        &self,
+        group: &str,
+        input: impl FnOnce(Ticket) -> Input + Send + 'static,
+    ) -> GroupAnswer {
+        match self.send(group, Box::new(input)) {
+            Ok(answer) => answer.get().await,
+            Err(code) => Err(code),
+        }
+    }
+
+    fn send(&self, group: &str, make: MakeInput) -> Result<Answer<GroupAnswer>, ErrorCode> {
+        self.check(group)?;
+        let table = self.table.load();
+        let entry = table.entries.get(&partition_of(group, table.partitions));
+        let entry = entry.ok_or(ErrorCode::NotCoordinator)?;
+        let (reply, answer) = Reply::new();
+        let _ = entry.actor.cast(CoordinatorMsg::Ask { group: group.to_owned(), make, reply });
+        Ok(answer)
+    }
+
+    /// All groups of this node; an error while some of them are being loaded.
+    pub fn list(&self) -> Result<Vec<(String, Summary)>, ErrorCode> {
+        let mut groups = Vec::new();
+        for entry in self.table.load().entries.values() {
+            if !entry.loaded.load(Ordering::Acquire) {
+                return Err(ErrorCode::CoordinatorLoadInProgress);
+            }
+            groups.extend(entry.summaries.lock().iter().map(|(group, s)| (group.clone(), s.clone())));
+        }
+        Ok(groups)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::partition_of;
+
+    #[test]
+    fn a_group_is_where_kafka_puts_it() {
+        // Java: Utils.abs("my-group".hashCode()) % 50, and names whose hash is negative.
+        assert_eq!(partition_of("my-group", 50), 12);
+        assert_eq!(partition_of("", 50), 0);
+        assert_eq!(partition_of("polygenelubricants", 50), 0, "hashes to i32::MIN");
+        assert_eq!(partition_of("any", 0), 0);
+    }
+}

@@ -1,0 +1,52 @@
+//! DescribeCluster (KIP-700, KIP-919, KIP-1073): the brokers, and who the controller is.
+//!
+//! This listener is a broker's: asked as a controller it says so. No node is fenced, so asking for those adds none.
+
+use super::{Call, Outcome, metadata};
+use crate::kafka::wire::messages::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
+use callboard_actors::permit::Permit;
+use callboard_core::ErrorCode;
+
+const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
+/// What may be done to a cluster where everybody may do everything: create, alter, describe, cluster action, describe
+/// and alter configs, idempotent write, as bits.
+const ALL_OPERATIONS: i32 = 0b1_1111_1010_0000;
+
+pub(super) async fn handle(call: Call, request: DescribeClusterRequest) -> Outcome {
+    if let Err((code, message)) = check(request.endpoint_type) {
+        call.refused(code, &format!("endpoint type {}", request.endpoint_type), &message);
+        let (error_code, error_message) = (code.code(), Some(message));
+        let body = DescribeClusterResponse { error_code, error_message, ..Default::default() };
+        return call.reply(&body, Permit::free());
+    }
+    let image = call.context.images.current();
+    let brokers = image.brokers.values().map(|broker| {
+        let at = metadata::broker(&call, broker);
+        let (broker_id, host, port, rack) = (at.node_id, at.host, at.port, at.rack);
+        DescribeClusterBroker { broker_id, host, port, rack, is_fenced: false }
+    });
+    let mut body = DescribeClusterResponse {
+        cluster_id: image.cluster_id.clone().unwrap_or_default(),
+        controller_id: call.context.settings.broker_id,
+        brokers: brokers.collect(),
+        ..Default::default()
+    };
+    if request.include_cluster_authorized_operations {
+        body.cluster_authorized_operations = ALL_OPERATIONS;
+    }
+    call.reply(&body, Permit::free())
+}
+
+/// Version 0 has no type and means brokers.
+fn check(endpoint_type: i8) -> Result<(), (ErrorCode, String)> {
+    match endpoint_type {
+        BROKERS => Ok(()),
+        CONTROLLERS => Err((
+            ErrorCode::MismatchedEndpointType,
+            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
+                .to_owned(),
+        )),
+        other => Err((ErrorCode::UnsupportedEndpointType, format!("Unsupported endpoint type {other}"))),
+    }
+}

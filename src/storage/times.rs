@@ -1,0 +1,210 @@
+//! What a replica's spans answer, in redb and in the journal together: the first record at a time, the newest one, what
+//! has expired, how many bytes there are.
+//!
+//! ```text
+//!   rows of the time index (redb) ─┬─ runs of the journal that lie behind them        one list, by offset, without overlap
+//! ```
+//!
+//! The runs are asked first: what the settler moves meanwhile is found in redb then, and left out of the runs. Only
+//! the batches of spans that may hold the answer are read.
+
+use super::engine::Engine;
+use super::error::ShardFault;
+use super::read::corrupt;
+use super::spans::SpanTable;
+use callboard_actors::ports::{ReadError, TimeHit};
+use callboard_core::limits;
+use callboard_core::records::{BatchHead, Records};
+use callboard_core::storage::{Retention, Span, expired_to};
+use callboard_core::{Offset, ReplicaId};
+use std::cell::Cell;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+impl Engine {
+    /// The first record in `from .. until` at or after a timestamp.
+    pub fn find_time(
+        &self,
+        replica: ReplicaId,
+        from: Offset,
+        until: Offset,
+        timestamp: i64,
+    ) -> Result<Option<TimeHit>, ReadError> {
+        let mut at = from;
+        loop {
+            let late = |span: &Result<Span, _>| span.as_ref().map_or(true, |s| s.max_timestamp >= timestamp);
+            let first =
+                self.spans(replica, at, until, |mut spans| Iterator::find(&mut spans, late).transpose())?;
+            let Some(span) = first else { return Ok(None) };
+            let found = self.scan(replica, span.base.max(at), span.next.min(until), |batch, head| {
+                let seen =
+                    |record: &(Offset, i64)| record.1 >= timestamp && (from..until).contains(&record.0);
+                if head.max_timestamp < timestamp {
+                    None
+                } else {
+                    hits(batch, head).find(seen).map(at_head(head))
+                }
+            })?;
+            match found {
+                Some(hit) => return Ok(Some(hit)),
+                // Its latest records lie below `from`, or were truncated.
+                None => at = span.next,
+            }
+        }
+    }
+
+    /// The first of the records with the largest timestamp in `from .. until`.
+    pub fn max_time(
+        &self,
+        replica: ReplicaId,
+        from: Offset,
+        until: Offset,
+    ) -> Result<Option<TimeHit>, ReadError> {
+        let mut best: Option<TimeHit> = None;
+        let mut above: Option<(i64, Reverse<Offset>)> = None;
+        loop {
+            // Span after span, the latest first: what made one the latest may lie below `from`, or be truncated.
+            let next = self.spans(replica, from, until, |spans| {
+                let mut latest: Option<Span> = None;
+                for span in spans {
+                    let span = span?;
+                    if above.is_none_or(|above| key(&span) < above)
+                        && latest.is_none_or(|latest| key(&span) > key(&latest))
+                    {
+                        latest = Some(span);
+                    }
+                }
+                Ok(latest)
+            })?;
+            let Some(span) =
+                next.filter(|span| best.is_none_or(|best| may_beat(span.max_timestamp, span.base, &best)))
+            else {
+                return Ok(best);
+            };
+            above = Some(key(&span));
+            self.scan(replica, span.base.max(from), span.next.min(until), |batch, head| {
+                let beats = |best: &TimeHit| may_beat(head.max_timestamp, head.base_offset, best);
+                if best.as_ref().is_none_or(beats) {
+                    let seen = hits(batch, head).filter(|(offset, _)| (from..until).contains(offset));
+                    let latest =
+                        seen.max_by_key(|(offset, time)| (*time, Reverse(*offset))).map(at_head(head));
+                    best =
+                        best.into_iter().chain(latest).max_by_key(|hit| (hit.timestamp, Reverse(hit.offset)));
+                }
+                None
+            })?;
+        }
+    }
+
+    /// Where retention lets the log start go, if anywhere above `from`.
+    pub fn expired(
+        &self,
+        replica: ReplicaId,
+        from: Offset,
+        until: Offset,
+        rules: &Retention,
+    ) -> Result<Option<Offset>, ReadError> {
+        let unsettled = self.unsettled_spans(replica)?;
+        let looked = self.db.spans(replica, |settled| {
+            let mut size = 0;
+            if rules.bytes.is_some() {
+                let end = settled.end()?.unwrap_or(i64::MIN);
+                let behind = unsettled.iter().filter(|run| run.base >= end && run.next > from);
+                size = settled.size_from(from)? + behind.map(|run| run.bytes).sum::<u64>();
+            }
+            merged(settled, &unsettled, from, until, |spans| expired_to(spans, size, until, rules))
+        });
+        looked.map_err(corrupt)
+    }
+
+    /// Bytes of a replica, in redb and in the journal.
+    pub fn size(&self, replica: ReplicaId) -> Result<u64, ReadError> {
+        let unsettled: u64 = self.unsettled_spans(replica)?.iter().map(|span| span.bytes).sum();
+        Ok(unsettled + self.db.spans(replica, SpanTable::size).map_err(corrupt)?)
+    }
+
+    /// The same of all replicas.
+    pub fn sizes(&self) -> Result<BTreeMap<ReplicaId, u64>, ReadError> {
+        let settled = self.db.sizes().map_err(corrupt)?;
+        let index = self.index.lock();
+        let size = |replica, runs: &std::collections::VecDeque<super::index::Run>| {
+            let unsettled: u64 = runs.iter().map(|run| u64::from(run.length)).sum();
+            unsettled + settled.get(replica).copied().unwrap_or(0)
+        };
+        let live = index.replicas.iter().filter(|(_, live)| !live.dropped);
+        Ok(live.map(|(replica, live)| (*replica, size(replica, &live.runs))).collect())
+    }
+
+    fn unsettled_spans(&self, replica: ReplicaId) -> Result<Vec<Span>, ReadError> {
+        let index = self.index.lock();
+        let gone = || ReadError::Gone("the store does not know the replica".into());
+        let live = index.replicas.get(&replica).ok_or_else(gone)?;
+        let span = |run: &super::index::Run| Span {
+            base: run.base,
+            next: run.next,
+            bytes: u64::from(run.length),
+            max_timestamp: run.max_timestamp,
+            stored: None,
+        };
+        Ok(live.runs.iter().map(span).collect())
+    }
+
+    /// All spans that reach into `from .. until`, in order.
+    fn spans<T>(
+        &self,
+        replica: ReplicaId,
+        from: Offset,
+        until: Offset,
+        look: impl FnOnce(&mut Spans<'_>) -> Result<T, ShardFault>,
+    ) -> Result<T, ReadError> {
+        let unsettled = self.unsettled_spans(replica)?;
+        self.db.spans(replica, |settled| merged(settled, &unsettled, from, until, look)).map_err(corrupt)
+    }
+}
+
+type Spans<'a> = dyn Iterator<Item = Result<Span, ShardFault>> + 'a;
+
+/// Rows, then the runs behind them: one that was settled since it was listed is a row by now.
+fn merged<T>(
+    settled: &SpanTable,
+    unsettled: &[Span],
+    from: Offset,
+    until: Offset,
+    look: impl FnOnce(&mut Spans<'_>) -> Result<T, ShardFault>,
+) -> Result<T, ShardFault> {
+    let end = Cell::new(i64::MIN);
+    let rows = settled.between(from, until)?.inspect(|span| {
+        if let Ok(span) = span {
+            end.set(span.next);
+        }
+    });
+    let runs = unsettled.iter().filter(|run| run.base >= end.get() && run.next > from && run.base < until);
+    look(&mut rows.chain(runs.copied().map(Ok)))
+}
+
+/// Later is greater; of those of one time, the first.
+fn key(span: &Span) -> (i64, Reverse<Offset>) {
+    (span.max_timestamp, Reverse(span.base))
+}
+
+/// Whether what has this largest timestamp and begins there may hold a later record than the best so far, or one of
+/// its time that comes first.
+fn may_beat(max_timestamp: i64, base: Offset, best: &TimeHit) -> bool {
+    max_timestamp > best.timestamp || (max_timestamp == best.timestamp && base < best.offset)
+}
+
+fn at_head(head: &BatchHead) -> impl Fn((Offset, i64)) -> TimeHit {
+    let epoch = head.leader_epoch;
+    move |(offset, timestamp)| TimeHit { offset, timestamp, epoch }
+}
+
+/// Offsets and timestamps of a batch's records. One that does not unpack within bounds stands for its first record.
+fn hits(batch: &[u8], head: &BatchHead) -> impl Iterator<Item = (Offset, i64)> {
+    let found: Vec<(Offset, i64)> = match Records::open(batch, limits::DECOMPRESSED_MAX) {
+        Ok(records) => {
+            records.iter().map_while(Result::ok).map(|record| (record.offset, record.timestamp)).collect()
+        }
+        Err(_) => vec![(head.base_offset, head.max_timestamp)],
+    };
+    found.into_iter()
+}
