@@ -21,7 +21,6 @@ use callboard_actors::controller::ControllerHandle;
 use callboard_actors::directory::Directory;
 use callboard_actors::group::{Coordinators, CoordinatorsArgs};
 use callboard_actors::images::Images;
-use callboard_actors::lag::GroupLags;
 use callboard_actors::node::{NodeActor, NodeArgs, NodeIdentity, NodeMsg};
 use callboard_actors::partition::TailBudget;
 use callboard_actors::ports::{MetadataLog, Shard};
@@ -184,7 +183,7 @@ impl Node {
             lost,
             readers: Arc::clone(&readers),
             tails,
-            lags: Arc::new(GroupLags::default()),
+            lags: Default::default(),
             each_partition: config.metrics_partitions,
         }));
         let listener = tokio::spawn(listener.serve(Arc::clone(&context), stopped));

@@ -1,13 +1,14 @@
-//! How far consumer groups are behind, for the metrics: the coordinator says it, a scrape reads it.
+//! How far consumer groups are behind, as the metrics show it.
 //!
 //! ```text
-//!   coordinator ─> set_group_lag · remove_topic · remove_group · set_states ─> GroupLags ─> sample, at each scrape
+//!   scrape ─> LagReader::look ─> replace ─> GroupLags ─> sample
 //! ```
 //!
 //! Series are bounded, whatever clients call their groups: the groups that are furthest behind are shown by name, all
-//! others together as `group="other", topic="other"` (records added up, the longest delay). A group that was removed is
-//! gone from the next scrape. What is behind is for the coordinator to find out; nothing here looks at offsets.
+//! others together as `group="other", topic="other"` (records added up, the longest delay). A group that is not
+//! there any more is gone with the next look. Nothing here looks at offsets: that is `group/lag.rs`.
 
+use crate::group::{Coordinators, GroupLag};
 use crate::metrics;
 use crate::samples::Samples;
 use parking_lot::Mutex;
@@ -25,11 +26,9 @@ const OTHER: &str = "other";
 
 /// How far a group is behind in one topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Lag {
-    /// Records it has not committed yet, over all partitions.
-    pub records: u64,
-    /// Age of the oldest of them, in seconds.
-    pub seconds: f64,
+struct Lag {
+    records: i64,
+    seconds: f64,
 }
 
 impl Lag {
@@ -38,64 +37,35 @@ impl Lag {
     }
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    groups: BTreeMap<String, BTreeMap<String, Lag>>,
-    states: BTreeMap<&'static str, usize>,
-}
+type Groups = BTreeMap<String, BTreeMap<String, Lag>>;
 
-/// The lag of every group this node coordinates.
+/// What the last look found.
 #[derive(Debug, Default)]
 pub struct GroupLags {
-    inner: Mutex<Inner>,
+    groups: Mutex<Groups>,
 }
 
 impl GroupLags {
-    /// How far a group is behind in a topic now.
-    pub fn set_group_lag(&self, group: &str, topic: &str, lag: Lag) {
-        let mut inner = self.inner.lock();
-        match inner.groups.get_mut(group) {
-            Some(topics) => match topics.get_mut(topic) {
-                Some(known) => *known = lag,
-                None => drop(topics.insert(topic.to_owned(), lag)),
-            },
-            None => {
-                inner.groups.insert(group.to_owned(), BTreeMap::from([(topic.to_owned(), lag)]));
-            }
+    /// A look found this, and nothing else.
+    pub fn replace(&self, found: Vec<GroupLag>) {
+        let mut groups = Groups::new();
+        for GroupLag { group, topic, records, seconds } in found {
+            groups.entry(group).or_default().insert(topic, Lag { records, seconds });
         }
+        *self.groups.lock() = groups;
     }
 
-    /// A group has no offsets of this topic any more.
-    pub fn remove_topic(&self, group: &str, topic: &str) {
-        let mut inner = self.inner.lock();
-        if let Some(topics) = inner.groups.get_mut(group) {
-            topics.remove(topic);
-            if topics.is_empty() {
-                inner.groups.remove(group);
-            }
+    /// Writes the series, and how many groups are in which state; no states while some are being loaded.
+    pub fn sample(&self, coordinators: &Coordinators, out: &mut Samples) {
+        let mut states: BTreeMap<&'static str, usize> = BTreeMap::new();
+        for (_, summary) in coordinators.list().unwrap_or_default() {
+            *states.entry(summary.state.name()).or_default() += 1;
         }
-    }
-
-    /// A group is gone.
-    pub fn remove_group(&self, group: &str) {
-        self.inner.lock().groups.remove(group);
-    }
-
-    /// How many groups are in which state (`empty`, `stable`, …); states that are not named have none.
-    pub fn set_states(&self, counts: &[(&'static str, usize)]) {
-        self.inner.lock().states = counts.iter().copied().collect();
-    }
-
-    /// Writes the series.
-    pub fn sample(&self, out: &mut Samples) {
-        let (shown, states) = {
-            let inner = self.inner.lock();
-            (shown(&inner.groups), inner.states.clone())
-        };
         let mut groups = out.family(&metrics::GROUPS_BY_STATE);
         for (state, count) in states {
             groups.add(&[("state", state)], count as f64);
         }
+        let shown = shown(&self.groups.lock());
         let mut records = out.family(&metrics::LAG_RECORDS_BY_GROUP);
         for ((group, topic), lag) in &shown {
             records.add(&[("group", group), ("topic", topic)], lag.records as f64);
@@ -108,7 +78,7 @@ impl GroupLags {
 }
 
 /// The series: each pair of labels once, whatever names collide with `other` or after they are cut.
-fn shown(groups: &BTreeMap<String, BTreeMap<String, Lag>>) -> BTreeMap<(String, String), Lag> {
+fn shown(groups: &Groups) -> BTreeMap<(String, String), Lag> {
     let mut furthest: Vec<_> = groups
         .iter()
         .map(|(group, topics)| (topics.values().map(|lag| lag.records).max().unwrap_or(0), group, topics))
@@ -135,50 +105,39 @@ fn cut(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn text(lags: &GroupLags) -> String {
-        let mut samples = Samples::default();
-        lags.sample(&mut samples);
+    fn text(found: Vec<GroupLag>) -> String {
+        let (lags, mut samples) = (GroupLags::default(), Samples::default());
+        lags.replace(vec![lag("gone", "t", 7)]);
+        lags.replace(found);
+        lags.sample(&Coordinators::default(), &mut samples);
         samples.into_text()
     }
 
-    fn lag(records: u64) -> Lag {
-        Lag { records, seconds: records as f64 / 2.0 }
+    fn lag(group: &str, topic: &str, records: i64) -> GroupLag {
+        GroupLag { group: group.into(), topic: topic.into(), records, seconds: records as f64 / 2.0 }
     }
 
     #[test]
-    fn what_was_removed_is_gone_from_the_next_scrape() {
-        let lags = GroupLags::default();
-        assert_eq!(text(&lags), "");
-        lags.set_states(&[("stable", 2), ("empty", 1)]);
-        lags.set_group_lag("g", "t", lag(1));
-        lags.set_group_lag("g", "t", lag(8));
-        lags.set_group_lag("g", "u", lag(4));
-        lags.set_group_lag("h", "t", lag(2));
-        let before = text(&lags);
+    fn what_the_last_look_did_not_find_is_gone() {
+        assert_eq!(text(Vec::new()), "");
+        let text = text(vec![lag("g", "t", 8), lag("g", "u", 4), lag("h", "t", 2)]);
         for line in [
-            "callboard_groups{state=\"empty\"} 1",
-            "callboard_groups{state=\"stable\"} 2",
             "callboard_group_lag_records{group=\"g\",topic=\"t\"} 8",
+            "callboard_group_lag_records{group=\"g\",topic=\"u\"} 4",
             "callboard_group_lag_seconds{group=\"g\",topic=\"t\"} 4",
             "callboard_group_lag_records{group=\"h\",topic=\"t\"} 2",
         ] {
-            assert!(before.lines().any(|l| l == line), "{line}\n{before}");
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }
-        lags.remove_group("g");
-        lags.remove_topic("h", "t");
-        lags.set_states(&[("empty", 1)]);
-        assert_eq!(text(&lags).lines().filter(|l| !l.starts_with('#')).count(), 1, "{}", text(&lags));
+        assert!(!text.contains("gone"));
     }
 
     #[test]
     fn the_furthest_behind_are_named_and_the_rest_is_one_series() {
-        let lags = GroupLags::default();
-        for n in 0..GROUPS_SHOWN as u64 + 5 {
-            lags.set_group_lag(&format!("g{n}"), "t", lag(n));
-        }
+        let mut found: Vec<_> = (0..GROUPS_SHOWN as i64 + 5).map(|n| lag(&format!("g{n}"), "t", n)).collect();
         // One that is called as the rest is: counted with it, not twice.
-        lags.set_group_lag(OTHER, OTHER, lag(1_000_000));
-        let text = text(&lags);
+        found.push(lag(OTHER, OTHER, 1_000_000));
+        let text = text(found);
         let records = || text.lines().filter(|l| l.starts_with("callboard_group_lag_records{"));
         assert_eq!(records().count(), GROUPS_SHOWN);
         assert!(text.contains("callboard_group_lag_records{group=\"g1004\",topic=\"t\"} 1004\n"));
@@ -189,13 +148,9 @@ mod tests {
 
     #[test]
     fn topics_of_one_group_are_bounded_too_and_long_names_are_cut() {
-        let lags = GroupLags::default();
-        for n in 0..=SERIES_SHOWN {
-            lags.set_group_lag("wide", &format!("t{n}"), lag(2));
-        }
-        let long = "ä".repeat(10_000);
-        lags.set_group_lag(&long, "t", lag(1));
-        let text = text(&lags);
+        let mut found: Vec<_> = (0..=SERIES_SHOWN).map(|n| lag("wide", &format!("t{n}"), 2)).collect();
+        found.push(lag(&"ä".repeat(10_000), "t", 1));
+        let text = text(found);
         assert_eq!(text.lines().filter(|l| l.starts_with("callboard_group_lag_records{")).count(), 2);
         assert!(text.contains(&format!("group=\"{}\"", "ä".repeat(128))));
     }
