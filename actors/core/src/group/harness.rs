@@ -85,6 +85,13 @@ impl Harness {
         }
     }
 
+    /// The first write on its way is stored.
+    pub fn store_one(&mut self) {
+        let (number, records) = self.writes.pop_front().expect("a write");
+        self.log.extend(records);
+        self.step(Input::Stored(number, Ok(())));
+    }
+
     /// The first write on its way fails.
     pub fn fail(&mut self, code: ErrorCode) {
         let (number, _) = self.writes.pop_front().expect("a write");

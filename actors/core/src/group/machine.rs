@@ -145,7 +145,10 @@ impl GroupMachine {
 
     /// Whether this is a member, and the one of its instance id.
     pub(super) fn validate(&self, member_id: &str, instance_id: Option<&str>) -> Result<(), ErrorCode> {
-        if let Some(instance) = instance_id.filter(|_| !planted(Mutant::FencedMemberAccepted)) {
+        if instance_id.is_some() && planted(Mutant::FencedMemberAccepted) {
+            return Ok(());
+        }
+        if let Some(instance) = instance_id {
             match self.members.by_instance(instance) {
                 None => return Err(ErrorCode::UnknownMemberId),
                 Some(owner) if **owner != *member_id => return Err(ErrorCode::FencedInstanceId),
