@@ -14,13 +14,16 @@ use callboard_core::records::{BatchBuilder, NewRecord, verify};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{CreateTopicsRequest, DeleteRecordsRequest, ProduceRequest};
+use kafka_protocol::messages::{
+    CreateTopicsRequest, DeleteRecordsRequest, FindCoordinatorRequest, ProduceRequest,
+};
 use kafka_protocol::protocol::StrBytes;
 
 /// A record that nobody dated today, well after 1970 all the same.
 const LONG_AGO: i64 = 1_000_000_000_000;
 const OFFSET_OUT_OF_RANGE: i16 = 1;
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const INVALID_TOPIC_EXCEPTION: i16 = 17;
 
 struct Site {
     broker: Broker,
@@ -276,5 +279,21 @@ fn what_is_deleted_stays_deleted() -> Result<()> {
     ensure!(site.first("ledger")? == 40 && site.wire.list_offset("ledger", 0, -1)? == 40);
     ensure!(site.produce("ledger", batch(&[now()], 10))?.0 == 40, "offsets go on");
     ensure!(site.read("ledger")?.len() == 1);
+    site.broker.stop()
+}
+
+#[test]
+fn what_the_broker_keeps_for_itself_is_not_deleted_by_offset() -> Result<()> {
+    const TOPIC: &str = "__consumer_offsets";
+    let mut site = Site::start()?;
+    ensure!(site.delete_records(2, TOPIC, &[(0, 0)])? == [(0, -1, UNKNOWN_TOPIC_OR_PARTITION)]);
+    // Asking for a group's coordinator makes the topic.
+    let request = FindCoordinatorRequest::default().with_key(StrBytes::from_static_str("readers"));
+    let begun = Instant::now();
+    while site.wire.call(2, &request)?.error_code != 0 {
+        ensure!(begun.elapsed() < HANG, "no coordinator");
+        std::thread::sleep(RETRY);
+    }
+    ensure!(site.delete_records(2, TOPIC, &[(0, 0)])? == [(0, -1, INVALID_TOPIC_EXCEPTION)]);
     site.broker.stop()
 }

@@ -15,6 +15,7 @@ mod db;
 pub mod disk;
 pub mod engine;
 mod error;
+mod gate;
 mod heads;
 pub mod identity;
 mod index;

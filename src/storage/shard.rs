@@ -11,6 +11,7 @@
 
 use super::engine::Engine;
 use super::error::ShardFault;
+use super::gate::Gate;
 use super::metrics::{self, ShardSample};
 use super::readers::Readers;
 use callboard_actors::permit::Permit;
@@ -52,25 +53,6 @@ enum Item {
 struct Queue {
     items: VecDeque<Item>,
     stopped: bool,
-}
-
-/// How long producers were kept waiting.
-#[derive(Default)]
-struct Gate {
-    /// Since somebody found it closed.
-    closed: Option<Instant>,
-    before: Duration,
-}
-
-impl Gate {
-    fn closed_for(&self) -> Duration {
-        self.before + self.closed.map_or(Duration::ZERO, |since| since.elapsed())
-    }
-
-    fn open(&mut self) {
-        self.before = self.closed_for();
-        self.closed = None;
-    }
 }
 
 /// What the threads share.
@@ -510,7 +492,7 @@ impl Shard for ShardHandle {
                 if !inner.over_limit() {
                     return;
                 }
-                inner.gate_clock.lock().closed.get_or_insert_with(Instant::now);
+                inner.gate_clock.lock().close();
                 inner.woken.notify_all();
                 opened.await;
                 if !inner.over_limit() {

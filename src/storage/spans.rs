@@ -40,31 +40,25 @@ impl SpanTable {
         Ok(Box::new(spans.filter(move |span| span.as_ref().map_or(true, |span| span.next > from))))
     }
 
-    /// Behind the last block.
-    pub fn end(&self) -> Result<Option<Offset>, ShardFault> {
-        let Some(times) = &self.times else { return Ok(None) };
-        let all = (self.replica.0, i64::MIN)..=(self.replica.0, i64::MAX);
-        let Some(row) = times.range(all)?.next_back() else { return Ok(None) };
-        let (key, value) = row?;
-        Ok(Some(rows::decode_span(key.value().1, value.value())?.next))
-    }
-
     /// Bytes of all blocks.
-    pub fn size(&self) -> Result<u64, ShardFault> {
+    fn size(&self) -> Result<u64, ShardFault> {
         match &self.sizes {
             Some(sizes) => sizes.get(self.replica.0)?.map_or(Ok(0), |row| rows::decode_u64(row.value())),
             None => Ok(0),
         }
     }
 
-    /// Bytes of the blocks that reach beyond `from`: those below it are few, they wait to be swept.
-    pub fn size_from(&self, from: Offset) -> Result<u64, ShardFault> {
+    /// Bytes of the blocks that reach beyond `from` and begin below `until`. The others are few: they wait to be swept, or
+    /// have just come.
+    pub fn size_between(&self, from: Offset, until: Offset) -> Result<u64, ShardFault> {
         let mut size = self.size()?;
-        for span in self.between(i64::MIN, from)? {
-            let span = span?;
-            if span.next <= from {
-                size = size.saturating_sub(span.bytes);
-            }
+        let below = self
+            .between(Offset::MIN, from.min(until))?
+            .filter(|s| s.as_ref().map_or(true, |s| s.next <= from));
+        let above =
+            self.between(until, Offset::MAX)?.filter(|s| s.as_ref().map_or(true, |s| s.base >= until));
+        for span in below.chain(above) {
+            size = size.saturating_sub(span?.bytes);
         }
         Ok(size)
     }

@@ -2,14 +2,16 @@
 //! has expired, how many bytes there are.
 //!
 //! ```text
-//!   rows of the time index (redb) ─┬─ runs of the journal that lie behind them        one list, by offset, without overlap
+//!   rows of the time index (redb) ─┬─ runs of the journal         one list, by offset, without overlap
+//!                            settled end
 //! ```
 //!
-//! The runs are asked first: what the settler moves meanwhile is found in redb then, and left out of the runs. Only
-//! the batches of spans that may hold the answer are read.
+//! Settled end and runs are taken first, together: what the settler moves meanwhile stays in the list as runs. Only the
+//! batches of spans that may hold the answer are read.
 
 use super::engine::Engine;
 use super::error::ShardFault;
+use super::index::Run;
 use super::read::corrupt;
 use super::spans::SpanTable;
 use callboard_actors::ports::{ReadError, TimeHit};
@@ -17,9 +19,8 @@ use callboard_core::limits;
 use callboard_core::records::{BatchHead, Records};
 use callboard_core::storage::{Retention, Span, expired_to};
 use callboard_core::{Offset, ReplicaId};
-use std::cell::Cell;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 impl Engine {
     /// The first record in `from .. until` at or after a timestamp.
@@ -104,30 +105,25 @@ impl Engine {
         until: Offset,
         rules: &Retention,
     ) -> Result<Option<Offset>, ReadError> {
-        let unsettled = self.unsettled_spans(replica)?;
+        let journal = self.in_journal(replica)?;
         let looked = self.db.spans(replica, |settled| {
-            let mut size = 0;
-            if rules.bytes.is_some() {
-                let end = settled.end()?.unwrap_or(i64::MIN);
-                let behind = unsettled.iter().filter(|run| run.base >= end && run.next > from);
-                size = settled.size_from(from)? + behind.map(|run| run.bytes).sum::<u64>();
-            }
-            merged(settled, &unsettled, from, until, |spans| expired_to(spans, size, until, rules))
+            let size = if rules.bytes.is_some() { journal.size_with(settled, from)? } else { 0 };
+            journal.with(settled, from, until, |spans| expired_to(spans, size, until, rules))
         });
         looked.map_err(corrupt)
     }
 
     /// Bytes of a replica, in redb and in the journal.
     pub fn size(&self, replica: ReplicaId) -> Result<u64, ReadError> {
-        let unsettled: u64 = self.unsettled_spans(replica)?.iter().map(|span| span.bytes).sum();
-        Ok(unsettled + self.db.spans(replica, SpanTable::size).map_err(corrupt)?)
+        let journal = self.in_journal(replica)?;
+        self.db.spans(replica, |settled| journal.size_with(settled, Offset::MIN)).map_err(corrupt)
     }
 
     /// The same of all replicas.
     pub fn sizes(&self) -> Result<BTreeMap<ReplicaId, u64>, ReadError> {
         let settled = self.db.sizes().map_err(corrupt)?;
         let index = self.index.lock();
-        let size = |replica, runs: &std::collections::VecDeque<super::index::Run>| {
+        let size = |replica, runs: &VecDeque<Run>| {
             let unsettled: u64 = runs.iter().map(|run| u64::from(run.length)).sum();
             unsettled + settled.get(replica).copied().unwrap_or(0)
         };
@@ -135,18 +131,18 @@ impl Engine {
         Ok(live.map(|(replica, live)| (*replica, size(replica, &live.runs))).collect())
     }
 
-    fn unsettled_spans(&self, replica: ReplicaId) -> Result<Vec<Span>, ReadError> {
+    fn in_journal(&self, replica: ReplicaId) -> Result<InJournal, ReadError> {
         let index = self.index.lock();
         let gone = || ReadError::Gone("the store does not know the replica".into());
         let live = index.replicas.get(&replica).ok_or_else(gone)?;
-        let span = |run: &super::index::Run| Span {
+        let span = |run: &Run| Span {
             base: run.base,
             next: run.next,
             bytes: u64::from(run.length),
             max_timestamp: run.max_timestamp,
             stored: None,
         };
-        Ok(live.runs.iter().map(span).collect())
+        Ok(InJournal { from: live.settled_end, runs: live.runs.iter().map(span).collect() })
     }
 
     /// All spans that reach into `from .. until`, in order.
@@ -157,29 +153,40 @@ impl Engine {
         until: Offset,
         look: impl FnOnce(&mut Spans<'_>) -> Result<T, ShardFault>,
     ) -> Result<T, ReadError> {
-        let unsettled = self.unsettled_spans(replica)?;
-        self.db.spans(replica, |settled| merged(settled, &unsettled, from, until, look)).map_err(corrupt)
+        let journal = self.in_journal(replica)?;
+        self.db.spans(replica, |settled| journal.with(settled, from, until, look)).map_err(corrupt)
     }
 }
 
 type Spans<'a> = dyn Iterator<Item = Result<Span, ShardFault>> + 'a;
 
-/// Rows, then the runs behind them: one that was settled since it was listed is a row by now.
-fn merged<T>(
-    settled: &SpanTable,
-    unsettled: &[Span],
+/// A replica's part in the journal, as the run index had it.
+struct InJournal {
+    /// What redb holds below this counts. Above it lies what was settled since, and is listed here, and what a truncation
+    /// that is not settled yet took away.
     from: Offset,
-    until: Offset,
-    look: impl FnOnce(&mut Spans<'_>) -> Result<T, ShardFault>,
-) -> Result<T, ShardFault> {
-    let end = Cell::new(i64::MIN);
-    let rows = settled.between(from, until)?.inspect(|span| {
-        if let Ok(span) = span {
-            end.set(span.next);
-        }
-    });
-    let runs = unsettled.iter().filter(|run| run.base >= end.get() && run.next > from && run.base < until);
-    look(&mut rows.chain(runs.copied().map(Ok)))
+    runs: Vec<Span>,
+}
+
+impl InJournal {
+    /// Rows, then runs.
+    fn with<T>(
+        &self,
+        settled: &SpanTable,
+        from: Offset,
+        until: Offset,
+        look: impl FnOnce(&mut Spans<'_>) -> Result<T, ShardFault>,
+    ) -> Result<T, ShardFault> {
+        let rows = settled.between(from, until.min(self.from))?;
+        let runs = self.runs.iter().filter(|run| run.next > from && run.base < until);
+        look(&mut rows.chain(runs.copied().map(Ok)))
+    }
+
+    /// Bytes of all spans that reach beyond `from`.
+    fn size_with(&self, settled: &SpanTable, from: Offset) -> Result<u64, ShardFault> {
+        let runs = self.runs.iter().filter(|run| run.next > from);
+        Ok(settled.size_between(from, self.from)? + runs.map(|run| run.bytes).sum::<u64>())
+    }
 }
 
 /// Later is greater; of those of one time, the first.

@@ -264,3 +264,24 @@ fn sizes_follow_truncations_and_drops() {
     assert!(log.engine.db.sizes().unwrap().is_empty());
     assert!(matches!(log.engine.size(log.replica), Err(ReadError::Gone(_))));
 }
+
+#[test]
+fn what_a_truncation_took_counts_no_more_though_redb_still_has_it() {
+    let mut log = Log::new();
+    log.append(&[10], BLOCK);
+    log.append(&[90], BLOCK);
+    let gone = log.append(&[20, 80], 500);
+    log.engine.settle().unwrap();
+    log.write(Entry::Truncate { to: 1 }, vec![]);
+    log.next = 1;
+    let new = log.append(&[30], 500);
+    let left = log.append(&[15], 10);
+    log.settled_or_not(|log| {
+        assert_eq!(log.max(0), Some((1, 30)));
+        assert_eq!(log.find(0, 31), None);
+        assert_eq!(log.find(0, 11), Some((1, 30)));
+        assert_eq!(log.expired(0, Some(31), None), Some(3));
+        assert_eq!(log.expired(0, None, Some(new + left)), Some(1));
+        assert_eq!(log.expired(0, None, Some(new + left + 1)), None, "{gone} bytes are gone");
+    });
+}
