@@ -269,10 +269,8 @@ fn a_description_that_cannot_be_is_refused_as_kafka_does() -> Result<()> {
         let all = site.described(version, TOPIC, "t")?;
         ensure!(all.error_code == 0 && all.configs.len() == 14);
         let one = entry(&all.configs, "retention.ms")?;
-        ensure!(
-            (one.config_type, one.documentation.is_some())
-                == if version < 3 { (0, false) } else { (5, true) }
-        );
+        let documented = one.documentation.as_ref().is_some_and(|words| !words.is_empty());
+        ensure!((one.config_type == 5, documented) == (version >= 3, version >= 3), "version {version}");
         let refused = [
             (TOPIC, "none", 3, "This server does not host this topic-partition."),
             (BROKER, "7", 42, "Unexpected broker id, expected 1 or empty string, but received 7"),
