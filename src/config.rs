@@ -317,6 +317,10 @@ impl Config {
             ("log.retention.bytes", self.log_retention_bytes.to_string()),
             ("log.retention.check.interval.ms", self.log_retention_check_interval_ms.to_string()),
             ("log.segment.bytes", self.segment_bytes.to_string()),
+            (
+                "max.incremental.fetch.session.cache.slots",
+                self.max_incremental_fetch_session_cache_slots.to_string(),
+            ),
             ("message.max.bytes", self.message_max_bytes.to_string()),
             ("node.id", node_id.to_string()),
             ("num.partitions", self.num_partitions.to_string()),

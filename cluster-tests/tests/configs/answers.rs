@@ -89,6 +89,34 @@ fn created(
     Ok((answer.error_code, text(answer.error_message), configs.collect()))
 }
 
+/// Config, value, Kafka's words.
+const NO_VALUES: [(&str, &str, &str); 8] = [
+    ("no.such", "1", "Unknown topic config name: no.such"),
+    ("retention.ms", "-2", "Invalid value -2 for configuration retention.ms: Value must be at least -1"),
+    ("retention.ms", "abc", "Invalid value abc for configuration retention.ms: Not a number of type LONG"),
+    (
+        "max.message.bytes",
+        "99999999999",
+        "Invalid value 99999999999 for configuration max.message.bytes: Not a number of type INT",
+    ),
+    (
+        "message.timestamp.type",
+        "Foo",
+        "Invalid value Foo for configuration message.timestamp.type: String must be one of: CreateTime, LogAppendTime",
+    ),
+    (
+        "cleanup.policy",
+        "DELETE",
+        "Invalid value DELETE for configuration cleanup.policy: String must be one of: compact, delete",
+    ),
+    (
+        "cleanup.policy",
+        "compact",
+        "cleanup.policy=compact is not supported by this version: leave it out, or set it to delete",
+    ),
+    ("flush.messages", "0", "Invalid value 0 for configuration flush.messages: Value must be at least 1"),
+];
+
 #[test]
 fn a_new_topic_is_told_its_configs_and_their_limits() -> Result<()> {
     let mut site = Site::start("fsync")?;
@@ -101,37 +129,7 @@ fn a_new_topic_is_told_its_configs_and_their_limits() -> Result<()> {
     );
     ensure!(of("retention.ms") == Some(("604800000", 5, false)));
     ensure!(of("segment.bytes") == Some(("65536", 4, true)), "the node's: {:?}", of("segment.bytes"));
-    let refused = [
-        ("no.such", "1", "Unknown topic config name: no.such"),
-        ("retention.ms", "-2", "Invalid value -2 for configuration retention.ms: Value must be at least -1"),
-        (
-            "retention.ms",
-            "abc",
-            "Invalid value abc for configuration retention.ms: Not a number of type LONG",
-        ),
-        (
-            "max.message.bytes",
-            "99999999999",
-            "Invalid value 99999999999 for configuration max.message.bytes: Not a number of type INT",
-        ),
-        (
-            "message.timestamp.type",
-            "Foo",
-            "Invalid value Foo for configuration message.timestamp.type: String must be one of: CreateTime, LogAppendTime",
-        ),
-        (
-            "cleanup.policy",
-            "DELETE",
-            "Invalid value DELETE for configuration cleanup.policy: String must be one of: compact, delete",
-        ),
-        (
-            "cleanup.policy",
-            "compact",
-            "cleanup.policy=compact is not supported by this version: leave it out, or set it to delete",
-        ),
-        ("flush.messages", "0", "Invalid value 0 for configuration flush.messages: Value must be at least 1"),
-    ];
-    for (config, value, why) in refused {
+    for (config, value, why) in NO_VALUES {
         let (code, said, _) = created(&mut site, "u", &[(config, value)])?;
         ensure!((code, said.as_str()) == (40, why), "{config}={value}: {code} {said}");
     }
@@ -271,10 +269,8 @@ fn a_description_that_cannot_be_is_refused_as_kafka_does() -> Result<()> {
         let all = site.described(version, TOPIC, "t")?;
         ensure!(all.error_code == 0 && all.configs.len() == 14);
         let one = entry(&all.configs, "retention.ms")?;
-        ensure!(
-            (one.config_type, one.documentation.is_some())
-                == if version < 3 { (0, false) } else { (5, true) }
-        );
+        let documented = one.documentation.as_ref().is_some_and(|words| !words.is_empty());
+        ensure!((one.config_type == 5, documented) == (version >= 3, version >= 3), "version {version}");
         let refused = [
             (TOPIC, "none", 3, "This server does not host this topic-partition."),
             (BROKER, "7", 42, "Unexpected broker id, expected 1 or empty string, but received 7"),
@@ -300,85 +296,81 @@ fn a_description_that_cannot_be_is_refused_as_kafka_does() -> Result<()> {
     site.broker.stop()
 }
 
+type NoChange = (i8, &'static str, &'static str, i8, Option<&'static str>, i16, &'static str);
+
+/// Resource, config, what is to become of it; code and words.
+const NO_CHANGES: [NoChange; 16] = [
+    (TOPIC, "t", "retention.ms", SET, None, 42, "Null value not supported for : retention.ms"),
+    (
+        TOPIC,
+        "t",
+        "retention.ms",
+        APPEND,
+        Some("1"),
+        40,
+        "Can't APPEND to key retention.ms because its type is not LIST.",
+    ),
+    (
+        TOPIC,
+        "t",
+        "no.such",
+        SUBTRACT,
+        Some("1"),
+        40,
+        "Can't SUBTRACT to key no.such because its type is not LIST.",
+    ),
+    (
+        TOPIC,
+        "t",
+        "cleanup.policy",
+        APPEND,
+        Some("compact"),
+        40,
+        "cleanup.policy=delete,compact is not supported by this version: leave it out, or set it to delete",
+    ),
+    (TOPIC, "t", "retention.ms", 9, Some("1"), 42, "Unknown operations type 9"),
+    (TOPIC, "none", "retention.ms", SET, Some("1"), 3, "The topic 'none' does not exist."),
+    (TOPIC, "", "retention.ms", SET, Some("1"), 42, "Default topic resources are not allowed."),
+    (BROKER, "7", "log.retention.ms", SET, Some("1"), 42, "Unexpected broker id, expected 1, but received 7"),
+    (BROKER, "x", "log.retention.ms", SET, Some("1"), 42, "Node id must be an integer, but it is: x"),
+    (
+        BROKER,
+        "",
+        "num.partitions",
+        SET,
+        Some("3"),
+        42,
+        "Cannot update these configs dynamically: [num.partitions]",
+    ),
+    (
+        BROKER,
+        "",
+        "log.retention.ms",
+        SET,
+        Some("abc"),
+        42,
+        "Invalid value abc for configuration log.retention.ms: Not a number of type LONG",
+    ),
+    (
+        BROKER,
+        "",
+        "log.retention.ms",
+        APPEND,
+        Some("1"),
+        40,
+        "Config value append is not allowed for config key: log.retention.ms",
+    ),
+    (LOGGER, "1", "kafka", SET, Some("INFO"), 40, "Logger kafka does not exist!"),
+    (GROUP, "g", "no.such", SET, Some("1"), 40, "Unknown group config name: no.such"),
+    (CLIENT_METRICS, "m", "no.such", SET, Some("1"), 42, "Unknown client metrics configuration: no.such"),
+    (7, "x", "y", SET, Some("z"), 42, "Unknown resource type 7"),
+];
+
 #[test]
 fn a_change_that_cannot_be_is_refused_as_kafka_does() -> Result<()> {
     let mut site = Site::start("fsync")?;
     site.wire.create_topic("t", 1)?;
-    let refused: [(i8, &str, &str, i8, Option<&str>, i16, &str); 16] = [
-        (TOPIC, "t", "retention.ms", SET, None, 42, "Null value not supported for : retention.ms"),
-        (
-            TOPIC,
-            "t",
-            "retention.ms",
-            APPEND,
-            Some("1"),
-            40,
-            "Can't APPEND to key retention.ms because its type is not LIST.",
-        ),
-        (
-            TOPIC,
-            "t",
-            "no.such",
-            SUBTRACT,
-            Some("1"),
-            40,
-            "Can't SUBTRACT to key no.such because its type is not LIST.",
-        ),
-        (
-            TOPIC,
-            "t",
-            "cleanup.policy",
-            APPEND,
-            Some("compact"),
-            40,
-            "cleanup.policy=delete,compact is not supported by this version: leave it out, or set it to delete",
-        ),
-        (TOPIC, "t", "retention.ms", 9, Some("1"), 42, "Unknown operations type 9"),
-        (TOPIC, "none", "retention.ms", SET, Some("1"), 3, "The topic 'none' does not exist."),
-        (TOPIC, "", "retention.ms", SET, Some("1"), 42, "Default topic resources are not allowed."),
-        (
-            BROKER,
-            "7",
-            "log.retention.ms",
-            SET,
-            Some("1"),
-            42,
-            "Unexpected broker id, expected 1, but received 7",
-        ),
-        (BROKER, "x", "log.retention.ms", SET, Some("1"), 42, "Node id must be an integer, but it is: x"),
-        (
-            BROKER,
-            "",
-            "num.partitions",
-            SET,
-            Some("3"),
-            42,
-            "Cannot update these configs dynamically: [num.partitions]",
-        ),
-        (
-            BROKER,
-            "",
-            "log.retention.ms",
-            SET,
-            Some("abc"),
-            42,
-            "Invalid value abc for configuration log.retention.ms: Not a number of type LONG",
-        ),
-        (
-            BROKER,
-            "",
-            "log.retention.ms",
-            APPEND,
-            Some("1"),
-            40,
-            "Config value append is not allowed for config key: log.retention.ms",
-        ),
-        (LOGGER, "1", "kafka", SET, Some("INFO"), 40, "Logger kafka does not exist!"),
-        (GROUP, "g", "no.such", SET, Some("1"), 40, "Unknown group config name: no.such"),
-        (CLIENT_METRICS, "m", "no.such", SET, Some("1"), 42, "Unknown client metrics configuration: no.such"),
-        (7, "x", "y", SET, Some("z"), 42, "Unknown resource type 7"),
-    ];
-    for (kind, resource, config, op, value, code, why) in refused {
+    for (kind, resource, config, op, value, code, why) in NO_CHANGES {
         let said = site.alter((kind, resource), config, op, value, false)?;
         ensure!(said == (code, why.to_owned()), "{kind} {resource} {config}: {said:?}");
     }
