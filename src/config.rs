@@ -1,6 +1,7 @@
 //! Configuration: file ← environment ← flags. `config/callboard.toml` shows every field with its default; a test keeps
 //! both in step.
 
+use callboard_core::fetch_session;
 use callboard_core::group::GroupConfig;
 use callboard_core::limits::{self, Budgets};
 use callboard_core::metadata::configs::Statics;
@@ -76,6 +77,8 @@ pub struct Config {
     pub offsets_topic_num_partitions: i32,
     /// A partition of `__consumer_offsets` is written anew above so many bytes, if little of it is live.
     pub offsets_rewrite_bytes: u64,
+    /// Fetch sessions at most (Kafka: `max.incremental.fetch.session.cache.slots`).
+    pub max_incremental_fetch_session_cache_slots: usize,
     /// Bytes of a journal segment.
     pub segment_bytes: u64,
     /// Journaled and not yet settled bytes of a shard at which producers slow down.
@@ -120,6 +123,7 @@ impl Default for Config {
             offset_metadata_max_bytes: 4_096,
             offsets_topic_num_partitions: 50,
             offsets_rewrite_bytes: 64 << 20,
+            max_incremental_fetch_session_cache_slots: fetch_session::Limits::default().slots,
             segment_bytes: 64 << 20,
             unsettled_bytes_max: budgets.unsettled as u64,
             produce_memory_bytes: budgets.produce,
@@ -265,6 +269,8 @@ impl Config {
         range("offset_metadata_max_bytes", self.offset_metadata_max_bytes, 0, i16::MAX as usize)?;
         range("offsets_topic_num_partitions", self.offsets_topic_num_partitions, 1, 10_000)?;
         range("offsets_rewrite_bytes", self.offsets_rewrite_bytes, 64 << 10, 1 << 40)?;
+        let slots = self.max_incremental_fetch_session_cache_slots;
+        range("max_incremental_fetch_session_cache_slots", slots, 0, 100_000)?;
         range("segment_bytes", self.segment_bytes, 64 << 10, 1 << 30)?;
         range("unsettled_bytes_max", self.unsettled_bytes_max, 128 << 10, 1 << 40)?;
         range("produce_memory_bytes", self.produce_memory_bytes, mib, 1 << 40)?;
@@ -323,10 +329,10 @@ impl Config {
             ("producer.id.expiration.ms", self.producer_id_expiration_ms.to_string()),
             ("socket.request.max.bytes", self.socket_request_max_bytes.to_string()),
         ];
-        match self.durability {
-            // The same in Kafka's words: every message is flushed.
-            Durability::Fsync => out.push(("log.flush.interval.messages", "1".to_owned())),
-            Durability::Os => out.push(("callboard.durability", "os".to_owned())),
+        if self.durability == Durability::Os {
+            out.push(("callboard.durability", "os".to_owned()));
+            // The same in Kafka's words, and its default: nothing is flushed for being a message.
+            out.push(("log.flush.interval.messages", i64::MAX.to_string()));
         }
         if !self.advertised.is_empty() {
             out.push(("advertised.listeners", format!("PLAINTEXT://{}", self.advertised)));
@@ -359,6 +365,12 @@ impl Config {
             offsets_retention_check_ms: self.offsets_retention_check_interval_ms,
             offset_metadata_max_bytes: self.offset_metadata_max_bytes,
         }
+    }
+
+    /// Bounds of fetch sessions.
+    #[must_use]
+    pub fn fetch_sessions(&self) -> fetch_session::Limits {
+        fetch_session::Limits { slots: self.max_incremental_fetch_session_cache_slots, ..Default::default() }
     }
 
     /// Memory budgets.

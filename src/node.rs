@@ -19,12 +19,12 @@ use anyhow::{Context as _, bail};
 use callboard_actors::clock::{Clock, SystemClock};
 use callboard_actors::controller::ControllerHandle;
 use callboard_actors::directory::Directory;
-use callboard_actors::group::{Coordinators, CoordinatorsArgs, LagReader};
+use callboard_actors::group::{Coordinators, CoordinatorsArgs};
 use callboard_actors::images::Images;
-use callboard_actors::lag::GroupLags;
 use callboard_actors::node::{NodeActor, NodeArgs, NodeIdentity, NodeMsg};
 use callboard_actors::partition::TailBudget;
 use callboard_actors::ports::{MetadataLog, Shard};
+use callboard_core::fetch_session::FetchSessions;
 use callboard_core::group::coordinator::CoordinatorConfig;
 use callboard_core::metadata::TopicDefaults;
 use callboard_core::metadata::configs::Statics;
@@ -49,7 +49,6 @@ pub struct Node {
     actor: ActorRef<NodeMsg>,
     ended: JoinHandle<()>,
     listener: JoinHandle<()>,
-    lag: JoinHandle<()>,
     http: Http,
     stop: watch::Sender<bool>,
     all_lost: watch::Receiver<bool>,
@@ -168,60 +167,28 @@ impl Node {
             bail!("no shard of {data} works: see the lines above; nothing is created in their place");
         }
         let log = Arc::new(SingleLog::open(&disk, &config.data, identity.cluster_id.as_deref())?);
-        let budgets = config.budgets();
-        let (directory, images): (Arc<Directory>, Arc<Images>) = Default::default();
-        let tails = Arc::new(TailBudget::new(budgets.tail));
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let group_args = group_args(&config, &directory, &images, &clock);
-        let coordinators = Arc::clone(&group_args.coordinators);
+        let shared = Shared::new(&config, identity.node_id, address);
         let (ready, serving) = oneshot::channel();
-        let statics = Arc::new(config.statics(identity.node_id, address));
-        let args = NodeArgs {
-            identity: who(&config, identity.node_id, address)?,
-            shards: for_actors,
-            log: Arc::clone(&log) as Arc<dyn MetadataLog>,
-            clock: Arc::clone(&clock),
-            directory: Arc::clone(&directory),
-            images: Arc::clone(&images),
-            tails: Arc::clone(&tails),
-            defaults: TopicDefaults { partitions: config.num_partitions, statics: Arc::clone(&statics) },
-            coordinators: group_args,
-            ready,
-        };
+        let who = who(&config, identity.node_id, address)?;
+        let args = shared.args(&config, who, for_actors, Arc::clone(&log) as Arc<dyn MetadataLog>, ready);
         let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
         let (controller, epoch) = serving.await.context("the node's actors ended while they started")?;
-        remember(&store, &images, epoch)?;
-        let front = Front {
-            config: &config,
-            clock,
-            directory,
-            images,
-            coordinators,
-            controller,
-            shards: &handles,
-            statics,
-        };
-        let context = front.context(identity.node_id)?;
+        remember(&store, &shared.images, epoch)?;
+        let tails = Arc::clone(&shared.tails);
+        let context = Front { config: &config, shared, controller, shards: &handles };
+        let context = context.context(identity.node_id)?;
         let (stop, stopped) = watch::channel(false);
-        let lags: Arc<GroupLags> = Arc::default();
         http.console.serving(Arc::new(observe::Parts {
             context: Arc::clone(&context),
             shards: handles.clone(),
             lost,
             readers: Arc::clone(&readers),
             tails,
-            lags: Arc::clone(&lags),
+            lags: Default::default(),
             each_partition: config.metrics_partitions,
         }));
-        let lag = tokio::spawn(lag_reader(&context).run(lags));
         let listener = tokio::spawn(listener.serve(Arc::clone(&context), stopped));
-        tracing::info!(
-            "{} partitions are served, durability {:?}",
-            context.directory.len(),
-            config.durability
-        );
-        tracing::info!("listening for kafka clients on {address}");
-        tracing::info!("ready in {} ms", began.elapsed().as_millis());
+        say_serving(&config, &context, address, began);
         Ok(Node {
             address,
             store,
@@ -231,7 +198,6 @@ impl Node {
             actor,
             ended,
             listener,
-            lag,
             http,
             stop,
             all_lost,
@@ -263,7 +229,6 @@ impl Node {
         tracing::info!("ending: no new requests are taken");
         self.http.console.ending();
         self.stop.send_replace(true);
-        self.lag.abort();
         let _ = self.listener.await;
         self.actor.drain_and_wait(Some(Duration::from_secs(10))).await.ok();
         let (shards, readers, log) = (self.shards, self.readers, self.log);
@@ -290,6 +255,62 @@ impl Node {
     }
 }
 
+/// What the actors and the front-end share.
+struct Shared {
+    directory: Arc<Directory>,
+    images: Arc<Images>,
+    tails: Arc<TailBudget>,
+    coordinators: Arc<Coordinators>,
+    clock: Arc<dyn Clock>,
+    statics: Arc<Statics>,
+}
+
+impl Shared {
+    fn new(config: &Config, node_id: i32, address: SocketAddr) -> Shared {
+        Shared {
+            statics: Arc::new(config.statics(node_id, address)),
+            directory: Arc::default(),
+            images: Arc::default(),
+            tails: Arc::new(TailBudget::new(config.budgets().tail)),
+            coordinators: Arc::default(),
+            clock: Arc::new(SystemClock::default()),
+        }
+    }
+
+    fn args(
+        &self,
+        config: &Config,
+        identity: NodeIdentity,
+        shards: Vec<Result<Arc<dyn Shard>, String>>,
+        log: Arc<dyn MetadataLog>,
+        ready: oneshot::Sender<(ControllerHandle, u64)>,
+    ) -> NodeArgs {
+        let coordinators = CoordinatorsArgs {
+            directory: Arc::clone(&self.directory),
+            images: Arc::clone(&self.images),
+            clock: Arc::clone(&self.clock),
+            coordinators: Arc::clone(&self.coordinators),
+            groups: config.groups(),
+            config: CoordinatorConfig {
+                rewrite_bytes: config.offsets_rewrite_bytes,
+                ..CoordinatorConfig::default()
+            },
+        };
+        NodeArgs {
+            identity,
+            shards,
+            log,
+            clock: Arc::clone(&self.clock),
+            directory: Arc::clone(&self.directory),
+            images: Arc::clone(&self.images),
+            tails: Arc::clone(&self.tails),
+            defaults: TopicDefaults { partitions: config.num_partitions, statics: Arc::clone(&self.statics) },
+            coordinators,
+            ready,
+        }
+    }
+}
+
 async fn bind_kafka(config: &Config) -> anyhow::Result<Listener> {
     let refused = || {
         format!(
@@ -298,35 +319,6 @@ async fn bind_kafka(config: &Config) -> anyhow::Result<Listener> {
         )
     };
     Listener::bind(&config.kafka).await.with_context(refused)
-}
-
-/// What the coordinators of groups start with.
-fn group_args(
-    config: &Config,
-    directory: &Arc<Directory>,
-    images: &Arc<Images>,
-    clock: &Arc<dyn Clock>,
-) -> CoordinatorsArgs {
-    CoordinatorsArgs {
-        directory: Arc::clone(directory),
-        images: Arc::clone(images),
-        clock: Arc::clone(clock),
-        coordinators: Arc::default(),
-        groups: config.groups(),
-        config: CoordinatorConfig {
-            rewrite_bytes: config.offsets_rewrite_bytes,
-            ..CoordinatorConfig::default()
-        },
-    }
-}
-
-fn lag_reader(context: &Context) -> LagReader {
-    LagReader {
-        coordinators: Arc::clone(&context.coordinators),
-        directory: Arc::clone(&context.directory),
-        images: Arc::clone(&context.images),
-        clock: Arc::clone(&context.clock),
-    }
 }
 
 /// How this node registers. The cluster id is only taken if there is no cluster yet.
@@ -382,6 +374,13 @@ fn say_recovered(config: &Config, shards: &usize, recovered: &Recovered, opened:
     );
 }
 
+fn say_serving(config: &Config, context: &Context, address: SocketAddr, began: Instant) {
+    let partitions = context.directory.len();
+    tracing::info!("{partitions} partitions are served, durability {:?}", config.durability);
+    tracing::info!("listening for kafka clients on {address}");
+    tracing::info!("ready in {} ms", began.elapsed().as_millis());
+}
+
 /// What the registration said, durably, before anything is served.
 fn remember(store: &Store, images: &Images, epoch: u64) -> anyhow::Result<()> {
     let cluster_id = images.current().cluster_id.clone();
@@ -397,13 +396,9 @@ fn remember(store: &Store, images: &Images, epoch: u64) -> anyhow::Result<()> {
 
 struct Front<'a> {
     config: &'a Config,
-    clock: Arc<dyn Clock>,
-    directory: Arc<Directory>,
-    images: Arc<Images>,
-    coordinators: Arc<Coordinators>,
+    shared: Shared,
     controller: ControllerHandle,
     shards: &'a [Arc<ShardHandle>],
-    statics: Arc<Statics>,
 }
 
 impl Front<'_> {
@@ -415,19 +410,20 @@ impl Front<'_> {
             connections_max_idle: Duration::from_millis(self.config.connections_max_idle_ms),
             socket_request_max_bytes: self.config.socket_request_max_bytes,
             data_dir: self.config.data_dir(),
-            statics: self.statics,
+            statics: self.shared.statics,
             offsets_topic_num_partitions: self.config.offsets_topic_num_partitions,
         };
         Ok(Arc::new(Context {
             pools: Pools::new(&self.config.budgets(), settings.socket_request_max_bytes),
             settings,
-            images: self.images,
-            directory: self.directory,
-            coordinators: self.coordinators,
+            images: self.shared.images,
+            directory: self.shared.directory,
+            coordinators: self.shared.coordinators,
             controller: self.controller,
             shards: self.shards.iter().map(|s| Arc::clone(s) as Arc<dyn Shard>).collect(),
-            clock: self.clock,
+            clock: self.shared.clock,
             producer_ids: ProducerIds::default(),
+            fetch_sessions: FetchSessions::new(self.config.fetch_sessions()).into(),
             refusals: Refusals::default(),
         }))
     }

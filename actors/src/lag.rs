@@ -1,13 +1,14 @@
-//! How far consumer groups are behind, for the metrics: `group/lag.rs` finds it out now and then, a scrape reads it.
+//! How far consumer groups are behind, as the metrics show it.
 //!
 //! ```text
-//!   LagReader ─> replace ─> GroupLags ─> sample, at each scrape
+//!   scrape ─> LagReader::look ─> replace ─> GroupLags ─> sample
 //! ```
 //!
 //! Series are bounded, whatever clients call their groups: the groups that are furthest behind are shown by name, all
-//! others together as `group="other", topic="other"` (records added up, the longest delay). A group that was removed is
-//! gone from the next scrape. What is behind is for the coordinator to find out; nothing here looks at offsets.
+//! others together as `group="other", topic="other"` (records added up, the longest delay). A group that is not
+//! there any more is gone with the next look. Nothing here looks at offsets: that is `group/lag.rs`.
 
+use crate::group::{Coordinators, GroupLag};
 use crate::metrics;
 use crate::samples::Samples;
 use parking_lot::Mutex;
@@ -25,11 +26,9 @@ const OTHER: &str = "other";
 
 /// How far a group is behind in one topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Lag {
-    /// Records it has not committed yet, over all partitions.
-    pub records: u64,
-    /// Age of the oldest of them, in seconds.
-    pub seconds: f64,
+struct Lag {
+    records: i64,
+    seconds: f64,
 }
 
 impl Lag {
@@ -38,38 +37,35 @@ impl Lag {
     }
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    groups: BTreeMap<String, BTreeMap<String, Lag>>,
-    states: BTreeMap<&'static str, usize>,
-}
+type Groups = BTreeMap<String, BTreeMap<String, Lag>>;
 
-/// The lag of every group this node coordinates.
+/// What the last look found.
 #[derive(Debug, Default)]
 pub struct GroupLags {
-    inner: Mutex<Inner>,
+    groups: Mutex<Groups>,
 }
 
 impl GroupLags {
-    /// What was found out last, in place of what was known before. States that are not named have no groups.
-    pub fn replace(
-        &self,
-        groups: BTreeMap<String, BTreeMap<String, Lag>>,
-        states: BTreeMap<&'static str, usize>,
-    ) {
-        *self.inner.lock() = Inner { groups, states };
+    /// A look found this, and nothing else.
+    pub fn replace(&self, found: Vec<GroupLag>) {
+        let mut groups = Groups::new();
+        for GroupLag { group, topic, records, seconds } in found {
+            groups.entry(group).or_default().insert(topic, Lag { records, seconds });
+        }
+        *self.groups.lock() = groups;
     }
 
-    /// Writes the series.
-    pub fn sample(&self, out: &mut Samples) {
-        let (shown, states) = {
-            let inner = self.inner.lock();
-            (shown(&inner.groups), inner.states.clone())
-        };
+    /// Writes the series, and how many groups are in which state; no states while some are being loaded.
+    pub fn sample(&self, coordinators: &Coordinators, out: &mut Samples) {
+        let mut states: BTreeMap<&'static str, usize> = BTreeMap::new();
+        for (_, summary) in coordinators.list().unwrap_or_default() {
+            *states.entry(summary.state.name()).or_default() += 1;
+        }
         let mut groups = out.family(&metrics::GROUPS_BY_STATE);
         for (state, count) in states {
             groups.add(&[("state", state)], count as f64);
         }
+        let shown = shown(&self.groups.lock());
         let mut records = out.family(&metrics::LAG_RECORDS_BY_GROUP);
         for ((group, topic), lag) in &shown {
             records.add(&[("group", group), ("topic", topic)], lag.records as f64);
@@ -82,7 +78,7 @@ impl GroupLags {
 }
 
 /// The series: each pair of labels once, whatever names collide with `other` or after they are cut.
-fn shown(groups: &BTreeMap<String, BTreeMap<String, Lag>>) -> BTreeMap<(String, String), Lag> {
+fn shown(groups: &Groups) -> BTreeMap<(String, String), Lag> {
     let mut furthest: Vec<_> = groups
         .iter()
         .map(|(group, topics)| (topics.values().map(|lag| lag.records).max().unwrap_or(0), group, topics))
@@ -109,54 +105,39 @@ fn cut(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn text(lags: &GroupLags) -> String {
-        let mut samples = Samples::default();
-        lags.sample(&mut samples);
+    fn text(found: Vec<GroupLag>) -> String {
+        let (lags, mut samples) = (GroupLags::default(), Samples::default());
+        lags.replace(vec![lag("gone", "t", 7)]);
+        lags.replace(found);
+        lags.sample(&Coordinators::default(), &mut samples);
         samples.into_text()
     }
 
-    fn lag(records: u64) -> Lag {
-        Lag { records, seconds: records as f64 / 2.0 }
-    }
-
-    fn of(groups: &[(&str, &str, u64)]) -> BTreeMap<String, BTreeMap<String, Lag>> {
-        let mut out: BTreeMap<String, BTreeMap<String, Lag>> = BTreeMap::new();
-        for (group, topic, records) in groups {
-            out.entry((*group).to_owned()).or_default().insert((*topic).to_owned(), lag(*records));
-        }
-        out
+    fn lag(group: &str, topic: &str, records: i64) -> GroupLag {
+        GroupLag { group: group.into(), topic: topic.into(), records, seconds: records as f64 / 2.0 }
     }
 
     #[test]
-    fn what_was_removed_is_gone_from_the_next_scrape() {
-        let lags = GroupLags::default();
-        assert_eq!(text(&lags), "");
-        let groups = of(&[("g", "t", 8), ("g", "u", 4), ("h", "t", 2)]);
-        lags.replace(groups, BTreeMap::from([("stable", 2), ("empty", 1)]));
-        let before = text(&lags);
+    fn what_the_last_look_did_not_find_is_gone() {
+        assert_eq!(text(Vec::new()), "");
+        let text = text(vec![lag("g", "t", 8), lag("g", "u", 4), lag("h", "t", 2)]);
         for line in [
-            "callboard_groups{state=\"empty\"} 1",
-            "callboard_groups{state=\"stable\"} 2",
             "callboard_group_lag_records{group=\"g\",topic=\"t\"} 8",
+            "callboard_group_lag_records{group=\"g\",topic=\"u\"} 4",
             "callboard_group_lag_seconds{group=\"g\",topic=\"t\"} 4",
             "callboard_group_lag_records{group=\"h\",topic=\"t\"} 2",
         ] {
-            assert!(before.lines().any(|l| l == line), "{line}\n{before}");
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }
-        lags.replace(BTreeMap::new(), BTreeMap::from([("empty", 1)]));
-        assert_eq!(text(&lags).lines().filter(|l| !l.starts_with('#')).count(), 1, "{}", text(&lags));
+        assert!(!text.contains("gone"));
     }
 
     #[test]
     fn the_furthest_behind_are_named_and_the_rest_is_one_series() {
-        let lags = GroupLags::default();
-        let names: Vec<String> = (0..GROUPS_SHOWN + 5).map(|n| format!("g{n}")).collect();
-        let mut groups: Vec<(&str, &str, u64)> =
-            names.iter().zip(0u64..).map(|(name, n)| (name.as_str(), "t", n)).collect();
+        let mut found: Vec<_> = (0..GROUPS_SHOWN as i64 + 5).map(|n| lag(&format!("g{n}"), "t", n)).collect();
         // One that is called as the rest is: counted with it, not twice.
-        groups.push((OTHER, OTHER, 1_000_000));
-        lags.replace(of(&groups), BTreeMap::new());
-        let text = text(&lags);
+        found.push(lag(OTHER, OTHER, 1_000_000));
+        let text = text(found);
         let records = || text.lines().filter(|l| l.starts_with("callboard_group_lag_records{"));
         assert_eq!(records().count(), GROUPS_SHOWN);
         assert!(text.contains("callboard_group_lag_records{group=\"g1004\",topic=\"t\"} 1004\n"));
@@ -167,13 +148,9 @@ mod tests {
 
     #[test]
     fn topics_of_one_group_are_bounded_too_and_long_names_are_cut() {
-        let lags = GroupLags::default();
-        let topics: Vec<String> = (0..=SERIES_SHOWN).map(|n| format!("t{n}")).collect();
-        let mut groups: Vec<(&str, &str, u64)> = topics.iter().map(|t| ("wide", t.as_str(), 2)).collect();
-        let long = "ä".repeat(10_000);
-        groups.push((&long, "t", 1));
-        lags.replace(of(&groups), BTreeMap::new());
-        let text = text(&lags);
+        let mut found: Vec<_> = (0..=SERIES_SHOWN).map(|n| lag("wide", &format!("t{n}"), 2)).collect();
+        found.push(lag(&"ä".repeat(10_000), "t", 1));
+        let text = text(found);
         assert_eq!(text.lines().filter(|l| l.starts_with("callboard_group_lag_records{")).count(), 2);
         assert!(text.contains(&format!("group=\"{}\"", "ä".repeat(128))));
     }

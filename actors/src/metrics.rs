@@ -33,7 +33,7 @@ pub const LOG_END: &str = "callboard_partition_log_end_offset";
 pub const HIGH_WATERMARK: &str = "callboard_partition_high_watermark_offset";
 /// Gauge: partitions that have no such series, because there are too many.
 pub const UNSHOWN: &str = "callboard_partitions_without_series";
-/// Gauge, label `state` = whatever the coordinator calls them: consumer groups.
+/// Gauge, label `state` (Kafka's names): consumer groups.
 pub const GROUPS: &str = "callboard_groups";
 /// Gauge, labels `group`, `topic`: records that a group has not committed yet.
 pub const LAG_RECORDS: &str = "callboard_group_lag_records";

@@ -21,7 +21,6 @@ use kafka_protocol::protocol::StrBytes;
 const LONG_AGO: i64 = 1_000_000_000_000;
 const OFFSET_OUT_OF_RANGE: i16 = 1;
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
-const POLICY_VIOLATION: i16 = 44;
 
 struct Site {
     broker: Broker,
@@ -277,19 +276,5 @@ fn what_is_deleted_stays_deleted() -> Result<()> {
     ensure!(site.first("ledger")? == 40 && site.wire.list_offset("ledger", 0, -1)? == 40);
     ensure!(site.produce("ledger", batch(&[now()], 10))?.0 == 40, "offsets go on");
     ensure!(site.read("ledger")?.len() == 1);
-    site.broker.stop()
-}
-
-#[test]
-fn a_topic_that_is_only_compacted_keeps_its_records() -> Result<()> {
-    let mut site = Site::start()?;
-    site.create("table", &[("cleanup.policy", "compact"), ("retention.bytes", "0")])?;
-    site.create("beside", &[])?;
-    for topic in ["table", "beside"] {
-        site.produce(topic, batch(&[LONG_AGO], 10))?;
-    }
-    site.begins_at("beside", 1)?;
-    ensure!(site.delete_records(2, "table", &[(0, 1)])? == [(0, -1, POLICY_VIOLATION)]);
-    ensure!(site.first("table")? == 0);
     site.broker.stop()
 }

@@ -153,6 +153,7 @@ async fn scrape(console: Arc<Console>, scrapes: Arc<Semaphore>) -> Answer {
     let Ok(Ok(permit)) = timeout(PATIENCE, scrapes.acquire_owned()).await else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "other scrapes are running: try again\n".into());
     };
+    console.refresh().await;
     match tokio::task::spawn_blocking(move || console.scrape()).await {
         Ok(text) => {
             let mut answer = Response::new(Full::new(Bytes::from_owner(Scrape { text, _permit: permit })));

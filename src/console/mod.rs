@@ -19,6 +19,7 @@ pub use http::HttpListener;
 pub use recorder::recorder;
 
 use callboard_actors::samples::Samples;
+use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -27,10 +28,16 @@ use std::time::{Duration, Instant};
 /// Histograms gather samples until they are sorted into buckets: scraped or not, this often.
 const UPKEEP: Duration = Duration::from_secs(5);
 
+/// How long a scrape waits for actors.
+const REFRESH: Duration = Duration::from_secs(1);
+
 /// The node, seen from here.
 pub trait Observed: Send + Sync + 'static {
     /// Whether it serves; if not, why.
     fn ready(&self) -> Result<(), String>;
+    /// Asked before each sample, for what can only be asked of actors. Given up when it takes too long: then what was
+    /// known before is shown.
+    fn refresh(&self) -> BoxFuture<'_, ()>;
     /// What there is now. May take locks and look at files: never called on a worker of tokio.
     fn sample(&self, out: &mut Samples);
 }
@@ -81,6 +88,13 @@ impl Console {
         }
     }
 
+    /// What only actors know, before a scrape.
+    async fn refresh(&self) {
+        if let Some(node) = self.node() {
+            let _ = tokio::time::timeout(REFRESH, node.refresh()).await;
+        }
+    }
+
     /// One scrape. Blocks: not for tokio's workers.
     fn scrape(&self) -> String {
         let began = Instant::now();
@@ -121,6 +135,10 @@ mod tests {
             self.0.clone()
         }
 
+        fn refresh(&self) -> BoxFuture<'_, ()> {
+            Box::pin(std::future::pending())
+        }
+
         fn sample(&self, out: &mut Samples) {
             out.one(&Family::gauge("callboard_seen", "a sample of the node"), 1.0);
         }
@@ -137,6 +155,8 @@ mod tests {
         console.serving(Arc::clone(&node) as Arc<dyn Observed>);
         assert_eq!(console.ready(), Ok(()));
         assert!(console.scrape().contains("callboard_seen 1\n"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.unwrap().block_on(console.refresh());
         console.ending();
         assert!(console.ready().unwrap_err().starts_with("ending: "));
         assert_eq!(Arc::strong_count(&node), 1, "it is let go of");

@@ -8,6 +8,7 @@ use callboard_actors::group::{Coordinators, OFFSETS_TOPIC};
 use callboard_actors::images::Images;
 use callboard_actors::permit::Pool;
 use callboard_actors::ports::Shard;
+use callboard_core::fetch_session::FetchSessions;
 use callboard_core::metadata::configs::Statics;
 use callboard_core::metadata::controller::{PRODUCER_ID_BLOCK, Reply as Said};
 use callboard_core::metadata::{NewTopic, Refusal};
@@ -83,6 +84,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Producer ids given to this node.
     pub producer_ids: ProducerIds,
+    /// Fetch sessions of all clients.
+    pub fetch_sessions: Mutex<FetchSessions>,
     /// Log lines of refusals.
     pub refusals: Refusals,
 }

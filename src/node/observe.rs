@@ -4,10 +4,17 @@ use crate::console::Observed;
 use crate::kafka::Context;
 use crate::storage::{Readers, ShardHandle};
 use crate::{kafka, storage};
+use callboard_actors::group::LagReader;
 use callboard_actors::lag::GroupLags;
 use callboard_actors::partition::TailBudget;
 use callboard_actors::samples::Samples;
+use futures_util::future::BoxFuture;
 use std::sync::Arc;
+
+/// Groups that a scrape asks for their offsets.
+const GROUPS_LOOKED_AT: usize = 2000;
+/// Partitions of them whose oldest record behind is looked up.
+const AGES_READ: usize = 500;
 
 /// What a running node is made of, for whoever looks at it.
 pub(super) struct Parts {
@@ -17,7 +24,7 @@ pub(super) struct Parts {
     pub lost: Vec<u16>,
     pub readers: Arc<Readers>,
     pub tails: Arc<TailBudget>,
-    pub lags: Arc<GroupLags>,
+    pub lags: GroupLags,
     /// `metrics_partitions`.
     pub each_partition: bool,
 }
@@ -32,12 +39,27 @@ impl Observed for Parts {
         }
     }
 
+    fn refresh(&self) -> BoxFuture<'_, ()> {
+        let context = &self.context;
+        Box::pin(async move {
+            let reader = LagReader {
+                coordinators: Arc::clone(&context.coordinators),
+                directory: Arc::clone(&context.directory),
+                images: Arc::clone(&context.images),
+                clock: Arc::clone(&context.clock),
+                groups_max: GROUPS_LOOKED_AT,
+                ages_max: AGES_READ,
+            };
+            self.lags.replace(reader.look().await);
+        })
+    }
+
     fn sample(&self, out: &mut Samples) {
         let Parts { context, shards, lost, readers, tails, lags, each_partition } = self;
         kafka::metrics::sample(&context.pools, out);
         storage::metrics::sample(shards, lost, readers, out);
         let image = context.images.current();
         callboard_actors::metrics::sample(&image, &context.directory, tails, *each_partition, out);
-        lags.sample(out);
+        lags.sample(&context.coordinators, out);
     }
 }

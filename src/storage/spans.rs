@@ -26,7 +26,10 @@ type Spans<'a> = Box<dyn Iterator<Item = Result<Span, ShardFault>> + 'a>;
 impl SpanTable {
     /// Spans from the one that covers `from`, up to the last that begins below `until`.
     pub fn between(&self, from: Offset, until: Offset) -> Result<Spans<'_>, ShardFault> {
-        let Some(times) = &self.times else { return Ok(Box::new(std::iter::empty())) };
+        // A log start may have passed the end that was looked at before it.
+        let Some(times) = self.times.as_ref().filter(|_| from < until) else {
+            return Ok(Box::new(std::iter::empty()));
+        };
         let start = covering(times, self.replica, from)?;
         let rows = times.range((self.replica.0, start)..(self.replica.0, until))?;
         let spans = rows.map(|row| {

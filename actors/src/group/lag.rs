@@ -2,36 +2,29 @@
 //!
 //! A look asks each group for its committed offsets and compares them with the high watermarks. For the age it reads the
 //! head of one batch a partition that is behind; the batch's own first timestamp stands for the record's. Bounded: groups
-//! beyond `GROUPS_MAX` are not looked at, and ages beyond `AGES_MAX` not read.
+//! beyond `groups_max` are not looked at, and ages beyond `ages_max` not read.
 
 use super::table::Coordinators;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::images::Images;
-use crate::lag::{GroupLags, Lag};
 use crate::partition::PartitionHandle;
-use callboard_core::group::{Answer, GroupState, Input};
+use callboard_core::group::{Answer, Input};
 use callboard_core::records::head;
 use callboard_core::{Offset, TopicPartition};
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// How often.
-const EVERY: Duration = Duration::from_secs(5);
-/// Groups looked at, at most.
-const GROUPS_MAX: usize = 10_000;
-/// Ages read in one look, at most.
-const AGES_MAX: usize = 1_000;
-const STATES: [&str; 4] = ["empty", "preparing_rebalance", "completing_rebalance", "stable"];
-
-fn label(state: GroupState) -> &'static str {
-    match state {
-        GroupState::Empty | GroupState::Dead => STATES[0],
-        GroupState::PreparingRebalance => STATES[1],
-        GroupState::CompletingRebalance => STATES[2],
-        GroupState::Stable => STATES[3],
-    }
+/// One group's lag on one topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupLag {
+    /// The group.
+    pub group: String,
+    /// The topic.
+    pub topic: String,
+    /// Records not read, of all its partitions.
+    pub records: i64,
+    /// Age of the oldest of them, in seconds; 0 if there is none.
+    pub seconds: f64,
 }
 
 /// What a look needs.
@@ -44,57 +37,42 @@ pub struct LagReader {
     pub images: Arc<Images>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Groups looked at, at most.
+    pub groups_max: usize,
+    /// Ages read, at most.
+    pub ages_max: usize,
 }
 
 impl LagReader {
-    /// Looks now and then, for ever.
-    pub async fn run(self, lags: Arc<GroupLags>) {
-        loop {
-            self.look(&lags).await;
-            tokio::time::sleep(EVERY).await;
-        }
-    }
-
     /// Looks at every group.
-    async fn look(&self, lags: &GroupLags) {
-        // While some are being loaded, what was known stays.
-        let Ok(listed) = self.coordinators.list() else { return };
-        let mut states: BTreeMap<&'static str, usize> = STATES.iter().map(|s| (*s, 0)).collect();
-        let mut groups = BTreeMap::new();
+    pub async fn look(&self) -> Vec<GroupLag> {
+        let mut out: Vec<GroupLag> = Vec::new();
         let mut ages = 0;
-        for (n, (group, summary)) in listed.into_iter().enumerate() {
-            *states.entry(label(summary.state)).or_default() += 1;
-            if n < GROUPS_MAX {
-                let topics = self.of_group(&group, &mut ages).await;
-                groups.insert(group, topics);
-            }
-        }
-        lags.replace(groups, states);
-    }
-
-    async fn of_group(&self, group: &str, ages: &mut usize) -> BTreeMap<String, Lag> {
-        let answer = self.coordinators.ask(group, |t| Input::FetchOffsets(t, None, None)).await;
-        let Ok(Answer::Offsets(_, topics)) = answer else { return BTreeMap::new() };
-        let image = self.images.current();
-        let mut out = BTreeMap::new();
-        for (topic, partitions) in topics {
-            let Some(known) = image.topic(&topic) else { continue };
-            let mut lag = Lag::default();
-            for (partition, value) in partitions {
-                let id = TopicPartition { topic: known.id, partition };
-                let Some((value, handle)) = value.zip(self.directory.get(id)) else { continue };
-                let view = handle.view();
-                let from = value.offset.max(view.log_start);
-                let Ok(behind @ 1..) = u64::try_from(view.high_watermark.saturating_sub(from)) else {
-                    continue;
-                };
-                lag.records += behind;
-                if *ages < AGES_MAX {
-                    *ages += 1;
-                    lag.seconds = lag.seconds.max(self.age(&handle, from, view.high_watermark).await);
+        let groups = self.coordinators.list().unwrap_or_default();
+        for (group, _) in groups.into_iter().take(self.groups_max) {
+            let answer = self.coordinators.ask(&group, |t| Input::FetchOffsets(t, None, None)).await;
+            let Ok(Answer::Offsets(_, topics)) = answer else { continue };
+            let image = self.images.current();
+            for (topic, partitions) in topics {
+                let Some(known) = image.topic(&topic) else { continue };
+                let (mut records, mut seconds) = (0, 0f64);
+                for (partition, value) in partitions {
+                    let id = TopicPartition { topic: known.id, partition };
+                    let Some((value, handle)) = value.zip(self.directory.get(id)) else { continue };
+                    let view = handle.view();
+                    let from = value.offset.max(view.log_start);
+                    let behind = view.high_watermark.saturating_sub(from);
+                    if behind <= 0 {
+                        continue;
+                    }
+                    records += behind;
+                    if ages < self.ages_max {
+                        ages += 1;
+                        seconds = seconds.max(self.age(&handle, from, view.high_watermark).await);
+                    }
                 }
+                out.push(GroupLag { group: group.clone(), topic, records, seconds });
             }
-            out.insert(topic, lag);
         }
         out
     }

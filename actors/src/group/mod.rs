@@ -15,6 +15,6 @@ mod lag;
 mod supervisor;
 mod table;
 
-pub use lag::LagReader;
+pub use lag::{GroupLag, LagReader};
 pub use supervisor::{CoordinatorsActor, CoordinatorsArgs, CoordinatorsMsg};
 pub use table::{Coordinators, OFFSETS_TOPIC};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use callboard::storage::{Engine, EngineOptions, Opened, Store, StoreOptions};
 use callboard_actors::ports::{ReadRequest, ReplicaState, Verdict};
 use callboard_core::partition::Judgement;
-use callboard_core::records;
+use callboard_core::records::{self, Records};
 use callboard_core::storage::{Durability, Entry};
 use callboard_core::{Offset, ReplicaId};
 
@@ -163,6 +163,8 @@ fn present(
     epochs(state, &expected)?;
     producers(replica, state, length, &expected)?;
     content(engine, state, &expected)?;
+    times(engine, state, &expected)?;
+    size(engine, replica, state, length, &expected)?;
     Ok(Some(length))
 }
 
@@ -223,6 +225,41 @@ fn producers(
         }
     }
     Ok(())
+}
+
+/// The newest record is the newest of those that can be read, whatever stands in blocks beside them.
+fn times(engine: &Engine, state: &ReplicaState, expected: &Expected) -> Result<(), String> {
+    let mut wanted: Option<(i64, Offset)> = None;
+    for batch in expected.readable() {
+        let opened = Records::open(&batch.bytes, 1 << 20).map_err(|e| format!("a batch written: {e}"))?;
+        for record in opened.iter() {
+            let record = record.map_err(|e| format!("a record written: {e}"))?;
+            let newer = wanted.is_none_or(|(time, _)| record.timestamp > time);
+            if record.offset >= expected.log_start && newer {
+                wanted = Some((record.timestamp, record.offset));
+            }
+        }
+    }
+    let found = engine.max_time(state.replica, expected.log_start, expected.next);
+    let found = found.map_err(|e| format!("the newest record: {e}"))?.map(|hit| (hit.timestamp, hit.offset));
+    if found == wanted { Ok(()) } else { Err(format!("the newest record is {found:?}, not {wanted:?}")) }
+}
+
+/// What can be read counts, and nothing that was never written; what is to be swept may count or not.
+fn size(
+    engine: &Engine,
+    replica: &Replica,
+    state: &ReplicaState,
+    length: usize,
+    expected: &Expected,
+) -> Result<(), String> {
+    let size = engine.size(state.replica).map_err(|e| format!("its size: {e}"))?;
+    let least: usize = expected.readable().map(|batch| batch.bytes.len()).sum();
+    let most: usize = replica.entries[..length].iter().map(|entry| entry.bytes.len()).sum();
+    if (least as u64..=most as u64).contains(&size) {
+        return Ok(());
+    }
+    Err(format!("its size is {size}, of {least} bytes that can be read and {most} ever written"))
 }
 
 fn content(engine: &Engine, state: &ReplicaState, expected: &Expected) -> Result<(), String> {

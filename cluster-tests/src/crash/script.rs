@@ -265,10 +265,11 @@ impl World {
         let (base, records) = (next + gap, 1 + self.rng.below(3));
         let size = if self.rng.below(8) == 0 { self.rng.below(5000) } else { self.rng.below(160) };
         let mut batch = BatchBuilder::new(base).leader_epoch(epoch).producer(producer, 0, base as i32);
-        for _ in 0..records {
+        for record in 0..records {
             let value = vec![self.rng.any() as u8; (size / records) as usize];
             batch = batch.record(NewRecord {
-                timestamp: 1000 + base,
+                // Up and down, so that the newest record is now here, now there.
+                timestamp: 1000 + (base + record as i64) * 7919 % 501,
                 value: Some(value),
                 ..NewRecord::default()
             });

@@ -3,13 +3,20 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use callboard_cluster_tests::process::wire::{Wire, code, name};
-use callboard_cluster_tests::process::{Broker, Options, find_program, need, run, scratch};
+use callboard_cluster_tests::process::wire::{self, Wire, code, name};
+use callboard_cluster_tests::process::{Broker, HANG, Options, find_program, need, run, scratch};
 use callboard_core::records::{BatchBuilder, NewRecord};
-use kafka_protocol::messages::DeleteTopicsRequest;
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::{
+    DeleteGroupsRequest, DeleteTopicsRequest, FindCoordinatorRequest, GroupId, OffsetCommitRequest,
+};
+use kafka_protocol::protocol::{Request, StrBytes};
 
 use super::web::{Scraped, scrape};
 
@@ -112,7 +119,7 @@ fn after_it(broker: &mut Broker, wire: &mut Wire, now: &Scraped) -> Result<()> {
         DeleteTopicsRequest::default().with_topic_names(vec![name("counted")]).with_timeout_ms(30_000);
     let answer = wire.call(5, &delete)?;
     assert_eq!(answer.responses.first().context("no topic")?.error_code, code::NONE);
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     loop {
         let later = scrape(http)?;
         let gone = !later.has("callboard_partition_log_end_offset{")
@@ -120,11 +127,55 @@ fn after_it(broker: &mut Broker, wire: &mut Wire, now: &Scraped) -> Result<()> {
         if gone {
             break;
         }
-        if begun.elapsed() > callboard_cluster_tests::process::HANG {
+        if begun.elapsed() > HANG {
             bail!("a deleted topic is still shown:\n{}", later.text);
         }
         std::thread::yield_now();
     }
+    broker.stop()
+}
+
+/// Asks until the answer carries no error: the topic of the groups has to be made, and loaded.
+fn until_good<R: Request>(
+    wire: &mut Wire,
+    version: i16,
+    request: &R,
+    error: impl Fn(&R::Response) -> i16,
+) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        match error(&wire.call(version, request)?) {
+            code::NONE => return Ok(()),
+            code if begun.elapsed() > HANG => bail!("error {code}"),
+            _ => std::thread::sleep(wire::RETRY),
+        }
+    }
+}
+
+#[test]
+fn a_group_is_shown_with_how_far_it_is_behind_and_gone_when_it_is_deleted() -> Result<()> {
+    let (mut broker, mut wire) = loaded()?;
+    let (http, group) = (broker.http()?, GroupId(StrBytes::from_static_str("behind")));
+    let find = FindCoordinatorRequest::default().with_key(group.0.clone());
+    until_good(&mut wire, 3, &find, |answer| answer.error_code)?;
+    let partition = OffsetCommitRequestPartition::default().with_committed_offset(10);
+    let topic =
+        OffsetCommitRequestTopic::default().with_name(name("counted")).with_partitions(vec![partition]);
+    let commit = OffsetCommitRequest::default()
+        .with_group_id(group.clone())
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(vec![topic]);
+    until_good(&mut wire, 7, &commit, |answer| answer.topics[0].partitions[0].error_code)?;
+    let now = scrape(http)?;
+    let labels = "{group=\"behind\",topic=\"counted\"}";
+    now.is("callboard_groups{state=\"Empty\"}", 1.0)?;
+    now.is(&format!("callboard_group_lag_records{labels}"), (BATCHES * RECORDS) as f64 - 10.0)?;
+    // The records say that they are of 1970.
+    assert!(now.value(&format!("callboard_group_lag_seconds{labels}"))? > 1e9);
+    let delete = DeleteGroupsRequest::default().with_groups_names(vec![group]);
+    until_good(&mut wire, 1, &delete, |answer| answer.results[0].error_code)?;
+    let later = scrape(http)?;
+    assert!(!later.has("callboard_group_lag_records{"), "{}", later.text);
     broker.stop()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! This listener is a broker's: asked as a controller it says so. No node is fenced, so asking for those adds none.
 
-use super::{Call, Outcome, metadata};
+use super::{Call, Outcome};
 use crate::kafka::wire::messages::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
 use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;
@@ -22,8 +22,8 @@ pub(super) async fn handle(call: Call, request: DescribeClusterRequest) -> Outco
     }
     let image = call.context.images.current();
     let brokers = image.brokers.values().map(|broker| {
-        let at = metadata::broker(&call, broker);
-        let (broker_id, host, port, rack) = (at.node_id, at.host, at.port, at.rack);
+        let (host, port) = call.address_of(broker);
+        let (broker_id, port, rack) = (broker.id, i32::from(port), broker.rack.clone());
         DescribeClusterBroker { broker_id, host, port, rack, is_fenced: false }
     });
     let mut body = DescribeClusterResponse {

@@ -77,7 +77,7 @@ fn entries(call: &Call, image: &Image, resource: &DescribeConfigsResource) -> Re
         }
         ResourceKind::Broker if name.is_empty() => Ok(cluster_entries(&layers)),
         ResourceKind::Broker => {
-            this_broker(me, name, " or empty string")?;
+            this_broker(me, name, " or empty string,")?;
             Ok(broker_entries(&layers))
         }
         ResourceKind::BrokerLogger if name.is_empty() => refuse("Broker id must not be empty"),
@@ -94,7 +94,7 @@ fn entries(call: &Call, image: &Image, resource: &DescribeConfigsResource) -> Re
 fn this_broker(me: i32, name: &str, or: &str) -> Result<(), Refused> {
     let why = match name.parse::<i32>() {
         Ok(id) if id == me => return Ok(()),
-        Ok(_) => format!("Unexpected broker id, expected {me}{or}, but received {name}"),
+        Ok(_) => format!("Unexpected broker id, expected {me}{or} but received {name}"),
         Err(_) => format!("Broker id must be an integer, but it is: {name}"),
     };
     Err((ErrorCode::InvalidRequest, why))

@@ -12,7 +12,7 @@ use crate::kafka::wire::messages::{
     MetadataResponsePartition, TopicPartitionsCursor,
 };
 use callboard_actors::permit::Permit;
-use callboard_core::metadata::{Image, Topic, check_name};
+use callboard_core::metadata::{Image, Topic, check_name, is_internal};
 use callboard_core::{ErrorCode, limits};
 use std::collections::BTreeSet;
 
@@ -107,6 +107,7 @@ fn missing(name: &str) -> ErrorCode {
 fn answer(name: String, code: ErrorCode) -> DescribeTopicPartitionsResponseTopic {
     DescribeTopicPartitionsResponseTopic {
         error_code: code.code(),
+        is_internal: is_internal(&name),
         name: Some(name),
         topic_authorized_operations: ALL_OPERATIONS,
         ..Default::default()

@@ -5,17 +5,19 @@
 //!            └ too little ─> one waiter on every partition, with the bytes still missing
 //! ```
 //!
-//! Fetch sessions are declined (session id 0); a session that a client names is not found.
+//! Which partitions, and which of them the answer leaves out, is the session's decision (`fetch_session` in core): here
+//! they are looked up anew for every request, so a topic that was deleted or made meanwhile is seen.
 
 use super::{Call, Outcome, find, named};
 use crate::kafka::wire::RecordBytes;
 use crate::kafka::wire::messages::{
-    EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
-    PartitionData,
+    EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
 };
 use callboard_actors::partition::{PartitionHandle, Waiter};
 use callboard_actors::permit::Permit;
 use callboard_actors::ports::ReadError;
+use callboard_core::fetch_session::{self, Key, Kind, Known, Said, TopicKey, Wanted};
+use callboard_core::metadata::Image;
 use callboard_core::partition::{Role, View, end_offset_for};
 use callboard_core::{ErrorCode, Offset, TopicId, limits};
 use std::sync::Arc;
@@ -27,20 +29,63 @@ const RESPONSE_MAX: usize = 55 * limits::MIB;
 /// Longest wait, whatever is asked.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
-/// One partition of a request.
+/// One partition to be fetched.
 struct Part {
-    wanted: FetchPartition,
+    asked: fetch_session::Part,
     handle: Result<Arc<PartitionHandle>, ErrorCode>,
 }
 
-struct Topic {
-    name: String,
-    id: TopicId,
-    parts: Vec<Part>,
+impl Part {
+    fn new(call: &Call, image: &Image, asked: fetch_session::Part) -> Part {
+        let (name, id, by_id) = names(&asked.key);
+        let handle = find(&call.context, image, name, id, by_id, asked.key.partition);
+        Part { asked, handle }
+    }
+
+    fn offset(&self) -> Offset {
+        self.asked.wanted.fetch_offset
+    }
+}
+
+/// A topic's name and id as they stand in a request, and whether it is named by its id.
+fn names(key: &Key) -> (&str, TopicId, bool) {
+    match &key.topic {
+        TopicKey::Name(name) => (name, TopicId::ZERO, false),
+        TopicKey::Id(id) => ("", *id, true),
+    }
+}
+
+/// What sessions have to know of a request.
+fn session_request(request: FetchRequest, by_id: bool) -> fetch_session::Request {
+    let topic_key = |name: &str, id| if by_id { TopicKey::Id(id) } else { TopicKey::Name(name.into()) };
+    let mut out = fetch_session::Request {
+        session_id: request.session_id,
+        epoch: request.session_epoch,
+        by_id,
+        ..Default::default()
+    };
+    for asked in request.topics {
+        let topic = topic_key(&asked.topic, asked.topic_id);
+        out.parts.extend(asked.partitions.into_iter().map(|p| {
+            let wanted = Wanted {
+                current_leader_epoch: p.current_leader_epoch,
+                fetch_offset: p.fetch_offset,
+                last_fetched_epoch: p.last_fetched_epoch,
+                max_bytes: p.partition_max_bytes,
+            };
+            (Key { topic: topic.clone(), partition: p.partition }, wanted)
+        }));
+    }
+    for gone in request.forgotten_topics_data {
+        let topic = topic_key(&gone.topic, gone.topic_id);
+        let keys = gone.partitions.into_iter().map(|partition| Key { topic: topic.clone(), partition });
+        out.forgotten.extend(keys);
+    }
+    out
 }
 
 /// What a view says to a request: up to where it may read, or why not.
-fn limits_of(view: &View, wanted: &FetchPartition, committed: bool) -> Result<Offset, ErrorCode> {
+fn limits_of(view: &View, wanted: &Wanted, committed: bool) -> Result<Offset, ErrorCode> {
     if let Role::Offline(_) = view.role {
         return Err(ErrorCode::KafkaStorageError);
     }
@@ -57,7 +102,7 @@ fn limits_of(view: &View, wanted: &FetchPartition, committed: bool) -> Result<Of
 }
 
 /// Where the client's log parts from this one, if it does (KIP-595).
-fn diverging(view: &View, wanted: &FetchPartition) -> Option<EpochEndOffset> {
+fn diverging(view: &View, wanted: &Wanted) -> Option<EpochEndOffset> {
     if wanted.last_fetched_epoch < 0 {
         return None;
     }
@@ -68,79 +113,109 @@ fn diverging(view: &View, wanted: &FetchPartition) -> Option<EpochEndOffset> {
 }
 
 pub(super) async fn handle(call: Call, request: FetchRequest) -> Outcome {
-    if request.session_id != 0 {
-        call.refused(
-            ErrorCode::FetchSessionIdNotFound,
-            &request.session_id.to_string(),
-            "fetch sessions are not kept",
-        );
-        let error_code = ErrorCode::FetchSessionIdNotFound.code();
-        return call.reply(&FetchResponse { error_code, ..Default::default() }, Permit::free());
-    }
-    let image = call.context.images.current();
-    let by_id = call.version() >= 13;
     let committed = request.isolation_level == 1;
-    let topics: Vec<Topic> = request
-        .topics
-        .into_iter()
-        .map(|t| Topic {
-            parts: t
-                .partitions
-                .into_iter()
-                .map(|wanted| Part {
-                    handle: find(&call.context, &image, &t.topic, t.topic_id, by_id, wanted.partition),
-                    wanted,
-                })
-                .collect(),
-            name: t.topic,
-            id: t.topic_id,
-        })
-        .collect();
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
-    let began = Instant::now();
-    wait_for(&topics, committed, min_bytes, began + wait).await;
-    call.apart.add(began.elapsed());
     let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(RESPONSE_MAX);
+    let (id, epoch) = (request.session_id, request.session_epoch);
+    let request = session_request(request, call.version() >= 13);
+    let begun = call.context.fetch_sessions.lock().begin(call.context.clock.now().mono, request);
+    let (kind, parts) = match begun {
+        Ok(begun) => begun,
+        Err(code) => return refuse(&call, code, (id, epoch), 0),
+    };
+    let image = call.context.images.current();
+    let parts: Vec<Part> = parts.into_iter().map(|asked| Part::new(&call, &image, asked)).collect();
+    let began = Instant::now();
+    wait_for(&parts, committed, min_bytes, began + wait).await;
+    call.apart.add(began.elapsed());
     let mut reading =
         Reading { call: &call, committed, left: max_bytes, empty: true, charged: Permit::free() };
-    let mut responses = Vec::with_capacity(topics.len());
-    for topic in topics {
-        let mut partitions = Vec::with_capacity(topic.parts.len());
-        for part in topic.parts {
-            let what = named(&topic.name, topic.id, part.wanted.partition);
-            partitions.push(reading.part(&what, part).await);
-        }
-        responses.push(FetchableTopicResponse { topic: topic.name, topic_id: topic.id, partitions });
+    let (mut answers, mut found) = (Vec::with_capacity(parts.len()), Vec::with_capacity(parts.len()));
+    for part in parts {
+        let data = reading.part(&part).await;
+        answers.push((part.asked, said(&data)));
+        found.push(data);
     }
     let charged = reading.charged;
-    call.reply(&FetchResponse { responses, ..Default::default() }, charged)
+    let now = call.context.clock.now().mono;
+    let verdict = call.context.fetch_sessions.lock().finish(now, kind, number(kind), &answers);
+    let told = match verdict.result {
+        Ok(told) => told,
+        Err(code) => return refuse(&call, code, (id, epoch), verdict.session_id),
+    };
+    let kept = answers.into_iter().zip(found).zip(told).filter(|(_, told)| *told);
+    let responses = by_topic(kept.map(|(((part, _), data), _)| (part.key, data)));
+    call.reply(&FetchResponse { session_id: verdict.session_id, responses, ..Default::default() }, charged)
+}
+
+/// The session is not as the client believes.
+fn refuse(call: &Call, code: ErrorCode, (id, epoch): (i32, i32), session_id: i32) -> Outcome {
+    call.refused(code, &format!("session {id}"), &format!("fetch session at epoch {epoch}"));
+    call.reply(&FetchResponse { error_code: code.code(), session_id, ..Default::default() }, Permit::free())
+}
+
+/// Where the id of a new session is looked for: nobody should guess another's.
+fn number(kind: Kind) -> i32 {
+    let Kind::Full { .. } = kind else { return 0 };
+    let random = uuid::Uuid::new_v4();
+    let [a, b, c, d, ..] = *random.as_bytes();
+    i32::from_be_bytes([a, b, c, d])
+}
+
+/// What an answer says to its session.
+fn said(data: &PartitionData) -> Said {
+    let bytes = match &data.records {
+        Some(RecordBytes::Parts(parts)) => parts.iter().map(bytes::Bytes::len).sum(),
+        _ => 0,
+    };
+    Said {
+        known: Known { high_watermark: data.high_watermark, log_start: data.log_start_offset },
+        bytes,
+        failed: data.error_code != 0,
+        diverges: data.diverging_epoch != EpochEndOffset::default(),
+    }
+}
+
+/// Neighbours of one topic together.
+fn by_topic(kept: impl Iterator<Item = (Key, PartitionData)>) -> Vec<FetchableTopicResponse> {
+    let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+    for (key, data) in kept {
+        let (name, topic_id, _) = names(&key);
+        match responses.last_mut() {
+            Some(last) if last.topic == name && last.topic_id == topic_id => last.partitions.push(data),
+            _ => {
+                let (topic, partitions) = (name.to_owned(), vec![data]);
+                responses.push(FetchableTopicResponse { topic, topic_id, partitions });
+            }
+        }
+    }
+    responses
 }
 
 /// Waits until there are `min_bytes`, something to be said at once, or the deadline.
-async fn wait_for(topics: &[Topic], committed: bool, min_bytes: usize, deadline: Instant) {
-    let parts = || topics.iter().flat_map(|t| &t.parts);
+async fn wait_for(parts: &[Part], committed: bool, min_bytes: usize, deadline: Instant) {
     loop {
         let waiter = Waiter::new(min_bytes.max(1));
         // Hung first, counted then: what arrives between is seen by one of the two.
-        for part in parts() {
+        for part in parts {
             if let Ok(handle) = &part.handle {
-                handle.waiters.hang(&waiter, part.wanted.fetch_offset);
+                handle.waiters.hang(&waiter, part.offset());
             }
         }
-        let (mut there, mut at_once) = (0usize, min_bytes == 0 || parts().next().is_none());
-        for part in parts() {
+        let (mut there, mut at_once) = (0usize, min_bytes == 0 || parts.is_empty());
+        for part in parts {
             match (available(part, committed), &part.handle) {
                 (Some(bytes), Ok(handle)) => {
                     there = there.saturating_add(bytes);
-                    handle.waiters.credit(&waiter, part.wanted.fetch_offset, bytes);
+                    handle.waiters.credit(&waiter, part.offset(), bytes);
                 }
                 _ => at_once = true,
             }
         }
         let enough = at_once || there >= min_bytes;
         let woken = enough || timeout_at(deadline, waiter.woken()).await.is_ok();
-        for part in parts() {
+        for part in parts {
             if let Ok(handle) = &part.handle {
                 handle.waiters.unhang(&waiter);
             }
@@ -155,15 +230,15 @@ async fn wait_for(topics: &[Topic], committed: bool, min_bytes: usize, deadline:
 fn available(part: &Part, committed: bool) -> Option<usize> {
     let handle = part.handle.as_ref().ok()?;
     let view = handle.view();
-    let until = limits_of(&view, &part.wanted, committed).ok()?;
-    if diverging(&view, &part.wanted).is_some() {
+    let until = limits_of(&view, &part.asked.wanted, committed).ok()?;
+    if diverging(&view, &part.asked.wanted).is_some() {
         return None;
     }
-    let from = part.wanted.fetch_offset;
+    let from = part.offset();
     if from >= until {
         return Some(0);
     }
-    let most = usize::try_from(part.wanted.partition_max_bytes).unwrap_or(0).max(1);
+    let most = usize::try_from(part.asked.wanted.max_bytes).unwrap_or(0).max(1);
     // Behind the tail nobody has counted: the store has more than a little.
     Some(handle.tail_bytes(from, until).unwrap_or(most).min(most))
 }
@@ -177,33 +252,35 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    async fn part(&mut self, what: &str, part: Part) -> PartitionData {
-        let mut out = PartitionData {
-            partition_index: part.wanted.partition,
+    async fn part(&mut self, part: &Part) -> PartitionData {
+        let nothing = || PartitionData {
+            partition_index: part.asked.key.partition,
             high_watermark: -1,
             records: Some(RecordBytes::Parts(Vec::new())),
             ..Default::default()
         };
+        let mut out = nothing();
         let result = match &part.handle {
-            Ok(handle) => self.read(handle, &part.wanted, &mut out).await,
+            Ok(handle) => self.read(handle, &part.asked.wanted, &mut out).await,
             Err(code) => Err(*code),
         };
-        if let Err(code) = result {
-            out.error_code = code.code();
-            let view = part.handle.as_ref().ok().map(|handle| handle.view());
-            let offline = match view.as_deref() {
-                Some(View { role: Role::Offline(why), .. }) => format!(": {why}"),
-                _ => String::new(),
-            };
-            let why = format!("fetch at offset {}{offline}", part.wanted.fetch_offset);
-            self.call.refused(code, what, &why);
-            if let Some(view) = view {
-                let leader_epoch = view.leader_epoch;
-                if matches!(code, ErrorCode::FencedLeaderEpoch | ErrorCode::NotLeaderOrFollower) {
-                    let leader_id = self.call.context.settings.broker_id;
-                    out.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch };
-                }
-            }
+        let Err(code) = result else { return out };
+        // Beside an error nothing is told.
+        out = nothing();
+        out.error_code = code.code();
+        let view = part.handle.as_ref().ok().map(|handle| handle.view());
+        let offline = match view.as_deref() {
+            Some(View { role: Role::Offline(why), .. }) => format!(": {why}"),
+            _ => String::new(),
+        };
+        let (name, id, _) = names(&part.asked.key);
+        let why = format!("fetch at offset {}{offline}", part.offset());
+        self.call.refused(code, &named(name, id, part.asked.key.partition), &why);
+        if let Some(view) = view
+            && matches!(code, ErrorCode::FencedLeaderEpoch | ErrorCode::NotLeaderOrFollower)
+        {
+            let (leader_id, leader_epoch) = (self.call.context.settings.broker_id, view.leader_epoch);
+            out.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch };
         }
         out
     }
@@ -211,12 +288,12 @@ impl Reading<'_> {
     async fn read(
         &mut self,
         handle: &PartitionHandle,
-        wanted: &FetchPartition,
+        wanted: &Wanted,
         out: &mut PartitionData,
     ) -> Result<(), ErrorCode> {
         let view = handle.view();
-        out.log_start_offset = view.log_start;
         let until = limits_of(&view, wanted, self.committed)?;
+        out.log_start_offset = view.log_start;
         out.high_watermark = view.high_watermark;
         out.last_stable_offset = view.last_stable_offset;
         if self.committed {
@@ -226,7 +303,7 @@ impl Reading<'_> {
             out.diverging_epoch = end;
             return Ok(());
         }
-        let most = usize::try_from(wanted.partition_max_bytes).unwrap_or(0);
+        let most = usize::try_from(wanted.max_bytes).unwrap_or(0);
         let max_bytes = most.min(self.left);
         if wanted.fetch_offset >= until || (max_bytes == 0 && !self.empty) || !self.charge(max_bytes).await {
             return Ok(());

@@ -153,7 +153,7 @@ pub(super) fn describe_partition(
 }
 
 /// This node by what it is advertised as, or by the address the client reached; the others by what they registered.
-pub(super) fn broker(call: &Call, broker: &Broker) -> MetadataResponseBroker {
+fn broker(call: &Call, broker: &Broker) -> MetadataResponseBroker {
     let (host, port) = call.address_of(broker);
     MetadataResponseBroker { node_id: broker.id, host, port: i32::from(port), rack: broker.rack.clone() }
 }

@@ -1,6 +1,6 @@
 //! The table of broker configs, and what the configuration file says of them.
 
-use super::topic::{COMPRESSIONS, FOREVER, MESSAGE_SIZES, POLICIES, TIMESTAMP_TYPES};
+use super::topic::{COMPRESSIONS, FOREVER, MESSAGE_SIZES, POLICIES, SEGMENT, SEGMENT_MIN, TIMESTAMP_TYPES};
 use super::{ConfigError, Takes, Type, parse};
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(super) struct BrokerConfig {
     pub name: &'static str,
     pub kind: Type,
     pub takes: Takes,
-    /// Kafka's default.
+    /// Its default: Kafka's, but for `log.flush.interval.messages` and `log.segment.bytes`.
     pub default: Option<&'static str>,
     pub mode: Mode,
     pub doc: &'static str,
@@ -90,13 +90,7 @@ pub(super) static TABLE: [BrokerConfig; 38] = [
     from_file("listeners", List, Some("PLAINTEXT://:9092"), "Where clients connect."),
     fixed("log.cleanup.policy", List, POLICIES, "delete", "Old records are deleted, not compacted."),
     from_file("log.dirs", Text, None, "The data directory."),
-    dynamic(
-        "log.flush.interval.messages",
-        Long,
-        Takes::AtLeast(1),
-        Some(FOREVER),
-        "Default of flush.messages.",
-    ),
+    dynamic("log.flush.interval.messages", Long, Takes::AtLeast(1), Some("1"), "Default of flush.messages."),
     dynamic(
         "log.message.timestamp.after.max.ms",
         Long,
@@ -130,8 +124,8 @@ pub(super) static TABLE: [BrokerConfig; 38] = [
     fixed(
         "log.segment.bytes",
         Int,
-        Takes::AtLeast(1),
-        "1073741824",
+        Takes::AtLeast(SEGMENT_MIN),
+        SEGMENT,
         "Bytes of a journal segment, which the partitions of a shard share.",
     ),
     dynamic("message.max.bytes", Int, MESSAGE_SIZES, Some("1048588"), "Default of max.message.bytes."),
@@ -180,7 +174,7 @@ pub fn is_broker_list(name: &str) -> bool {
     config(name).is_some_and(|c| c.kind == Type::List)
 }
 
-/// What the configuration file says, by Kafka's names: only what differs from Kafka's default.
+/// What the configuration file says, by Kafka's names: only what differs from the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statics(BTreeMap<String, String>);
 
@@ -228,8 +222,12 @@ pub fn check_broker(
         if config.mode == Mode::Static {
             return Err(ConfigError::NotDynamic(name.clone()));
         }
-        let value = parse(name, config.kind, config.takes, asked)?;
         let honoured = statics.value(name).unwrap_or_default();
+        if config.mode == Mode::Fixed && asked.trim() == honoured {
+            checked.insert(name.clone(), honoured.to_owned());
+            continue;
+        }
+        let value = parse(name, config.kind, config.takes, asked)?;
         if config.mode == Mode::Fixed && value != honoured {
             let (name, honoured) = (name.clone(), honoured.to_owned());
             return Err(ConfigError::Unsupported { name, value: asked.clone(), honoured });

@@ -21,6 +21,9 @@
 //! | `segment.bytes` | read-only: segments belong to the node, not to a topic; internal topics may say Kafka's value |
 //! | all others of Kafka | unknown here: compaction's, index, segment, jitter, preallocation, throttling and tiering have nothing they could change |
 //!
+//! Defaults are Kafka's, but for two: `flush.messages` is 1 (a record is on disk before it is acknowledged), and
+//! `segment.bytes` is the journal's.
+//!
 //! Broker configs that Kafka can change at run time and that are enforced here are dynamic, for one broker or for all;
 //! they are the defaults of topic configs. All others of the table are read-only and come from the configuration file.
 

@@ -101,8 +101,8 @@ fn internal_topics_may_be_compacted_and_no_others() {
 
 #[test]
 fn durability_is_kafkas_flush_or_our_own_word() {
-    let (none, statics) = (Configs::new(), Statics::default());
-    let fsync = Statics::new([("log.flush.interval.messages", "1".to_owned())]);
+    let (none, fsync) = (Configs::new(), Statics::default());
+    let statics = Statics::new([("log.flush.interval.messages", topic::FOREVER.to_owned())]);
     let of = |name: &str, value: &str, statics: &Statics| {
         let own = own([(name, value)]);
         layered(&none, &none, statics, |layers| leader_config(&own, layers).durability)
@@ -185,7 +185,7 @@ fn the_cluster_lists_what_is_set_for_all_and_a_broker_everything() {
 #[test]
 fn kafkas_defaults_are_a_leaders_own() {
     let none = Configs::new();
-    let statics = Statics::new([("log.flush.interval.messages", "1".to_owned())]);
+    let statics = Statics::default();
     assert_eq!(
         layered(&none, &none, &statics, |layers| leader_config(&none, layers)),
         LeaderConfig::default()

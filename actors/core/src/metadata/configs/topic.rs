@@ -13,7 +13,7 @@ pub(super) struct TopicConfig {
     pub name: &'static str,
     pub kind: Type,
     pub takes: Takes,
-    /// Kafka's default, where no broker config is one.
+    /// The default where no broker config is one.
     pub default: &'static str,
     /// The broker config that is its default.
     pub broker: Option<&'static str>,
@@ -35,6 +35,9 @@ pub(super) const RETENTION_BYTES: &str = "retention.bytes";
 pub(super) const CLEANUP: &str = "cleanup.policy";
 pub(super) const LOG_APPEND_TIME: &str = "LogAppendTime";
 pub(super) const FOREVER: &str = "9223372036854775807";
+/// A journal segment, and Kafka's least segment.
+pub(super) const SEGMENT: &str = "67108864";
+pub(super) const SEGMENT_MIN: i64 = 1 << 20;
 pub(super) const TIMESTAMP_TYPES: Takes = Takes::OneOf(&["CreateTime", LOG_APPEND_TIME]);
 pub(super) const POLICIES: Takes = Takes::OneOf(&["compact", "delete"]);
 pub(super) const COMPRESSIONS: Takes =
@@ -92,7 +95,7 @@ pub(super) static TABLE: [TopicConfig; 14] = [
         FLUSH,
         Type::Long,
         Takes::AtLeast(1),
-        FOREVER,
+        "1",
         Some("log.flush.interval.messages"),
         "1: every record is on disk before it is acknowledged; more: in the page cache, synced within a second.",
     ),
@@ -163,8 +166,8 @@ pub(super) static TABLE: [TopicConfig; 14] = [
     fixed(
         "segment.bytes",
         Type::Int,
-        Takes::AtLeast(1),
-        "1073741824",
+        Takes::AtLeast(SEGMENT_MIN),
+        SEGMENT,
         (Some("log.segment.bytes"), Some("104857600")),
         "Bytes of a journal segment of this node; partitions have none of their own.",
     ),
@@ -201,8 +204,12 @@ pub fn check_topic(
     let mut checked = BTreeMap::new();
     for (name, asked) in own {
         let Some(config) = config(name) else { continue };
-        let value = parse(name, config.kind, config.takes, asked)?;
         let honoured = config.broker.and_then(|b| statics.value(b)).unwrap_or(config.default);
+        if config.fixed && asked.trim() == honoured {
+            checked.insert(name.clone(), honoured.to_owned());
+            continue;
+        }
+        let value = parse(name, config.kind, config.takes, asked)?;
         if config.fixed && value != honoured && !(internal && config.internal == Some(&*value)) {
             let (name, honoured) = (name.clone(), honoured.to_owned());
             return Err(ConfigError::Unsupported { name, value: asked.clone(), honoured });

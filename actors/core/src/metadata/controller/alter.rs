@@ -48,7 +48,7 @@ impl ControllerMachine {
             ResourceKind::Topic => self.alter_topic(one, image),
             ResourceKind::Broker => self.alter_broker(asked, one, image),
             ResourceKind::BrokerLogger if !one.replace => {
-                broker_named(asked, &one.name)?;
+                broker_named(asked, &one.name, "Unexpected node id. Expected")?;
                 match one.changes.first() {
                     Some((logger, ..)) => {
                         refuse(ErrorCode::InvalidConfig, format!("Logger {logger} does not exist!"))
@@ -106,10 +106,16 @@ impl ControllerMachine {
     ) -> Result<Option<MetadataRecord>, Refusal> {
         let of = match one.name.as_str() {
             "" => ConfigOf::Cluster,
-            name => ConfigOf::Broker(broker_named(asked, name)?),
+            name => ConfigOf::Broker(broker_named(asked, name, "Unexpected broker id, expected")?),
         };
         let none = Configs::new();
         let before = image.configs(of).unwrap_or(&none);
+        const MIN_ISR: &str = "min.insync.replicas";
+        let taken_back = |(name, op, _): &(String, ConfigOp, _)| name == MIN_ISR && *op == ConfigOp::Delete;
+        if of == ConfigOf::Cluster && one.changes.iter().any(taken_back) {
+            let why = "Cluster-level min.insync.replicas cannot be removed while ELR is enabled.";
+            return refuse(ErrorCode::InvalidConfig, why);
+        }
         let default = |name: &str| self.defaults.statics.value(name).map(str::to_owned);
         let after = applied(one, before, configs::is_broker_list, default, |op, name| {
             let op = op.to_ascii_lowercase();
@@ -153,11 +159,11 @@ fn well_formed(one: &Alteration) -> Result<(), Refusal> {
     }
 }
 
-fn broker_named(asked: BrokerId, name: &str) -> Result<BrokerId, Refusal> {
+fn broker_named(asked: BrokerId, name: &str, unexpected: &str) -> Result<BrokerId, Refusal> {
     match name.parse::<BrokerId>() {
         Ok(id) if id == asked => Ok(asked),
         Ok(_) => {
-            let message = format!("Unexpected broker id, expected {asked}, but received {name}");
+            let message = format!("{unexpected} {asked}, but received {name}");
             refuse(ErrorCode::InvalidRequest, message)
         }
         Err(_) => refuse(ErrorCode::InvalidRequest, format!("Node id must be an integer, but it is: {name}")),

@@ -22,7 +22,7 @@ pub use messages::{
 
 use super::configs::Statics;
 use super::image::{Image, Topic};
-use super::record::MetadataRecord;
+use super::record::{ConfigOf, MetadataRecord};
 use crate::error::ErrorCode;
 use crate::ids::{BrokerId, Ticket};
 use crate::machine::{Effects, Machine};
@@ -137,6 +137,9 @@ impl ControllerMachine {
         let mut records = Vec::new();
         if self.image.cluster_id.is_none() {
             records.push(MetadataRecord::Cluster { cluster_id });
+            // Like Kafka's new clusters (KIP-966): what writes wait for is said for all brokers from the beginning.
+            let changes = [("min.insync.replicas".to_owned(), Some("1".to_owned()))].into();
+            records.push(MetadataRecord::Configs { of: ConfigOf::Cluster, changes });
         }
         records.push(broker);
         // In the same batch as the registration, everything the node leads gets a new epoch.
