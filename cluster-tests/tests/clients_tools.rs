@@ -16,9 +16,6 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use callboard_cluster_tests::process::{Broker, Java, Kafka, Options, find_java, need, say};
 
-/// Few partitions of its own topic: the reference starts faster. The rest is Kafka's default.
-const KAFKA_SETTINGS: [&str; 1] = ["offsets.topic.num.partitions=4"];
-
 fn transcript(java: &Java, class_path: &str, bootstrap: &str, dir: &Path) -> Result<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/tools.txt");
     let args = [bootstrap, &script.to_string_lossy(), &dir.to_string_lossy()];
@@ -33,7 +30,7 @@ fn the_tools_print_what_they_print_about_kafka() -> Result<()> {
     };
     let class_path = java.class_path(env!("CARGO_TARGET_TMPDIR"))?;
     let mut broker = Broker::start(Options { shards: 2, ..Options::default() })?;
-    let kafka = Kafka::start(java.program(), &class_path, &KAFKA_SETTINGS)?;
+    let kafka = Kafka::start(java.program(), &class_path, &[])?;
     let (java, class_path, ours_at, theirs_at) = (&java, &class_path, broker.bootstrap(), kafka.bootstrap());
     let (ours, theirs) = std::thread::scope(|scope| {
         let theirs = scope.spawn(|| transcript(java, class_path, &theirs_at, kafka.dir()));
@@ -43,7 +40,7 @@ fn the_tools_print_what_they_print_about_kafka() -> Result<()> {
     let theirs = theirs.map_err(|_| anyhow::anyhow!("the thread at the reference Kafka has failed"))??;
     let (ours, theirs) = (compare::parse(&ours, &ours_at), compare::parse(&theirs, &theirs_at));
     ensure!(theirs.len() > 80, "only {} commands were run at Kafka", theirs.len());
-    let found = compare::differences(&theirs, &ours, &allowed::ALLOWED);
+    let found = compare::differences(&theirs, &ours, allowed::ALLOWED);
     say(&format!("{} commands compared, {} with differences", theirs.len(), found.commands));
     ensure!(found.lines.is_empty(), "Kafka (-) and Callboard (+) differ:\n{}", found.lines.join("\n"));
     ensure!(found.idle.is_empty(), "allowed, and not needed:\n{}", found.idle.join("\n"));

@@ -145,18 +145,26 @@ class Group:
 
     def __init__(self, made):
         self.id, self.topic = name(), made
-        self.owners, self.seen, self.faults = {}, Counter(), []
+        self.owners, self.seen, self.faults, self.members = {}, Counter(), [], []
+
+    def alive(self):
+        """A member that has ended by itself is heard."""
+        for member in self.members:
+            if member.task.done() and not member.task.cancelled():
+                raise Failed(f"{member.name} ended: {member.task.exception()!r}")
 
     async def have(self, **wanted):
         shares = lambda: dict(Counter(self.owners.values()))
 
         async def so():
+            self.alive()
             return shares() == wanted
 
         await until(lambda: f"shares {wanted}; {shares()}", so)
 
     async def all(self, count):
         async def so():
+            self.alive()
             return len(self.seen) >= count
 
         await until(lambda: f"{count} records; {len(self.seen)}", so)
@@ -176,9 +184,11 @@ class Member(ConsumerRebalanceListener):
         self.name, self.group = own_name, group
         self.consumer = AIOKafkaConsumer(
             bootstrap_servers=BOOTSTRAP, group_id=group.id, client_id=own_name, enable_auto_commit=False,
-            auto_offset_reset="earliest", heartbeat_interval_ms=200, fetch_max_wait_ms=50, **config
+            auto_offset_reset="earliest", heartbeat_interval_ms=200, fetch_max_wait_ms=50,
+            metadata_max_age_ms=1000, **config
         )
         self.task = asyncio.create_task(self.poll())
+        group.members.append(self)
 
     def on_partitions_assigned(self, assigned):
         for one in assigned:

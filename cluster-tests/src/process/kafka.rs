@@ -1,7 +1,7 @@
 //! Apache Kafka itself, as the reference: one node (KRaft) from Maven's jars, on free ports and a temporary directory.
 //!
 //! ```text
-//!   format    kafka.tools.StorageTool, node 1, without the features that one Callboard node does not have
+//!   format    kafka.tools.StorageTool, node 1, with the features of a new cluster
 //!   start     kafka.Kafka; two ports that were free a moment ago: taken by another in between, two others are tried
 //!   ready     when it answers ApiVersions
 //!   drop      killed with its process group; its directory is removed
@@ -54,8 +54,7 @@ impl Kafka {
         std::fs::write(&file, properties(dir.path(), addr, controller_port, settings))?;
         let file = file.to_string_lossy().into_owned();
         let format = ["format", "--standalone", "--cluster-id", CLUSTER, "--config", &file];
-        let features = ["--feature", "eligible.leader.replicas.version=0"];
-        let args = [&["-cp", class_path, "kafka.tools.StorageTool"], &format[..], &features[..]].concat();
+        let args = [&["-cp", class_path, "kafka.tools.StorageTool"], &format[..]].concat();
         run(java, &args, |_| ())?.good("kafka.tools.StorageTool format")?;
         let mut command = launch::dies_with_us(java);
         command.args(["-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]);

@@ -78,7 +78,16 @@ fn normal(line: &str, command: &str, bootstrap: &str) -> String {
         let id = words.last().is_some_and(|before| before == "TopicId:");
         words.push(if id && word.len() == 22 { "ID".to_owned() } else { without_uuid(word) });
     }
-    words.join(" ")
+    let line = words.join(" ");
+    match line.split_once(" Configs: ") {
+        // In the order of the broker's hash map.
+        Some((before, configs)) => {
+            let mut configs: Vec<&str> = configs.split(',').collect();
+            configs.sort_unstable();
+            format!("{before} Configs: {}", configs.join(","))
+        }
+        None => line,
+    }
 }
 
 /// Member ids end in a UUID; console consumers call their groups by a number of five digits or fewer.
