@@ -352,6 +352,10 @@ impl Asked {
                 .collect();
             self.note("list: empty", version, format!("{} {found:?}", answer.error_code));
         }
+        Ok(())
+    }
+
+    fn deletions(&mut self) -> Result<()> {
         for version in 0..=2 {
             let groups = vec![text(&self.group("none")).into(), text("").into()];
             let request = DeleteGroupsRequest::default().with_groups_names(groups);
@@ -485,6 +489,7 @@ fn ask(addr: SocketAddr) -> Result<String> {
     asked.commits().context("commits")?;
     asked.fetches().context("fetches")?;
     asked.operators().context("operators")?;
+    asked.deletions().context("deletions")?;
     asked.live().context("a live group")?;
     asked.fenced().context("a static member")?;
     Ok(asked.said)

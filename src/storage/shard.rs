@@ -29,7 +29,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 /// `os` topics: written entries are synced within this.
 const OS_SYNC: Duration = Duration::from_millis(1000);
@@ -64,8 +64,7 @@ struct Inner {
     work: Mutex<bool>,
     woken: Condvar,
     last_append: Mutex<Instant>,
-    gate: Notify,
-    gate_clock: Mutex<Gate>,
+    gate: Gate,
     on_fault: OnFault,
     /// Whether `on_fault` was called.
     told: Mutex<bool>,
@@ -97,8 +96,7 @@ impl ShardHandle {
             work: Mutex::new(false),
             woken: Condvar::new(),
             last_append: Mutex::new(Instant::now()),
-            gate: Notify::new(),
-            gate_clock: Mutex::default(),
+            gate: Gate::default(),
             on_fault,
             told: Mutex::new(false),
         });
@@ -143,7 +141,7 @@ impl ShardHandle {
 
     /// What a scrape sees of it.
     pub(super) fn sample(&self) -> ShardSample {
-        self.inner.engine.sample(self.inner.gate_clock.lock().closed_for())
+        self.inner.engine.sample(self.inner.gate.closed_for())
     }
 
     fn on_reader<T: Send + 'static>(
@@ -209,10 +207,7 @@ impl Inner {
 
     /// Whoever waits looks again.
     fn open_gate(&self) {
-        if !self.over_limit() {
-            self.gate_clock.lock().open();
-        }
-        self.gate.notify_waiters();
+        self.gate.look_again(self.over_limit());
     }
 
     fn over_limit(&self) -> bool {
@@ -487,18 +482,7 @@ impl Shard for ShardHandle {
     fn admitted(&self) -> BoxFuture<'static, ()> {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
-            loop {
-                let opened = inner.gate.notified();
-                if !inner.over_limit() {
-                    return;
-                }
-                inner.gate_clock.lock().close();
-                inner.woken.notify_all();
-                opened.await;
-                if !inner.over_limit() {
-                    inner.gate_clock.lock().open();
-                }
-            }
+            inner.gate.pass(|| inner.over_limit(), || _ = inner.woken.notify_all()).await;
         })
     }
 }

@@ -524,11 +524,12 @@ impl World {
         let requests = self.requests.len();
         match op {
             Op::Act(client) => self.act(client),
-            Op::Commit(client) => {
-                if self.clients[client].waits.is_none() && self.clients[client].phase == Phase::Stable {
-                    self.commit(client);
-                }
+            Op::Commit(client)
+                if self.clients[client].waits.is_none() && self.clients[client].phase == Phase::Stable =>
+            {
+                self.commit(client);
             }
+            Op::Commit(_) => {}
             Op::Leave(client) => {
                 let (id, instance) = (self.clients[client].id.clone(), self.clients[client].instance.clone());
                 if !id.is_empty() && self.clients[client].phase != Phase::Over {
@@ -537,11 +538,10 @@ impl World {
                 }
             }
             Op::Vanish(client) => self.clients[client].phase = Phase::Over,
-            Op::Return(client) => {
-                if self.clients[client].phase == Phase::Over {
-                    self.clients[client] = Client::new(client);
-                }
+            Op::Return(client) if self.clients[client].phase == Phase::Over => {
+                self.clients[client] = Client::new(client);
             }
+            Op::Return(_) => {}
             Op::Deliver(at) if requests > 0 => {
                 let (request, client) = self.requests.remove(at % requests);
                 self.deliver(request, client);

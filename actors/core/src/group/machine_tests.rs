@@ -216,7 +216,8 @@ fn an_assignment_that_cannot_be_stored_begins_a_rebalance() {
     let mut h = Harness::new();
     let (a, b) = (h.send_join(fresh("a")), h.send_join(fresh("b")));
     h.pass(20_000);
-    (h.joined(a), h.joined(b));
+    h.joined(a);
+    h.joined(b);
     h.storing = false;
     let b = h.send_sync("b", 1, &[]);
     let a = h.send_sync("a", 1, &[("a", b"x")]);
@@ -236,7 +237,8 @@ fn who_does_not_sync_is_out() {
     let mut h = Harness::new();
     let (a, b) = (h.send_join(fresh("a")), h.send_join(fresh("b")));
     h.pass(9_000);
-    (h.joined(a), h.joined(b));
+    h.joined(a);
+    h.joined(b);
     let a = h.send_sync("a", 1, &[("a", b"x"), ("b", b"y")]);
     assert_eq!(&*h.synced(a).assignment, b"x");
     // It says that it lives, and does not take its assignment.
@@ -266,7 +268,7 @@ fn a_session_ends_in_time_and_commits_keep_it() {
 #[test]
 fn commits_are_refused_with_kafkas_codes() {
     let mut h = Harness::new();
-    assert_eq!(h.commit(who("x", 1), "t", 0, 1), ErrorCode::IllegalGeneration, "an unknown group");
+    assert_eq!(h.commit(who("x", 1), "t", 0, 1), ErrorCode::GroupIdNotFound, "an unknown group");
     let a = h.send_join(fresh("a"));
     h.pass(10_000);
     h.joined(a);
@@ -482,7 +484,8 @@ fn a_request_that_is_sent_twice_is_answered_twice() {
     let mut h = Harness::new();
     let (a, b) = (h.send_join(fresh("a")), h.send_join(fresh("b")));
     h.pass(9_000);
-    (h.joined(a), h.joined(b));
+    h.joined(a);
+    h.joined(b);
     let (first, second) = (h.send_sync("b", 1, &[]), h.send_sync("b", 1, &[]));
     assert_eq!(h.synced(first).error, ErrorCode::RebalanceInProgress);
     h.storing = false;
@@ -513,4 +516,13 @@ fn records_that_contradict_themselves_are_taken_as_far_as_they_make_sense() {
     again_.step(Input::Heartbeat(crate::Ticket(0), who("a", i32::MAX)));
     again_.pass(120_000);
     assert_eq!(again_.state(), GroupState::Empty);
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn a_commit_of_an_old_generation_is_caught() {
+    crate::mutant::plant(Some(crate::mutant::Mutant::OldGenerationCommits));
+    let caught = std::panic::catch_unwind(commits_are_refused_with_kafkas_codes).is_err();
+    crate::mutant::plant(None);
+    assert!(caught, "the table of refused commits did not see it");
 }

@@ -38,10 +38,13 @@ pub(in super::super) async fn handle(call: Call, request: JoinGroupRequest) -> O
 
 fn join_of(call: &Call, request: JoinGroupRequest) -> Join {
     let client_id = call.header.client_id.clone().unwrap_or_default();
-    let prefix: String = client_id.chars().take(PREFIX_MAX).collect();
+    // Kafka names a static member by its instance, others by the client.
+    let named = request.group_instance_id.as_deref().unwrap_or(&client_id);
+    let prefix: String = named.chars().take(PREFIX_MAX).collect();
     let session_timeout_ms = request.session_timeout_ms;
+    let fresh_member_id = format!("{prefix}-{}", uuid::Uuid::new_v4());
     Join {
-        fresh_member_id: format!("{prefix}-{}", uuid::Uuid::new_v4()),
+        fresh_member_id,
         client_id,
         client_host: call.client_host(),
         member_id: request.member_id,
