@@ -17,9 +17,14 @@ use bytes::Bytes;
 use callboard_cluster_tests::process::wire::Wire;
 use callboard_cluster_tests::process::{Broker, Options};
 use callboard_core::records::{BatchBuilder, NewRecord};
+use std::sync::LazyLock;
+use std::time::SystemTime;
 
-/// When the records of these tests were made.
-const TIMESTAMP: i64 = 1_700_000_000_000;
+/// When the records of these tests were made: now, since a producer is forgotten a day after its last record.
+static TIMESTAMP: LazyLock<i64> = LazyLock::new(|| {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default().as_millis() as i64
+});
 
 /// A broker and a client.
 fn start(options: Options) -> Result<(Broker, Wire)> {
@@ -31,7 +36,7 @@ fn start(options: Options) -> Result<(Broker, Wire)> {
 /// One record, of a producer if one is given: its id and sequence.
 fn batch(producer: Option<(i64, i32)>) -> Bytes {
     let value = Some(b"library".to_vec());
-    let record = NewRecord { timestamp: TIMESTAMP, value, ..NewRecord::default() };
+    let record = NewRecord { timestamp: *TIMESTAMP, value, ..NewRecord::default() };
     let plain = BatchBuilder::new(0).record(record);
     let built = match producer {
         Some((id, sequence)) => plain.producer(id, 0, sequence),

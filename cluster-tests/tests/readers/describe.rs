@@ -151,7 +151,7 @@ fn a_partition_tells_its_producers_after_a_restart_too() -> Result<()> {
         }
     }
     write(&mut wire, TOPIC, 1)?;
-    let due = vec![(first, 0, 1, TIMESTAMP, -1, -1), (second, 0, 40, TIMESTAMP, -1, -1)];
+    let due = vec![(first, 0, 1, *TIMESTAMP, -1, -1), (second, 0, 40, *TIMESTAMP, -1, -1)];
     for run in 0..2 {
         let said = producers(&mut wire, TOPIC, &[0, 1, 7, -1])?;
         let wanted = vec![(0, 0, due.clone()), (1, 0, vec![]), (7, 3, vec![]), (-1, 3, vec![])];

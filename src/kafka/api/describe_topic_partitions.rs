@@ -52,7 +52,7 @@ pub(super) async fn handle(call: Call, request: DescribeTopicPartitionsRequest) 
             body.topics.push(answer(name, code));
             continue;
         };
-        let partitions: Vec<_> = (from..)
+        let partitions: Vec<_> = (from..=i32::MAX)
             .map_while(|index| metadata::describe_partition(&call, topic, index))
             .take(left)
             .map(partition)
