@@ -94,19 +94,23 @@ run_kafka_python() {
   count_pytest kafka-python "$logs/kafka-python.log"
 }
 
-# librdkafka: its core set, built from source; a C++ compiler, make and the headers of zlib are needed.
+# librdkafka: its core set, built from source; a C++ compiler, make and the headers of zlib are needed. Not in the set:
+# what wants kafka-topics.sh (0052), transactions (0055, 0061) or SASL compiled in (0064).
 run_librdkafka() {
   local from
   from=$(source_of confluentinc/librdkafka "${LIBRDKAFKA_TAG:-v2.15.0}") || return
   local core=0001,0002,0003,0004,0005,0006,0007,0008,0011,0012,0013,0014,0015,0017,0018,0019,0020,0021,0022,0026,0028,0029
-  core+=,0030,0031,0033,0034,0036,0038,0039,0040,0041,0042,0044,0045,0047,0048,0050,0052,0054,0055,0056,0057,0059,0060,0061
-  core+=,0063,0064,0067,0069,0070,0073,0074,0075,0076,0079,0080,0081,0082,0083,0084,0085,0086,0088,0089,0092,0093,0095,0099
+  core+=,0030,0031,0033,0034,0036,0038,0039,0040,0041,0042,0044,0045,0047,0048,0050,0054,0056,0057,0059,0060
+  core+=,0063,0067,0069,0070,0073,0074,0075,0076,0079,0080,0081,0082,0083,0084,0085,0086,0088,0089,0092,0093,0095,0099
   core+=,0102,0104,0106,0109,0110,0112,0113,0118,0121,0122,0130,0132,0137
   (cd "$from" && ./configure --disable-sasl --disable-ssl --disable-curl && make -j2 libs && cd tests && make -j2 build \
     && printf 'metadata.broker.list=%s\n' "$bootstrap" >test.conf \
     && TEST_KAFKA_VERSION=4.2.0 TEST_CONSUMER_GROUP_PROTOCOL=classic TESTS=$core ./run-test.sh -p2) >"$logs/librdkafka.log" 2>&1
   local done="$logs/librdkafka.log"
-  line() { sed 's/\x1b\[[0-9;]*m//g' "$done" | grep -cE "^\| [0-9]{4}_[^|]*\| *$1 "; }
+  # The table is printed more than once: the last word about each test counts.
+  line() {
+    sed 's/\x1b\[[0-9;]*m//g' "$done" | grep -E '^\| [0-9]{4}_' | tac | awk -F'|' '!seen[$2]++ { print $3 }' | grep -cw "$1"
+  }
   count librdkafka "$(line PASSED)" "$(line FAILED)" "$(line SKIPPED)"
 }
 
