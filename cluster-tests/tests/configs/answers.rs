@@ -24,8 +24,15 @@ const LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
 
+/// Name, value and source.
+type Synonym = (String, String, i8);
+/// Value, source, and whether it is read-only, by name.
+type Configs = BTreeMap<String, (String, i8, bool)>;
+/// Partitions asked for, their assignments, the code and the text.
+type Growth<'a> = (i32, Option<&'a [&'a [i32]]>, i16, &'a str);
+
 /// Value, source and synonyms of a topic's `retention.ms`.
-fn retention(site: &mut Site, topic: &str) -> Result<(String, i8, Vec<(String, String, i8)>)> {
+fn retention(site: &mut Site, topic: &str) -> Result<(String, i8, Vec<Synonym>)> {
     let all = site.describe(TOPIC, topic)?;
     let found = entry(&all, "retention.ms")?;
     let value = |v: &Option<kafka_protocol::protocol::StrBytes>| {
@@ -67,11 +74,7 @@ fn a_value_comes_from_its_layer_before_and_after_a_kill() -> Result<()> {
 }
 
 /// Code, message, and the configs of the answer.
-fn created(
-    site: &mut Site,
-    topic: &str,
-    configs: &[(&str, &str)],
-) -> Result<(i16, String, BTreeMap<String, (String, i8, bool)>)> {
+fn created(site: &mut Site, topic: &str, configs: &[(&str, &str)]) -> Result<(i16, String, Configs)> {
     let config = |(name, value): &(&str, &str)| {
         CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
     };
@@ -164,7 +167,7 @@ fn partitions_that_are_added_are_served_with_the_answer() -> Result<()> {
     for partition in 0..5 {
         ensure!(site.wire.list_offset("t", partition, -1)? == 1, "partition {partition}");
     }
-    let refused: [(i32, Option<&[&[i32]]>, i16, &str); 7] = [
+    let refused: [Growth<'_>; 7] = [
         (5, None, 37, "Topic already has 5 partition(s)."),
         (3, None, 37, "The topic t currently has 5 partition(s); 3 would not be an increase."),
         (-1, None, 37, "The topic t currently has 5 partition(s); -1 would not be an increase."),
