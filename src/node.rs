@@ -49,6 +49,7 @@ pub struct Node {
     actor: ActorRef<NodeMsg>,
     ended: JoinHandle<()>,
     listener: JoinHandle<()>,
+    coordinators: Arc<Coordinators>,
     http: Http,
     stop: watch::Sender<bool>,
     all_lost: watch::Receiver<bool>,
@@ -174,7 +175,7 @@ impl Node {
         let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
         let (controller, epoch) = serving.await.context("the node's actors ended while they started")?;
         remember(&store, &shared.images, epoch)?;
-        let tails = Arc::clone(&shared.tails);
+        let (tails, coordinators) = (Arc::clone(&shared.tails), Arc::clone(&shared.coordinators));
         let context = Front { config: &config, shared, controller, shards: &handles };
         let context = context.context(identity.node_id)?;
         let (stop, stopped) = watch::channel(false);
@@ -198,6 +199,7 @@ impl Node {
             actor,
             ended,
             listener,
+            coordinators,
             http,
             stop,
             all_lost,
@@ -229,6 +231,7 @@ impl Node {
         tracing::info!("ending: no new requests are taken");
         self.http.console.ending();
         self.stop.send_replace(true);
+        self.coordinators.close();
         let _ = self.listener.await;
         self.actor.drain_and_wait(Some(Duration::from_secs(10))).await.ok();
         let (shards, readers, log) = (self.shards, self.readers, self.log);

@@ -137,6 +137,7 @@ impl Context {
             Said::Created(outcomes, _) => match outcomes.into_iter().next() {
                 Some(Ok(topic)) => {
                     tracing::info!(topic = %topic.name, partitions = topic.partitions.len(), "topic created");
+                    let _ = tokio::time::timeout(OFFSETS_WAIT, self.coordinators.all_loaded()).await;
                     Ok(())
                 }
                 // Somebody else was faster.

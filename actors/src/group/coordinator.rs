@@ -4,7 +4,7 @@
 //! in the order of the batches: one task waits for them, one after the other.
 
 use super::actor::{GroupActor, GroupArgs, GroupMsg};
-use super::table::{GroupAnswer, Summaries};
+use super::table::{Coordinators, GroupAnswer, Summaries};
 use crate::clock::Clock;
 use crate::partition::{Appending, PartitionHandle};
 use crate::permit::Permit;
@@ -52,6 +52,8 @@ pub(super) enum CoordinatorMsg {
     Gone { group: String, handled: u64 },
     /// A topic was deleted.
     TopicDeleted(String),
+    /// The node ends.
+    Close,
     /// A deadline may have passed.
     Tick,
 }
@@ -64,6 +66,8 @@ pub(super) struct CoordinatorArgs {
     pub config: CoordinatorConfig,
     pub summaries: Summaries,
     pub loaded: Arc<AtomicBool>,
+    /// Told when that is so.
+    pub table: Arc<Coordinators>,
     /// Topics that exist: offsets of others are let go.
     pub topics: BTreeSet<String>,
 }
@@ -84,6 +88,7 @@ pub(super) struct CoordinatorState {
     groups: GroupConfig,
     summaries: Summaries,
     topics: BTreeSet<String>,
+    table: Arc<Coordinators>,
     next_ticket: u64,
 }
 
@@ -168,8 +173,16 @@ impl CoordinatorIo {
         });
     }
 
+    /// No group takes anything new; whoever waits is told so.
+    fn close(&mut self) {
+        self.loaded.store(false, Ordering::Release);
+        self.groups.drain().for_each(|(_, group)| {
+            let _ = group.actor.drain();
+        });
+    }
+
     fn trim(&self, to: Offset) {
-        let (answer, me) = (self.handle.trim(to), self.me.clone());
+        let (answer, me) = (self.handle.compacted(to), self.me.clone());
         tokio::spawn(async move {
             let done = answer.get().await.is_ok();
             let _ = me.cast(CoordinatorMsg::Trimmed(done));
@@ -186,10 +199,7 @@ impl Perform<Effect> for CoordinatorIo {
             Effect::Trim(to) => self.trim(to),
             Effect::Retire => {
                 tracing::warn!(partition = %self.handle.id, "its leader is gone: groups are not served until it is back");
-                self.loaded.store(false, Ordering::Release);
-                self.groups.drain().for_each(|(_, group)| {
-                    let _ = group.actor.drain();
-                });
+                self.close();
             }
         }
     }
@@ -269,6 +279,7 @@ impl Actor for CoordinatorActor {
             groups: args.groups,
             summaries: args.summaries,
             topics: args.topics,
+            table: args.table,
             next_ticket: 0,
         })
     }
@@ -297,6 +308,7 @@ impl Actor for CoordinatorActor {
                     group.tell(GroupMsg::Tell(GroupInput::TopicDeleted(topic.clone())));
                 }
             }
+            CoordinatorMsg::Close => state.shell.io.close(),
             CoordinatorMsg::Tick => state.shell.step(Input::Tick),
         }
         state.shell.rearm(&me, || CoordinatorMsg::Tick);
@@ -355,6 +367,7 @@ impl CoordinatorState {
         );
         self.topics.clear();
         self.shell.io.loaded.store(true, Ordering::Release);
+        self.table.changed();
         self.shell.step(Input::Loaded { bytes, live });
         Ok(())
     }

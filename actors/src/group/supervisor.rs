@@ -182,6 +182,7 @@ impl CoordinatorsState {
             config: self.args.config,
             summaries: Arc::clone(&summaries),
             loaded: Arc::clone(&loaded),
+            table: Arc::clone(&self.args.coordinators),
             topics: image.by_name.keys().cloned().collect(),
         };
         let (actor, _) = Actor::spawn_linked(None, CoordinatorActor, args, me.get_cell()).await?;

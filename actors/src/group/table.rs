@@ -10,6 +10,7 @@ use ractor::ActorRef;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::watch;
 
 /// Where groups and their offsets live.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -42,20 +43,55 @@ struct Table {
 }
 
 /// The coordinators of this node.
-#[derive(Default)]
 pub struct Coordinators {
     table: ArcSwap<Table>,
+    changed: watch::Sender<()>,
 }
 
-/// Kafka's partition of a group: Java's `String.hashCode`, made positive, modulo the partitions.
+impl Default for Coordinators {
+    fn default() -> Coordinators {
+        Coordinators { table: ArcSwap::default(), changed: watch::Sender::new(()) }
+    }
+}
+
+/// Kafka's partition of a group: Java's `String.hashCode`, its amount (0 where it has none), modulo the partitions.
 fn partition_of(group: &str, partitions: i32) -> i32 {
     let hash = group.encode_utf16().fold(0i32, |h, unit| h.wrapping_mul(31).wrapping_add(i32::from(unit)));
-    (hash & i32::MAX).checked_rem(partitions).unwrap_or(0)
+    hash.checked_abs().unwrap_or(0).checked_rem(partitions).unwrap_or(0)
 }
 
 impl Coordinators {
     pub(super) fn publish(&self, partitions: i32, entries: BTreeMap<i32, Entry>) {
         self.table.store(Arc::new(Table { partitions, entries }));
+        self.changed();
+    }
+
+    /// A coordinator has loaded its log, or there is another one.
+    pub(super) fn changed(&self) {
+        self.changed.send_replace(());
+    }
+
+    /// Waits until every partition has a coordinator that has loaded its log.
+    pub async fn all_loaded(&self) {
+        self.until(|table| {
+            let all = table.entries.values().all(|entry| entry.loaded.load(Ordering::Acquire));
+            all && table.partitions > 0 && table.entries.len() as i32 == table.partitions
+        })
+        .await;
+    }
+
+    /// Waits until the group's coordinator has loaded its log, or there is none to wait for.
+    pub async fn loaded(&self, group: &str) {
+        self.until(|_| self.check(group) != Err(ErrorCode::CoordinatorLoadInProgress)).await;
+    }
+
+    async fn until(&self, ready: impl Fn(&Table) -> bool) {
+        let mut changed = self.changed.subscribe();
+        while !ready(&self.table.load()) {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// The partition a group's state is in; none while the topic does not exist.
@@ -101,6 +137,14 @@ impl Coordinators {
         Ok(answer)
     }
 
+    /// The node ends: who waits for others to join is told to look elsewhere, and no group takes anything new.
+    pub fn close(&self) {
+        let table = self.table.swap(Arc::new(Table { partitions: i32::MAX, entries: BTreeMap::new() }));
+        for entry in table.entries.values() {
+            let _ = entry.actor.cast(CoordinatorMsg::Close);
+        }
+    }
+
     /// All groups of this node; an error while some of them are being loaded.
     pub fn list(&self) -> Result<Vec<(String, Summary)>, ErrorCode> {
         let mut groups = Vec::new();
@@ -122,6 +166,7 @@ mod tests {
     fn a_group_is_where_kafka_puts_it() {
         // Java: Utils.abs("my-group".hashCode()) % 50, and names whose hash is negative.
         assert_eq!(partition_of("my-group", 50), 12);
+        assert_eq!(partition_of("payments", 50), 13);
         assert_eq!(partition_of("", 50), 0);
         assert_eq!(partition_of("polygenelubricants", 50), 0, "hashes to i32::MIN");
         assert_eq!(partition_of("any", 0), 0);

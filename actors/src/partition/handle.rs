@@ -141,10 +141,20 @@ impl PartitionHandle {
     /// Moves the log start up to an offset (−1: the high watermark); answered when that is durable, with the log start.
     #[must_use]
     pub fn trim(&self, to: Offset) -> Answer<Result<Appended, Reject>> {
+        self.move_log_start(to, false)
+    }
+
+    /// The same, by the broker itself, which has written anew what is live: whatever the topic's policy.
+    #[must_use]
+    pub fn compacted(&self, to: Offset) -> Answer<Result<Appended, Reject>> {
+        self.move_log_start(to, true)
+    }
+
+    fn move_log_start(&self, to: Offset, own: bool) -> Answer<Result<Appended, Reject>> {
         let (reply, answer) = Reply::new();
         match &self.home {
             Some(home) => {
-                let _ = home.leader.cast(LeaderMsg::Trim(to, reply));
+                let _ = home.leader.cast(LeaderMsg::Trim(to, own, reply));
             }
             None => reply.send(Err(self.offline_reason())),
         }

@@ -30,7 +30,7 @@ pub enum LeaderMsg {
     /// The topic's configuration changed.
     Configure(LeaderConfig),
     /// The log start is to move up to here; −1: to the high watermark.
-    Trim(Offset, Reply<Result<Appended, Reject>>),
+    Trim(Offset, bool, Reply<Result<Appended, Reject>>),
     /// The store has answered what has expired.
     Expired(Option<Offset>),
     /// Which producers does it know?
@@ -243,7 +243,7 @@ impl Actor for LeaderActor {
             // Ours to mend: the supervisor starts this actor again, from the log.
             LeaderMsg::Failed(refused) => return Err(refused.into()),
             LeaderMsg::Configure(config) => Input::Configure(config),
-            LeaderMsg::Trim(to, reply) => Input::Trim { ticket: state.ticket(reply), to },
+            LeaderMsg::Trim(to, own, reply) => Input::Trim { ticket: state.ticket(reply), to, own },
             LeaderMsg::Expired(to) => Input::Expired { to },
             LeaderMsg::Producers(reply) => {
                 reply.send(Ok(state.shell.machine().producers().active()));

@@ -11,7 +11,7 @@ const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
 /// What may be done to a cluster where everybody may do everything: create, alter, describe, cluster action, describe
 /// and alter configs, idempotent write, as bits.
-const ALL_OPERATIONS: i32 = 0b1_1111_1010_0000;
+pub(super) const ALL_OPERATIONS: i32 = 0b1_1111_1010_0000;
 
 pub(super) async fn handle(call: Call, request: DescribeClusterRequest) -> Outcome {
     if let Err((code, message)) = check(request.endpoint_type) {

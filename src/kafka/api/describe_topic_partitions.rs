@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 
 /// What may be done to a topic where everybody may do everything: read, write, create, delete, alter, describe, describe
 /// and alter configs, as bits.
-const ALL_OPERATIONS: i32 = 0b1101_1111_1000;
+pub(super) const ALL_OPERATIONS: i32 = 0b1101_1111_1000;
 
 pub(super) async fn handle(call: Call, request: DescribeTopicPartitionsRequest) -> Outcome {
     let image = call.context.images.current();

@@ -7,9 +7,12 @@ use super::{Call, Outcome};
 use crate::kafka::wire::messages::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;
+use std::time::Duration;
 
 /// Nobody: Kafka's `Node.noNode()`.
 const NO_NODE: i32 = -1;
+/// A coordinator that is loading its log is waited for so long.
+const LOAD_WAIT: Duration = Duration::from_secs(1);
 /// From here on several keys are asked for at once.
 const BATCH_FROM: i16 = 4;
 const GROUP: i8 = 0;
@@ -60,6 +63,8 @@ async fn find(call: &Call, key_type: i8, key: &str) -> Found {
     if let Err(code) = call.context.offsets_topic().await {
         return Err((code, "__consumer_offsets is not there yet: try again"));
     }
+    // Told to come a moment later, a client would only wait longer.
+    let _ = tokio::time::timeout(LOAD_WAIT, call.context.coordinators.loaded(key)).await;
     let image = call.context.images.current();
     // The leader of the group's partition; on a single node that is this one.
     let leader = call.context.coordinators.partition(key).and_then(|partition| {

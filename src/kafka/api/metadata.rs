@@ -1,6 +1,6 @@
 //! Metadata, with auto-create: a topic that is asked for and may be made is made, and answered with its leader.
 
-use super::{Call, Outcome};
+use super::{Call, Outcome, describe_cluster, describe_topic_partitions};
 use crate::kafka::context::new_topic;
 use crate::kafka::wire::messages::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
@@ -30,18 +30,25 @@ pub(super) async fn handle(call: Call, request: MetadataRequest) -> Outcome {
         BTreeMap::new()
     };
     let image = call.context.images.current();
-    let topics = if everything {
+    let mut topics: Vec<MetadataResponseTopic> = if everything {
         image.by_name.keys().filter_map(|name| image.topic(name)).map(|t| describe(&call, t)).collect()
     } else {
         asked.iter().map(|topic| answer_one(&call, &image, topic, &refused)).collect()
     };
-    let body = MetadataResponse {
+    if request.include_topic_authorized_operations {
+        let known = topics.iter_mut().filter(|t| t.error_code == 0);
+        known.for_each(|t| t.topic_authorized_operations = describe_topic_partitions::ALL_OPERATIONS);
+    }
+    let mut body = MetadataResponse {
         brokers: image.brokers.values().map(|b| broker(&call, b)).collect(),
         cluster_id: Some(image.cluster_id.clone().unwrap_or_default()),
         controller_id: call.context.settings.broker_id,
         topics,
         ..MetadataResponse::default()
     };
+    if request.include_cluster_authorized_operations {
+        body.cluster_authorized_operations = describe_cluster::ALL_OPERATIONS;
+    }
     call.reply(&body, Permit::free())
 }
 

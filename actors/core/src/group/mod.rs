@@ -24,6 +24,10 @@ mod sync;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod history_client;
+#[cfg(all(test, feature = "mutants"))]
+mod history_mutants;
+#[cfg(test)]
 mod history_tests;
 #[cfg(test)]
 mod machine_tests;

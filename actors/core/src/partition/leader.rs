@@ -280,11 +280,11 @@ impl LeaderMachine {
         self.advance(out);
     }
 
-    fn trim(&mut self, ticket: Ticket, to: Offset, out: &mut Effects<Effect>) {
+    fn trim(&mut self, ticket: Ticket, to: Offset, own: bool, out: &mut Effects<Effect>) {
         let to = if to == -1 { self.high_watermark } else { to };
         let reject = match &self.offline {
             Some(why) => Some(Reject::Storage(why.clone())),
-            None if !self.config.delete => Some(Reject::NotDeletable),
+            None if !self.config.delete && !own => Some(Reject::NotDeletable),
             None if to < 0 || to > self.high_watermark => Some(Reject::OffsetOutOfRange(to)),
             None if self.trims.len() >= limits::TICKETS_PER_PARTITION => Some(Reject::Busy),
             None => None,
@@ -395,7 +395,7 @@ impl Machine for LeaderMachine {
             }
             Input::Persisted { written, synced } => self.persisted(written, synced, out),
             Input::Configure(config) => self.configure(now, config, out),
-            Input::Trim { ticket, to } => self.trim(ticket, to, out),
+            Input::Trim { ticket, to, own } => self.trim(ticket, to, own, out),
             Input::Expired { to } => self.expired(now, to, out),
             Input::ShardFailed(why) => self.shard_failed(why, out),
             Input::Delete => self.delete(out),

@@ -56,7 +56,7 @@ fn step(machine: &mut LeaderMachine, ms: u64, input: Input) -> Vec<Effect> {
 }
 
 fn trim(ticket: u64, to: i64) -> Input {
-    Input::Trim { ticket: Ticket(ticket), to }
+    Input::Trim { ticket: Ticket(ticket), to, own: false }
 }
 
 fn persisted(written: u64, synced: u64) -> Input {

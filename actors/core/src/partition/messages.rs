@@ -103,6 +103,8 @@ pub enum Input {
         ticket: Ticket,
         /// The new log start; −1: the high watermark.
         to: Offset,
+        /// The broker has written anew what is live: the topic's policy is not asked.
+        own: bool,
     },
     /// The answer to `Retain`.
     Expired {

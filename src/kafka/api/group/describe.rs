@@ -10,6 +10,9 @@ use callboard_core::ErrorCode;
 use callboard_core::group::messages::Described;
 use callboard_core::group::{Answer, GroupState, Input};
 
+/// Without an authorizer everybody may do everything that can be done with a group: read, delete, describe, and describe
+/// and alter its configs.
+const ALL_OPERATIONS: i32 = 0b1101_0100_1000;
 /// From here on a group that is not there is an error.
 const NOT_FOUND_FROM: i16 = 6;
 
@@ -18,7 +21,13 @@ pub(in super::super) async fn handle(call: Call, request: DescribeGroupsRequest)
     for group in request.groups {
         let answer = call.context.coordinators.ask(&group, Input::Describe).await;
         groups.push(match answer {
-            Ok(Answer::Described(described)) => described_group(&call, group, described),
+            Ok(Answer::Described(described)) => {
+                let mut described = described_group(&call, group, described);
+                if request.include_authorized_operations {
+                    described.authorized_operations = ALL_OPERATIONS;
+                }
+                described
+            }
             other => {
                 let code = other.err().unwrap_or(ErrorCode::UnknownServerError);
                 call.group_refused(code, &group);

@@ -7,6 +7,7 @@ use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;
 use callboard_core::group::messages::{Join, Joined};
 use callboard_core::group::{Answer, Input};
+use std::time::Instant;
 
 /// From here on a dynamic member must know its id before it is let in (KIP-394).
 const ID_REQUIRED_FROM: i16 = 4;
@@ -24,7 +25,11 @@ pub(in super::super) async fn handle(call: Call, request: JoinGroupRequest) -> O
         true => Err(ErrorCode::InvalidGroupId),
         false => {
             let join = join_of(&call, request);
-            call.context.coordinators.ask(&group, move |ticket| Input::Join(ticket, join)).await
+            let began = Instant::now();
+            let answer = call.context.coordinators.ask(&group, move |ticket| Input::Join(ticket, join)).await;
+            // The others' time, not this request's work.
+            call.apart.add(began.elapsed());
+            answer
         }
     };
     let joined = match answer {

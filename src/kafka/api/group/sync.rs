@@ -7,6 +7,7 @@ use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;
 use callboard_core::group::messages::Sync;
 use callboard_core::group::{Answer, Input};
+use std::time::Instant;
 
 /// From here on the protocol's type and name must be given.
 const PROTOCOL_FROM: i16 = 5;
@@ -31,7 +32,10 @@ pub(in super::super) async fn handle(call: Call, request: SyncGroupRequest) -> O
                     .map(|a| (a.member_id, shared(&a.assignment)))
                     .collect(),
             };
-            call.context.coordinators.ask(&group, move |ticket| Input::Sync(ticket, sync)).await
+            let began = Instant::now();
+            let answer = call.context.coordinators.ask(&group, move |ticket| Input::Sync(ticket, sync)).await;
+            call.apart.add(began.elapsed());
+            answer
         }
     };
     let (code, body) = match answer {
