@@ -93,6 +93,9 @@ fn internal_topics_may_be_compacted_and_no_others() {
     let statics = Statics::default();
     assert_eq!(check_topic("__consumer_offsets", &offsets, &statics), Ok(offsets.clone()));
     assert!(check_topic("mine", &offsets, &statics).is_err());
+    let said = check_topic("__consumer_offsets", &Configs::new(), &statics);
+    assert_eq!(said, Ok(own([("cleanup.policy", "compact")])), "whoever makes it, retention does not apply");
+    assert!(check_topic("__consumer_offsets", &own([("cleanup.policy", "delete")]), &statics).is_err());
     let none = Configs::new();
     let delete = |own: &Configs| layered(&none, &none, &statics, |layers| leader_config(own, layers).delete);
     assert!(!delete(&offsets));

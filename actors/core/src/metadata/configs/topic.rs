@@ -33,6 +33,8 @@ pub(super) const FLUSH: &str = "flush.messages";
 pub(super) const RETENTION_MS: &str = "retention.ms";
 pub(super) const RETENTION_BYTES: &str = "retention.bytes";
 pub(super) const CLEANUP: &str = "cleanup.policy";
+/// What the broker does with its own topics.
+const COMPACT: &str = "compact";
 pub(super) const LOG_APPEND_TIME: &str = "LogAppendTime";
 pub(super) const FOREVER: &str = "9223372036854775807";
 /// A journal segment, and Kafka's least segment.
@@ -204,7 +206,10 @@ pub fn check_topic(
     let mut checked = BTreeMap::new();
     for (name, asked) in own {
         let Some(config) = config(name) else { continue };
-        let honoured = config.broker.and_then(|b| statics.value(b)).unwrap_or(config.default);
+        let honoured = match internal && name.as_str() == CLEANUP {
+            true => COMPACT,
+            false => config.broker.and_then(|b| statics.value(b)).unwrap_or(config.default),
+        };
         if config.fixed && asked.trim() == honoured {
             checked.insert(name.clone(), honoured.to_owned());
             continue;
@@ -215,6 +220,10 @@ pub fn check_topic(
             return Err(ConfigError::Unsupported { name, value: asked.clone(), honoured });
         }
         checked.insert(name.clone(), value);
+    }
+    if internal {
+        // Said or not: committed offsets do not go by retention.
+        checked.insert(CLEANUP.to_owned(), COMPACT.to_owned());
     }
     agree(&checked)?;
     Ok(checked)
