@@ -1,5 +1,6 @@
 //! A thousand groups of five members on one node: what they take in memory, and how long one group's rebalance takes
-//! beside the heartbeats of all the others. Long, and its figures are for reading: `benches/groups.sh` runs it.
+//! beside the heartbeats of all the others. Long, and its figures are for reading: `benches/groups.sh` runs it. Requests of one
+//! connection are answered one after the other, so the groups form one by one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -129,7 +130,7 @@ fn rebalance(wires: &mut [Wire], n: usize, members: &mut [JoinGroupResponse]) ->
 #[ignore = "a measurement: benches/groups.sh runs it"]
 fn a_thousand_groups() -> Result<()> {
     let config = tempfile::NamedTempFile::new()?;
-    std::fs::write(config.path(), "group_initial_rebalance_delay_ms = 200\n")?;
+    std::fs::write(config.path(), "group_initial_rebalance_delay_ms = 30\n")?;
     let mut broker = Broker::start(Options::default().with_env("CALLBOARD_CONFIG", config.path().display()))?;
     let mut wires = (0..MEMBERS).map(|_| Wire::connect(broker.addr())).collect::<Result<Vec<_>>>()?;
     let find = FindCoordinatorRequest::default().with_key(group(0));
