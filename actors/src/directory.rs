@@ -51,13 +51,6 @@ impl Directory {
         self.changed.subscribe()
     }
 
-    /// The partitions of a topic that this node has.
-    #[must_use]
-    pub fn topic(&self, topic: TopicId) -> Vec<Arc<PartitionHandle>> {
-        let topics = self.topics.load();
-        topics.get(&topic).map(|p| p.iter().flatten().cloned().collect()).unwrap_or_default()
-    }
-
     /// Takes a topic out and returns its handles.
     pub fn remove(&self, topic: TopicId) -> Vec<Arc<PartitionHandle>> {
         let mut topics = HashMap::clone(&self.topics.load());

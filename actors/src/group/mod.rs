@@ -17,4 +17,4 @@ mod table;
 
 pub use lag::{GroupLag, LagReader};
 pub use supervisor::{CoordinatorsActor, CoordinatorsArgs, CoordinatorsMsg};
-pub use table::{Coordinators, OFFSETS_TOPIC};
+pub use table::Coordinators;

@@ -4,7 +4,7 @@
 //! coordinator is let go and a new one replays the log. One that failed is started again a moment later.
 
 use super::coordinator::{CoordinatorActor, CoordinatorArgs, CoordinatorMsg};
-use super::table::{Coordinators, Entry, OFFSETS_TOPIC};
+use super::table::{Coordinators, Entry};
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::images::Images;
@@ -12,7 +12,7 @@ use crate::metrics;
 use crate::partition::PartitionHandle;
 use callboard_core::group::GroupConfig;
 use callboard_core::group::coordinator::CoordinatorConfig;
-use callboard_core::metadata::{Image, Topic};
+use callboard_core::metadata::{Image, OFFSETS_TOPIC, Topic};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -139,7 +139,7 @@ impl CoordinatorsState {
             }
         }
         let handles = match image.topic(OFFSETS_TOPIC) {
-            Some(topic) => self.args.directory.topic(topic.id),
+            Some(topic) => self.args.directory.partitions(topic.id),
             None => Vec::new(),
         };
         let handles: BTreeMap<i32, _> = handles.into_iter().map(|h| (h.id.partition, h)).collect();

@@ -12,9 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
-/// Where groups and their offsets live.
-pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
-
 /// What a group answers, or why nobody could.
 pub type GroupAnswer = Result<Said, ErrorCode>;
 

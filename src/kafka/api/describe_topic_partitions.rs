@@ -12,7 +12,7 @@ use crate::kafka::wire::messages::{
     MetadataResponsePartition, TopicPartitionsCursor,
 };
 use callboard_actors::permit::Permit;
-use callboard_core::metadata::{Image, Topic, check_name, is_internal};
+use callboard_core::metadata::{Image, check_name, is_internal};
 use callboard_core::{ErrorCode, limits};
 use std::collections::BTreeSet;
 
@@ -58,7 +58,8 @@ pub(super) async fn handle(call: Call, request: DescribeTopicPartitionsRequest) 
             .map(partition)
             .collect();
         left -= partitions.len();
-        let next = partitions.last().map(|p| p.partition_index + 1).filter(|next| has(topic, *next));
+        let next =
+            partitions.last().map(|p| p.partition_index + 1).filter(|next| topic.partition(*next).is_some());
         body.topics.push(DescribeTopicPartitionsResponseTopic {
             topic_id: topic.id,
             partitions,
@@ -91,10 +92,6 @@ fn names(image: &Image, request: &DescribeTopicPartitionsRequest) -> Result<BTre
         }
         _ => Ok(names),
     }
-}
-
-fn has(topic: &Topic, partition: i32) -> bool {
-    usize::try_from(partition).is_ok_and(|index| index < topic.partitions.len())
 }
 
 fn missing(name: &str) -> ErrorCode {

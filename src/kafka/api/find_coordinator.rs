@@ -7,6 +7,7 @@ use super::{Call, Outcome};
 use crate::kafka::wire::messages::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;
+use callboard_core::metadata::OFFSETS_TOPIC;
 use std::time::Duration;
 
 /// Nobody: Kafka's `Node.noNode()`.
@@ -67,10 +68,11 @@ async fn find(call: &Call, key_type: i8, key: &str) -> Found {
     let _ = tokio::time::timeout(LOAD_WAIT, call.context.coordinators.loaded(key)).await;
     let image = call.context.images.current();
     // The leader of the group's partition; on a single node that is this one.
-    let leader = call.context.coordinators.partition(key).and_then(|partition| {
-        let topic = image.topic(callboard_actors::group::OFFSETS_TOPIC)?;
-        Some(topic.partitions.get(usize::try_from(partition).ok()?)?.leader)
-    });
+    let leader = call
+        .context
+        .coordinators
+        .partition(key)
+        .and_then(|partition| Some(image.topic(OFFSETS_TOPIC)?.partition(partition)?.leader));
     let Some(broker) = leader.and_then(|leader| image.brokers.get(&leader)) else {
         let why = "the group's partition of __consumer_offsets has no leader: try again";
         return Err((ErrorCode::CoordinatorNotAvailable, why));

@@ -6,10 +6,9 @@ use crate::kafka::wire::messages::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
     MetadataResponsePartition, MetadataResponseTopic,
 };
-use callboard_actors::group::OFFSETS_TOPIC;
 use callboard_actors::permit::Permit;
 use callboard_core::metadata::controller::Reply as Said;
-use callboard_core::metadata::{Broker, Image, Topic, check_name, is_internal};
+use callboard_core::metadata::{Broker, Image, OFFSETS_TOPIC, Topic, check_name, is_internal};
 use callboard_core::partition::Role;
 use callboard_core::{ErrorCode, TopicId, TopicPartition};
 use std::collections::BTreeMap;
@@ -143,7 +142,7 @@ pub(super) fn describe_partition(
     index: i32,
 ) -> Option<MetadataResponsePartition> {
     let me = call.context.settings.broker_id;
-    let p = topic.partitions.get(usize::try_from(index).ok()?)?;
+    let p = topic.partition(index)?;
     let handle = call.context.directory.get(TopicPartition { topic: topic.id, partition: index });
     // One that is led here and not up, or cannot be served: no leader.
     let offline =

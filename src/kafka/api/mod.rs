@@ -253,7 +253,7 @@ pub(super) fn find(
     let topic = if by_id { image.topics.get(&id) } else { image.topic(name) };
     let unknown = if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
     let topic = topic.ok_or(unknown)?;
-    if usize::try_from(partition).ok().is_none_or(|p| p >= topic.partitions.len()) {
+    if topic.partition(partition).is_none() {
         return Err(ErrorCode::UnknownTopicOrPartition);
     }
     let id = TopicPartition { topic: topic.id, partition };

@@ -10,11 +10,10 @@ use crate::kafka::wire::messages::{
     TopicProduceResponse,
 };
 use bytes::BytesMut;
-use callboard_actors::group::OFFSETS_TOPIC;
 use callboard_actors::partition::Appending;
 use callboard_actors::permit::Permit;
 use callboard_actors::reply::Answer;
-use callboard_core::metadata::{Image, check_name};
+use callboard_core::metadata::{Image, OFFSETS_TOPIC, check_name};
 use callboard_core::partition::{Acks, Appended};
 use callboard_core::records::{Compression, head, prove};
 use callboard_core::{ErrorCode, Reject, TopicId};
@@ -208,7 +207,7 @@ fn endpoint(broker: &callboard_core::metadata::Broker) -> NodeEndpoint {
 
 fn leader_of(image: &Image, name: &str, id: TopicId, partition: i32) -> LeaderIdAndEpoch {
     let topic = image.topics.get(&id).or_else(|| image.topic(name));
-    let partition = topic.and_then(|t| t.partitions.get(usize::try_from(partition).ok()?));
+    let partition = topic.and_then(|t| t.partition(partition));
     partition.map_or_else(LeaderIdAndEpoch::default, |p| LeaderIdAndEpoch {
         leader_id: p.leader,
         leader_epoch: p.leader_epoch,

@@ -50,6 +50,14 @@ pub struct Topic {
     pub configs: BTreeMap<String, String>,
 }
 
+impl Topic {
+    /// A partition by its number, as a request gives it.
+    #[must_use]
+    pub fn partition(&self, number: i32) -> Option<&Partition> {
+        self.partitions.get(usize::try_from(number).ok()?)
+    }
+}
+
 /// All committed metadata.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Image {

@@ -18,5 +18,5 @@ pub use controller::{
     TopicRef,
 };
 pub use image::{Broker, Image, Partition, Topic};
-pub use names::{check_name, collide, is_internal};
+pub use names::{OFFSETS_TOPIC, check_name, collide, is_internal};
 pub use record::{ConfigOf, MetadataRecord};

@@ -37,10 +37,13 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+/// Where groups and their offsets live: the one topic that the broker makes and compacts itself.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
 /// Whether the broker makes this topic for itself (Kafka: `Topic.isInternal`).
 #[must_use]
 pub fn is_internal(name: &str) -> bool {
-    matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state")
+    matches!(name, OFFSETS_TOPIC | "__transaction_state" | "__share_group_state")
 }
 
 /// Whether two names are the same to a metrics system, which turns dots into underscores.

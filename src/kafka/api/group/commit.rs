@@ -37,10 +37,9 @@ pub(in super::super) async fn handle(call: Call, request: OffsetCommitRequest) -
         let mut partitions = Vec::new();
         for (p, partition) in topic.partitions.into_iter().enumerate() {
             let index = partition.partition_index;
-            let exists = |n: usize| usize::try_from(index).is_ok_and(|i| i < n);
             let code = match found {
                 None => unknown,
-                Some(found) if exists(found.partitions.len()) => {
+                Some(found) if found.partition(index).is_some() => {
                     places.push((t, p));
                     known.push(CommitPartition {
                         topic: found.name.clone(),

@@ -13,10 +13,8 @@ pub(in super::super) async fn handle(call: Call, request: OffsetDeleteRequest) -
     let group = request.group_id;
     let image = call.context.images.current();
     let mut known = Vec::new();
-    let exists = |topic: &str, partition: i32| {
-        let partition = usize::try_from(partition).ok();
-        image.topic(topic).zip(partition).is_some_and(|(t, p)| p < t.partitions.len())
-    };
+    let exists =
+        |topic: &str, partition| image.topic(topic).is_some_and(|t| t.partition(partition).is_some());
     for topic in &request.topics {
         let partitions: Vec<i32> =
             topic.partitions.iter().map(|p| p.partition_index).filter(|p| exists(&topic.name, *p)).collect();

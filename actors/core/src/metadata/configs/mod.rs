@@ -38,7 +38,7 @@ pub use broker::{Statics, check_broker, is_broker_list};
 pub use layers::{
     Entry, Layers, Source, Synonym, broker_entries, cluster_entries, leader_config, topic_entries,
 };
-pub use topic::{INTERNAL_TOPICS, agree, check_topic, is_list};
+pub use topic::{agree, check_topic, is_list};
 
 /// Types of values, by Kafka's numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,10 +3,8 @@
 use super::broker::Statics;
 use super::{ConfigError, Takes, Type, parse};
 use crate::limits;
+use crate::metadata::OFFSETS_TOPIC;
 use std::collections::BTreeMap;
-
-/// Topics that the broker makes and compacts itself.
-pub const INTERNAL_TOPICS: [&str; 1] = ["__consumer_offsets"];
 
 /// One topic config.
 pub(super) struct TopicConfig {
@@ -202,7 +200,7 @@ pub fn check_topic(
     if let Some(unknown) = own.keys().find(|name| config(name).is_none()) {
         return Err(ConfigError::Unknown("topic", unknown.clone()));
     }
-    let internal = INTERNAL_TOPICS.contains(&topic);
+    let internal = topic == OFFSETS_TOPIC;
     let mut checked = BTreeMap::new();
     for (name, asked) in own {
         let Some(config) = config(name) else { continue };
