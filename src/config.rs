@@ -83,6 +83,8 @@ pub struct Config {
     pub segment_bytes: u64,
     /// Journaled and not yet settled bytes of a shard at which producers slow down.
     pub unsettled_bytes_max: u64,
+    /// Journals of all shards together, at which records that stay in them move into redb; -1: a quarter of the disk.
+    pub journal_bytes_max: i64,
     /// Memory for produce requests that are not written yet.
     pub produce_memory_bytes: usize,
     /// Memory for the newest records of all partitions.
@@ -126,6 +128,7 @@ impl Default for Config {
             max_incremental_fetch_session_cache_slots: fetch_session::Limits::default().slots,
             segment_bytes: 64 << 20,
             unsettled_bytes_max: budgets.unsettled as u64,
+            journal_bytes_max: -1,
             produce_memory_bytes: budgets.produce,
             tail_memory_bytes: budgets.tail,
             response_memory_bytes: budgets.responses,
@@ -170,6 +173,9 @@ pub struct Flags {
     /// Unsettled bytes of a shard at which producers slow down
     #[arg(long, value_name = "BYTES", env = "CALLBOARD_UNSETTLED_BYTES_MAX", hide = true)]
     pub unsettled_bytes_max: Option<u64>,
+    /// Journals of all shards together, at which records that stay in them move into redb
+    #[arg(long, value_name = "BYTES", env = "CALLBOARD_JOURNAL_BYTES_MAX", hide = true)]
+    pub journal_bytes_max: Option<i64>,
 }
 
 /// Why a configuration is refused.
@@ -225,6 +231,7 @@ impl Config {
         set(&mut config.log_retention_check_interval_ms, &flags.log_retention_check_interval_ms);
         set(&mut config.segment_bytes, &flags.segment_bytes);
         set(&mut config.unsettled_bytes_max, &flags.unsettled_bytes_max);
+        set(&mut config.journal_bytes_max, &flags.journal_bytes_max);
         config.check()?;
         Ok(config)
     }
@@ -273,6 +280,7 @@ impl Config {
         range("max_incremental_fetch_session_cache_slots", slots, 0, 100_000)?;
         range("segment_bytes", self.segment_bytes, 64 << 10, 1 << 30)?;
         range("unsettled_bytes_max", self.unsettled_bytes_max, 128 << 10, 1 << 40)?;
+        range("journal_bytes_max", self.journal_bytes_max, -1, 1 << 50)?;
         range("produce_memory_bytes", self.produce_memory_bytes, mib, 1 << 40)?;
         range("tail_memory_bytes", self.tail_memory_bytes, 0, 1 << 40)?;
         range("response_memory_bytes", self.response_memory_bytes, mib, 1 << 40)?;

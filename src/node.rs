@@ -340,6 +340,7 @@ async fn open_store(
         shards: (config.shards > 0).then_some(config.shards),
         default_shards: (cores / 2).max(1),
         boot_id: boot_id(),
+        journal_bytes_max: u64::try_from(config.journal_bytes_max).ok(),
         engine: EngineOptions {
             segment_bytes: config.segment_bytes,
             unsettled_bytes_max: config.unsettled_bytes_max,

@@ -8,6 +8,8 @@ use callboard_core::storage::{Durability, Entry, Retention};
 use callboard_core::{LeaderEpoch, Offset, ReplicaId, Seq, TopicPartition, UnixMillis};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -167,17 +169,107 @@ pub struct ReadRequest {
     pub until: Offset,
     /// Stop before exceeding this; the first batch comes whole in any case.
     pub max_bytes: usize,
+    /// Whether parts may be files, to be sent as they lie; else all of it is read, and proved where it comes from a disk.
+    pub files: bool,
 }
 
 /// Whole, contiguous batches; where they came from is the store's business.
 #[derive(Clone, Debug, Default)]
 pub struct Slices {
     /// The bytes, in order; each part holds one or more whole batches.
-    pub parts: Vec<Bytes>,
+    pub parts: Vec<Part>,
     /// Bytes in all.
     pub bytes: usize,
     /// The offset after the last batch, `from` if there is none.
     pub next: Offset,
+}
+
+impl Slices {
+    /// Those of its parts that are in memory; all of them, where no files were asked for.
+    pub fn in_memory(&self) -> impl Iterator<Item = &Bytes> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Bytes(bytes) => Some(bytes),
+            Part::File(_) => None,
+        })
+    }
+}
+
+/// Bytes, or where they lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// In memory.
+    Bytes(Bytes),
+    /// In a file, to be sent from there.
+    File(FileRange),
+}
+
+impl Part {
+    /// Bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Part::Bytes(bytes) => bytes.len(),
+            Part::File(range) => range.len,
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A file that is sent from. It stays as it is for as long as this is held, and longer.
+pub trait SendFile: Send + Sync + 'static {
+    /// Hands up to `len` bytes to a socket that does not block; how many it took.
+    fn send(&self, to: BorrowedFd<'_>, at: u64, len: usize) -> io::Result<usize>;
+    /// Reads exactly `len` bytes.
+    fn read(&self, at: u64, len: usize) -> io::Result<Bytes>;
+}
+
+/// A stretch of a file.
+#[derive(Clone)]
+pub struct FileRange {
+    file: Arc<dyn SendFile>,
+    at: u64,
+    /// Bytes that are left of it.
+    pub len: usize,
+}
+
+impl FileRange {
+    /// So many bytes from there.
+    #[must_use]
+    pub fn new(file: Arc<dyn SendFile>, at: u64, len: usize) -> FileRange {
+        FileRange { file, at, len }
+    }
+
+    /// Sends what the socket takes now and takes that off; how much it was.
+    pub fn send(&mut self, to: BorrowedFd<'_>) -> io::Result<usize> {
+        let sent = self.file.send(to, self.at, self.len)?;
+        self.at += sent as u64;
+        self.len -= sent.min(self.len);
+        Ok(sent)
+    }
+
+    /// Reads all of it.
+    pub fn read(&self) -> io::Result<Bytes> {
+        self.file.read(self.at, self.len)
+    }
+}
+
+impl PartialEq for FileRange {
+    fn eq(&self, other: &FileRange) -> bool {
+        Arc::ptr_eq(&self.file, &other.file) && (self.at, self.len) == (other.at, other.len)
+    }
+}
+
+impl Eq for FileRange {}
+
+impl std::fmt::Debug for FileRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FileRange({} + {})", self.at, self.len)
+    }
 }
 
 /// A record found by time.

@@ -5,7 +5,7 @@
 
 use callboard_cluster_tests::crash::{Plan, Report, fail_syncs, run};
 use callboard_cluster_tests::process::say;
-use callboard_core::mutant::Mutant;
+use callboard_core::mutant::{Mutant, plant};
 
 /// Seeds of a full run, if one is asked for.
 fn full() -> Option<u64> {
@@ -52,6 +52,18 @@ fn a_failed_sync_is_final_and_loses_nothing_that_was_announced() {
     assert!(failures.stopped > 0 && failures.went_on > 0, "{failures:?}");
 }
 
+/// A settle whose commit failed, or seemed to, is done again: what its first half had covered is not taken once more.
+#[test]
+fn settled_twice_is_caught() {
+    plant(Some(Mutant::SettledTwice));
+    let caught = (1..9).find_map(|seed| fail_syncs(1, seed, 120).err());
+    plant(None);
+    say(&format!(
+        "planted SettledTwice: caught: {}",
+        caught.expect("it was planted and not caught by 8 seeds")
+    ));
+}
+
 /// Runs with the bug planted until it is caught.
 fn caught(mutant: Mutant) {
     for seed in 1..9 {
@@ -78,6 +90,9 @@ planted! {
     directory_not_synced_is_caught: DirectoryNotSynced;
     x_before_data_is_caught: XBeforeData;
     recycle_before_x_is_durable_is_caught: RecycleBeforeX;
+    recycle_while_a_row_refers_is_caught: RecycleWhileReferred;
+    clipped_at_the_wrong_batch_is_caught: ClippedTooLate;
+    gone_and_still_counted_is_caught: GoneStillCounted;
     truncation_not_journaled_is_caught: TruncationNotJournaled;
     stale_group_of_a_recycled_segment_accepted_is_caught: StaleGroupAccepted;
     producer_state_not_truncated_is_caught: ProducersNotTruncated;

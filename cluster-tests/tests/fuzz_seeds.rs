@@ -73,7 +73,7 @@ fn lifted<M: Message>(body: Bytes, theirs: i16, version: i16) -> Bytes {
     let message = M::decode_all(Reader::new(&body), theirs).expect("a body of theirs");
     let mut writer = Writer::new();
     message.encode(&mut writer, version).expect("what was decoded can be encoded");
-    writer.finish().concat().into()
+    callboard::kafka::wire::flat(&writer.finish()).expect("in memory").into()
 }
 
 fn put_messages<Request, Response>(api: ApiKey)

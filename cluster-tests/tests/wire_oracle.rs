@@ -16,7 +16,8 @@ mod twin;
 
 use bytes::Bytes;
 use callboard::kafka::wire::api::ApiKey;
-use callboard::kafka::wire::{Message, Reader, RequestHeader, Writer, frame_request, frame_response};
+use callboard::kafka::wire::{Message, Reader, RequestHeader, Writer, flat, frame_request, frame_response};
+use callboard_actors::ports::Part;
 use callboard_core::TopicId;
 use kafka_protocol::messages as theirs;
 use kafka_protocol::protocol::{Decodable, Encodable, Message as TheirMessage};
@@ -36,7 +37,7 @@ fn ours_encoded(message: &impl Message, version: i16) -> Bytes {
     let mut writer = Writer::new();
     message.encode(&mut writer, version).expect("ours encodes what it decoded");
     let length = writer.len();
-    let bytes = writer.finish().concat();
+    let bytes = flat(&writer.finish()).expect("in memory");
     assert_eq!(bytes.len(), length, "the writer knows its length");
     bytes.into()
 }
@@ -379,8 +380,8 @@ impl Message for Nothing {
     }
 }
 
-fn without_length(pieces: &[Bytes]) -> Bytes {
-    let whole: Bytes = pieces.concat().into();
+fn without_length(pieces: &[Part]) -> Bytes {
+    let whole = Bytes::from(flat(pieces).expect("in memory"));
     assert_eq!(whole[..4], ((whole.len() - 4) as i32).to_be_bytes());
     whole.slice(4..)
 }

@@ -6,7 +6,9 @@
 use bytes::Bytes;
 use callboard::kafka::wire::api::ApiKey;
 use callboard::kafka::wire::messages::*;
-use callboard::kafka::wire::{Message, Reader, RecordBytes, RequestHeader, Writer, frame_request};
+use callboard::kafka::wire::{
+    Message, Part, Reader, RecordBytes, RequestHeader, Writer, flat, frame_request,
+};
 use std::fmt::Debug;
 
 /// Added to the key of a response.
@@ -88,7 +90,7 @@ impl Body<'_> {
         let mut writer = Writer::new();
         first.encode(&mut writer, self.version).expect("what was decoded can be encoded");
         let length = writer.len();
-        let bytes = Bytes::from(writer.finish().concat());
+        let bytes = Bytes::from(flat(&writer.finish()).expect("in memory"));
         assert_eq!(bytes.len(), length);
         let mut second = decode::<M>(&bytes, 0, self.version).expect("what was encoded can be decoded");
         lift(&mut second, &bytes);
@@ -96,7 +98,8 @@ impl Body<'_> {
         if let Some((api, header)) = self.request {
             let client = header.client_id.as_deref();
             let pieces = frame_request(api, self.version, header.correlation_id, client, &first);
-            let frame = pieces.expect("a request that was decoded has a frame").concat();
+            let pieces = pieces.expect("a request that was decoded has a frame");
+            let frame = flat(&pieces).expect("in memory");
             let again = RequestHeader::decode(&mut Reader::new(&frame[4..]));
             assert_eq!(again.expect("a header that was encoded can be decoded"), header);
             assert!(frame.ends_with(&bytes));
@@ -126,6 +129,6 @@ fn lift_fetch(response: &mut FetchResponse, frame: &Bytes) {
 /// Ranges of the frame as bytes, which can be compared and written. `slice` panics if a range is not in the frame.
 fn lift(records: &mut Option<RecordBytes>, frame: &Bytes) {
     if let Some(RecordBytes::Frame(range)) = records {
-        *records = Some(RecordBytes::Parts(vec![frame.slice(range.clone())]));
+        *records = Some(RecordBytes::Parts(vec![Part::Bytes(frame.slice(range.clone()))]));
     }
 }

@@ -5,20 +5,24 @@
 //! ```
 //!
 //! A produce request is handed to its leaders by the reader, in the order of arrival; the rest of an answer is awaited by the
-//! writer when its turn comes. At 64 answers in flight the socket is not read.
+//! writer when its turn comes. At 64 answers in flight the socket is not read. Records that lie in a file are sent by the
+//! kernel, from the page cache: they do not pass through this process.
 
 use super::api::{self, Client, Outcome, Pending};
 use super::context::Context;
 use super::frame::{FrameEnd, read_frame};
 use super::listener::stopped;
 use super::metrics;
-use bytes::{Buf, Bytes};
+use bytes::Buf;
+use callboard_actors::ports::{FileRange, Part};
 use callboard_core::limits;
+use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
@@ -122,7 +126,7 @@ async fn write(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Pending>) -
         let ready = Instant::now();
         match outcome {
             Outcome::Reply(pieces, charged) => {
-                let sent = pieces.iter().map(Bytes::len).sum();
+                let sent = pieces.iter().map(Part::len).sum();
                 write_all(&mut socket, pieces).await?;
                 drop(charged);
                 answered.note(&request, &metrics::Turn { began, ready, sent });
@@ -137,23 +141,55 @@ async fn write(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Pending>) -
 }
 
 /// All of it, however slow the client is, as long as it goes on taking some.
-async fn write_all(socket: &mut (impl AsyncWrite + Unpin), pieces: Vec<Bytes>) -> Result<(), End> {
-    let mut pieces: std::collections::VecDeque<Bytes> = pieces.into();
-    while !pieces.is_empty() {
-        let slices: Vec<IoSlice<'_>> = pieces.iter().take(PIECES).map(|p| IoSlice::new(p)).collect();
-        let written = timeout(STALLED, socket.write_vectored(&slices)).await.map_err(|_| End::Stalled)?;
-        let mut written = written.map_err(End::Io)?;
+async fn write_all(socket: &mut OwnedWriteHalf, pieces: Vec<Part>) -> Result<(), End> {
+    let mut pieces: VecDeque<Part> = pieces.into();
+    while let Some(first) = pieces.front_mut() {
+        let written = match first {
+            Part::File(range) => timeout(STALLED, send_file(socket.as_ref(), range)).await,
+            Part::Bytes(_) => {
+                let slices: Vec<IoSlice<'_>> = pieces.iter().map_while(in_memory).take(PIECES).collect();
+                timeout(STALLED, socket.write_vectored(&slices)).await
+            }
+        };
+        let written = written.map_err(|_| End::Stalled)?.map_err(End::Io)?;
         if written == 0 {
             return Err(End::Io(std::io::ErrorKind::WriteZero.into()));
         }
-        while let Some(first) = pieces.front_mut() {
-            if written < first.len() {
-                first.advance(written);
-                break;
-            }
-            written -= first.len();
-            pieces.pop_front();
-        }
+        advance(&mut pieces, written);
     }
     Ok(())
+}
+
+fn in_memory(piece: &Part) -> Option<IoSlice<'_>> {
+    match piece {
+        Part::Bytes(bytes) => Some(IoSlice::new(bytes)),
+        Part::File(_) => None,
+    }
+}
+
+/// As much as the socket takes, from the page cache, uncopied.
+async fn send_file(socket: &TcpStream, range: &mut FileRange) -> std::io::Result<usize> {
+    socket.async_io(Interest::WRITABLE, || range.send(socket.as_fd())).await
+}
+
+/// Takes off what was sent; a file has taken it off itself.
+fn advance(pieces: &mut VecDeque<Part>, mut written: usize) {
+    while let Some(first) = pieces.front_mut() {
+        match first {
+            Part::File(range) => {
+                if range.len == 0 {
+                    pieces.pop_front();
+                }
+                return;
+            }
+            Part::Bytes(bytes) if written < bytes.len() => return bytes.advance(written),
+            Part::Bytes(bytes) => {
+                written -= bytes.len();
+                pieces.pop_front();
+                if written == 0 {
+                    return;
+                }
+            }
+        }
+    }
 }

@@ -7,25 +7,31 @@ use super::backend::Backend;
 use super::disk::Disk;
 use super::error::ShardFault;
 use super::metrics::DbSample;
-use super::rows::{self, Home};
-use super::spans::{self, SpanTable};
+use super::rows::{self, Home, Place, Stretch};
+use super::spans::SpanTable;
+use super::tx::Tx;
 use bytes::Bytes;
 use callboard_core::partition::ProducerTable;
 use callboard_core::storage::{ReplicaFold, Span};
-use callboard_core::{Lsn, Offset, ReplicaId, UnixMillis};
-use parking_lot::RwLock;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use callboard_core::{Lsn, Offset, ReplicaId};
+use parking_lot::{Mutex, RwLock};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
-const REPLICAS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("replicas");
-const BLOCKS: TableDefinition<'static, (u32, i64), &[u8]> = TableDefinition::new("blocks");
+pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
+pub(super) const REPLICAS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("replicas");
+/// Batches: those of the span of the same key.
+pub(super) const BLOCKS: TableDefinition<'static, (u32, i64), &[u8]> = TableDefinition::new("blocks");
+/// Spans: what they cover, and where their batches are.
 pub(super) const TIMES: TableDefinition<'static, (u32, i64), &[u8]> = TableDefinition::new("times");
 /// Bytes of a replica's blocks, kept in step with its time rows.
 pub(super) const SIZES: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("sizes");
-const PRODUCERS: TableDefinition<'static, (u32, i64), &[u8]> = TableDefinition::new("producers");
+pub(super) const PRODUCERS: TableDefinition<'static, (u32, i64), &[u8]> = TableDefinition::new("producers");
+/// How much of each journal segment spans refer to.
+pub(super) const SEGMENTS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("segments");
 
 /// One shard's database.
 pub struct Db {
@@ -33,10 +39,36 @@ pub struct Db {
     path: PathBuf,
     cache: usize,
     current: RwLock<Option<Database>>,
+    /// What `SEGMENTS` says, as of the last commit.
+    used: Mutex<BTreeMap<Lsn, Used>>,
+    /// Its length.
+    used_segments: AtomicU64,
 }
 
-/// A block as a read sees it: its batches, copied out; or where they are.
-pub type BlockRow = Result<Bytes, (Lsn, u32)>;
+/// How much of a segment spans refer to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Their bytes.
+    pub bytes: u64,
+    /// Their number.
+    pub rows: u64,
+}
+
+/// A span as a read sees it.
+pub struct Row {
+    /// What it covers.
+    pub span: Span,
+    /// Its batches.
+    pub content: Content,
+}
+
+/// Where a read finds batches.
+pub enum Content {
+    /// Here, copied out.
+    Inline(Bytes),
+    /// In the journal.
+    Journal(Place),
+}
 
 /// What the database says at start.
 pub struct Stored {
@@ -58,7 +90,14 @@ impl Db {
         uuid: [u8; 16],
         cache: usize,
     ) -> Result<(), ShardFault> {
-        let db = Db { disk, path, cache, current: RwLock::new(None) };
+        let db = Db {
+            disk,
+            path,
+            cache,
+            current: RwLock::new(None),
+            used: Mutex::default(),
+            used_segments: AtomicU64::new(0),
+        };
         db.reopen(true)?;
         db.write(|tx| {
             tx.put_meta("shard", &rows::encode_uuid(uuid))?;
@@ -74,7 +113,14 @@ impl Db {
         if !disk.exists(&path)? {
             return Err(ShardFault("store.redb is missing: restore it, or remove the node".into()));
         }
-        let db = Db { disk, path, cache, current: RwLock::new(None) };
+        let db = Db {
+            disk,
+            path,
+            cache,
+            current: RwLock::new(None),
+            used: Mutex::default(),
+            used_segments: AtomicU64::new(0),
+        };
         db.reopen(false)?;
         match db.meta("shard")? {
             Some(row) if rows::decode_uuid(&row)? == uuid => Ok(db),
@@ -134,8 +180,19 @@ impl Db {
         let mut tx = database.begin_write()?;
         tx.set_durability(redb::Durability::Immediate)?;
         tx.set_quick_repair(true);
-        let out = job(&mut Tx { tx: &tx })?;
+        let mut changes = Tx::new(&tx);
+        let out = job(&mut changes)?;
+        let moved = changes.finish()?;
         tx.commit()?;
+        let mut used = self.used.lock();
+        for (segment, now) in moved {
+            if now.rows == 0 {
+                used.remove(&segment)
+            } else {
+                used.insert(segment, now)
+            };
+        }
+        self.used_segments.store(used.len() as u64, Ordering::Release);
         Ok(out)
     }
 
@@ -162,6 +219,16 @@ impl Db {
                 let (key, value) = row?;
                 replicas.insert(ReplicaId(key.value()), rows::decode_replica(value.value())?);
             }
+            let mut used = BTreeMap::new();
+            if let Some(table) = present(tx.open_table(SEGMENTS))? {
+                for row in table.iter()? {
+                    let (key, value) = row?;
+                    let (bytes, rows) = rows::decode_used(value.value())?;
+                    used.insert(Lsn(key.value()), Used { bytes, rows });
+                }
+            }
+            self.used_segments.store(used.len() as u64, Ordering::Release);
+            *self.used.lock() = used;
             let Some(table) = present(tx.open_table(PRODUCERS))? else { return Ok(()) };
             for (replica, state) in &mut replicas {
                 let newest = table.range((replica.0, i64::MIN)..=(replica.0, state.next))?.next_back();
@@ -174,37 +241,98 @@ impl Db {
         Ok(Stored { x, x_crc, next_replica, replicas })
     }
 
-    /// Blocks from the one that covers `from`, until so many bytes are gathered.
-    pub fn blocks(
+    /// Spans from the one that covers `from`, with their batches, until so many bytes are gathered.
+    pub fn rows(
         &self,
         replica: ReplicaId,
         from: Offset,
         until: Offset,
         max_bytes: usize,
-    ) -> Result<Vec<BlockRow>, ShardFault> {
+    ) -> Result<Vec<Row>, ShardFault> {
         self.read(|tx| {
-            let Some(table) = present(tx.open_table(BLOCKS))? else { return Ok(Vec::new()) };
-            let start = covering(&table, replica, from)?;
+            let (times, blocks) = (present(tx.open_table(TIMES))?, present(tx.open_table(BLOCKS))?);
+            let Some((times, blocks)) = times.zip(blocks) else { return Ok(Vec::new()) };
+            let start = covering(&times, replica, from)?;
             let (mut out, mut bytes) = (Vec::new(), 0);
-            for row in table.range((replica.0, start)..(replica.0, until))? {
-                let (_, value) = row?;
-                let value = value.value();
-                let (next, home) = rows::decode_block(value)?;
-                if next <= from {
+            for row in times.range((replica.0, start)..(replica.0, until))? {
+                let (key, value) = row?;
+                let key = key.value();
+                let Stretch { span, home } = rows::decode_stretch(key.1, value.value())?;
+                if span.next <= from {
                     continue;
                 }
                 let content = match home {
-                    Home::Inline(at) => Ok(Bytes::copy_from_slice(&value[at..])),
-                    Home::InJournal { at, length } => Err((at, length)),
+                    Home::Journal(place) => Content::Journal(place),
+                    Home::Block => {
+                        let block = blocks.get(key)?.ok_or_else(|| no_block(key))?;
+                        Content::Inline(Bytes::copy_from_slice(rows::decode_block(block.value())?.1))
+                    }
                 };
-                bytes += content.as_ref().map_or_else(|(_, length)| *length as usize, Bytes::len);
-                out.push(content);
-                if bytes >= max_bytes {
+                bytes += span.bytes;
+                out.push(Row { span, content });
+                if bytes >= max_bytes as u64 {
                     break;
                 }
             }
             Ok(out)
         })
+    }
+
+    /// Spans of any replica from this key on whose batches are in the journal; after so many rows looked at it ends. Second:
+    /// the key to go on from, if there is more.
+    pub fn in_journal(&self, from: (ReplicaId, Offset), rows: usize) -> Result<JournalSpans, ShardFault> {
+        self.read(|tx| {
+            let mut out = Vec::new();
+            let Some(times) = present(tx.open_table(TIMES))? else { return Ok((out, None)) };
+            for (n, row) in times.range((from.0.0, from.1)..)?.enumerate() {
+                let (key, value) = row?;
+                let (replica, base) = key.value();
+                if n == rows {
+                    return Ok((out, Some((ReplicaId(replica), base))));
+                }
+                let Stretch { span, home } = rows::decode_stretch(base, value.value())?;
+                if let Home::Journal(place) = home {
+                    out.push((ReplicaId(replica), span, place));
+                }
+            }
+            Ok((out, None))
+        })
+    }
+
+    /// The same of one replica, of those that begin in an offset range.
+    pub fn in_journal_between(
+        &self,
+        replica: ReplicaId,
+        first: Offset,
+        last: Offset,
+    ) -> Result<Vec<(ReplicaId, Span, Place)>, ShardFault> {
+        self.read(|tx| {
+            let mut out = Vec::new();
+            let Some(times) = present(tx.open_table(TIMES))? else { return Ok(out) };
+            for row in times.range((replica.0, first)..=(replica.0, last))? {
+                let (key, value) = row?;
+                let Stretch { span, home } = rows::decode_stretch(key.value().1, value.value())?;
+                if let Home::Journal(place) = home {
+                    out.push((replica, span, place));
+                }
+            }
+            Ok(out)
+        })
+    }
+
+    /// How much of a segment spans refer to.
+    pub fn used(&self, segment: Lsn) -> Used {
+        self.used.lock().get(&segment).copied().unwrap_or_default()
+    }
+
+    /// How many segments spans refer to.
+    pub fn used_segments(&self) -> u64 {
+        self.used_segments.load(Ordering::Acquire)
+    }
+
+    /// Every segment that spans refer to.
+    pub fn all_used(&self) -> BTreeMap<Lsn, Used> {
+        self.used.lock().clone()
     }
 
     /// The newest producer snapshot at or below `at`, and its offset.
@@ -248,6 +376,13 @@ impl Db {
     }
 }
 
+/// Spans in the journal, and where to go on.
+pub type JournalSpans = (Vec<(ReplicaId, Span, Place)>, Option<(ReplicaId, Offset)>);
+
+pub(super) fn no_block((replica, base): (u32, i64)) -> ShardFault {
+    ShardFault(format!("store.redb: the block of replica {replica} at offset {base} is missing"))
+}
+
 fn present<T>(table: Result<T, redb::TableError>) -> Result<Option<T>, ShardFault> {
     match table {
         Ok(table) => Ok(Some(table)),
@@ -265,198 +400,5 @@ pub(super) fn covering(
     match table.range((replica.0, i64::MIN)..=(replica.0, from))?.next_back() {
         Some(row) => Ok(row?.0.value().1),
         None => Ok(from),
-    }
-}
-
-/// A block to store.
-pub struct NewBlock {
-    /// Its first offset.
-    pub base: Offset,
-    /// The offset behind its last batch.
-    pub next: Offset,
-    /// Its batches.
-    pub batches: Vec<Bytes>,
-    /// Largest timestamp in it.
-    pub max_timestamp: i64,
-    /// The time now.
-    pub stored: UnixMillis,
-}
-
-impl NewBlock {
-    fn span(&self) -> Span {
-        Span {
-            base: self.base,
-            next: self.next,
-            bytes: self.batches.iter().map(|batch| batch.len() as u64).sum(),
-            max_timestamp: self.max_timestamp,
-            stored: Some(self.stored),
-        }
-    }
-}
-
-/// One write transaction.
-pub struct Tx<'t> {
-    tx: &'t WriteTransaction,
-}
-
-impl Tx<'_> {
-    fn put_meta(&mut self, key: &str, row: &[u8]) -> Result<(), ShardFault> {
-        self.tx.open_table(META)?.insert(key, row)?;
-        Ok(())
-    }
-
-    /// Everything below `x` is in redb when this commits.
-    pub fn put_x(&mut self, x: Lsn, crc: u32) -> Result<(), ShardFault> {
-        self.put_meta("x", &rows::encode_x(x, crc))
-    }
-
-    /// The next replica id to mint.
-    pub fn put_next_replica(&mut self, next: u32) -> Result<(), ShardFault> {
-        self.put_meta("next_replica", &rows::encode_u64(u64::from(next)))
-    }
-
-    /// A replica's state and a snapshot of its producers; older snapshots but one are dropped.
-    pub fn put_replica(&mut self, replica: ReplicaId, state: &ReplicaFold) -> Result<(), ShardFault> {
-        self.tx.open_table(REPLICAS)?.insert(replica.0, &rows::encode_replica(state)[..])?;
-        let mut table = self.tx.open_table(PRODUCERS)?;
-        let whole = (replica.0, i64::MIN)..=(replica.0, i64::MAX);
-        let mut keys = Vec::new();
-        for row in table.range(whole)? {
-            keys.push(row?.0.value());
-        }
-        if state.producers.is_empty() && keys.is_empty() {
-            return Ok(());
-        }
-        let here = (replica.0, state.next);
-        let below: Vec<_> = keys.iter().copied().filter(|key| *key < here).collect();
-        for key in keys {
-            // Above the end: truncated away. Below: the newest one stays beside this one.
-            if key > here || (key < here && Some(&key) != below.last()) {
-                table.remove(key)?;
-            }
-        }
-        table.insert(here, &rows::encode_producers(&state.producers)[..])?;
-        Ok(())
-    }
-
-    /// Stores blocks.
-    pub fn put_blocks(&mut self, replica: ReplicaId, blocks: &[NewBlock]) -> Result<(), ShardFault> {
-        let mut table = self.tx.open_table(BLOCKS)?;
-        let mut times = self.tx.open_table(TIMES)?;
-        let (mut new, mut gone) = (0, 0);
-        for block in blocks {
-            // Straight into redb's page.
-            let mut row = table.insert_reserve((replica.0, block.base), rows::inline_len(&block.batches))?;
-            rows::write_inline(row.as_mut(), block.next, &block.batches);
-            drop(row);
-            let span = block.span();
-            let old = times.insert((replica.0, block.base), &rows::encode_span(&span)[..])?;
-            if let Some(old) = old {
-                gone += rows::decode_span(block.base, old.value())?.bytes;
-            }
-            new += span.bytes;
-        }
-        spans::resize(self.tx, replica, new, gone)
-    }
-
-    /// The newest producer snapshot at or below `at`, and its offset.
-    pub fn snapshot_below(
-        &self,
-        replica: ReplicaId,
-        at: Offset,
-    ) -> Result<Option<(Offset, ProducerTable)>, ShardFault> {
-        let table = self.tx.open_table(PRODUCERS)?;
-        let newest = table.range((replica.0, i64::MIN)..=(replica.0, at))?.next_back();
-        let Some(row) = newest else { return Ok(None) };
-        let (key, value) = row?;
-        Ok(Some((key.value().1, rows::decode_producers(value.value())?)))
-    }
-
-    /// Removes everything at and above `to`. A block that straddles it is returned, to be stored again up to there.
-    pub fn truncate(&mut self, replica: ReplicaId, to: Offset) -> Result<Option<Vec<u8>>, ShardFault> {
-        let mut table = self.tx.open_table(BLOCKS)?;
-        let mut times = self.tx.open_table(TIMES)?;
-        let cut = (replica.0, to)..=(replica.0, i64::MAX);
-        let mut gone = 0;
-        for row in times.range(cut.clone())? {
-            gone += rows::decode_span(to, row?.1.value())?.bytes;
-        }
-        table.retain_in(cut.clone(), |_, _| false)?;
-        times.retain_in(cut, |_, _| false)?;
-        if let Some(above) = to.checked_add(1) {
-            let above = (replica.0, above)..=(replica.0, i64::MAX);
-            self.tx.open_table(PRODUCERS)?.retain_in(above, |_, _| false)?;
-        }
-        let last = match table.range((replica.0, i64::MIN)..(replica.0, to))?.next_back() {
-            None => None,
-            Some(row) => {
-                let (key, value) = row?;
-                let straddles = rows::decode_block(value.value())?.0 > to;
-                straddles.then(|| (key.value(), value.value().to_vec()))
-            }
-        };
-        if let Some((key, _)) = &last {
-            table.remove(*key)?;
-            if let Some(old) = times.remove(*key)? {
-                gone += rows::decode_span(to, old.value())?.bytes;
-            }
-        }
-        spans::resize(self.tx, replica, 0, gone)?;
-        Ok(last.map(|(_, row)| row))
-    }
-
-    /// Removes blocks that lie wholly below `to`, at most `left` of them. Whether there is more.
-    pub fn trim(&mut self, replica: ReplicaId, to: Offset, left: &mut usize) -> Result<bool, ShardFault> {
-        let mut table = self.tx.open_table(BLOCKS)?;
-        let mut times = self.tx.open_table(TIMES)?;
-        let (mut gone, mut bytes, mut more) = (Vec::new(), 0, false);
-        for row in times.range((replica.0, i64::MIN)..(replica.0, to))? {
-            let (key, value) = row?;
-            let span = rows::decode_span(key.value().1, value.value())?;
-            if span.next > to {
-                break;
-            }
-            if gone.len() >= *left {
-                more = true;
-                break;
-            }
-            bytes += span.bytes;
-            gone.push(key.value());
-        }
-        for key in &gone {
-            table.remove(*key)?;
-            times.remove(*key)?;
-        }
-        *left -= gone.len();
-        spans::resize(self.tx, replica, 0, bytes)?;
-        Ok(more)
-    }
-
-    /// Removes a dropped replica's rows, at most `left` blocks of them. Whether there is more.
-    pub fn drop_replica(&mut self, replica: ReplicaId, left: &mut usize) -> Result<bool, ShardFault> {
-        if self.trim(replica, i64::MAX, left)? {
-            return Ok(true);
-        }
-        let all = (replica.0, i64::MIN)..=(replica.0, i64::MAX);
-        self.tx.open_table(PRODUCERS)?.retain_in(all, |_, _| false)?;
-        self.tx.open_table(SIZES)?.remove(replica.0)?;
-        self.tx.open_table(REPLICAS)?.remove(replica.0)?;
-        Ok(false)
-    }
-
-    /// Shows the stored blocks of an offset range, from the one that covers its start, row by row.
-    pub fn rows_between(
-        &self,
-        replica: ReplicaId,
-        from: Offset,
-        to: Offset,
-        mut show: impl FnMut(&[u8]) -> Result<(), ShardFault>,
-    ) -> Result<(), ShardFault> {
-        let table = self.tx.open_table(BLOCKS)?;
-        let start = covering(&table, replica, from)?;
-        for row in table.range((replica.0, start)..(replica.0, to))? {
-            show(row?.1.value())?;
-        }
-        Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! `StorageBackend` over a [`DiskFile`].
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,6 +55,14 @@ pub trait DiskFile: Send + Sync + 'static {
     fn write_all_at(&self, bufs: &[&[u8]], at: u64) -> io::Result<()>;
     /// Makes written bytes (and the length) durable: `fdatasync`.
     fn sync_data(&self) -> io::Result<()>;
+    /// The file itself, where the kernel may send from it; none: it is to be read.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+    /// Brings bytes into the page cache, so that sending them waits for no disk.
+    fn warm(&self, _len: usize, _at: u64) -> io::Result<()> {
+        Ok(())
+    }
     /// Takes an exclusive advisory lock; an error of kind `WouldBlock` means another process holds it.
     fn try_lock(&self) -> io::Result<()>;
 }

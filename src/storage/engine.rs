@@ -18,8 +18,9 @@ use super::metrics::ShardSample;
 use super::segment::{Segment, Segments};
 use super::writer::{SyncedTo, Writer};
 use callboard_actors::ports::{ReplicaSink, ShardError, ShardStats};
+use callboard_core::mutant::{Mutant, planted};
 use callboard_core::partition::LeaderConfig;
-use callboard_core::storage::may_recycle;
+use callboard_core::storage::{LARGE_RUN, Residence, may_recycle};
 use callboard_core::{Lsn, Offset, ReplicaId, Seq};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,8 @@ pub struct EngineOptions {
     pub unsettled_bytes_max: u64,
     /// redb's cache.
     pub cache_bytes: usize,
+    /// Which runs stay in the journal, and how large it may become.
+    pub residence: Residence,
     /// A producer that is silent for so long is forgotten when its replica is settled (Kafka:
     /// `producer.id.expiration.ms`).
     pub producer_expiration_ms: i64,
@@ -50,6 +53,7 @@ impl Default for EngineOptions {
             segment_bytes: 64 << 20,
             unsettled_bytes_max: budgets.unsettled as u64,
             cache_bytes: budgets.redb_cache,
+            residence: Residence { large_run: LARGE_RUN, journal_bytes_max: 4 << 30 },
             producer_expiration_ms: LeaderConfig::default().producer_expiration_ms,
         }
     }
@@ -61,6 +65,8 @@ pub struct Settler {
     pub x: Lsn,
     /// Rows that nobody can see any more and that are still to be removed.
     pub sweep: BTreeMap<ReplicaId, Sweep>,
+    /// Segments that can not be emptied: what they hold has rotted.
+    pub stuck: BTreeSet<Lsn>,
 }
 
 /// What to remove of a replica.
@@ -91,6 +97,10 @@ pub struct Engine {
     pub(super) durable_x: AtomicU64,
     /// Segments that hold what a corrupt replica has left: never recycled.
     pub(super) pinned: BTreeSet<Lsn>,
+    /// Stretches in the journal that do not prove themselves.
+    pub(super) rotten: Mutex<BTreeSet<(ReplicaId, Offset)>>,
+    /// Where the scrubber goes on.
+    pub(super) scrubbed_to: Mutex<(ReplicaId, Offset)>,
     pub(super) fault: OnceLock<ShardFault>,
     pub(super) sync_since: Mutex<Option<Instant>>,
     pub(super) rejournaled: u64,
@@ -161,6 +171,19 @@ impl Engine {
         self.written.load(Ordering::Acquire).saturating_sub(self.durable_x.load(Ordering::Acquire))
     }
 
+    /// Whether producers have to wait: too much is not settled, or the journal outgrows its budget faster than it is emptied.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let max = self.options.unsettled_bytes_max;
+        let over = || self.needed_bytes() >= self.options.residence.journal_bytes_max.saturating_add(2 * max);
+        self.unsettled() >= max || over()
+    }
+
+    /// Bytes of the segments that rows refer to or that are not settled.
+    fn needed_bytes(&self) -> u64 {
+        self.db.used_segments().saturating_mul(self.options.segment_bytes).saturating_add(self.unsettled())
+    }
+
     /// Settled since the journal began: only a difference of two says something.
     #[must_use]
     pub fn settled(&self) -> u64 {
@@ -191,7 +214,9 @@ impl Engine {
         let recyclable: u64 = {
             let x = Lsn(self.durable_x.load(Ordering::Acquire));
             let index = self.index.lock();
-            index.segments.values().filter(|s| s.end() <= x).map(|s| s.capacity).sum()
+            let used = self.db.all_used();
+            let free = |s: &&Arc<Segment>| s.end() <= x && !used.contains_key(&s.first);
+            index.segments.values().filter(free).map(|s| s.capacity).sum()
         };
         let usable = self.disk.free_bytes(&self.dir).unwrap_or(0);
         ShardStats {
@@ -219,6 +244,8 @@ impl Engine {
             sync_age: Duration::from_millis(stats.sync_age_ms).as_secs_f64(),
             journal,
             runs,
+            resident: self.db.all_used().values().map(|used| used.bytes).sum(),
+            journal_max: self.options.residence.journal_bytes_max,
             db: self.db.sample(),
             free: stats.free_bytes,
         }
@@ -257,31 +284,46 @@ impl Engine {
         Ok(true)
     }
 
-    /// Takes the oldest segment that is not needed any more out of the index.
-    pub(super) fn take_recyclable(&self) -> Option<Segment> {
+    /// Segments that nobody needs any more: settled, no row refers to them, no reader holds them.
+    fn dead(&self, index: &Index) -> Vec<Lsn> {
         let x = Lsn(self.durable_x.load(Ordering::Acquire));
         let synced = self.synced.lock().lsn;
+        let used = self.db.all_used();
+        let referred = |first| used.contains_key(first) && !planted(Mutant::RecycleWhileReferred);
+        let dead = index.segments.iter().filter(|(first, s)| {
+            may_recycle(s.end(), x, synced)
+                && !referred(first)
+                && !self.pinned.contains(first)
+                && Arc::strong_count(s) == 1
+        });
+        dead.map(|(first, _)| *first).collect()
+    }
+
+    /// Takes the oldest segment that may be overwritten out of the index.
+    pub(super) fn take_recyclable(&self) -> Option<Segment> {
         let mut index = self.index.lock();
-        let first = *index
-            .segments
-            .iter()
-            .find(|(first, s)| {
-                may_recycle(s.end(), x, synced) && !self.pinned.contains(first) && Arc::strong_count(s) == 1
-            })?
-            .0;
+        let fits = |first: &&Lsn| index.segments.get(first).is_some_and(|s| s.may_be_overwritten());
+        let first = *self.dead(&index).iter().find(fits)?;
         Arc::into_inner(index.segments.remove(&first)?)
     }
 
-    /// Unlinks segments that are not needed any more, beyond the one to be recycled next.
+    /// Unlinks segments that are not needed any more: those that may not be overwritten, and what is left beyond a few that
+    /// may.
     pub fn remove_surplus(&self) -> Result<(), ShardFault> {
         let keep = 1 + (self.options.unsettled_bytes_max / self.options.segment_bytes) as usize;
-        while self.index.lock().segments.len() > keep + 1 {
-            match self.take_recyclable() {
-                Some(segment) => self.segments.remove(&segment)?,
-                None => break,
-            }
+        while let Some(segment) = self.take_surplus(keep) {
+            self.segments.remove(&segment)?;
         }
         Ok(())
+    }
+
+    fn take_surplus(&self, keep: usize) -> Option<Segment> {
+        let mut index = self.index.lock();
+        let dead = self.dead(&index);
+        let sent = |first: &&Lsn| index.segments.get(first).is_some_and(|s| !s.may_be_overwritten());
+        let many = index.segments.len().saturating_sub(self.db.all_used().len()) > keep + 1;
+        let first = *dead.iter().find(sent).or(dead.first().filter(|_| many))?;
+        Arc::into_inner(index.segments.remove(&first)?)
     }
 
     /// Flushes everything to redb and proves the last sync: the clean end.

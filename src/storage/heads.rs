@@ -1,12 +1,14 @@
 //! Batch heads that are in the journal and not in redb: from them, and from what redb holds, the producers of a replica
 //! are found again when a truncation is folded (recovery, and an actor's restart).
 
-use super::db::Db;
+use super::batches::{batches_of, walk_heads};
+use super::db::{Content, Db, Row};
 use super::error::ShardFault;
-use super::settle::batches_of;
+use super::segment::Segment;
 use callboard_core::partition::ProducerTable;
 use callboard_core::records::BatchHead;
-use callboard_core::{Offset, ReplicaId};
+use callboard_core::{Lsn, Offset, ReplicaId};
+use std::sync::Arc;
 
 /// One replica's heads behind what redb holds.
 #[derive(Debug, Default)]
@@ -30,15 +32,20 @@ impl Heads {
 
     /// Takes off what a truncation takes, and returns the producers at the new end: the newest snapshot at or below
     /// it, the stored heads behind that, then those of the journal.
-    pub fn truncate(&mut self, db: &Db, replica: ReplicaId, to: Offset) -> Result<ProducerTable, ShardFault> {
+    pub fn truncate(
+        &mut self,
+        db: &Db,
+        find: &dyn Fn(Lsn) -> Option<Arc<Segment>>,
+        replica: ReplicaId,
+        to: Offset,
+    ) -> Result<ProducerTable, ShardFault> {
         self.heads.retain(|head| head.base_offset < to);
         self.settled = self.settled.min(to);
         let (mut at, mut table) = db.snapshot(replica, self.settled)?.unwrap_or_default();
         'stored: while at < self.settled {
             let before = at;
-            for block in db.blocks(replica, at, self.settled, 1 << 20)? {
-                let Ok(bytes) = block else { continue };
-                for (_, head) in batches_of(&bytes)? {
+            for row in db.rows(replica, at, self.settled, 1 << 20)? {
+                for head in heads_of(&row, find)? {
                     if head.base_offset >= self.settled {
                         break 'stored;
                     }
@@ -54,5 +61,17 @@ impl Heads {
         }
         self.heads.iter().filter(|head| head.base_offset >= at).for_each(|head| table.apply(head));
         Ok(table)
+    }
+}
+
+/// The heads of a row's batches, wherever they are.
+pub fn heads_of(row: &Row, find: &dyn Fn(Lsn) -> Option<Arc<Segment>>) -> Result<Vec<BatchHead>, ShardFault> {
+    match &row.content {
+        Content::Inline(bytes) => Ok(batches_of(bytes)?.into_iter().map(|(_, head)| head).collect()),
+        Content::Journal(place) => {
+            let missing = || ShardFault(format!("no journal segment holds {}", place.at.0));
+            let segment = find(place.at).ok_or_else(missing)?;
+            walk_heads(&segment, place.at, row.span.bytes as u32).map(|found| Ok(found?.head)).collect()
+        }
     }
 }

@@ -40,6 +40,18 @@ pub const SYNC_AGE: &str = "callboard_journal_sync_running_seconds";
 pub const JOURNAL_FILES: &str = "callboard_journal_file_bytes";
 /// Gauge, label `shard`: runs of batches that are journaled and not yet settled.
 pub const RUNS: &str = "callboard_journal_runs";
+/// Gauge, bytes, label `shard`: settled records that stay in the journal.
+pub const RESIDENT: &str = "callboard_journal_resident_bytes";
+/// Gauge, bytes, label `shard`: size of the journal's files from which on the oldest such records move into redb.
+pub const JOURNAL_MAX: &str = "callboard_journal_max_bytes";
+/// Counter, bytes, label `shard`: records that moved from the journal into redb, so that their segment can go.
+pub const EVACUATED: &str = "callboard_journal_evacuated_bytes_total";
+/// Counter, bytes, label `shard`: records in the journal that the scrubber has read.
+pub const SCRUBBED: &str = "callboard_scrub_bytes_total";
+/// Counter, label `shard`: passes of the scrubber that came to the end.
+pub const SCRUB_PASSES: &str = "callboard_scrub_passes_total";
+/// Counter, label `shard`: stretches of records in the journal that did not prove themselves.
+pub const ROTTEN: &str = "callboard_scrub_rotten_total";
 /// Gauge, bytes, label `shard`: the redb file.
 pub const DB_FILE: &str = "callboard_store_file_bytes";
 /// Gauge, bytes, label `shard`: what redb has in its cache.
@@ -62,13 +74,17 @@ pub const READS_QUEUE_CAPACITY: &str = "callboard_reads_queue_capacity";
 const SHARD_UP: Family = Family::gauge(UP, "1 while the shard works, 0 when it is lost or has stopped");
 /// A family, and what a shard has of it.
 type OfShard = (Family, fn(&ShardSample) -> f64);
-const BY_SHARD: [OfShard; 13] = [
+const BY_SHARD: [OfShard; 15] = [
     (Family::gauge(UNSETTLED, "journaled and not yet settled into redb"), |s| s.unsettled as f64),
     (Family::gauge(UNSETTLED_MAX, "unsettled bytes at which producers have to wait"), |s| s.max as f64),
     (Family::counter(GATE_CLOSED, "time that producers were kept waiting for settling"), |s| s.closed),
     (Family::gauge(SYNC_AGE, "age of the journal sync that is running"), |s| s.sync_age),
     (Family::gauge(JOURNAL_FILES, "size of the journal's files"), |s| s.journal as f64),
     (Family::gauge(RUNS, "runs of batches that are journaled and not yet settled"), |s| s.runs as f64),
+    (Family::gauge(RESIDENT, "settled records that stay in the journal"), |s| s.resident as f64),
+    (Family::gauge(JOURNAL_MAX, "size of the journal at which records in it move into redb"), |s| {
+        s.journal_max as f64
+    }),
     (Family::gauge(DB_FILE, "size of the redb file"), |s| s.db.file as f64),
     (Family::gauge(DB_CACHE, "what redb has in its cache"), |s| s.db.cached as f64),
     (Family::gauge(DB_CACHE_CAPACITY, "the bound of redb's cache"), |s| s.db.cache as f64),
@@ -91,6 +107,8 @@ pub(super) struct ShardSample {
     pub sync_age: f64,
     pub journal: u64,
     pub runs: usize,
+    pub resident: u64,
+    pub journal_max: u64,
     pub db: DbSample,
     pub free: u64,
 }
@@ -115,6 +133,10 @@ pub fn describe() {
     describe_histogram!(SETTLE_SECONDS, Unit::Seconds, "one settle window");
     describe_counter!(SETTLED_BYTES, Unit::Bytes, "journal bytes settled into redb");
     describe_counter!(SETTLE_COMMITS, Unit::Count, "transactions that settling committed");
+    describe_counter!(EVACUATED, Unit::Bytes, "records that moved from the journal into redb");
+    describe_counter!(SCRUBBED, Unit::Bytes, "records in the journal that the scrubber has read");
+    describe_counter!(SCRUB_PASSES, Unit::Count, "passes of the scrubber that came to the end");
+    describe_counter!(ROTTEN, Unit::Count, "stretches of records in the journal that have rotted");
     describe_counter!(READS_REFUSED, Unit::Count, "reads refused because too many waited");
 }
 
@@ -165,4 +187,18 @@ pub(super) fn settled(shard: u16, took: Duration, bytes: u64) {
 
 pub(super) fn read_refused(shard: u16) {
     counter!(READS_REFUSED, "shard" => shard.to_string()).increment(1);
+}
+
+pub(super) fn evacuated(shard: u16, bytes: u64) {
+    counter!(EVACUATED, "shard" => shard.to_string()).increment(bytes);
+}
+
+pub(super) fn scrubbed(shard: u16, bytes: u64, pass: bool) {
+    let shard = shard.to_string();
+    counter!(SCRUBBED, "shard" => shard.clone()).increment(bytes);
+    counter!(SCRUB_PASSES, "shard" => shard).increment(u64::from(pass));
+}
+
+pub(super) fn rotten(shard: u16) {
+    counter!(ROTTEN, "shard" => shard.to_string()).increment(1);
 }

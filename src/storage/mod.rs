@@ -11,15 +11,19 @@
 //! What is torn, what a replica is, what to settle and recycle is decided in `callboard_core::storage`.
 
 mod backend;
+mod batches;
 mod db;
 pub mod disk;
 pub mod engine;
 mod error;
+mod evacuate;
 mod gate;
+mod gather;
 mod heads;
 pub mod identity;
 mod index;
 pub mod metrics;
+mod part;
 mod read;
 mod readers;
 mod real_disk;
@@ -27,12 +31,14 @@ mod rebuild;
 mod recovery;
 mod rows;
 mod scan;
+mod scrub;
 mod segment;
 mod settle;
 pub mod shard;
 mod spans;
 pub mod store;
 mod times;
+mod tx;
 mod writer;
 
 pub use backend::Backend;

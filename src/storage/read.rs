@@ -1,18 +1,26 @@
-//! Reading batches: from the run index and the journal while they are not settled, from redb afterwards.
+//! Reading batches: where an offset lies now, and what is there.
+//!
+//! ```text
+//!   run index ─> journal                       not settled yet
+//!   redb ─┬─> journal                          settled, and stays there
+//!         └─> a block, copied                  settled
+//! ```
 //!
 //! Settling commits, then takes from the index; so an offset is always in one of the two, and a reader that finds it
-//! in neither looked at the wrong moment and starts over. Everything read is copied once and nothing is held open.
+//! in neither looked at the wrong moment and starts over; so does one whose segment went meanwhile. How a stretch is cut to
+//! what was asked for stands in `gather.rs`.
 
+use super::db::Content;
 use super::engine::Engine;
 use super::error::ShardFault;
+use super::gather::{At, Source, gather};
+use super::heads::heads_of;
 use super::index::Run;
 use super::segment::Segment;
-use super::settle::batches_of;
-use bytes::Bytes;
 use callboard_actors::ports::{ReadError, ReadRequest, Slices, TimeHit};
 use callboard_core::limits;
 use callboard_core::records::{self, BatchHead};
-use callboard_core::{Lsn, Offset, ReplicaId};
+use callboard_core::{Offset, ReplicaId};
 use std::sync::Arc;
 
 /// How often a reader that was overtaken by the settler starts over.
@@ -35,16 +43,20 @@ enum Place {
 impl Engine {
     /// Whole batches from the one that covers `from`.
     pub fn read(&self, request: ReadRequest) -> Result<Slices, ReadError> {
-        let ReadRequest { replica, from, until, max_bytes } = request;
-        let max_bytes = max_bytes.min(limits::READ_JOB_BYTES);
+        let ReadRequest { replica, from, until, .. } = request;
+        let max_bytes = request.max_bytes.min(limits::READ_JOB_BYTES);
         let mut at = from;
         for _ in 0..ATTEMPTS {
-            let batches = match self.place(replica, at, until, max_bytes)? {
+            let sources = match self.place(replica, at, until, max_bytes)? {
                 Place::End => return Ok(Slices { next: from, ..Slices::default() }),
-                Place::Journal(runs) => read_runs(&runs, at)?,
-                Place::Settled(end) => self.read_blocks(replica, at, until.min(end), max_bytes)?,
+                Place::Journal(runs) => {
+                    Some(runs.into_iter().map(|(s, run)| Source::of_run(s, &run)).collect())
+                }
+                Place::Settled(end) => self.settled_sources(replica, at, until.min(end), max_bytes)?,
             };
-            let slices = collect(batches, from, until, max_bytes);
+            // A segment that went while its rows were read: they say something else by now.
+            let Some(sources) = sources else { continue };
+            let slices = gather(sources, &ReadRequest { max_bytes, ..request }).map_err(corrupt)?;
             if slices.bytes > 0 {
                 return Ok(slices);
             }
@@ -91,37 +103,46 @@ impl Engine {
             let Some(live) = index.replicas.get(&replica) else { return Ok(None) };
             (live.runs.iter().map(|run| run.base).find(|base| *base >= from), live.settled_end)
         };
-        // Batch by batch: a truncation that is not settled yet may end inside a block, with nothing behind it.
-        let settled = self.read_blocks(replica, from, settled_end.min(until), 1)?;
-        let next = settled.iter().find(|(_, head)| head.next_offset() > from);
-        Ok(next.map(|(_, head)| head.base_offset.max(from)).or(first_run).filter(|base| *base < until))
+        let rows = self.db.rows(replica, from, settled_end.min(until), 1).map_err(corrupt)?;
+        // Batch by batch: a truncation that is not settled yet may end inside a stretch, with nothing behind it.
+        for row in &rows {
+            let heads = heads_of(row, &|at| self.index.lock().segment(at)).map_err(corrupt)?;
+            let below =
+                |head: &&BatchHead| head.next_offset() > from && head.base_offset < settled_end.min(until);
+            if let Some(head) = heads.iter().find(below) {
+                return Ok(Some(head.base_offset.max(from)));
+            }
+        }
+        Ok(first_run.filter(|base| *base < until))
     }
 
-    fn read_blocks(
+    /// What redb says is there; none if the segment of any of it is gone meanwhile.
+    fn settled_sources(
         &self,
         replica: ReplicaId,
         from: Offset,
         until: Offset,
         max: usize,
-    ) -> Result<Vec<(Bytes, BatchHead)>, ReadError> {
+    ) -> Result<Option<Vec<Source>>, ReadError> {
         let mut out = Vec::new();
-        for block in self.db.blocks(replica, from, until, max).map_err(corrupt)? {
-            let bytes = match block {
-                Ok(bytes) => bytes,
-                Err((at, length)) => self.read_journal(at, length)?,
+        for row in self.db.rows(replica, from, until, max).map_err(corrupt)? {
+            let span = row.span;
+            // A truncation that is not settled yet ends at a batch's start, inside the last stretch.
+            let next = span.next.min(until);
+            let home = match row.content {
+                Content::Inline(bytes) => At::Memory(bytes),
+                Content::Journal(place) => {
+                    if self.is_rotten(replica, span.base) {
+                        let why = format!("its records {} to {} have rotted", span.base, span.next);
+                        return Err(ReadError::Corrupt(why));
+                    }
+                    let Some(segment) = self.index.lock().segment(place.at) else { return Ok(None) };
+                    At::Settled(segment, place)
+                }
             };
-            // A truncation that is not settled yet ends at a batch's start, inside the last block.
-            let batches = batches_of(&bytes).map_err(corrupt)?;
-            out.extend(batches.into_iter().filter(|(_, head)| head.base_offset < until));
+            out.push(Source { base: span.base, next, clipped: next < span.next, length: span.bytes, home });
         }
-        Ok(out)
-    }
-
-    fn read_journal(&self, at: Lsn, length: u32) -> Result<Bytes, ReadError> {
-        let segment = self.index.lock().segment(at);
-        let segment =
-            segment.ok_or_else(|| ReadError::Corrupt(format!("no journal segment holds {}", at.0)))?;
-        segment.read(at, length as usize).map_err(|e| ReadError::Corrupt(e.to_string()))
+        Ok(Some(out))
     }
 
     /// Walks batches in `from .. until` until `look` finds something.
@@ -135,11 +156,11 @@ impl Engine {
         let mut at = from;
         while at < until {
             let max_bytes = limits::READ_JOB_BYTES;
-            let slices = self.read(ReadRequest { replica, from: at, until, max_bytes })?;
+            let slices = self.read(ReadRequest { replica, from: at, until, max_bytes, files: false })?;
             if slices.bytes == 0 {
                 break;
             }
-            for part in &slices.parts {
+            for part in slices.in_memory() {
                 for batch in records::batches(part) {
                     let (bytes, head) = batch.map_err(|e| ReadError::Corrupt(e.to_string()))?;
                     if let Some(hit) = look(bytes, &head) {
@@ -151,34 +172,4 @@ impl Engine {
         }
         Ok(None)
     }
-}
-
-fn read_runs(runs: &[(Arc<Segment>, Run)], from: Offset) -> Result<Vec<(Bytes, BatchHead)>, ReadError> {
-    let mut out = Vec::new();
-    for (segment, run) in runs {
-        let bytes =
-            segment.read(run.at, run.length as usize).map_err(|e| ReadError::Corrupt(e.to_string()))?;
-        let batches = batches_of(&bytes).map_err(corrupt)?;
-        // A truncation may have clipped the run at a batch's start.
-        out.extend(batches.into_iter().filter(|(_, h)| h.next_offset() > from && h.base_offset < run.next));
-    }
-    Ok(out)
-}
-
-/// The first batch whole, then as many as fit.
-fn collect(batches: Vec<(Bytes, BatchHead)>, from: Offset, until: Offset, max_bytes: usize) -> Slices {
-    let mut slices = Slices { next: from, ..Slices::default() };
-    for (bytes, head) in batches {
-        if head.next_offset() <= from {
-            continue;
-        }
-        let full = slices.bytes > 0 && slices.bytes + bytes.len() > max_bytes;
-        if head.base_offset >= until || full {
-            break;
-        }
-        slices.bytes += bytes.len();
-        slices.next = head.next_offset();
-        slices.parts.push(bytes);
-    }
-    slices
 }

@@ -2,14 +2,19 @@
 
 use super::disk::{Disk, DiskFile};
 use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Pieces that one `pwritev` takes (Linux: `IOV_MAX`).
 const PIECES: usize = 1024;
+
+/// The kernel reads ahead by as much: a page in so many says whether the rest is in the page cache.
+const PROBE: u64 = 128 * 1024;
 
 /// The real disk.
 #[derive(Clone, Copy, Debug, Default)]
@@ -117,6 +122,25 @@ impl DiskFile for RealFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
+    }
+
+    fn warm(&self, len: usize, at: u64) -> io::Result<()> {
+        let end = at + len as u64;
+        let mut probed = at;
+        let mut byte = [0];
+        while probed < end {
+            let here = [IoSliceMut::new(&mut byte)];
+            match preadv2(&self.file, &mut { here }, probed, ReadWriteFlags::NOWAIT) {
+                Ok(_) | Err(Errno::INTR) => probed += PROBE,
+                // Not all of it is there, or nobody can tell: it is read.
+                Err(_) => return self.read_vec(len, at).map(drop),
+            }
+        }
+        Ok(())
     }
 
     fn try_lock(&self) -> io::Result<()> {

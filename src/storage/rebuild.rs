@@ -1,12 +1,12 @@
 //! A replica's state for an actor that starts again: what redb has, folded on with what is still in the journal.
 
+use super::batches::walk_heads;
 use super::engine::Engine;
 use super::error::ShardFault;
 use super::heads::Heads;
 use super::index::{Pending, Run};
 use super::recovery::report;
 use super::segment::Segment;
-use super::settle::batches_of;
 use callboard_actors::ports::{ReplicaState, ShardError, Verdict};
 use callboard_core::ReplicaId;
 use callboard_core::storage::{Entry, EntryHeader, Folded, ReplicaFold};
@@ -54,7 +54,8 @@ impl Replay<'_> {
 
     fn run(&mut self, run: &Run, segment: &Segment) -> Result<(), ShardFault> {
         let mut seq = run.first_seq;
-        for (_, head) in batches_of(&segment.read(run.at, run.length as usize)?)? {
+        for found in walk_heads(segment, run.at, run.length) {
+            let head = found?.head;
             let entry = EntryHeader {
                 replica: self.replica,
                 seq,
@@ -80,7 +81,8 @@ impl Replay<'_> {
             return Ok(());
         };
         if let Folded::Truncated { to } = state.fold(entry, None) {
-            state.producers = self.heads.truncate(&self.engine.db, self.replica, to)?;
+            let find = |at| self.engine.index.lock().segment(at);
+            state.producers = self.heads.truncate(&self.engine.db, &find, self.replica, to)?;
         }
         Ok(())
     }

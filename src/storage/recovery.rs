@@ -41,7 +41,7 @@ pub struct Inspection {
     disk: Arc<dyn Disk>,
     options: EngineOptions,
     segments: Segments,
-    found: Vec<Segment>,
+    found: Vec<Arc<Segment>>,
     /// Positions below are taken by files of the journal, readable or not.
     used: Lsn,
     db: Db,
@@ -98,7 +98,7 @@ pub fn inspect(
         disk,
         options,
         segments,
-        found,
+        found: found.into_iter().map(Arc::new).collect(),
         used,
         db,
         stored,
@@ -111,10 +111,33 @@ pub fn inspect(
         pinned: BTreeSet::new(),
     };
     inspection.fold()?;
+    inspection.look_for_segments()?;
     Ok(inspection)
 }
 
 impl Inspection {
+    /// Records that stay in the journal need their segments: without one, their replicas have lost records.
+    fn look_for_segments(&mut self) -> Result<(), ShardFault> {
+        let here: BTreeSet<Lsn> = self.found.iter().map(|s| s.first).collect();
+        let missing: BTreeSet<Lsn> = self.db.all_used().into_keys().filter(|s| !here.contains(s)).collect();
+        let mut from = (!missing.is_empty()).then_some((ReplicaId(0), Offset::MIN));
+        while let Some(at) = from {
+            let (rows, next) = self.db.in_journal(at, 4096)?;
+            for (replica, span, place) in rows.into_iter().filter(|(_, _, p)| missing.contains(&p.segment)) {
+                let lost = self.folds.get(&replica).is_some_and(|state| state.log_start < span.next);
+                if lost {
+                    let (from, to, file) = (span.base, span.next, place.segment.0);
+                    let why = format!(
+                        "its records {from} to {to} are in journal segment {file}, which is not readable"
+                    );
+                    self.corrupted(replica, place.at, why);
+                }
+            }
+            from = next;
+        }
+        Ok(())
+    }
+
     fn fold(&mut self) -> Result<(), ShardFault> {
         for (replica, state) in &self.folds {
             self.synced_ends.insert(*replica, state.next);
@@ -194,8 +217,10 @@ impl Inspection {
         match folded {
             Folded::Appended => heads.entry(entry.replica).or_default().extend(head),
             Folded::Truncated { to } => {
-                let producers =
-                    heads.entry(entry.replica).or_default().truncate(&self.db, entry.replica, to)?;
+                let found = &self.found;
+                let find = |at| found.iter().rfind(|s| s.first <= at && at < s.end()).cloned();
+                let heads = heads.entry(entry.replica).or_default();
+                let producers = heads.truncate(&self.db, &find, entry.replica, to)?;
                 if !planted(Mutant::ProducersNotTruncated) {
                     state.producers = producers;
                 }
@@ -286,7 +311,7 @@ impl Inspection {
         let old = self.recyclable();
         let fresh = Arc::new(self.segments.make(old, first, capacity, Some(cut), &again)?);
         let mut index = Index { next_replica: self.next_replica(), ..Index::default() };
-        index.segments = self.found.drain(..).map(|s| (s.first, Arc::new(s))).collect();
+        index.segments = self.found.drain(..).map(|s| (s.first, s)).collect();
         index.segments.insert(first, Arc::clone(&fresh));
         self.fill(&mut index);
         let writer = Writer {
@@ -316,7 +341,9 @@ impl Inspection {
             written: AtomicU64::new(end.0),
             writer: Mutex::new(writer),
             durable_x: AtomicU64::new(self.stored.x.0),
-            settler: Mutex::new(Settler { sweep: sweep.collect(), x: self.stored.x }),
+            settler: Mutex::new(Settler { sweep: sweep.collect(), x: self.stored.x, stuck: BTreeSet::new() }),
+            rotten: Mutex::default(),
+            scrubbed_to: Mutex::new((ReplicaId(0), Offset::MIN)),
             spare: Mutex::new(None),
             pinned: self.pinned,
             fault: OnceLock::new(),
@@ -354,14 +381,14 @@ impl Inspection {
         Ok((out, at, crc))
     }
 
-    /// A segment that is wholly in redb, to be overwritten.
+    /// A segment that nothing refers to any more: its room is needed.
     fn recyclable(&mut self) -> Option<Segment> {
         let x = self.stored.x;
-        let fits = |s: &Segment| {
-            s.end() <= x && s.capacity == self.options.segment_bytes && !self.pinned.contains(&s.first)
+        let fits = |s: &Arc<Segment>| {
+            s.end() <= x && !self.pinned.contains(&s.first) && self.db.used(s.first).rows == 0
         };
         let at = self.found.iter().position(fits)?;
-        Some(self.found.remove(at))
+        Arc::into_inner(self.found.remove(at))
     }
 
     fn next_replica(&self) -> u32 {

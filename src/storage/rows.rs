@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!   state rows   | crc32c 4 | version 1 | fields |            the CRC covers all that follows it
-//!   block rows   | crc32c 4 | version 1 | kind 1 | 0 0 | next offset 8 | inline: the batches · in journal: lsn 8, length 4 |
-//!   time rows    | crc32c 4 | version 2 | largest timestamp 8 | stored at 8 | next offset 8 | bytes of the block 8 |
+//!   block rows   | crc32c 4 | version 1 | kind 0 | 0 0 | next offset 8 | the batches |
+//!   span rows    | crc32c 4 | version 3 | largest timestamp 8 | stored at 8 | next offset 8 | bytes 8 | home 1 |
+//!                                                     home 1: segment 8 | position 8 | crc32c of what the batches' own skip 4 |
 //! ```
 //!
 //! redb checks its pages only when it repairs, so every row proves itself. A row of a newer version is refused, never
-//! guessed at. A block's time row says all that retention and look-ups by time have to know of it: its value, which may
-//! be 256 KiB, is not read for that. `kind` leaves room for a third home of records.
+//! guessed at. A span row says all that retention and look-ups by time have to know of its batches: a block, which may be
+//! 256 KiB, is not read for that. Its home is the block of the same key (0), or the journal (1), where large runs stay;
+//! there is room for a third.
 
 use super::error::ShardFault;
 use bytes::Bytes;
@@ -17,23 +19,38 @@ use callboard_core::storage::{ReplicaFold, Span};
 use callboard_core::{Lsn, Offset, Seq, TopicId, TopicPartition, UnixMillis};
 
 const VERSION: u8 = 1;
-/// Of time rows; version 1 held the timestamp alone and was never released.
-const TIME_VERSION: u8 = 2;
+/// Of span rows. Version 2 knew no home but the block; version 1 held the timestamp alone and was never released.
+const SPAN_VERSION: u8 = 3;
 /// Bytes before a block's batches.
 pub const BLOCK_HEADER: usize = 16;
 
-/// Where a block's batches are.
-#[derive(Debug, PartialEq, Eq)]
+/// Where a span's batches are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Home {
-    /// In this row, from this byte on.
-    Inline(usize),
-    /// In the journal.
-    InJournal {
-        /// Position of the first byte.
-        at: Lsn,
-        /// Bytes.
-        length: u32,
-    },
+    /// In the block row of the same key.
+    Block,
+    /// In the journal, as they were written.
+    Journal(Place),
+}
+
+/// A place in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The segment, by its first position.
+    pub segment: Lsn,
+    /// Position of the first byte.
+    pub at: Lsn,
+    /// CRC32C over what the checksums of the batches skip: the first 21 bytes of each.
+    pub heads: u32,
+}
+
+/// A span and where its batches are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// What it covers.
+    pub span: Span,
+    /// Where.
+    pub home: Home,
 }
 
 fn seal(body: Vec<u8>) -> Vec<u8> {
@@ -109,26 +126,63 @@ pub fn decode_u64(row: &[u8]) -> Result<u64, ShardFault> {
     Ok(u64::from_le_bytes(*take(&mut opened(row, "number")?, "number")?))
 }
 
-/// A block in the time index; its first offset is the row's key.
-pub fn encode_span(span: &Span) -> Vec<u8> {
-    let mut body = vec![TIME_VERSION];
+/// A span; its first offset is the row's key.
+pub fn encode_stretch(stretch: &Stretch) -> Vec<u8> {
+    let Stretch { span, home } = stretch;
+    let mut body = vec![SPAN_VERSION];
     body.extend_from_slice(&span.max_timestamp.to_le_bytes());
     body.extend_from_slice(&span.stored.map_or(i64::MIN, |at| at.0).to_le_bytes());
     body.extend_from_slice(&span.next.to_le_bytes());
     body.extend_from_slice(&span.bytes.to_le_bytes());
+    match home {
+        Home::Block => body.push(0),
+        Home::Journal(Place { segment, at, heads }) => {
+            body.push(1);
+            body.extend_from_slice(&segment.0.to_le_bytes());
+            body.extend_from_slice(&at.0.to_le_bytes());
+            body.extend_from_slice(&heads.to_le_bytes());
+        }
+    }
     seal(body)
 }
 
-/// Reads [`encode_span`].
-pub fn decode_span(base: Offset, row: &[u8]) -> Result<Span, ShardFault> {
+/// Reads [`encode_stretch`], and the version before it.
+pub fn decode_stretch(base: Offset, row: &[u8]) -> Result<Stretch, ShardFault> {
     const WHAT: &str = "time";
-    let rest = &mut opened_as(row, TIME_VERSION, WHAT)?;
+    let old = row.get(4) == Some(&2);
+    let rest = &mut opened_as(row, if old { 2 } else { SPAN_VERSION }, WHAT)?;
     let max_timestamp = i64::from_le_bytes(*take(rest, WHAT)?);
     let stored = i64::from_le_bytes(*take(rest, WHAT)?);
     let next = Offset::from_le_bytes(*take(rest, WHAT)?);
     let bytes = u64::from_le_bytes(*take(rest, WHAT)?);
+    let home = match if old { [0] } else { *take(rest, WHAT)? } {
+        [0] => Home::Block,
+        [1] => {
+            let segment = Lsn(u64::from_le_bytes(*take(rest, WHAT)?));
+            let at = Lsn(u64::from_le_bytes(*take(rest, WHAT)?));
+            Home::Journal(Place { segment, at, heads: u32::from_le_bytes(*take(rest, WHAT)?) })
+        }
+        _ => {
+            let why = "store.redb: a time row names a home that this build does not know: run the newer one";
+            return Err(ShardFault(why.into()));
+        }
+    };
     let stored = (stored != i64::MIN).then_some(UnixMillis(stored));
-    Ok(Span { base, next, bytes, max_timestamp, stored })
+    Ok(Stretch { span: Span { base, next, bytes, max_timestamp, stored }, home })
+}
+
+/// How much of a segment rows refer to: bytes, rows.
+pub fn encode_used(bytes: u64, rows: u64) -> Vec<u8> {
+    let mut body = vec![VERSION];
+    body.extend_from_slice(&bytes.to_le_bytes());
+    body.extend_from_slice(&rows.to_le_bytes());
+    seal(body)
+}
+
+/// Reads [`encode_used`].
+pub fn decode_used(row: &[u8]) -> Result<(u64, u64), ShardFault> {
+    let rest = &mut opened(row, "segment")?;
+    Ok((u64::from_le_bytes(*take(rest, "segment")?), u64::from_le_bytes(*take(rest, "segment")?)))
 }
 
 /// A replica's state, without its producers (they have rows of their own).
@@ -215,18 +269,14 @@ pub fn write_inline(row: &mut [u8], next: Offset, batches: &[Bytes]) {
     head[..4].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// A block's home and the offset behind it; the checksum is compared.
-pub fn decode_block(row: &[u8]) -> Result<(Offset, Home), ShardFault> {
+/// The batches of a block and the offset behind it; the checksum is compared.
+pub fn decode_block(row: &[u8]) -> Result<(Offset, &[u8]), ShardFault> {
     let body = opened(row, "block")?;
     let rest = &mut &body[..];
     let [kind, _, _] = *take(rest, "block")?;
     let next = Offset::from_le_bytes(*take(rest, "block")?);
     match kind {
-        0 => Ok((next, Home::Inline(BLOCK_HEADER))),
-        1 => {
-            let at = Lsn(u64::from_le_bytes(*take(rest, "block")?));
-            Ok((next, Home::InJournal { at, length: u32::from_le_bytes(*take(rest, "block")?) }))
-        }
+        0 => Ok((next, rest)),
         _ => Err(ShardFault("store.redb: a block row of an unknown kind: run the newer build again".into())),
     }
 }
@@ -251,20 +301,37 @@ mod tests {
         let batches = [Bytes::from_static(b"abc"), Bytes::from_static(b"de")];
         let mut block = vec![0xff; inline_len(&batches)];
         write_inline(&mut block, 12, &batches);
-        assert_eq!(decode_block(&block), Ok((12, Home::Inline(BLOCK_HEADER))));
-        assert_eq!(&block[BLOCK_HEADER..], b"abcde");
+        assert_eq!(decode_block(&block), Ok((12, &b"abcde"[..])));
         for bit in 0..block.len() * 8 {
             let mut bad = block.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
             assert!(decode_block(&bad).is_err());
         }
-        for stored in [None, Some(UnixMillis(77))] {
+        let place = Place { segment: Lsn(1 << 40), at: Lsn((1 << 40) + 512), heads: 7 };
+        for (stored, home) in [(None, Home::Block), (Some(UnixMillis(77)), Home::Journal(place))] {
             let span = Span { base: 3, next: 9, bytes: 1 << 40, max_timestamp: -1, stored };
-            assert_eq!(decode_span(3, &encode_span(&span)), Ok(span));
+            let row = encode_stretch(&Stretch { span, home });
+            assert_eq!(decode_stretch(3, &row), Ok(Stretch { span, home }));
+            for bit in 0..row.len() * 8 {
+                let mut bad = row.clone();
+                bad[bit / 8] ^= 1 << (bit % 8);
+                assert!(decode_stretch(3, &bad).is_err());
+            }
         }
-        let old = decode_span(3, &encode_u64(5)).unwrap_err();
+        let old = decode_stretch(3, &encode_u64(5)).unwrap_err();
         assert!(old.0.contains("version 1"), "{old}");
+        assert_eq!(decode_used(&encode_used(5, 6)), Ok((5, 6)));
         assert_eq!(decode_x(&encode_x(Lsn(5), 6)), Ok((Lsn(5), 6)));
         assert_eq!(decode_uuid(&encode_uuid([4; 16])), Ok([4; 16]));
+    }
+
+    #[test]
+    fn a_span_of_the_version_before_lies_in_its_block() {
+        let mut body = vec![2];
+        for n in [50i64, i64::MIN, 9, 700] {
+            body.extend_from_slice(&n.to_le_bytes());
+        }
+        let span = Span { base: 3, next: 9, bytes: 700, max_timestamp: 50, stored: None };
+        assert_eq!(decode_stretch(3, &seal(body)), Ok(Stretch { span, home: Home::Block }));
     }
 }

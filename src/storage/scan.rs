@@ -16,6 +16,9 @@ use std::io;
 /// Bytes read at once.
 const WINDOW: u64 = 1 << 20;
 
+/// The same where payloads are passed over.
+const NARROW: u64 = 16 << 10;
+
 /// A group, without its payloads.
 pub struct Group {
     /// Where it lies now; `was`, where its payloads are read from.
@@ -57,7 +60,7 @@ impl Group {
 
 /// Collects every valid group of a segment that is not below `x`.
 pub fn scan(segment: &Segment, uuid: &[u8; 16], x: Lsn, out: &mut Vec<(Candidate, Group)>) -> io::Result<()> {
-    let mut window = Window { segment, at: segment.start(), bytes: Bytes::new() };
+    let mut window = Window { segment, at: segment.start(), bytes: Bytes::new(), size: WINDOW };
     let mut at = segment.start().max(x);
     while at.0 + GROUP_HEADER as u64 <= segment.end().0 {
         match group_at(&mut window, uuid, at)? {
@@ -71,11 +74,41 @@ pub fn scan(segment: &Segment, uuid: &[u8; 16], x: Lsn, out: &mut Vec<(Candidate
     Ok(())
 }
 
+/// The entry headers of every group of a segment whose header proves itself, whether the stream still counts it or not.
+pub fn headers(segment: &Segment, uuid: &[u8; 16]) -> io::Result<Vec<Vec<EntryHeader>>> {
+    let mut window = Window { segment, at: segment.start(), bytes: Bytes::new(), size: NARROW };
+    let (mut at, mut out) = (segment.start(), Vec::new());
+    while at.0 + GROUP_HEADER as u64 <= segment.end().0 {
+        at = match headers_at(&mut window, uuid, at)? {
+            Some((length, entries)) => {
+                out.push(entries);
+                Lsn(at.0 + aligned(u64::from(length)))
+            }
+            None => Lsn(at.0 + ALIGN),
+        };
+    }
+    Ok(out)
+}
+
+fn headers_at(
+    window: &mut Window<'_>,
+    uuid: &[u8; 16],
+    at: Lsn,
+) -> io::Result<Option<(u32, Vec<EntryHeader>)>> {
+    let Some(head) = window.get(at, GROUP_HEADER as u64)? else { return Ok(None) };
+    let Ok(header) = peek_group(head, uuid, at) else { return Ok(None) };
+    let heads = GROUP_HEADER as u64 + u64::from(header.entries) * ENTRY_HEADER as u64;
+    let Some(bytes) = window.get(at, heads)? else { return Ok(None) };
+    Ok(decode_group(bytes, uuid, at).ok().map(|(header, entries)| (header.length, entries)))
+}
+
 /// A part of a segment in memory.
 struct Window<'a> {
     segment: &'a Segment,
     at: Lsn,
     bytes: Bytes,
+    /// Bytes read at once.
+    size: u64,
 }
 
 impl Window<'_> {
@@ -85,7 +118,7 @@ impl Window<'_> {
             return Ok(None);
         }
         if at < self.at || at.0 + len > self.at.0 + self.bytes.len() as u64 {
-            let size = WINDOW.max(len).min(self.segment.end().0 - at.0);
+            let size = self.size.max(len).min(self.segment.end().0 - at.0);
             self.bytes = self.segment.read(at, size as usize)?;
             self.at = at;
         }

@@ -1,16 +1,20 @@
 //! A journal segment: one file of fixed length, named by the position of its first byte in the shard's stream.
 //!
 //! Made in full before it is used: zeros (or the old bytes of a recycled one), header, fsync, rename to its name, fsync
-//! of the directory. Overwriting bytes that exist is what makes the journal's syncs cheap.
+//! of the directory. Overwriting bytes that exist is what makes the journal's syncs cheap. One that was sent from is never
+//! overwritten: sockets go on referring to its pages after the call has returned, over loopback until the peer has read.
 
 use super::disk::{Disk, DiskFile};
 use bytes::Bytes;
+use callboard_actors::ports::{FileRange, SendFile};
 use callboard_core::Lsn;
 use callboard_core::mutant::{Mutant, planted};
 use callboard_core::storage::{FrameError, SEGMENT_HEADER, SegmentCut, SegmentHeader, SegmentInfo};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A file aside, not yet renamed to its name.
 const ASIDE: &str = "aside.tmp";
@@ -25,6 +29,8 @@ pub struct Segment {
     pub cut: Option<SegmentCut>,
     file: Arc<dyn DiskFile>,
     path: PathBuf,
+    /// A socket may refer to its pages, now or after the call that sent them: it is never overwritten.
+    sent: AtomicBool,
 }
 
 impl Segment {
@@ -55,6 +61,28 @@ impl Segment {
         self.file.read_vec(len, from).map(Bytes::from)
     }
 
+    /// A stretch of it, to be sent as it lies; none where the kernel can not. In the page cache when this returns.
+    pub fn range(self: &Arc<Segment>, at: Lsn, len: usize) -> io::Result<Option<FileRange>> {
+        let from = at.0.checked_sub(self.first.0).ok_or(io::ErrorKind::InvalidInput)?;
+        if from + len as u64 > self.capacity {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if self.file.descriptor().is_none() {
+            return Ok(None);
+        }
+        if !planted(Mutant::SentSegmentOverwritten) {
+            self.sent.store(true, Ordering::Release);
+        }
+        self.file.warm(len, from)?;
+        Ok(Some(FileRange::new(Arc::clone(self) as Arc<dyn SendFile>, from, len)))
+    }
+
+    /// Whether it may be overwritten when nobody needs it any more.
+    #[must_use]
+    pub fn may_be_overwritten(&self) -> bool {
+        !self.sent.load(Ordering::Acquire)
+    }
+
     /// Writes at a position of the stream.
     pub fn write(&self, pieces: &[&[u8]], at: Lsn) -> io::Result<()> {
         self.file.write_all_at(pieces, at.0 - self.first.0)
@@ -63,6 +91,18 @@ impl Segment {
     /// `fdatasync`.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+}
+
+impl SendFile for Segment {
+    fn send(&self, to: BorrowedFd<'_>, at: u64, len: usize) -> io::Result<usize> {
+        let file = self.file.descriptor().ok_or(io::ErrorKind::Unsupported)?;
+        let mut from = at;
+        Ok(rustix::fs::sendfile(to, file, Some(&mut from), len)?)
+    }
+
+    fn read(&self, at: u64, len: usize) -> io::Result<Bytes> {
+        self.file.read_vec(len, at).map(Bytes::from)
     }
 }
 
@@ -129,7 +169,9 @@ impl Segments {
         if self.name(header.first) != path {
             return Err(FrameError::Invalid("its header says another position than its name"));
         }
-        Ok(Segment { first: header.first, capacity, cut: header.cut, file, path: path.to_owned() })
+        // Sockets of a former life may still send from it: closed ones go on until their peer has read.
+        let (path, sent) = (path.to_owned(), AtomicBool::new(true));
+        Ok(Segment { first: header.first, capacity, cut: header.cut, file, path, sent })
     }
 
     /// Makes one, out of `old` where there is one to recycle. `groups` are written into it before it gets its name.
@@ -143,12 +185,12 @@ impl Segments {
     ) -> io::Result<Segment> {
         let aside = self.dir.join(ASIDE);
         let file = match old {
-            Some(old) if old.capacity == capacity => {
+            Some(old) if old.capacity == capacity && old.may_be_overwritten() => {
                 self.disk.rename(&old.path, &aside)?;
                 old.file
             }
             other => {
-                // One of another length is of no more use.
+                // One of another length, or that a socket may still refer to, is of no more use.
                 if let Some(old) = other {
                     self.disk.remove(&old.path)?;
                 }
@@ -169,7 +211,7 @@ impl Segments {
         if !planted(Mutant::DirectoryNotSynced) {
             self.disk.sync_dir(&self.dir)?;
         }
-        Ok(Segment { first, capacity, cut, file, path })
+        Ok(Segment { first, capacity, cut, file, path, sent: AtomicBool::new(false) })
     }
 
     fn zeros(&self, path: &Path, capacity: u64) -> io::Result<Arc<dyn DiskFile>> {

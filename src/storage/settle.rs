@@ -6,27 +6,33 @@
 //!                       the last one        ─> X                ─> only then: index, recycling
 //! ```
 //!
+//! A large run stays in the journal and gets a row that says where (`core/storage/residence.rs`); `evacuate.rs` moves it
+//! into redb when its segment has to go.
+//!
 //! A crash between two transactions is harmless: recovery folds from the old X and skips what each replica covers.
 
-use super::db::{NewBlock, Tx};
+use super::batches::walk_heads;
 use super::engine::{Engine, Settler, Sweep};
 use super::error::ShardFault;
 use super::index::{Pending, Run};
-use super::rows::{self, BLOCK_HEADER, Home};
+use super::part::{Batch, Part};
+use super::segment::Segment;
+use super::tx::Tx;
 use super::writer::SyncedTo;
-use bytes::Bytes;
 use callboard_core::mutant::{Mutant, planted};
-use callboard_core::partition::ProducerTable;
 use callboard_core::records::{self, BatchHead};
-use callboard_core::storage::{Entry, EntryHeader, Folded, ReplicaFold, blocks};
-use callboard_core::{Offset, ReplicaId, Seq, UnixMillis};
+use callboard_core::storage::ReplicaFold;
+use callboard_core::{Lsn, ReplicaId, UnixMillis};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 /// Blocks that one transaction deletes at most.
 const DELETE_SLICE: usize = 32;
 /// Payload of one transaction.
-const TRANSACTION_BYTES: usize = 8 << 20;
+pub(super) const TRANSACTION_BYTES: usize = 8 << 20;
+/// What a run that stays in the journal weighs in it: a row.
+const ROW_BYTES: usize = 1024;
 
 /// One replica's part in a transaction.
 struct Touched {
@@ -123,7 +129,8 @@ impl Engine {
             return Ok((None, false));
         }
         let expiry = (wall(), self.options.producer_expiration_ms);
-        let mut part = Part { tx, replica, state, batches: Vec::new(), expiry };
+        let find = |at| self.index.lock().segment(at);
+        let mut part = Part { tx, replica, state, batches: Vec::new(), expiry, find: &find };
         for step in &steps {
             match step {
                 Pending::Run(run) => *bytes += self.settle_run(&mut part, run)?,
@@ -150,15 +157,16 @@ impl Engine {
                 return (live.settled.clone(), out, true);
             }
             if let Pending::Run(run) = step {
-                bytes += run.length as usize;
+                bytes +=
+                    if self.options.residence.stays(run.length) { ROW_BYTES } else { run.length as usize };
             }
             out.push(*step);
         }
         (live.settled.clone(), out, false)
     }
 
+    /// Folds a run. A large one stays where it is: its heads are all that is read of it. What it weighs in the transaction.
     fn settle_run(&self, part: &mut Part<'_, '_>, run: &Run) -> Result<usize, ShardFault> {
-        let bytes = self.read_run(run)?;
         let (mut seq, mut next) = (run.first_seq, run.base);
         let (at, replica) = (run.at.0, part.replica.0);
         let rotten = |why: String| {
@@ -166,25 +174,37 @@ impl Engine {
                 "the journal at {at} does not hold what was written for replica {replica}: {why}"
             ))
         };
-        let mut rest = bytes.clone();
-        while !rest.is_empty() {
-            let head = records::verify(&rest).map_err(|e| rotten(e.to_string()))?;
+        let mut take = |head: &BatchHead, content: Batch| {
             // Kafka's checksum skips the base offset; the batches of a run follow each other.
             if head.base_offset != next {
                 return Err(rotten(format!("a batch at offset {} in place of {next}", head.base_offset)));
             }
             next = head.next_offset();
-            let batch = rest.split_to(head.size as usize);
-            part.batch(seq, run, batch, &head)?;
+            part.batch(seq, run, head, content)?;
             seq = seq.next();
+            Ok(())
+        };
+        let segment = self.segment_of(run.at)?;
+        if self.options.residence.stays(run.length) {
+            for found in walk_heads(&segment, run.at, run.length) {
+                let found = found.map_err(|e| rotten(e.0))?;
+                let (at, skipped) = (found.at, found.skipped);
+                take(&found.head, Batch::Journal { segment: segment.first, at, skipped })?;
+            }
+            return Ok(ROW_BYTES);
         }
-        Ok(bytes.len())
+        let mut rest = segment.read(run.at, run.length as usize)?;
+        while !rest.is_empty() {
+            let head = records::verify(&rest).map_err(|e| rotten(e.to_string()))?;
+            let batch = rest.split_to(head.size as usize);
+            take(&head, Batch::Here(batch))?;
+        }
+        Ok(run.length as usize)
     }
 
-    pub(super) fn read_run(&self, run: &Run) -> Result<Bytes, ShardFault> {
-        let segment = self.index.lock().segment(run.at);
-        let segment = segment.ok_or_else(|| ShardFault(format!("no journal segment holds {}", run.at.0)))?;
-        Ok(segment.read(run.at, run.length as usize)?)
+    pub(super) fn segment_of(&self, at: Lsn) -> Result<Arc<Segment>, ShardFault> {
+        let segment = self.index.lock().segment(at);
+        segment.ok_or_else(|| ShardFault(format!("no journal segment holds {}", at.0)))
     }
 
     /// What a committed transaction holds is the settler's from here on.
@@ -239,151 +259,7 @@ impl Engine {
     }
 }
 
-fn wall() -> UnixMillis {
+pub(super) fn wall() -> UnixMillis {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// One replica, being folded into a transaction.
-struct Part<'a, 't> {
-    tx: &'a mut Tx<'t>,
-    replica: ReplicaId,
-    state: Option<ReplicaFold>,
-    batches: Vec<(Bytes, BatchHead)>,
-    /// The time, and after how many milliseconds a producer that is silent is forgotten.
-    expiry: (UnixMillis, i64),
-}
-
-impl Part<'_, '_> {
-    fn batch(&mut self, seq: Seq, run: &Run, batch: Bytes, head: &BatchHead) -> Result<(), ShardFault> {
-        let entry = EntryHeader {
-            replica: self.replica,
-            seq,
-            entry: Entry::Append { base: head.base_offset, epoch: head.leader_epoch },
-            durability: run.durability,
-            length: head.size,
-        };
-        if self.fold(&entry, Some(head))? == Folded::Appended {
-            self.batches.push((batch, *head));
-        }
-        Ok(())
-    }
-
-    fn entry(&mut self, entry: &EntryHeader) -> Result<(), ShardFault> {
-        match self.fold(entry, None)? {
-            Folded::Truncated { to } => self.truncate(to),
-            _ => Ok(()),
-        }
-    }
-
-    fn fold(&mut self, entry: &EntryHeader, head: Option<&BatchHead>) -> Result<Folded, ShardFault> {
-        let Some(state) = &mut self.state else {
-            if let Entry::Open { id } = entry.entry {
-                self.state = Some(ReplicaFold::opened(id, entry.seq));
-            }
-            return Ok(Folded::Marked);
-        };
-        match state.fold(entry, head) {
-            Folded::Refused(why) => Err(ShardFault(format!(
-                "entry {} of replica {} in the journal cannot follow what is settled: {why}",
-                entry.seq.0, self.replica.0
-            ))),
-            // A corrupt replica: what lies behind the hole stays in its (pinned) segment.
-            folded => Ok(folded),
-        }
-    }
-
-    fn truncate(&mut self, to: Offset) -> Result<(), ShardFault> {
-        self.batches.retain(|(_, head)| head.base_offset < to);
-        if let Some(row) = self.tx.truncate(self.replica, to)? {
-            let (_, Home::Inline(at)) = rows::decode_block(&row)? else {
-                return Err(ShardFault("store.redb: a block in the journal cannot be clipped".into()));
-            };
-            let kept: Vec<(Bytes, BatchHead)> = batches_of(&Bytes::from(row).slice(at..))?
-                .into_iter()
-                .filter(|(_, head)| head.base_offset < to)
-                .collect();
-            put(self.tx, self.replica, &kept, self.expiry.0)?;
-        }
-        let producers = self.producers_at(to)?;
-        if let Some(state) = &mut self.state
-            && !planted(Mutant::ProducersNotTruncated)
-        {
-            state.producers = producers;
-        }
-        Ok(())
-    }
-
-    /// The producers at `to`: the newest snapshot left, and the heads behind it; all that are left, if there is none.
-    fn producers_at(&self, to: Offset) -> Result<ProducerTable, ShardFault> {
-        let (from, mut table) = self.tx.snapshot_below(self.replica, to)?.unwrap_or_default();
-        let mut take = |head: &BatchHead| {
-            if head.base_offset >= from && head.base_offset < to {
-                table.apply(head);
-            }
-        };
-        self.tx.rows_between(self.replica, from, to, |row| {
-            if let (_, Home::Inline(at)) = rows::decode_block(row)? {
-                for batch in records::batches(&row[at..]) {
-                    take(&batch.map_err(stored)?.1);
-                }
-            }
-            Ok(())
-        })?;
-        self.batches.iter().for_each(|(_, head)| take(head));
-        Ok(table)
-    }
-
-    fn finish(self) -> Result<Option<ReplicaFold>, ShardFault> {
-        let Some(mut state) = self.state else { return Ok(None) };
-        state.producers.expire(self.expiry.0, self.expiry.1);
-        // What the log start has passed already is never written.
-        let kept: Vec<(Bytes, BatchHead)> = self
-            .batches
-            .into_iter()
-            .filter(|(_, h)| h.next_offset() > state.log_start && !state.dropped)
-            .collect();
-        put(self.tx, self.replica, &kept, self.expiry.0)?;
-        self.tx.put_replica(self.replica, &state)?;
-        Ok(Some(state))
-    }
-}
-
-/// Stores batches as blocks.
-fn put(
-    tx: &mut Tx<'_>,
-    replica: ReplicaId,
-    batches: &[(Bytes, BatchHead)],
-    now: UnixMillis,
-) -> Result<(), ShardFault> {
-    let sizes: Vec<usize> = batches.iter().map(|(bytes, _)| bytes.len()).collect();
-    let rows: Vec<NewBlock> = blocks(&sizes, BLOCK_HEADER)
-        .into_iter()
-        .map(|block| {
-            let part = &batches[block.from..block.to];
-            NewBlock {
-                base: part[0].1.base_offset,
-                next: part.last().map_or(0, |(_, head)| head.next_offset()),
-                batches: part.iter().map(|(bytes, _)| bytes.clone()).collect(),
-                max_timestamp: part.iter().map(|(_, head)| head.max_timestamp).max().unwrap_or(-1),
-                stored: now,
-            }
-        })
-        .collect();
-    if rows.is_empty() { Ok(()) } else { tx.put_blocks(replica, &rows) }
-}
-
-fn stored(error: records::RecordsError) -> ShardFault {
-    ShardFault(format!("store.redb: a stored batch: {error}"))
-}
-
-/// Splits contiguous batches.
-pub(super) fn batches_of(bytes: &Bytes) -> Result<Vec<(Bytes, BatchHead)>, ShardFault> {
-    let mut rest = bytes.clone();
-    let mut out = Vec::new();
-    while !rest.is_empty() {
-        let head = records::head(&rest).map_err(stored)?;
-        out.push((rest.split_to(head.size as usize), head));
-    }
-    Ok(out)
 }

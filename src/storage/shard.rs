@@ -3,7 +3,8 @@
 //! ```text
 //!   submit ─> queue ─> journal thread: drain ≤ 4 MiB, one group, one sync        settling thread: when it is due
 //!                      idle: sync what is only written within 1 s,                maker thread: the next segment, ahead
-//!                            100 ms later an empty group that proves the sync     readers: shared by all shards
+//!                            100 ms later an empty group that proves the sync     scrub thread: what nobody looks at
+//!                                                                                  readers: shared by all shards
 //! ```
 //!
 //! The queue is bounded by the permits inside it. At `unsettled_bytes_max` the gate closes: `admitted` waits until
@@ -37,6 +38,9 @@ const OS_SYNC: Duration = Duration::from_millis(1000);
 const PROVE_AFTER: Duration = Duration::from_millis(100);
 /// The settler looks at least this often.
 const SETTLE_LOOK: Duration = Duration::from_millis(500);
+
+/// The scrubber reads so often.
+const SCRUB_EVERY: Duration = Duration::from_secs(1);
 
 /// Called when a shard stops for good.
 pub type OnFault = Box<dyn Fn(u16, &ShardFault) + Send + Sync>;
@@ -101,7 +105,9 @@ impl ShardHandle {
             told: Mutex::new(false),
         });
         let mut threads = Vec::new();
-        for (name, body) in [("journal", journal as fn(&Inner)), ("settle", settle), ("maker", maker)] {
+        for (name, body) in
+            [("journal", journal as fn(&Inner)), ("settle", settle), ("maker", maker), ("scrub", scrub)]
+        {
             let inner = Arc::clone(&inner);
             let builder = std::thread::Builder::new().name(format!("{name}-{shard}"));
             threads.push(builder.spawn(move || {
@@ -205,13 +211,24 @@ impl Inner {
         Ok(())
     }
 
+    /// Moves what has to leave its segment, until a settle is due or the end comes; then segments go.
+    fn give_room(&self) -> Result<(), ShardFault> {
+        let max = self.engine.options().unsettled_bytes_max;
+        while self.engine.make_room()? {
+            if *self.work.lock() || self.engine.settleable() >= max / 2 {
+                break;
+            }
+        }
+        self.engine.remove_surplus()
+    }
+
     /// Whoever waits looks again.
     fn open_gate(&self) {
         self.gate.look_again(self.over_limit());
     }
 
     fn over_limit(&self) -> bool {
-        self.engine.unsettled() >= self.engine.options().unsettled_bytes_max && self.engine.fault().is_none()
+        self.engine.is_full() && self.engine.fault().is_none()
     }
 
     /// Waits for submissions or for `until`. None: the end.
@@ -320,14 +337,14 @@ fn settle(inner: &Inner) {
         let idle = inner.last_append.lock().elapsed().as_millis() as u64;
         let max = engine.options().unsettled_bytes_max;
         if !settle_due(engine.settleable(), max, engine.runs(), limits::RUN_INDEX_MAX, idle) {
-            match inner.sweep(max) {
+            match inner.sweep(max).and_then(|()| inner.give_room()) {
                 Ok(()) => continue,
                 Err(fault) => return inner.faulted(&fault),
             }
         }
         let (began, settled) = (Instant::now(), engine.settled());
         tracing::info!("shard {}: settle started", engine.shard());
-        match engine.settle().and_then(|_| engine.remove_surplus()) {
+        match engine.settle().and_then(|_| inner.give_room()) {
             Ok(()) => {
                 metrics::settled(engine.shard(), began.elapsed(), engine.settled().saturating_sub(settled));
                 tracing::info!("shard {}: settle finished in {:?}", engine.shard(), began.elapsed());
@@ -349,6 +366,24 @@ fn maker(inner: &Inner) {
             return;
         }
         inner.woken.wait_for(&mut stop, SETTLE_LOOK);
+        if *stop {
+            return;
+        }
+    }
+}
+
+/// Reads what nobody reads, a little every second.
+fn scrub(inner: &Inner) {
+    loop {
+        let pace = inner.engine.scrub_pace();
+        if pace > 0
+            && let Err(fault) = inner.engine.scrub(pace)
+        {
+            return inner.faulted(&fault);
+        }
+        let mut stop = inner.work.lock();
+        let until = Instant::now() + SCRUB_EVERY;
+        while !*stop && !inner.woken.wait_until(&mut stop, until).timed_out() {}
         if *stop {
             return;
         }

@@ -34,7 +34,7 @@ impl SpanTable {
         let rows = times.range((self.replica.0, start)..(self.replica.0, until))?;
         let spans = rows.map(|row| {
             let (key, value) = row?;
-            rows::decode_span(key.value().1, value.value())
+            rows::decode_stretch(key.value().1, value.value()).map(|stretch| stretch.span)
         });
         // The row before `from` may end below it.
         Ok(Box::new(spans.filter(move |span| span.as_ref().map_or(true, |span| span.next > from))))

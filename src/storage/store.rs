@@ -16,7 +16,7 @@ use super::recovery::{Inspection, inspect};
 use super::segment::Segments;
 use callboard_actors::ports::{ReplicaState, Verdict};
 use callboard_core::Lsn;
-use callboard_core::storage::Restart;
+use callboard_core::storage::{Restart, journal_budget};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,10 @@ pub struct StoreOptions {
     pub default_shards: usize,
     /// The kernel's boot id: whether the page cache survived.
     pub boot_id: String,
-    /// Sizes of each shard.
+    /// What all journals together may hold before records in them move into redb; none: a quarter of the disk, at most 64
+    /// GiB; 0: no settled records stay in a journal.
+    pub journal_bytes_max: Option<u64>,
+    /// Sizes of each shard; of the journal, as above.
     pub engine: EngineOptions,
 }
 
@@ -103,11 +106,15 @@ impl Store {
             same_boot: identity.boot_id == options.boot_id,
             sync_failed: identity.sync_failed.is_some(),
         };
+        let volume = disk.volume_bytes(dir).unwrap_or(0);
+        let mut engine = options.engine;
+        engine.residence.journal_bytes_max =
+            journal_budget(options.journal_bytes_max, volume, identity.shards.len());
         let inspected: Vec<Result<Inspection, ShardFault>> = (0..identity.shards.len())
             .map(|n| {
                 tracing::info!("shard {n}: recovery started");
                 let shard_dir = dir.join(format!("shard-{n}"));
-                inspect(Arc::clone(&disk), &shard_dir, n as u16, identity.shards[n], options.engine)
+                inspect(Arc::clone(&disk), &shard_dir, n as u16, identity.shards[n], engine)
             })
             .collect();
         let mut recovered = Recovered { clean: restart.clean_marker, first_start, ..Recovered::default() };

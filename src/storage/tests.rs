@@ -5,10 +5,14 @@ use super::*;
 use callboard_actors::permit::Permit;
 use callboard_actors::ports::{Persisted, ReadRequest, ReplicaSink, ShardError, Submission, Verdict};
 use callboard_core::records::{BatchBuilder, NewRecord};
-use callboard_core::storage::{Durability, Entry};
+use callboard_core::storage::{Durability, Entry, Residence};
 use callboard_core::{ReplicaId, Seq, TopicId, TopicPartition};
 use parking_lot::Mutex;
 use std::sync::Arc;
+
+/// Runs of so many bytes stay in the journal, which may hold so many.
+const LARGE: u32 = 3_000;
+const JOURNAL: u64 = 512 << 10;
 
 #[derive(Default)]
 pub struct Seen {
@@ -30,10 +34,12 @@ fn options() -> StoreOptions {
         shards: Some(1),
         default_shards: 1,
         boot_id: "boot".into(),
+        journal_bytes_max: Some(JOURNAL),
         engine: EngineOptions {
             segment_bytes: 64 << 10,
             unsettled_bytes_max: 1 << 20,
             cache_bytes: 1 << 20,
+            residence: Residence { large_run: LARGE, journal_bytes_max: 0 },
             // The records here are of 1970.
             producer_expiration_ms: i64::MAX,
         },
@@ -77,9 +83,9 @@ pub fn read_all(engine: &Engine, replica: ReplicaId, from: i64) -> Vec<i64> {
     let mut offsets = Vec::new();
     let mut at = from;
     loop {
-        let request = ReadRequest { replica, from: at, until: i64::MAX, max_bytes: 10_000 };
+        let request = ReadRequest { replica, from: at, until: i64::MAX, max_bytes: 10_000, files: false };
         let slices = engine.read(request).unwrap();
-        for part in &slices.parts {
+        for part in slices.in_memory() {
             for batch in callboard_core::records::batches(part) {
                 let (bytes, head) = batch.unwrap();
                 callboard_core::records::verify(bytes).unwrap();
@@ -170,7 +176,9 @@ fn truncation_log_start_and_drop_are_never_undone() {
         assert_eq!((states[0].log_start, states[0].next), (7, 34));
         assert_eq!(states[0].producers, engine.rebuild(replica).unwrap().producers);
         assert_eq!(read_all(&engine, replica, 7), (7..34).collect::<Vec<_>>());
-        assert!(engine.read(ReadRequest { replica, from: 6, until: 99, max_bytes: 1 }).is_err());
+        assert!(
+            engine.read(ReadRequest { replica, from: 6, until: 99, max_bytes: 1, files: false }).is_err()
+        );
         if settle {
             engine.settle().unwrap();
             assert_eq!(read_all(&engine, replica, 7), (7..34).collect::<Vec<_>>());

@@ -221,7 +221,7 @@ fn trimmed_space_comes_back_and_a_log_start_survives_a_kill() {
         let (store, engine) = open(dir.path());
         let Opened::Shard { states, .. } = &store.shards[0] else { unreachable!() };
         assert_eq!((states[0].log_start, states[0].next, &states[0].verdict), (950, 1000, &Verdict::Clean));
-        let below = ReadRequest { replica, from: 949, until: 1000, max_bytes: 1 };
+        let below = ReadRequest { replica, from: 949, until: 1000, max_bytes: 1, files: false };
         assert_eq!(engine.read(below).unwrap_err(), ReadError::OutOfRange(949));
         assert_eq!(read_all(&engine, replica, 950), (950..1000).collect::<Vec<_>>());
         engine.settle().unwrap();

@@ -19,6 +19,16 @@ pub enum Mutant {
     RecycleBeforeX,
     /// A truncation is applied but not journaled.
     TruncationNotJournaled,
+    /// A segment is recycled though rows refer to runs in it.
+    RecycleWhileReferred,
+    /// A segment that a socket may still send from is overwritten.
+    SentSegmentOverwritten,
+    /// A truncation clips a run that stays in the journal one batch too late.
+    ClippedTooLate,
+    /// A run that left the journal still counts as being there.
+    GoneStillCounted,
+    /// A run is settled again though the replica's number covers it.
+    SettledTwice,
     /// A stale group of a recycled segment is taken for a new one.
     StaleGroupAccepted,
     /// Producer state survives the truncation of the batches it came from.

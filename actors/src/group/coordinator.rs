@@ -215,7 +215,7 @@ async fn load(handle: Arc<PartitionHandle>) -> Result<Box<Replay>, String> {
         if slices.next <= from {
             return Err(format!("nothing can be read at offset {from}"));
         }
-        for part in &slices.parts {
+        for part in slices.in_memory() {
             replay.take(part).map_err(|error| error.to_string())?;
         }
         from = slices.next;

@@ -80,7 +80,7 @@ impl LagReader {
     /// Seconds since the record at this offset was written.
     async fn age(&self, handle: &PartitionHandle, from: Offset, until: Offset) -> f64 {
         let Ok(slices) = handle.read(from, until, 1).await else { return 0.0 };
-        let Some(Ok(head)) = slices.parts.first().map(|part| head(part)) else { return 0.0 };
+        let Some(Ok(head)) = slices.in_memory().next().map(|part| head(part)) else { return 0.0 };
         let written = if head.is_log_append_time() { head.max_timestamp } else { head.base_timestamp };
         match self.clock.now().wall.0.saturating_sub(written) {
             age if written >= 0 && age > 0 => age as f64 / 1000.0,

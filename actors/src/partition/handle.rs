@@ -6,7 +6,7 @@ use super::leader::LeaderMsg;
 use super::tail::Tail;
 use super::waiters::Waiters;
 use crate::permit::Permit;
-use crate::ports::{ReadError, ReadRequest, Shard, Slices, TimeHit};
+use crate::ports::{Part, ReadError, ReadRequest, Shard, Slices, TimeHit};
 use crate::reply::{Answer, Reply};
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
@@ -187,13 +187,34 @@ impl PartitionHandle {
         self.tail.lock().bytes_between(from, until)
     }
 
-    /// Whole batches in `from .. until`: from the tail without I/O, else from the store.
+    /// Whole batches in `from .. until`, in memory: from the tail without I/O, else from the store.
     pub async fn read(&self, from: Offset, until: Offset, max_bytes: usize) -> Result<Slices, ReadError> {
+        self.read_as(from, until, max_bytes, false).await
+    }
+
+    /// The same to be sent: parts may be files.
+    pub async fn read_to_send(
+        &self,
+        from: Offset,
+        until: Offset,
+        max_bytes: usize,
+    ) -> Result<Slices, ReadError> {
+        self.read_as(from, until, max_bytes, true).await
+    }
+
+    async fn read_as(
+        &self,
+        from: Offset,
+        until: Offset,
+        max_bytes: usize,
+        files: bool,
+    ) -> Result<Slices, ReadError> {
         if let Some((parts, bytes, next)) = self.tail.lock().read(from, until, max_bytes) {
+            let parts = parts.into_iter().map(Part::Bytes).collect();
             return Ok(Slices { parts, bytes, next });
         }
         let home = self.home()?;
-        home.shard.read(ReadRequest { replica: home.replica, from, until, max_bytes }).await
+        home.shard.read(ReadRequest { replica: home.replica, from, until, max_bytes, files }).await
     }
 
     /// The first record at or after a timestamp.

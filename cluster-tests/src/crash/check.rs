@@ -9,10 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use callboard::storage::{Engine, EngineOptions, Opened, Store, StoreOptions};
-use callboard_actors::ports::{ReadRequest, ReplicaState, Verdict};
+use callboard_actors::ports::{ReadError, ReadRequest, ReplicaState, Verdict};
 use callboard_core::partition::Judgement;
 use callboard_core::records::{self, Records};
-use callboard_core::storage::{Durability, Entry};
+use callboard_core::storage::{Durability, Entry, Residence};
 use callboard_core::{Offset, ReplicaId};
 
 use super::disk::CrashDisk;
@@ -23,6 +23,11 @@ pub const DATA: &str = "/data";
 /// Bytes of a segment: small, so that a script rolls often.
 pub const SEGMENT: u64 = 16 << 10;
 
+/// Runs of so many bytes stay in the journal: some do, some do not.
+const LARGE: u32 = 300;
+/// What a shard's journal may hold: a script outgrows it.
+const JOURNAL: u64 = 8 * SEGMENT;
+
 /// How a store is opened here.
 #[must_use]
 pub fn options(shards: usize, boot: &str) -> StoreOptions {
@@ -30,10 +35,12 @@ pub fn options(shards: usize, boot: &str) -> StoreOptions {
         shards: Some(shards),
         default_shards: shards,
         boot_id: boot.to_owned(),
+        journal_bytes_max: Some(JOURNAL * shards as u64),
         engine: EngineOptions {
             segment_bytes: SEGMENT,
             unsettled_bytes_max: 4 * SEGMENT,
             cache_bytes: 1 << 20,
+            residence: Residence { large_run: LARGE, journal_bytes_max: 0 },
             producer_expiration_ms: i64::MAX,
         },
     }
@@ -88,6 +95,9 @@ pub fn compare(up: &Up, ledger: &[Replica], floor: &Lengths, allow: Allow) -> Re
         ledger.iter().map(|r| ((r.shard, r.replica), r)).collect();
     if let Some(stranger) = up.states.keys().find(|key| !known.contains_key(key)) {
         return Err(format!("replica {stranger:?} came back and was never opened, or was dropped long ago"));
+    }
+    for (n, engine) in up.engines.iter().enumerate().filter(|_| !allow.rot) {
+        engine.audit().map_err(|fault| format!("shard {n}: {fault}"))?;
     }
     let mut lengths = Lengths::new();
     for (key, replica) in known {
@@ -162,7 +172,9 @@ fn present(
     }
     epochs(state, &expected)?;
     producers(replica, state, length, &expected)?;
-    content(engine, state, &expected)?;
+    if !content(engine, state, &expected, allow)? {
+        return Ok(Some(length));
+    }
     times(engine, state, &expected)?;
     size(engine, replica, state, length, &expected)?;
     Ok(Some(length))
@@ -262,17 +274,36 @@ fn size(
     Err(format!("its size is {size}, of {least} bytes that can be read and {most} ever written"))
 }
 
-fn content(engine: &Engine, state: &ReplicaState, expected: &Expected) -> Result<(), String> {
+/// Every batch is read back, byte by byte. False: one has rotted where it stays in the journal, and both the read and the
+/// scrubber say so.
+fn content(engine: &Engine, state: &ReplicaState, expected: &Expected, allow: Allow) -> Result<bool, String> {
     let mut wanted = expected.readable();
     let mut from = expected.log_start;
     while from < expected.next {
-        let request = ReadRequest { replica: state.replica, from, until: Offset::MAX, max_bytes: 64 << 10 };
-        let slices = engine.read(request).map_err(|e| format!("reading at {from}: {e}"))?;
+        let request = ReadRequest {
+            replica: state.replica,
+            from,
+            until: Offset::MAX,
+            max_bytes: 64 << 10,
+            files: false,
+        };
+        let slices = match engine.read(request) {
+            Ok(slices) => slices,
+            Err(ReadError::Corrupt(why)) if allow.rot => {
+                let scrubbed = engine.scrub(u64::MAX).map_err(|fault| fault.to_string())?;
+                let refused = engine.read(request).is_err();
+                return match scrubbed.rotten > 0 && refused {
+                    true => Ok(false),
+                    false => Err(format!("reading at {from}: {why}; the scrubber saw nothing of it")),
+                };
+            }
+            Err(e) => return Err(format!("reading at {from}: {e}")),
+        };
         if slices.bytes == 0 {
             break;
         }
         from = slices.next;
-        for part in &slices.parts {
+        for part in slices.in_memory() {
             for batch in records::batches(part) {
                 let (bytes, head) = batch.map_err(|e| format!("a batch read: {e}"))?;
                 match wanted.next() {
@@ -285,7 +316,7 @@ fn content(engine: &Engine, state: &ReplicaState, expected: &Expected) -> Result
         }
     }
     match wanted.next() {
-        None => Ok(()),
+        None => Ok(true),
         Some(stored) => Err(format!("the batch at {} is not read back", stored.head.base_offset)),
     }
 }

@@ -28,6 +28,7 @@ pub struct Counts {
     pub log_starts: u32,
     pub drops: u32,
     pub settles: u32,
+    pub emptied: u32,
     pub rolls: u32,
     pub recycled: u32,
     pub restarts: u32,
@@ -135,7 +136,11 @@ impl World {
         let shard = self.rng.below(self.shards as u64) as usize;
         match self.rng.below(100) {
             0..=71 => self.write(shard),
-            72..=79 => self.settle(shard),
+            72..=77 => self.settle(shard),
+            78..=79 => {
+                self.counts.emptied += 1;
+                self.engine(shard, |e| e.make_room())
+            }
             80..=85 => self.engine(shard, |e| e.prepare()),
             86..=87 => self.engine(shard, |e| e.remove_surplus()),
             88..=91 => self.engine(shard, |e| e.sync()),
@@ -159,7 +164,8 @@ impl World {
     fn settle(&mut self, shard: usize) -> Done {
         self.counts.settles += 1;
         self.engine(shard, |e| e.settle())?;
-        self.engine(shard, |e| e.sweep())
+        self.engine(shard, |e| e.sweep())?;
+        self.engine(shard, |e| e.scrub(1 << 20))
     }
 
     fn open(&mut self, shard: usize, durability: Durability) -> Done {

@@ -250,7 +250,9 @@ impl Twin for Option<Bytes> {
         match (self, ours) {
             (None, None) => Ok(()),
             (Some(theirs), Some(RecordBytes::Frame(range))) => equal(&&theirs[..], &&frame[range.clone()]),
-            (Some(theirs), Some(RecordBytes::Parts(parts))) => equal(&theirs[..].to_vec(), &parts.concat()),
+            (Some(theirs), Some(RecordBytes::Parts(parts))) => {
+                equal(&theirs[..].to_vec(), &callboard::kafka::wire::flat(parts).unwrap_or_default())
+            }
             (theirs, ours) => Err(format!(": theirs {theirs:?}, ours {ours:?}")),
         }
     }
@@ -258,7 +260,9 @@ impl Twin for Option<Bytes> {
         let Some(RecordBytes::Frame(range)) = ours else { return };
         let mut first = frame.slice(range.clone());
         let second = first.split_off(first.len() / 3);
-        *ours = Some(RecordBytes::Parts(vec![first, second]));
+        *ours = Some(RecordBytes::Parts(
+            vec![first, second].into_iter().map(callboard_actors::ports::Part::Bytes).collect(),
+        ));
     }
 }
 

@@ -15,7 +15,7 @@ use crate::kafka::wire::messages::{
 };
 use callboard_actors::partition::{PartitionHandle, Waiter};
 use callboard_actors::permit::Permit;
-use callboard_actors::ports::ReadError;
+use callboard_actors::ports::{Part as Piece, ReadError};
 use callboard_core::fetch_session::{self, Key, Kind, Known, Said, TopicKey, Wanted};
 use callboard_core::metadata::Image;
 use callboard_core::partition::{Role, View, end_offset_for};
@@ -166,7 +166,7 @@ fn number(kind: Kind) -> i32 {
 /// What an answer says to its session.
 fn said(data: &PartitionData) -> Said {
     let bytes = match &data.records {
-        Some(RecordBytes::Parts(parts)) => parts.iter().map(bytes::Bytes::len).sum(),
+        Some(RecordBytes::Parts(parts)) => parts.iter().map(Piece::len).sum(),
         _ => 0,
     };
     Said {
@@ -308,7 +308,7 @@ impl Reading<'_> {
         if wanted.fetch_offset >= until || (max_bytes == 0 && !self.empty) || !self.charge(max_bytes).await {
             return Ok(());
         }
-        match handle.read(wanted.fetch_offset, until, max_bytes.max(1)).await {
+        match handle.read_to_send(wanted.fetch_offset, until, max_bytes.max(1)).await {
             // Truncation overtook the read: what it saw may not be the log any more.
             Ok(_) if handle.view().log_id != view.log_id => {}
             // KIP-74: the first batch of a response comes whole, the others only where they fit.

@@ -28,9 +28,9 @@ use super::metrics::{Apart, Request};
 use super::wire::api::ApiKey;
 use super::wire::messages::ApiVersionsResponse;
 use super::wire::{Message, Reader, RequestHeader, WireError, frame_response};
-use bytes::Bytes;
 use callboard_actors::partition::PartitionHandle;
 use callboard_actors::permit::Permit;
+use callboard_actors::ports::Part;
 use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::metadata::{Broker, Image, Refusal};
 use callboard_core::{ErrorCode, TopicId, TopicPartition};
@@ -51,7 +51,7 @@ pub struct Client {
 /// What becomes of a request.
 pub enum Outcome {
     /// These pieces are sent; the permit is for their bytes.
-    Reply(Vec<Bytes>, Permit),
+    Reply(Vec<Part>, Permit),
     /// Nothing is sent (acks = 0).
     Nothing,
     /// The connection is closed: the refusal, already logged, has no other answer (acks = 0).

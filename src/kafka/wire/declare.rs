@@ -88,7 +88,7 @@ macro_rules! message {
                 writer: &mut $crate::kafka::wire::Writer,
                 cx: $crate::kafka::wire::field::Cx,
             ) -> Result<(), $crate::kafka::wire::WireError> {
-                use $crate::kafka::wire::{declare::optional, field::Cx, Writer, WireError};
+                use $crate::kafka::wire::{declare::optional, field::Cx, flat, Writer, WireError};
                 let version = cx.version;
                 let flexible = version >= $flexible;
                 let mut tagged: Vec<(u32, Vec<u8>)> = Vec::new();
@@ -103,7 +103,7 @@ macro_rules! message {
                             Some(tag) if self.$field != default.$field => {
                                 let mut inner = Writer::new();
                                 self.$field.put(&mut inner, cx).map_err(named)?;
-                                tagged.push((tag, inner.finish().concat()));
+                                tagged.push((tag, flat(&inner.finish())?));
                             }
                             Some(_) => {}
                         }

@@ -4,6 +4,7 @@ use super::error::WireError;
 use super::reader::Reader;
 use super::writer::Writer;
 use bytes::Bytes;
+use callboard_actors::ports::Part;
 use callboard_core::TopicId;
 use std::ops::Range;
 
@@ -165,7 +166,7 @@ pub enum RecordBytes {
     /// Bytes of the frame that was decoded.
     Frame(Range<usize>),
     /// Pieces to be written one after the other.
-    Parts(Vec<Bytes>),
+    Parts(Vec<Part>),
 }
 
 impl Field for Option<RecordBytes> {
@@ -182,7 +183,7 @@ impl Field for Option<RecordBytes> {
                 return Err("records that were decoded cannot be written again".into());
             }
             Some(RecordBytes::Parts(parts)) => {
-                writer.length(Some(parts.iter().map(Bytes::len).sum()), cx.flexible, false);
+                writer.length(Some(parts.iter().map(Part::len).sum()), cx.flexible, false);
                 parts.iter().for_each(|part| writer.splice(part.clone()));
             }
         }

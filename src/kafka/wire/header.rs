@@ -6,7 +6,7 @@ use super::error::WireError;
 use super::field::{Cx, Field};
 use super::reader::Reader;
 use super::writer::Writer;
-use bytes::Bytes;
+use callboard_actors::ports::Part;
 
 /// A request's header, as far as it can be read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,7 +63,7 @@ pub fn frame_response(
     version: i16,
     correlation_id: i32,
     body: &impl Message,
-) -> Result<Vec<Bytes>, WireError> {
+) -> Result<Vec<Part>, WireError> {
     let mut writer = response_header(api, version, correlation_id);
     body.encode(&mut writer, version)?;
     Ok(writer.frame())
@@ -76,7 +76,7 @@ pub fn frame_request(
     correlation_id: i32,
     client_id: Option<&str>,
     body: &impl Message,
-) -> Result<Vec<Bytes>, WireError> {
+) -> Result<Vec<Part>, WireError> {
     let mut writer = Writer::new();
     writer.put(&api.key().to_be_bytes());
     writer.put(&version.to_be_bytes());

@@ -23,11 +23,12 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use callboard_actors::ports::Part;
 pub use error::WireError;
 pub use field::RecordBytes;
 pub use header::{RequestHeader, frame_request, frame_response, response_header};
 pub use reader::Reader;
-pub use writer::Writer;
+pub use writer::{Writer, flat};
 
 /// A message in some version.
 pub trait Message: Sized {

@@ -3,11 +3,12 @@
 use super::api::ApiKey;
 use super::messages::*;
 use super::*;
+use callboard_actors::ports::Part;
 
 fn body<M: Message>(message: &M, version: i16) -> Vec<u8> {
     let mut writer = Writer::new();
     message.encode(&mut writer, version).unwrap();
-    writer.finish().concat()
+    flat(&writer.finish()).unwrap()
 }
 
 #[test]
@@ -58,16 +59,19 @@ fn a_tagged_field_is_written_only_when_it_is_not_its_default_and_an_unknown_one_
 #[test]
 fn record_bytes_pass_through_uncopied() {
     let records = bytes::Bytes::from(vec![7u8; 1000]);
-    let data =
-        PartitionData { records: Some(RecordBytes::Parts(vec![records.clone()])), ..Default::default() };
+    let data = PartitionData {
+        records: Some(RecordBytes::Parts(vec![Part::Bytes(records.clone())])),
+        ..Default::default()
+    };
     let topic = FetchableTopicResponse { partitions: vec![data], ..Default::default() };
     let response = FetchResponse { responses: vec![topic], ..Default::default() };
     for version in ApiKey::Fetch.versions() {
         let frame = frame_response(ApiKey::Fetch, version, 9, &response).unwrap();
-        assert!(frame.iter().any(|piece| piece.as_ptr() == records.as_ptr()), "the same memory");
-        let length: usize = frame[1..].iter().map(bytes::Bytes::len).sum();
-        assert_eq!(frame[0][..], (length as i32).to_be_bytes());
-        let whole = frame[1..].concat();
+        let same = |piece: &Part| matches!(piece, Part::Bytes(bytes) if bytes.as_ptr() == records.as_ptr());
+        assert!(frame.iter().any(same), "the same memory");
+        let length: usize = frame[1..].iter().map(Part::len).sum();
+        assert_eq!(flat(&frame[..1]).unwrap(), (length as i32).to_be_bytes());
+        let whole = flat(&frame[1..]).unwrap();
         let header = if ApiKey::Fetch.flexible(version) { 5 } else { 4 };
         let read = FetchResponse::decode_all(Reader::new(&whole[header..]), version).unwrap();
         let Some(RecordBytes::Frame(range)) = &read.responses[0].partitions[0].records else { panic!() };

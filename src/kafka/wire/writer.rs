@@ -1,11 +1,13 @@
 //! Bytes out: small fields gathered in one buffer, record bytes passed through as they are.
 
+use super::error::WireError;
 use bytes::{BufMut, Bytes, BytesMut};
+use callboard_actors::ports::Part;
 
 /// Pieces of one message, in order.
 #[derive(Debug, Default)]
 pub struct Writer {
-    done: Vec<Bytes>,
+    done: Vec<Part>,
     done_bytes: usize,
     buffer: BytesMut,
 }
@@ -34,21 +36,21 @@ impl Writer {
         self.buffer.put_slice(bytes);
     }
 
-    /// Passes bytes through.
-    pub fn splice(&mut self, bytes: Bytes) {
-        if bytes.is_empty() {
+    /// Passes record bytes through, wherever they are.
+    pub fn splice(&mut self, part: Part) {
+        if part.is_empty() {
             return;
         }
         self.flush();
-        self.done_bytes += bytes.len();
-        self.done.push(bytes);
+        self.done_bytes += part.len();
+        self.done.push(part);
     }
 
     fn flush(&mut self) {
         if !self.buffer.is_empty() {
             let piece = self.buffer.split().freeze();
             self.done_bytes += piece.len();
-            self.done.push(piece);
+            self.done.push(Part::Bytes(piece));
         }
     }
 
@@ -72,17 +74,31 @@ impl Writer {
 
     /// All pieces.
     #[must_use]
-    pub fn finish(mut self) -> Vec<Bytes> {
+    pub fn finish(mut self) -> Vec<Part> {
         self.flush();
         self.done
     }
 
     /// All pieces behind a four-byte length: a frame.
     #[must_use]
-    pub fn frame(self) -> Vec<Bytes> {
+    pub fn frame(self) -> Vec<Part> {
         let length = (self.len() as i32).to_be_bytes();
         let mut pieces = self.finish();
-        pieces.insert(0, Bytes::copy_from_slice(&length));
+        pieces.insert(0, Part::Bytes(Bytes::copy_from_slice(&length)));
         pieces
     }
+}
+
+/// All pieces in memory, one behind the other; what lies in files is read.
+pub fn flat(pieces: &[Part]) -> Result<Vec<u8>, WireError> {
+    let mut out = Vec::with_capacity(pieces.iter().map(Part::len).sum());
+    for piece in pieces {
+        match piece {
+            Part::Bytes(bytes) => out.extend_from_slice(bytes),
+            Part::File(range) => {
+                out.extend_from_slice(&range.read().map_err(|_| "its records cannot be read")?)
+            }
+        }
+    }
+    Ok(out)
 }

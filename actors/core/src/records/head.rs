@@ -4,8 +4,8 @@ use super::RecordsError;
 
 /// Bytes of a batch's head.
 pub const HEAD_BYTES: usize = 61;
-/// Where the bytes begin that the CRC covers.
-const CRC_FROM: usize = 21;
+/// Where the bytes begin that the CRC covers: base offset, length, epoch, magic and the CRC itself stand before.
+pub const CRC_FROM: usize = 21;
 
 /// The facts of one record batch that decisions are made on. Kafka's field names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -94,6 +94,13 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 
 /// Parses the head of the first batch of `bytes` and checks that all of the batch is there. No CRC.
 pub fn head(bytes: &[u8]) -> Result<BatchHead, RecordsError> {
+    let (head, have) = (peek(bytes)?, bytes.len());
+    let need = head.size as usize;
+    if need > have { Err(RecordsError::Truncated { need, have }) } else { Ok(head) }
+}
+
+/// Parses the head of a batch of which the rest may not be here. No CRC.
+pub fn peek(bytes: &[u8]) -> Result<BatchHead, RecordsError> {
     let have = bytes.len();
     // Looked at first: messages of the older formats may be shorter than a batch's head.
     if let Some(magic) = bytes.get(16).map(|b| *b as i8).filter(|magic| *magic != 2) {
@@ -106,9 +113,6 @@ pub fn head(bytes: &[u8]) -> Result<BatchHead, RecordsError> {
     let size = usize::try_from(length).map_err(|_| RecordsError::Invalid("negative length"))? + 12;
     if size < HEAD_BYTES {
         return Err(RecordsError::Invalid("shorter than its head"));
-    }
-    if size > have {
-        return Err(RecordsError::Truncated { need: size, have });
     }
     Ok(BatchHead {
         base_offset: i64::from_be_bytes(array(bytes, 0)),

@@ -24,7 +24,7 @@ mod tests;
 
 pub use build::{BatchBuilder, NewRecord};
 pub use compress::Compression;
-pub use head::{BatchHead, HEAD_BYTES, batches, head, patch, set_log_append_time, verify};
+pub use head::{BatchHead, CRC_FROM, HEAD_BYTES, batches, head, patch, peek, set_log_append_time, verify};
 pub use iter::{Header, Record, Records};
 pub use prove::prove;
 

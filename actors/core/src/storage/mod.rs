@@ -5,6 +5,7 @@ mod entry;
 mod fold;
 mod frame;
 mod plan;
+mod residence;
 mod retention;
 mod scan;
 
@@ -20,5 +21,6 @@ pub use frame::{
     SegmentCut, SegmentHeader, aligned, check_payload, decode_group, encode_group, peek_group,
 };
 pub use plan::{Block, Restart, Trust, blocks, may_recycle, needs_sync, settle_due, trust};
+pub use residence::{LARGE_RUN, Residence, SettledSegment, journal_budget, to_empty};
 pub use retention::{Retention, Span, expired_to};
 pub use scan::{Candidate, Gap, ScanError, SegmentInfo, Stream, walk};

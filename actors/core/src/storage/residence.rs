@@ -1,0 +1,104 @@
+//! Which runs stay in the journal once they are settled, and which segments have to give theirs up.
+//!
+//! ```text
+//!   a run ≥ 32 KiB ── settled ──> redb gets a row that says where it lies; its bytes stay in their segment
+//!   journal over its budget ────> the oldest segment's live runs move into redb, the segment goes
+//!   little of a segment live ───> the same, whatever the budget: it pins more than it holds
+//! ```
+//!
+//! What expires, is truncated or deleted before that is never written twice. Small runs do not stay: interleaved with
+//! others in a journal they read back several times slower. When a segment may be used again is `plan::may_recycle`.
+
+use crate::ids::Lsn;
+
+/// A shorter run is moved into redb when it is settled.
+pub const LARGE_RUN: u32 = 32 * 1024;
+/// A segment of which less than one part in this many is live gives it up.
+const SPARSE: u64 = 10;
+
+/// All journals of a node together, unless more is asked for.
+const JOURNAL_MAX: u64 = 64 << 30;
+
+/// What stays, and up to where.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Residence {
+    /// The shortest run that stays. Bytes.
+    pub large_run: u32,
+    /// All segments of a shard together; 0: nothing stays. Bytes.
+    pub journal_bytes_max: u64,
+}
+
+impl Residence {
+    /// Whether a run of so many bytes stays where it is.
+    #[must_use]
+    pub fn stays(&self, run: u32) -> bool {
+        self.journal_bytes_max > 0 && run >= self.large_run
+    }
+}
+
+/// What a shard's journal may hold. `volume`: bytes of the file system, 0: nobody knows. `asked`: for all shards together.
+#[must_use]
+pub fn journal_budget(asked: Option<u64>, volume: u64, shards: usize) -> u64 {
+    let unknown = JOURNAL_MAX / 16;
+    let default = if volume == 0 { unknown } else { (volume / 4).min(JOURNAL_MAX) };
+    asked.unwrap_or(default) / (shards.max(1) as u64)
+}
+
+/// A segment that is settled to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SettledSegment {
+    /// Its first position.
+    pub first: Lsn,
+    /// Bytes of its file.
+    pub capacity: u64,
+    /// Bytes of runs in it that rows refer to.
+    pub live: u64,
+}
+
+/// The segment whose live runs move into redb next. `settled`: oldest first; `journal`: bytes of all segments.
+#[must_use]
+pub fn to_empty(
+    settled: impl IntoIterator<Item = SettledSegment>,
+    journal: u64,
+    residence: &Residence,
+) -> Option<Lsn> {
+    let over = journal > residence.journal_bytes_max;
+    let gives = |s: &SettledSegment| s.live > 0 && (over || s.live < s.capacity / SPARSE);
+    settled.into_iter().find(gives).map(|s| s.first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESIDENCE: Residence = Residence { large_run: LARGE_RUN, journal_bytes_max: 400 };
+
+    fn segments(live: &[u64]) -> Vec<SettledSegment> {
+        (0u64..)
+            .zip(live)
+            .map(|(n, live)| SettledSegment { first: Lsn(n), capacity: 100, live: *live })
+            .collect()
+    }
+
+    #[test]
+    fn large_runs_stay_unless_nothing_may() {
+        assert!(RESIDENCE.stays(LARGE_RUN) && !RESIDENCE.stays(LARGE_RUN - 1));
+        assert!(!Residence { journal_bytes_max: 0, ..RESIDENCE }.stays(u32::MAX));
+    }
+
+    #[test]
+    fn a_quarter_of_the_disk_at_most() {
+        assert_eq!(journal_budget(None, 100 << 30, 2), 25 << 29);
+        assert_eq!(journal_budget(None, 10 << 40, 1), 64 << 30);
+        assert_eq!(journal_budget(Some(10), 10 << 40, 2), 5);
+        assert_eq!(journal_budget(None, 0, 1), 4 << 30);
+    }
+
+    #[test]
+    fn the_oldest_gives_its_runs_up_over_the_budget_and_a_sparse_one_at_once() {
+        assert_eq!(to_empty(segments(&[0, 100, 10, 50]), 400, &RESIDENCE), None);
+        assert_eq!(to_empty(segments(&[0, 100, 10, 50]), 401, &RESIDENCE), Some(Lsn(1)));
+        assert_eq!(to_empty(segments(&[0, 100, 9, 50]), 400, &RESIDENCE), Some(Lsn(2)));
+        assert_eq!(to_empty(segments(&[0, 0]), 9999, &RESIDENCE), None, "nothing to move");
+    }
+}
