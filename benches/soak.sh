@@ -7,6 +7,9 @@
 #
 # The client is versus-kafka/java/OpenLoop.java; where data goes and which binary is measured: versus-kafka/prepare.sh.
 set -euo pipefail
+for word in "$@"; do # what measures nothing needs no build
+    case $word in -h | --help) PYTHONPATH=$(dirname "$0")/versus-kafka exec "${CALLBOARD_PYTHON:-python3}" -B -m versus.soak "$@" ;; esac
+done
 # shellcheck source=versus-kafka/prepare.sh
 source "$(dirname "$0")/versus-kafka/prepare.sh"
 exec "$python" -m versus.soak --out "$target/soak" "$@"

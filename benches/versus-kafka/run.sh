@@ -8,6 +8,9 @@
 #
 # Kafka comes from Maven Central (pom.xml). Where data goes and which binary is measured: prepare.sh.
 set -euo pipefail
+for word in "$@"; do # what measures nothing needs no build
+    case $word in -h | --help | --plan) PYTHONPATH=$(dirname "$0") exec "${CALLBOARD_PYTHON:-python3}" -B -m versus "$@" ;; esac
+done
 # shellcheck source=prepare.sh
 source "$(dirname "$0")/prepare.sh"
 exec "$python" -m versus "$@"

@@ -41,12 +41,18 @@ public final class OpenLoop {
             values[count++] = value;
         }
 
-        /** What was added since the last call, sorted. */
-        synchronized long[] take() {
-            long[] taken = Arrays.copyOf(values, count);
-            count = 0;
-            Arrays.sort(taken);
-            return taken;
+        /** What was added since the last call, sorted; whoever adds does not wait for the sorting. */
+        long[] take() {
+            long[] taken;
+            int filled;
+            synchronized (this) {
+                taken = values;
+                filled = count;
+                values = new long[taken.length];
+                count = 0;
+            }
+            Arrays.sort(taken, 0, filled);
+            return Arrays.copyOf(taken, filled);
         }
     }
 

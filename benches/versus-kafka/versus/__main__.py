@@ -16,6 +16,8 @@ import time
 
 from . import brokers, clients, machine, plan, proc, results
 
+RESULTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "RESULTS.md")
+
 
 def listed(allowed):
     """A comma-separated list of some words."""
@@ -40,10 +42,10 @@ def options():
     parser.add_argument("--pairs", type=int, help="pairs of each row")
     parser.add_argument("--seconds", type=float, help="measured seconds of each load")
     parser.add_argument("--warmup", type=float, help="seconds before them")
-    parser.add_argument("--full", action="store_true", help="5 pairs of 60 s after 30 s for every row: over three hours")
+    parser.add_argument("--full", action="store_true", help="5 pairs of 60 s after 30 s for every row: three hours")
     parser.add_argument("--short", action="store_true", help="256 MiB instead of 2 GiB before kill -9, 2 s idle, not 10")
-    parser.add_argument("--dir", default=os.environ["VERSUS_DIR"], help="where data goes: 20 GB at most at a time")
-    parser.add_argument("--out", default="benches/versus-kafka/RESULTS.md", help="the table; samples go to OUT.jsonl")
+    parser.add_argument("--dir", default=os.environ.get("VERSUS_DIR", "."), help="where data goes: 20 GB at most at a time")
+    parser.add_argument("--out", default=RESULTS, help="the table, OUT.md; the samples beside it, OUT.jsonl")
     parser.add_argument("--plan", action="store_true", help="says what would be done, and how long it takes")
     return parser.parse_args()
 
@@ -51,12 +53,14 @@ def options():
 def live(kind, life, helper, base, pair, samples, keep=True):
     """One life of one broker."""
     who = {"life": "/".join(life.rows), "durability": life.durability, "broker": kind.name, "pair": pair}
+    began = time.monotonic()
     try:
         with kind(base, life.durability) as broker:
             for measure, value in life.run(broker, helper, life.times, life.rows):
                 if keep:
                     samples.add(**who, measure=measure, value=value)
                     print(f"  pair {pair}  {kind.name:<10} {measure:<30} {results.number(value):>10}")
+        print(f"  pair {pair}  {kind.name:<10} took {time.monotonic() - began:.0f} s")
         return True
     except (proc.Failed, OSError, KeyError, ValueError) as error:
         samples.add(**who, error=f"{error}")
@@ -79,7 +83,7 @@ def main():
     base = tempfile.mkdtemp(prefix="versus-", dir=wanted.dir)
     began, where = time.monotonic(), machine.described(base)
     command = "benches/versus-kafka/run.sh " + " ".join(shlex.quote(word) for word in sys.argv[1:])
-    samples = results.Samples(wanted.out + ".jsonl")
+    samples = results.Samples(os.path.splitext(wanted.out)[0] + ".jsonl")
     try:
         helper = clients.Helper()
         for life in lives:

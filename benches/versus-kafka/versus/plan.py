@@ -66,10 +66,10 @@ def planned(rows, durabilities, full=False, pairs=None, seconds=None, warmup=Non
     all_lives = [
         life(("produce", "consume"), "os", lives.throughput, FULL, lambda w: 0.95 * len(w), 20),
         life(("produce",), "fsync", lives.throughput, FULL, len, 8),
-        life(("latency", "many"), "os", lives.latency, (3, 30, 15), len, 10),
-        life(("latency", "many"), "fsync", lives.latency, (3, 30, 15), len, 10),
-        life(("small",), "os", lives.small, (3, 20, 10), lambda _: 1.8, 15),
-        life(("small",), "fsync", lives.small, (3, 20, 10), lambda _: 1.8, 15),
+        life(("latency", "many"), "os", lives.latency, (3, 25, 12), len, 10),
+        life(("latency", "many"), "fsync", lives.latency, (3, 25, 12), len, 10),
+        life(("small",), "os", lives.small, (3, 20, 8), lambda _: 1.8, 15),
+        life(("small",), "fsync", lives.small, (3, 20, 8), lambda _: 1.8, 15),
         life(("start",), "os", lives.start, (5, 0, 0), lambda _: 0, 35),
         life(("partitions",), "os", lives.partitions, (5, 0, 0), lambda _: 0, 15),
     ]

@@ -37,7 +37,7 @@ def options():
     parser.add_argument("--keep", type=int, default=2 << 30, help="bytes that retention keeps, all partitions together")
     parser.add_argument("--durability", choices=("os", "fsync"), default="fsync")
     parser.add_argument("--broker", choices=("callboard", "kafka"), default="callboard")
-    parser.add_argument("--dir", default=os.environ["VERSUS_DIR"], help="where data goes")
+    parser.add_argument("--dir", default=os.environ.get("VERSUS_DIR", "."), help="where data goes")
     parser.add_argument("--out", required=True, help="directory of soak.csv, soak.svg and soak.md")
     return parser.parse_args()
 
