@@ -113,6 +113,9 @@ def table(samples, where, command, took, lives):
            "divided by Kafka's of the same pair. MB is 2^20 bytes of values, GB 2^30. Client and broker share the machine.",
            "Six partitions, one connection, `acks=all`, 4 GiB kept (`retention.bytes`) unless the line says otherwise. Latency",
            "counts from the time a record was due. Kafka's format is not counted in its start."]
+    killed = min((each.times.kill_bytes for each in lives), default=0) >> 20
+    if killed < 2048:
+        out += [f"A short run: {killed} MiB, not 2 GiB, before kill -9."]
     failed = samples.errors()
     if failed:
         out += ["", "Failed:", ""] + [f"- {each['broker']}, {each['life']} `{each['durability']}`, pair {each['pair']}: "
