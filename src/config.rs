@@ -83,6 +83,8 @@ pub struct Config {
     pub segment_bytes: u64,
     /// Journaled and not yet settled bytes of a shard at which producers slow down.
     pub unsettled_bytes_max: u64,
+    /// Held back on the disk for what frees space; less free refuses produce. 0: the smaller of 1 GiB and 5 %.
+    pub disk_reserve_bytes: u64,
     /// Memory for produce requests that are not written yet.
     pub produce_memory_bytes: usize,
     /// Memory for the newest records of all partitions.
@@ -126,6 +128,7 @@ impl Default for Config {
             max_incremental_fetch_session_cache_slots: fetch_session::Limits::default().slots,
             segment_bytes: 64 << 20,
             unsettled_bytes_max: budgets.unsettled as u64,
+            disk_reserve_bytes: 0,
             produce_memory_bytes: budgets.produce,
             tail_memory_bytes: budgets.tail,
             response_memory_bytes: budgets.responses,
@@ -170,6 +173,9 @@ pub struct Flags {
     /// Unsettled bytes of a shard at which producers slow down
     #[arg(long, value_name = "BYTES", env = "CALLBOARD_UNSETTLED_BYTES_MAX", hide = true)]
     pub unsettled_bytes_max: Option<u64>,
+    /// Held back on the disk for what frees space
+    #[arg(long, value_name = "BYTES", env = "CALLBOARD_DISK_RESERVE_BYTES", hide = true)]
+    pub disk_reserve_bytes: Option<u64>,
 }
 
 /// Why a configuration is refused.
@@ -225,6 +231,7 @@ impl Config {
         set(&mut config.log_retention_check_interval_ms, &flags.log_retention_check_interval_ms);
         set(&mut config.segment_bytes, &flags.segment_bytes);
         set(&mut config.unsettled_bytes_max, &flags.unsettled_bytes_max);
+        set(&mut config.disk_reserve_bytes, &flags.disk_reserve_bytes);
         config.check()?;
         Ok(config)
     }
@@ -273,6 +280,7 @@ impl Config {
         range("max_incremental_fetch_session_cache_slots", slots, 0, 100_000)?;
         range("segment_bytes", self.segment_bytes, 64 << 10, 1 << 30)?;
         range("unsettled_bytes_max", self.unsettled_bytes_max, 128 << 10, 1 << 40)?;
+        range("disk_reserve_bytes", self.disk_reserve_bytes, 0, 1 << 50)?;
         range("produce_memory_bytes", self.produce_memory_bytes, mib, 1 << 40)?;
         range("tail_memory_bytes", self.tail_memory_bytes, 0, 1 << 40)?;
         range("response_memory_bytes", self.response_memory_bytes, mib, 1 << 40)?;

@@ -18,6 +18,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTran
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 const REPLICAS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("replicas");
@@ -33,6 +34,7 @@ pub struct Db {
     path: PathBuf,
     cache: usize,
     current: RwLock<Option<Database>>,
+    ran_out: Arc<AtomicBool>,
 }
 
 /// A block as a read sees it: its batches, copied out; or where they are.
@@ -58,7 +60,7 @@ impl Db {
         uuid: [u8; 16],
         cache: usize,
     ) -> Result<(), ShardFault> {
-        let db = Db { disk, path, cache, current: RwLock::new(None) };
+        let db = Db { disk, path, cache, current: RwLock::new(None), ran_out: Arc::default() };
         db.reopen(true)?;
         db.write(|tx| {
             tx.put_meta("shard", &rows::encode_uuid(uuid))?;
@@ -74,7 +76,7 @@ impl Db {
         if !disk.exists(&path)? {
             return Err(ShardFault("store.redb is missing: restore it, or remove the node".into()));
         }
-        let db = Db { disk, path, cache, current: RwLock::new(None) };
+        let db = Db { disk, path, cache, current: RwLock::new(None), ran_out: Arc::default() };
         db.reopen(false)?;
         match db.meta("shard")? {
             Some(row) if rows::decode_uuid(&row)? == uuid => Ok(db),
@@ -90,8 +92,8 @@ impl Db {
         if !create && file.is_empty()? {
             return Err(ShardFault("store.redb is empty: restore it, or remove the node".into()));
         }
-        let database =
-            Database::builder().set_cache_size(self.cache).create_with_backend(Backend::new(file))?;
+        let backend = Backend::new(file, Arc::clone(&self.ran_out));
+        let database = Database::builder().set_cache_size(self.cache).create_with_backend(backend)?;
         *current = Some(database);
         Ok(())
     }
@@ -99,6 +101,26 @@ impl Db {
     /// Closes the file; every later use fails.
     pub fn close(&self) {
         drop(self.current.write().take());
+    }
+
+    /// Whether the file system had no space for it since this was asked last.
+    pub(super) fn ran_out(&self) -> bool {
+        self.ran_out.swap(false, Ordering::AcqRel)
+    }
+
+    /// The same, without forgetting it.
+    pub(super) fn ran_out_now(&self) -> bool {
+        self.ran_out.load(Ordering::Acquire)
+    }
+
+    /// Whether it is open: not, after it could not be opened again.
+    pub(super) fn is_open(&self) -> bool {
+        self.current.read().is_some()
+    }
+
+    /// Bytes that its file takes of the file system.
+    pub(super) fn on_disk(&self) -> u64 {
+        self.disk.open(&self.path, false).and_then(|file| file.allocated()).unwrap_or(0)
     }
 
     /// Its sizes now; zeros while it is closed.

@@ -16,6 +16,7 @@ use super::error::ShardFault;
 use super::index::{Index, Live};
 use super::metrics::ShardSample;
 use super::segment::{Segment, Segments};
+use super::space::{Ahead, Space};
 use super::writer::{SyncedTo, Writer};
 use callboard_actors::ports::{ReplicaSink, ShardError, ShardStats};
 use callboard_core::partition::LeaderConfig;
@@ -41,6 +42,10 @@ pub struct EngineOptions {
     /// A producer that is silent for so long is forgotten when its replica is settled (Kafka:
     /// `producer.id.expiration.ms`).
     pub producer_expiration_ms: i64,
+    /// Bytes of the file system that are held back for what frees space; 0: as `reserve_bytes` says.
+    pub disk_reserve_bytes: u64,
+    /// Shards of the data directory.
+    pub shards: usize,
 }
 
 impl Default for EngineOptions {
@@ -51,6 +56,8 @@ impl Default for EngineOptions {
             unsettled_bytes_max: budgets.unsettled as u64,
             cache_bytes: budgets.redb_cache,
             producer_expiration_ms: LeaderConfig::default().producer_expiration_ms,
+            disk_reserve_bytes: 0,
+            shards: 1,
         }
     }
 }
@@ -93,6 +100,7 @@ pub struct Engine {
     pub(super) pinned: BTreeSet<Lsn>,
     pub(super) fault: OnceLock<ShardFault>,
     pub(super) sync_since: Mutex<Option<Instant>>,
+    pub(super) space: Space,
     pub(super) rejournaled: u64,
     pub(super) cut: u64,
 }
@@ -221,6 +229,8 @@ impl Engine {
             runs,
             db: self.db.sample(),
             free: stats.free_bytes,
+            refuses: self.room().refuses(),
+            space: self.space.counted(),
         }
     }
 
@@ -241,20 +251,14 @@ impl Engine {
         self.spare.try_lock().is_some_and(|spare| spare.is_none())
     }
 
-    /// Makes the next segment ahead of need. Whether it did anything.
+    /// Makes the next segment ahead of need. Whether it did anything: no space is no fault.
     ///
     /// Whoever makes a segment, this or the writer's roll, holds `spare` meanwhile: there is one file aside, and one
     /// place behind the last segment of the index.
     pub fn prepare(&self) -> Result<bool, ShardFault> {
         self.healthy()?;
-        let mut spare = self.spare.lock();
-        let first = self.index.lock().end();
-        if spare.as_ref().is_some_and(|s| s.first == first) {
-            return Ok(false);
-        }
-        let made = self.segments.make(self.take_recyclable(), first, self.options.segment_bytes, None, &[]);
-        *spare = Some(made.map_err(ShardFault::from).inspect_err(|fault| self.fail(fault))?);
-        Ok(true)
+        let made = self.make_ahead(&mut self.spare.lock(), 0);
+        made.map(|ahead| ahead == Ahead::Made).inspect_err(|fault| self.fail(fault))
     }
 
     /// Takes the oldest segment that is not needed any more out of the index.
@@ -274,7 +278,8 @@ impl Engine {
 
     /// Unlinks segments that are not needed any more, beyond the one to be recycled next.
     pub fn remove_surplus(&self) -> Result<(), ShardFault> {
-        let keep = 1 + (self.options.unsettled_bytes_max / self.options.segment_bytes) as usize;
+        let usual = (self.options.unsettled_bytes_max / self.options.segment_bytes) as usize;
+        let keep = 1 + if self.room().short() { 0 } else { usual };
         while self.index.lock().segments.len() > keep + 1 {
             match self.take_recyclable() {
                 Some(segment) => self.segments.remove(&segment)?,
@@ -289,6 +294,9 @@ impl Engine {
         self.sync()?;
         self.settle()?;
         // What is still to be swept is found again at the next start.
+        if !self.room_for(&[])? {
+            return Err(ShardFault("the disk is full: its last sync could not be proved".into()));
+        }
         self.prove(true)?;
         self.db.close();
         Ok(())

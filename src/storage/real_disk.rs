@@ -4,7 +4,7 @@ use super::disk::{Disk, DiskFile};
 use rustix::buffer::spare_capacity;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,6 +54,14 @@ impl Disk for RealDisk {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    fn allocate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+            Ok(()) => file.set_len(bytes),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
     fn volume_bytes(&self, path: &Path) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(path)?;
         Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
@@ -67,6 +75,10 @@ struct RealFile {
 impl DiskFile for RealFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    fn allocated(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.blocks().saturating_mul(512))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -14,6 +14,7 @@ use super::error::{ShardFault, StoreError};
 use super::identity::{Identity, StoredVerdict};
 use super::recovery::{Inspection, inspect};
 use super::segment::Segments;
+use super::space::RESERVE;
 use callboard_actors::ports::{ReplicaState, Verdict};
 use callboard_core::Lsn;
 use callboard_core::storage::Restart;
@@ -83,6 +84,7 @@ impl Store {
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: &StoreOptions) -> Result<Store, StoreError> {
         disk.create_dir_all(dir).map_err(StoreError::io(dir))?;
         let lock = take_lock(&*disk, dir)?;
+        give_back(&*disk, dir, options.engine.segment_bytes);
         let mut identity = match Identity::read(&*disk, dir)? {
             Some(identity) => identity,
             None => found(&*disk, dir, options)?,
@@ -103,18 +105,25 @@ impl Store {
             same_boot: identity.boot_id == options.boot_id,
             sync_failed: identity.sync_failed.is_some(),
         };
+        let engine = EngineOptions { shards: identity.shards.len(), ..options.engine };
         let inspected: Vec<Result<Inspection, ShardFault>> = (0..identity.shards.len())
             .map(|n| {
                 tracing::info!("shard {n}: recovery started");
                 let shard_dir = dir.join(format!("shard-{n}"));
-                inspect(Arc::clone(&disk), &shard_dir, n as u16, identity.shards[n], options.engine)
+                inspect(Arc::clone(&disk), &shard_dir, n as u16, identity.shards[n], engine)
             })
             .collect();
         let mut recovered = Recovered { clean: restart.clean_marker, first_start, ..Recovered::default() };
         let states = record_verdicts(&*disk, dir, &mut identity, restart, &inspected)?;
         let mut shards = Vec::new();
         for (n, (inspected, states)) in inspected.into_iter().zip(states).enumerate() {
-            shards.push(finish(n, inspected, states, &identity, &mut recovered));
+            let opened = finish(n, inspected, states, &identity, &mut recovered);
+            shards.push(unless_full(
+                &*disk,
+                &dir.join(format!("shard-{n}")),
+                options.engine.segment_bytes,
+                opened,
+            )?);
             tracing::info!("shard {n}: recovery finished");
         }
         identity.boot_id.clone_from(&options.boot_id);
@@ -166,6 +175,37 @@ impl Store {
             self.disk.sync_dir(&self.dir)
         };
         write().map_err(StoreError::io(&path))
+    }
+}
+
+/// A start needs a segment, and pages of redb. Where there is less than that the reserves go: what deletes need, a
+/// start needs first.
+fn give_back(disk: &dyn Disk, dir: &Path, segment_bytes: u64) {
+    let needed = segment_bytes.saturating_mul(2);
+    if disk.free_bytes(dir).is_ok_and(|free| free >= needed) {
+        return;
+    }
+    let names = disk.list(dir).unwrap_or_default();
+    let shards = names.iter().filter(|name| name.to_string_lossy().starts_with("shard-"));
+    for held in shards.map(|name| dir.join(name).join(RESERVE)).chain([dir.join(RESERVE)]) {
+        if disk.exists(&held).unwrap_or(false) && disk.remove(&held).is_ok() {
+            tracing::warn!("the disk is full: {} is given back, so that a start is possible", held.display());
+        }
+    }
+}
+
+/// A shard that did not open is lost, unless all it needs is space: then nothing starts.
+fn unless_full(
+    disk: &dyn Disk,
+    dir: &Path,
+    segment_bytes: u64,
+    opened: Opened,
+) -> Result<Opened, StoreError> {
+    match opened {
+        Opened::Lost { fault } if disk.free_bytes(dir).is_ok_and(|free| free < segment_bytes) => {
+            Err(StoreError::Full { path: dir.to_owned(), why: fault.0 })
+        }
+        opened => Ok(opened),
     }
 }
 

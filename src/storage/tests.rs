@@ -36,6 +36,7 @@ fn options() -> StoreOptions {
             cache_bytes: 1 << 20,
             // The records here are of 1970.
             producer_expiration_ms: i64::MAX,
+            ..EngineOptions::default()
         },
     }
 }

@@ -35,6 +35,7 @@ pub fn options(shards: usize, boot: &str) -> StoreOptions {
             unsettled_bytes_max: 4 * SEGMENT,
             cache_bytes: 1 << 20,
             producer_expiration_ms: i64::MAX,
+            ..EngineOptions::default()
         },
     }
 }

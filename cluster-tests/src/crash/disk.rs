@@ -4,6 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use callboard::storage::disk::{Disk, DiskFile};
 use parking_lot::Mutex;
@@ -31,6 +32,10 @@ struct Shared {
     watch: Mutex<Option<Watch>>,
     /// The sync with this number fails, counted down.
     fail_sync: Mutex<Option<u64>>,
+    /// So many more times a file may grow, then there is no space; none: as often as it likes.
+    space: Mutex<Option<u64>>,
+    /// How often there was none.
+    refused: AtomicU64,
 }
 
 /// A disk that can be cut anywhere.
@@ -48,7 +53,9 @@ impl CrashDisk {
     #[must_use]
     pub fn new(image: Image) -> CrashDisk {
         let (image, watch) = (Mutex::new(image), Mutex::new(None));
-        CrashDisk { shared: Arc::new(Shared { image, watch, fail_sync: Mutex::new(None) }) }
+        let (fail_sync, space) = (Mutex::new(None), Mutex::new(None));
+        let refused = AtomicU64::new(0);
+        CrashDisk { shared: Arc::new(Shared { image, watch, fail_sync, space, refused }) }
     }
 
     /// Watches every change from here on.
@@ -70,6 +77,37 @@ impl CrashDisk {
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.shared.fail_sync.lock().is_none()
+    }
+
+    /// Lets files grow `n` more times; then the disk is full, until [`CrashDisk::give_space`].
+    pub fn full_after(&self, n: u64) {
+        *self.shared.space.lock() = Some(n);
+    }
+
+    /// There is space again.
+    pub fn give_space(&self) {
+        *self.shared.space.lock() = None;
+    }
+
+    /// How often a file could not grow.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.shared.refused.load(Ordering::Acquire)
+    }
+
+    /// Whether a file that is to grow may.
+    fn may_grow(&self) -> bool {
+        match &mut *self.shared.space.lock() {
+            None => true,
+            Some(0) => {
+                self.shared.refused.fetch_add(1, Ordering::AcqRel);
+                false
+            }
+            Some(n) => {
+                *n -= 1;
+                true
+            }
+        }
     }
 
     /// What it holds now.
@@ -152,6 +190,9 @@ impl DiskFile for CrashFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        if len > self.len()? && !self.disk.may_grow() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.disk.change(Step::Write, |image| {
             image.set_len(self.inode, len);
             Ok(())
@@ -165,8 +206,17 @@ impl DiskFile for CrashFile {
     }
 
     fn write_all_at(&self, bufs: &[&[u8]], at: u64) -> io::Result<()> {
+        let bytes = bufs.concat();
+        if at + bytes.len() as u64 > self.len()? && !self.disk.may_grow() {
+            // As much as there was room for.
+            let some = &bytes[..bytes.len() / 2];
+            return self.disk.change(Step::Write, |image| {
+                image.write(self.inode, at, some);
+                Err(io::ErrorKind::StorageFull.into())
+            });
+        }
         self.disk.change(Step::Write, |image| {
-            image.write(self.inode, at, &bufs.concat());
+            image.write(self.inode, at, &bytes);
             Ok(())
         })
     }
