@@ -58,7 +58,7 @@ fn a_full_disk_stops_no_shard_and_loses_nothing() {
     let growths = if full().is_some() { 300 } else { 80 };
     let found = no_space(2, 11, growths).unwrap_or_else(|why| panic!("{why}"));
     say(&format!("no space from each of {growths} growths on: {found:?}"));
-    assert!(found.refused > u64::from(growths) && found.waited > 0 && found.went_on > 0, "{found:?}");
+    assert!(found.refused > u64::from(growths) / 2 && found.waited > 0 && found.went_on > 0, "{found:?}");
 }
 
 /// Runs with the bug planted until it is caught.

@@ -33,6 +33,8 @@ use std::time::{Duration, Instant};
 
 /// A sync that takes longer gets a line in the log.
 const LONG_SYNC_MS: u128 = 2000;
+/// A segment leaves so much: `identity` and the metadata log are small, and nothing works without them.
+const LEFT_FOR_OTHERS: u64 = 1 << 20;
 /// Lines about a disk that is full, at most one in this time.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -295,7 +297,8 @@ impl Engine {
         loop {
             let old = self.take_recyclable();
             // Seen to be too little, it is not tried: zeros up to the last free byte would take it from redb.
-            let fits = old.is_some() || self.disk.free_bytes(&self.dir).is_ok_and(|free| free >= capacity);
+            let enough = capacity.saturating_add(LEFT_FOR_OTHERS);
+            let fits = old.is_some() || self.disk.free_bytes(&self.dir).is_ok_and(|free| free >= enough);
             let made = match fits {
                 true => self.segments.make(old, first, capacity, None, &[]),
                 false => Err(io::ErrorKind::StorageFull.into()),

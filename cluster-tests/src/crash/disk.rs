@@ -1,6 +1,7 @@
 //! The store's disk port over an [`Image`], with a hook before every change: whoever watches may keep the image as
 //! it is at that moment, and so cut the run there.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +37,8 @@ struct Shared {
     space: Mutex<Option<u64>>,
     /// How often there was none.
     refused: AtomicU64,
+    /// Up to where each file was ever written: beyond it are holes, which take no space.
+    allocated: Mutex<BTreeMap<u64, u64>>,
 }
 
 /// A disk that can be cut anywhere.
@@ -54,8 +57,8 @@ impl CrashDisk {
     pub fn new(image: Image) -> CrashDisk {
         let (image, watch) = (Mutex::new(image), Mutex::new(None));
         let (fail_sync, space) = (Mutex::new(None), Mutex::new(None));
-        let refused = AtomicU64::new(0);
-        CrashDisk { shared: Arc::new(Shared { image, watch, fail_sync, space, refused }) }
+        let (refused, allocated) = (AtomicU64::new(0), Mutex::default());
+        CrashDisk { shared: Arc::new(Shared { image, watch, fail_sync, space, refused, allocated }) }
     }
 
     /// Watches every change from here on.
@@ -93,6 +96,20 @@ impl CrashDisk {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.shared.refused.load(Ordering::Acquire)
+    }
+
+    /// Whether a write of a file up to `end` finds space: one to where it never reached takes some.
+    fn finds_space(&self, inode: u64, length: u64, end: u64) -> bool {
+        let mut allocated = self.shared.allocated.lock();
+        let reached = allocated.entry(inode).or_insert(length);
+        if end <= *reached {
+            return true;
+        }
+        let may = self.may_grow();
+        if may {
+            *reached = end;
+        }
+        may
     }
 
     /// Whether a file that is to grow may.
@@ -190,8 +207,12 @@ impl DiskFile for CrashFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        if len > self.len()? && !self.disk.may_grow() {
-            return Err(io::ErrorKind::StorageFull.into());
+        let now = self.len()?;
+        {
+            // A hole; what is cut off is free.
+            let mut allocated = self.disk.shared.allocated.lock();
+            let reached = allocated.entry(self.inode).or_insert(now);
+            *reached = (*reached).min(len);
         }
         self.disk.change(Step::Write, |image| {
             image.set_len(self.inode, len);
@@ -207,7 +228,7 @@ impl DiskFile for CrashFile {
 
     fn write_all_at(&self, bufs: &[&[u8]], at: u64) -> io::Result<()> {
         let bytes = bufs.concat();
-        if at + bytes.len() as u64 > self.len()? && !self.disk.may_grow() {
+        if !self.disk.finds_space(self.inode, self.len()?, at + bytes.len() as u64) {
             // As much as there was room for.
             let some = &bytes[..bytes.len() / 2];
             return self.disk.change(Step::Write, |image| {
