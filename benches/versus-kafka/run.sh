@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Callboard beside Apache Kafka 4.3.0 in one run, with the same clients; writes a Markdown table.
+#
+#   benches/versus-kafka/run.sh                                  at most 90 minutes, on a machine that does nothing else
+#   benches/versus-kafka/run.sh --rows produce --pairs 2 --seconds 10 --warmup 5
+#   benches/versus-kafka/run.sh --full                           every row 5 pairs of 60 s after 30 s
+#   benches/versus-kafka/run.sh --help                           all options
+#
+# Kafka comes from Maven Central (pom.xml). Where data goes and which binary is measured: prepare.sh.
+set -euo pipefail
+for word in "$@"; do # what measures nothing needs no build
+    case $word in -h | --help | --plan) PYTHONPATH=$(dirname "$0") exec "${CALLBOARD_PYTHON:-python3}" -B -m versus "$@" ;; esac
+done
+# shellcheck source=prepare.sh
+source "$(dirname "$0")/prepare.sh"
+exec "$python" -m versus "$@"
