@@ -1,14 +1,18 @@
 //! A disk without space. Produce is refused with an error that clients retry; reads, deletes and metadata go on; with room
-//! it goes on by itself.
+//! it goes on by itself. The file system is a real one where the machine lets a user mount one.
+
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use bytes::{Bytes, BytesMut};
 use callboard_cluster_tests::process::faults::Volume;
-use callboard_cluster_tests::process::say;
-use callboard_cluster_tests::process::wire::{Wire, name};
+use callboard_cluster_tests::process::wire::{RETRY, Wire, name};
+use callboard_cluster_tests::process::{HANG, say};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
-use kafka_protocol::messages::{DeleteRecordsRequest, DeleteTopicsRequest};
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::{DeleteRecordsRequest, DeleteTopicsRequest, IncrementalAlterConfigsRequest};
+use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
 
 use crate::site::{MIB, Site, faults, small};
@@ -32,7 +36,7 @@ fn batch(bytes: usize) -> Result<Bytes> {
         timestamp_type: TimestampType::Creation,
         offset: 0,
         sequence: -1,
-        timestamp: 0,
+        timestamp: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis() as i64,
         key: None,
         value: Some(vec![7; bytes].into()),
         headers: Default::default(),
@@ -57,6 +61,26 @@ fn delete_records(wire: &mut Wire, to: i64) -> Result<i16> {
     Ok(topic.partitions.first().context("DeleteRecords: no partition")?.error_code)
 }
 
+/// `retention.ms`, and then nothing is left.
+fn expire(wire: &mut Wire) -> Result<()> {
+    let config = AlterableConfig::default()
+        .with_name(StrBytes::from_static_str("retention.ms"))
+        .with_value(Some(StrBytes::from_static_str("1")));
+    let topic = AlterConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(StrBytes::from_static_str(OLD))
+        .with_configs(vec![config]);
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![topic]);
+    let answer = wire.call(1, &request)?;
+    ensure!(answer.responses.iter().all(|r| r.error_code == 0), "{answer:?}");
+    let begun = Instant::now();
+    while wire.list_offset(OLD, 0, -2)? < wire.list_offset(OLD, 0, -1)? {
+        ensure!(begun.elapsed() < HANG, "nothing expires on a full disk");
+        std::thread::sleep(RETRY);
+    }
+    Ok(())
+}
+
 fn delete_topic(wire: &mut Wire, topic: &str) -> Result<i16> {
     let state = DeleteTopicState::default().with_name(Some(name(topic)));
     let request = DeleteTopicsRequest::default().with_topics(vec![state]).with_timeout_ms(30_000);
@@ -71,7 +95,9 @@ fn a_small_file_system_fills_up_and_all_goes_on_when_there_is_room() -> Result<(
         say("NOT RUN: a truly full file system: this machine lets nobody mount one (unshare -rm, nsenter)");
         return Ok(());
     };
-    let mut options = small().with_env("CALLBOARD_DISK_RESERVE_BYTES", 4 * MIB);
+    let mut options = small()
+        .with_env("CALLBOARD_DISK_RESERVE_BYTES", 4 * MIB)
+        .with_env("CALLBOARD_LOG_RETENTION_CHECK_INTERVAL_MS", 200);
     options.wrap = volume.wrap();
     options.data = Some(volume.path().join("data"));
     let mut site = Site::start(options, 0xf0_11)?;
@@ -105,6 +131,7 @@ fn a_small_file_system_fills_up_and_all_goes_on_when_there_is_room() -> Result<(
     let mut wire = site.wire()?;
     assert_eq!(produce_old(&mut wire, 100)?, STORAGE_ERROR);
     ensure!(site.readable()? > 0);
+    expire(&mut wire)?;
     assert_eq!(delete_topic(&mut wire, OLD)?, 0);
 
     // What was deleted is room to write in, with what the other program gives back.
