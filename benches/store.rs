@@ -179,8 +179,13 @@ fn run(scenario: &Scenario, setup: &Setup) -> anyhow::Result<Vec<Round>> {
 
 fn store_lap(scenario: &Scenario, setup: &Setup, batch: &[u8]) -> anyhow::Result<StoreLap> {
     let data = setup.dir.join("data");
-    let options =
-        StoreOptions { shards: Some(1), default_shards: 1, boot_id: "bench".into(), engine: setup.engine };
+    let options = StoreOptions {
+        shards: Some(1),
+        default_shards: 1,
+        boot_id: "bench".into(),
+        journal_bytes_max: None,
+        engine: setup.engine,
+    };
     let mut store = Store::open(Arc::new(RealDisk), &data, &options)?;
     let Some(Opened::Shard { engine, states }) = store.shards.pop() else { bail!("the new shard is lost") };
     let cores = std::thread::available_parallelism().map_or(2, usize::from);

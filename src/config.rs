@@ -85,6 +85,8 @@ pub struct Config {
     pub unsettled_bytes_max: u64,
     /// Journals of all shards together, at which records that stay in them move into redb; -1: a quarter of the disk.
     pub journal_bytes_max: i64,
+    /// Held back on the disk for what frees space; less free refuses produce. 0: the smaller of 1 GiB and 5 %.
+    pub disk_reserve_bytes: u64,
     /// Memory for produce requests that are not written yet.
     pub produce_memory_bytes: usize,
     /// Memory for the newest records of all partitions.
@@ -129,6 +131,7 @@ impl Default for Config {
             segment_bytes: 64 << 20,
             unsettled_bytes_max: budgets.unsettled as u64,
             journal_bytes_max: -1,
+            disk_reserve_bytes: 0,
             produce_memory_bytes: budgets.produce,
             tail_memory_bytes: budgets.tail,
             response_memory_bytes: budgets.responses,
@@ -176,6 +179,9 @@ pub struct Flags {
     /// Journals of all shards together, at which records that stay in them move into redb
     #[arg(long, value_name = "BYTES", env = "CALLBOARD_JOURNAL_BYTES_MAX", hide = true)]
     pub journal_bytes_max: Option<i64>,
+    /// Held back on the disk for what frees space
+    #[arg(long, value_name = "BYTES", env = "CALLBOARD_DISK_RESERVE_BYTES", hide = true)]
+    pub disk_reserve_bytes: Option<u64>,
 }
 
 /// Why a configuration is refused.
@@ -232,6 +238,7 @@ impl Config {
         set(&mut config.segment_bytes, &flags.segment_bytes);
         set(&mut config.unsettled_bytes_max, &flags.unsettled_bytes_max);
         set(&mut config.journal_bytes_max, &flags.journal_bytes_max);
+        set(&mut config.disk_reserve_bytes, &flags.disk_reserve_bytes);
         config.check()?;
         Ok(config)
     }
@@ -281,6 +288,7 @@ impl Config {
         range("segment_bytes", self.segment_bytes, 64 << 10, 1 << 30)?;
         range("unsettled_bytes_max", self.unsettled_bytes_max, 128 << 10, 1 << 40)?;
         range("journal_bytes_max", self.journal_bytes_max, -1, 1 << 50)?;
+        range("disk_reserve_bytes", self.disk_reserve_bytes, 0, 1 << 50)?;
         range("produce_memory_bytes", self.produce_memory_bytes, mib, 1 << 40)?;
         range("tail_memory_bytes", self.tail_memory_bytes, 0, 1 << 40)?;
         range("response_memory_bytes", self.response_memory_bytes, mib, 1 << 40)?;

@@ -248,8 +248,10 @@ impl Node {
                 clean = false;
             }
         }
-        if clean {
-            self.store.mark_clean()?;
+        if clean && let Err(error) = self.store.mark_clean() {
+            // Everything is on disk; the next start looks for itself.
+            tracing::error!("the clean end could not be marked: {error}");
+            clean = false;
         }
         // Seen to its last moment.
         drop(self.http.tasks);
@@ -345,6 +347,7 @@ async fn open_store(
             segment_bytes: config.segment_bytes,
             unsettled_bytes_max: config.unsettled_bytes_max,
             cache_bytes: config.store_cache_bytes,
+            disk_reserve_bytes: config.disk_reserve_bytes,
             ..EngineOptions::default()
         },
     };

@@ -4,7 +4,7 @@ use crate::permit::Permit;
 use bytes::Bytes;
 use callboard_core::metadata::{Image, MetadataRecord};
 use callboard_core::partition::ProducerTable;
-use callboard_core::storage::{Durability, Entry, Retention};
+use callboard_core::storage::{Durability, Entry, Retention, Room};
 use callboard_core::{LeaderEpoch, Offset, ReplicaId, Seq, TopicPartition, UnixMillis};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -83,6 +83,9 @@ pub trait Shard: Send + Sync + 'static {
 
     /// Resolves when producers may go on: at `unsettled_bytes_max` the gate closes until settling has made room.
     fn admitted(&self) -> BoxFuture<'static, ()>;
+
+    /// How much room its disk has: whether batches are refused.
+    fn room(&self) -> Room;
 }
 
 /// Where a replica's notices go; one cast into its actor. Must not block.

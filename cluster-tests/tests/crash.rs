@@ -3,6 +3,7 @@
 //! One clean run a number of shards, whose figures are printed; then each planted bug by its name, which has to be
 //! caught. `CALLBOARD_CRASH_FULL=N` cuts inside every recovery at all of its changes, over N seeds.
 
+use callboard_cluster_tests::crash::full::no_space;
 use callboard_cluster_tests::crash::{Plan, Report, fail_syncs, run};
 use callboard_cluster_tests::process::say;
 use callboard_core::mutant::{Mutant, plant};
@@ -62,6 +63,14 @@ fn settled_twice_is_caught() {
         "planted SettledTwice: caught: {}",
         caught.expect("it was planted and not caught by 8 seeds")
     ));
+}
+
+#[test]
+fn a_full_disk_stops_no_shard_and_loses_nothing() {
+    let growths = if full().is_some() { 300 } else { 80 };
+    let found = no_space(2, 11, growths).unwrap_or_else(|why| panic!("{why}"));
+    say(&format!("no space from each of {growths} growths on: {found:?}"));
+    assert!(found.refused > u64::from(growths) / 2 && found.waited > 0 && found.went_on > 0, "{found:?}");
 }
 
 /// Runs with the bug planted until it is caught.

@@ -6,15 +6,17 @@
 //! ```
 //!
 //! One thread proposes: redb's commit blocks. Every commit is `Immediate` with quick repair, apart from the shards'
-//! files. Nobody else can lead: the term is always 1.
+//! files. Nobody else can lead: the term is always 1. A full disk is no end: a small reserve is given back, the file
+//! is opened again, the batch tried once more; without room it is refused, and the next one is tried.
 
-use crate::storage::{Backend, ShardFault, disk::Disk};
+use crate::storage::{Backend, Reserve, ShardFault, disk::Disk};
 use callboard_actors::ports::{Committed, MetadataLog, MetadataRole, ProposeResult};
 use callboard_core::metadata::{Image, MetadataRecord};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, TableDefinition};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -27,6 +29,8 @@ const VERSION: u8 = 1;
 /// Batches between two snapshots.
 const SNAPSHOT_EVERY: u64 = 256;
 const TERM: u64 = 1;
+/// Held back in a file for batches on a full disk: deletes are such.
+const RESERVE_BYTES: u64 = 2 << 20;
 
 /// Why the metadata log cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -148,12 +152,8 @@ impl SingleLog {
                  its place"
             )));
         }
-        let open = || -> Result<Database, String> {
-            let file = disk.open(&path, true).map_err(|e| e.to_string())?;
-            let builder = &mut Database::builder();
-            builder.set_cache_size(4 << 20).create_with_backend(Backend::new(file)).map_err(|e| e.to_string())
-        };
-        let db = match open() {
+        let place = Place { disk: Arc::clone(disk), path: path.clone(), ran_out: Arc::default() };
+        let db = match place.open() {
             // Half made when the first start was killed; nothing was served before `identity` knew the cluster.
             Err(why) if !fresh && cluster.is_none() => {
                 tracing::warn!(
@@ -161,7 +161,7 @@ impl SingleLog {
                     path.display()
                 );
                 disk.remove(&path).map_err(|e| failed(e.to_string()))?;
-                open()
+                place.open()
             }
             opened => opened,
         };
@@ -182,7 +182,8 @@ impl SingleLog {
         let snapshot = Committed::Snapshot { index: image.applied, image: Arc::new(image.clone()) };
         let _ = committed_tx.send(snapshot);
         let (proposals, incoming) = std_mpsc::channel();
-        let worker = Worker { db, image, since_snapshot, committed: committed_tx };
+        let reserve = Reserve::new(Arc::clone(disk), dir, RESERVE_BYTES);
+        let worker = Worker { place, reserve, db: Some(db), image, since_snapshot, committed: committed_tx };
         let thread = std::thread::Builder::new()
             .name("metadata".into())
             .spawn(move || worker.run(&incoming))
@@ -204,8 +205,40 @@ impl SingleLog {
     }
 }
 
+/// The file, so that it can be opened again.
+struct Place {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    ran_out: Arc<AtomicBool>,
+}
+
+impl Place {
+    fn open(&self) -> Result<Database, String> {
+        let file = self.disk.open(&self.path, true).map_err(|e| e.to_string())?;
+        let backend = Backend::new(file, Arc::clone(&self.ran_out));
+        let builder = &mut Database::builder();
+        builder.set_cache_size(4 << 20).create_with_backend(backend).map_err(|e| e.to_string())
+    }
+
+    /// Whether there was no space since this was asked last.
+    fn ran_out(&self) -> bool {
+        self.ran_out.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// Why a batch is not committed.
+enum Failed {
+    /// The disk is full, and the batch is certainly not stored.
+    Full(String),
+    /// Nothing is known, and nothing more is taken.
+    Broken(String),
+}
+
 struct Worker {
-    db: Database,
+    place: Place,
+    reserve: Reserve,
+    /// None, while it could not be opened again.
+    db: Option<Database>,
     image: Image,
     since_snapshot: u64,
     committed: mpsc::UnboundedSender<Committed>,
@@ -216,35 +249,102 @@ impl Worker {
         let mut broken: Option<String> = None;
         while let Ok(Proposal { records, answer }) = incoming.recv() {
             let result = match &broken {
-                Some(why) => ProposeResult::Unknown(why.clone()),
+                Some(why) => Err(Failed::Broken(why.clone())),
                 None => self.commit(records),
             };
-            if let ProposeResult::Unknown(why) = &result {
-                // redb refuses writes after an I/O error; what was committed is known again after a restart.
-                tracing::error!(
-                    "the metadata log takes no more: {why}; restart the node after mending the disk"
-                );
-                broken = Some(why.clone());
-            }
-            let _ = answer.send(result);
+            let _ = answer.send(match result {
+                Ok(index) => ProposeResult::Committed(index),
+                Err(Failed::Full(why)) => {
+                    tracing::warn!(
+                        "the metadata log is not written: {why}; it is tried again with the next change"
+                    );
+                    ProposeResult::Unknown(why)
+                }
+                Err(Failed::Broken(why)) => {
+                    if broken.is_none() {
+                        // redb refuses writes after an I/O error; what was committed is known again after a restart.
+                        tracing::error!(
+                            "the metadata log takes no more: {why}; restart the node after mending the disk"
+                        );
+                        broken = Some(why.clone());
+                    }
+                    ProposeResult::Unknown(why)
+                }
+            });
         }
     }
 
-    fn commit(&mut self, records: Vec<MetadataRecord>) -> ProposeResult {
+    /// Commits a batch; on a full disk once more, on what the reserve gives.
+    fn commit(&mut self, records: Vec<MetadataRecord>) -> Result<u64, Failed> {
         let index = self.image.applied + 1;
-        self.since_snapshot += 1;
-        // The snapshot is that before this batch: rows up to it may go in the same transaction.
-        let snapshot = (self.since_snapshot > SNAPSHOT_EVERY).then_some(&self.image);
-        if let Err(fault) = append(&self.db, index, &records, snapshot) {
-            return ProposeResult::Unknown(format!("meta.redb: {}", fault.0));
+        let mut stored = self.append(index, &records);
+        if let Err(Failed::Full(_)) = &stored {
+            self.reserve.release();
+            stored = match self.open_again() {
+                // Its fate was not known: it is stored.
+                Ok(true) => Ok(()),
+                Ok(false) => self.append(index, &records),
+                Err(failed) => Err(failed),
+            };
         }
+        match stored {
+            Ok(()) => Ok(self.committed(index, records)),
+            // For whoever comes next.
+            Err(Failed::Full(why)) => match self.open_again() {
+                Ok(true) => Ok(self.committed(index, records)),
+                Ok(false) | Err(Failed::Full(_)) => Err(Failed::Full(why)),
+                Err(broken) => Err(broken),
+            },
+            Err(broken) => Err(broken),
+        }
+    }
+
+    fn committed(&mut self, index: u64, records: Vec<MetadataRecord>) -> u64 {
+        let free = || self.place.disk.free_bytes(&self.place.path).unwrap_or(0);
+        if !self.reserve.held() && free() >= 8 * RESERVE_BYTES {
+            // Where it fails the next change tries again.
+            let _ = self.reserve.make();
+        }
+        self.since_snapshot += 1;
         if self.since_snapshot > SNAPSHOT_EVERY {
             self.since_snapshot = 1;
         }
         records.iter().for_each(|record| self.image.apply(record));
         self.image.applied = index;
         let _ = self.committed.send(Committed::Batch { index, records: Arc::new(records) });
-        ProposeResult::Committed(index)
+        index
+    }
+
+    fn append(&mut self, index: u64, records: &[MetadataRecord]) -> Result<(), Failed> {
+        if self.db.is_none() {
+            self.open_again()?;
+        }
+        let Some(db) = &self.db else { return Err(Failed::Full("meta.redb is closed".into())) };
+        // The snapshot is that before this batch: rows up to it may go in the same transaction.
+        let snapshot = (self.since_snapshot >= SNAPSHOT_EVERY).then_some(&self.image);
+        let stored = append(db, index, records, snapshot);
+        stored.map_err(|fault| self.failed(format!("meta.redb: {fault}")))
+    }
+
+    fn failed(&self, why: String) -> Failed {
+        if self.place.ran_out() {
+            Failed::Full(format!("the disk is full: {why}"))
+        } else {
+            Failed::Broken(why)
+        }
+    }
+
+    /// Opens the file again. Whether it holds one batch more than is known.
+    fn open_again(&mut self) -> Result<bool, Failed> {
+        self.db = None;
+        let db = self.place.open().map_err(|why| self.failed(why))?;
+        let found = load(&db).map_err(Failed::Broken)?.image.applied;
+        self.db = Some(db);
+        match found.checked_sub(self.image.applied) {
+            Some(0) => Ok(false),
+            Some(1) => Ok(true),
+            _ => Err(Failed::Broken(format!("it holds {found} batches, {} are known", self.image.applied))),
+        }
     }
 }
 

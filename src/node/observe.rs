@@ -7,9 +7,11 @@ use crate::{kafka, storage};
 use callboard_actors::group::LagReader;
 use callboard_actors::lag::GroupLags;
 use callboard_actors::partition::TailBudget;
+use callboard_actors::ports::Shard;
 use callboard_actors::samples::Samples;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Groups that a scrape asks for their offsets.
 const GROUPS_LOOKED_AT: usize = 2000;
@@ -29,8 +31,21 @@ pub(super) struct Parts {
     pub each_partition: bool,
 }
 
+/// A sync that has been running for so long will not come back: the disk hangs.
+const HUNG: Duration = Duration::from_secs(10);
+
 impl Observed for Parts {
     fn ready(&self) -> Result<(), String> {
+        for shard in &self.shards {
+            let age = shard.sync_age();
+            if age >= HUNG {
+                let n = shard.index();
+                let seconds = age.as_secs();
+                return Err(format!(
+                    "shard {n}: a sync has been running for {seconds} s: its disk does not answer"
+                ));
+            }
+        }
         match self.shards.iter().find_map(|shard| shard.fault().map(|fault| (shard, fault))) {
             Some((_, fault)) if self.shards.iter().all(|shard| shard.fault().is_some()) => {
                 Err(format!("no shard works any more: {fault}"))

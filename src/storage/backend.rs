@@ -1,21 +1,33 @@
 //! redb's storage over the [`Disk`](super::disk::Disk) port, so that the crash backend sees every byte redb writes.
 
 use super::disk::DiskFile;
+use super::space::no_space;
 use redb::StorageBackend;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One file as redb's storage. Locking is the data directory's business, not the file's.
 pub struct Backend {
     file: Arc<dyn DiskFile>,
+    /// Set when the file system had no space: redb's own errors tell it in words only.
+    ran_out: Arc<AtomicBool>,
 }
 
 impl Backend {
-    /// Over this file.
+    /// Over this file; `ran_out` is set when a write finds no space.
     #[must_use]
-    pub fn new(file: Arc<dyn DiskFile>) -> Backend {
-        Backend { file }
+    pub fn new(file: Arc<dyn DiskFile>, ran_out: Arc<AtomicBool>) -> Backend {
+        Backend { file, ran_out }
+    }
+
+    fn noted<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.inspect_err(|error| {
+            if no_space(error) {
+                self.ran_out.store(true, Ordering::Release);
+            }
+        })
     }
 }
 
@@ -35,14 +47,14 @@ impl StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
+        self.noted(self.file.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.noted(self.file.sync_data())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(&[data], offset)
+        self.noted(self.file.write_all_at(&[data], offset))
     }
 }

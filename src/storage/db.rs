@@ -19,7 +19,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 pub(super) const REPLICAS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("replicas");
@@ -43,6 +43,7 @@ pub struct Db {
     used: Mutex<BTreeMap<Lsn, Used>>,
     /// Its length.
     used_segments: AtomicU64,
+    ran_out: Arc<AtomicBool>,
 }
 
 /// How much of a segment spans refer to.
@@ -97,6 +98,7 @@ impl Db {
             current: RwLock::new(None),
             used: Mutex::default(),
             used_segments: AtomicU64::new(0),
+            ran_out: Arc::default(),
         };
         db.reopen(true)?;
         db.write(|tx| {
@@ -120,6 +122,7 @@ impl Db {
             current: RwLock::new(None),
             used: Mutex::default(),
             used_segments: AtomicU64::new(0),
+            ran_out: Arc::default(),
         };
         db.reopen(false)?;
         match db.meta("shard")? {
@@ -136,8 +139,8 @@ impl Db {
         if !create && file.is_empty()? {
             return Err(ShardFault("store.redb is empty: restore it, or remove the node".into()));
         }
-        let database =
-            Database::builder().set_cache_size(self.cache).create_with_backend(Backend::new(file))?;
+        let backend = Backend::new(file, Arc::clone(&self.ran_out));
+        let database = Database::builder().set_cache_size(self.cache).create_with_backend(backend)?;
         *current = Some(database);
         Ok(())
     }
@@ -145,6 +148,26 @@ impl Db {
     /// Closes the file; every later use fails.
     pub fn close(&self) {
         drop(self.current.write().take());
+    }
+
+    /// Whether the file system had no space for it since this was asked last.
+    pub(super) fn ran_out(&self) -> bool {
+        self.ran_out.swap(false, Ordering::AcqRel)
+    }
+
+    /// The same, without forgetting it.
+    pub(super) fn ran_out_now(&self) -> bool {
+        self.ran_out.load(Ordering::Acquire)
+    }
+
+    /// Whether it is open: not, after it could not be opened again.
+    pub(super) fn is_open(&self) -> bool {
+        self.current.read().is_some()
+    }
+
+    /// Bytes that its file takes of the file system.
+    pub(super) fn on_disk(&self) -> u64 {
+        self.disk.open(&self.path, false).and_then(|file| file.allocated()).unwrap_or(0)
     }
 
     /// Its sizes now; zeros while it is closed.

@@ -27,6 +27,19 @@ pub trait Disk: Send + Sync + 'static {
     fn exists(&self, path: &Path) -> io::Result<bool>;
     /// Bytes free on the file system that holds `path`.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+    /// Makes a file of so many bytes that the file system has room for, whatever is written to others after it; an error
+    /// of kind `Unsupported` where it cannot promise that.
+    fn allocate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let file = self.open(path, true)?;
+        let chunk = vec![0u8; 1 << 20];
+        let mut at = 0;
+        while at < bytes {
+            let now = (bytes - at).min(chunk.len() as u64) as usize;
+            file.write_all_at(&[&chunk[..now]], at)?;
+            at += now as u64;
+        }
+        file.set_len(bytes)
+    }
     /// Bytes of that file system; 0: nobody knows.
     fn volume_bytes(&self, _path: &Path) -> io::Result<u64> {
         Ok(0)
@@ -40,6 +53,10 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Whether it is empty.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
+    }
+    /// Bytes that the file takes of the file system: holes take none.
+    fn allocated(&self) -> io::Result<u64> {
+        self.len()
     }
     /// Sets the length; new bytes read as zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;

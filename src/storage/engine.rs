@@ -16,6 +16,7 @@ use super::error::ShardFault;
 use super::index::{Index, Live};
 use super::metrics::ShardSample;
 use super::segment::{Segment, Segments};
+use super::space::{Ahead, Space};
 use super::writer::{SyncedTo, Writer};
 use callboard_actors::ports::{ReplicaSink, ShardError, ShardStats};
 use callboard_core::mutant::{Mutant, planted};
@@ -44,6 +45,10 @@ pub struct EngineOptions {
     /// A producer that is silent for so long is forgotten when its replica is settled (Kafka:
     /// `producer.id.expiration.ms`).
     pub producer_expiration_ms: i64,
+    /// Bytes of the file system that are held back for what frees space; 0: as `reserve_bytes` says.
+    pub disk_reserve_bytes: u64,
+    /// Shards of the data directory.
+    pub shards: usize,
 }
 
 impl Default for EngineOptions {
@@ -55,6 +60,8 @@ impl Default for EngineOptions {
             cache_bytes: budgets.redb_cache,
             residence: Residence { large_run: LARGE_RUN, journal_bytes_max: 4 << 30 },
             producer_expiration_ms: LeaderConfig::default().producer_expiration_ms,
+            disk_reserve_bytes: 0,
+            shards: 1,
         }
     }
 }
@@ -103,6 +110,7 @@ pub struct Engine {
     pub(super) scrubbed_to: Mutex<(ReplicaId, Offset)>,
     pub(super) fault: OnceLock<ShardFault>,
     pub(super) sync_since: Mutex<Option<Instant>>,
+    pub(super) space: Space,
     pub(super) rejournaled: u64,
     pub(super) cut: u64,
 }
@@ -248,6 +256,8 @@ impl Engine {
             journal_max: self.options.residence.journal_bytes_max,
             db: self.db.sample(),
             free: stats.free_bytes,
+            refuses: self.room().refuses(),
+            space: self.space.counted(),
         }
     }
 
@@ -268,20 +278,14 @@ impl Engine {
         self.spare.try_lock().is_some_and(|spare| spare.is_none())
     }
 
-    /// Makes the next segment ahead of need. Whether it did anything.
+    /// Makes the next segment ahead of need. Whether it did anything: no space is no fault.
     ///
     /// Whoever makes a segment, this or the writer's roll, holds `spare` meanwhile: there is one file aside, and one
     /// place behind the last segment of the index.
     pub fn prepare(&self) -> Result<bool, ShardFault> {
         self.healthy()?;
-        let mut spare = self.spare.lock();
-        let first = self.index.lock().end();
-        if spare.as_ref().is_some_and(|s| s.first == first) {
-            return Ok(false);
-        }
-        let made = self.segments.make(self.take_recyclable(), first, self.options.segment_bytes, None, &[]);
-        *spare = Some(made.map_err(ShardFault::from).inspect_err(|fault| self.fail(fault))?);
-        Ok(true)
+        let made = self.make_ahead(&mut self.spare.lock(), 0);
+        made.map(|ahead| ahead == Ahead::Made).inspect_err(|fault| self.fail(fault))
     }
 
     /// Segments that nobody needs any more: settled, no row refers to them, no reader holds them.
@@ -307,10 +311,16 @@ impl Engine {
         Arc::into_inner(index.segments.remove(&first)?)
     }
 
+    /// Where room is short: one that may not be overwritten, to be unlinked before another is made.
+    pub(super) fn take_dead_if_short(&self) -> Option<Segment> {
+        if self.room().short() { self.take_surplus(usize::MAX - 1) } else { None }
+    }
+
     /// Unlinks segments that are not needed any more: those that may not be overwritten, and what is left beyond a few that
     /// may.
     pub fn remove_surplus(&self) -> Result<(), ShardFault> {
-        let keep = 1 + (self.options.unsettled_bytes_max / self.options.segment_bytes) as usize;
+        let usual = (self.options.unsettled_bytes_max / self.options.segment_bytes) as usize;
+        let keep = 1 + if self.room().short() { 0 } else { usual };
         while let Some(segment) = self.take_surplus(keep) {
             self.segments.remove(&segment)?;
         }
@@ -331,6 +341,9 @@ impl Engine {
         self.sync()?;
         self.settle()?;
         // What is still to be swept is found again at the next start.
+        if !self.room_for(&[])? {
+            return Err(ShardFault("the disk is full: its last sync could not be proved".into()));
+        }
         self.prove(true)?;
         self.db.close();
         Ok(())

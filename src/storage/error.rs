@@ -1,5 +1,6 @@
 //! Why a store cannot be opened, or a shard cannot go on.
 
+use super::space::no_space;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,16 @@ pub enum StoreError {
         path: PathBuf,
         /// Why.
         error: io::Error,
+    },
+    /// The file system has no space for a start.
+    #[error(
+        "{path}: the disk is full: {why}; nothing that was stored is lost: free some space there, or enlarge the disk, and start again"
+    )]
+    Full {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What there was no space for.
+        why: String,
     },
     /// Another process has it.
     #[error("{0} is in use by another process: stop that one, or give this one another --data")]
@@ -54,7 +65,10 @@ pub enum StoreError {
 impl StoreError {
     /// An I/O error with its path.
     pub fn io(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
-        move |error| StoreError::Io { path: path.to_owned(), error }
+        move |error| match no_space(&error) {
+            true => StoreError::Full { path: path.to_owned(), why: error.to_string() },
+            false => StoreError::Io { path: path.to_owned(), error },
+        }
     }
 }
 
@@ -65,6 +79,11 @@ pub struct ShardFault(pub String);
 
 impl From<io::Error> for ShardFault {
     fn from(error: io::Error) -> ShardFault {
+        if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+            return ShardFault(format!(
+                "{error}: the kernel makes a file system read-only after an error of its disk: its log says more"
+            ));
+        }
         ShardFault(error.to_string())
     }
 }

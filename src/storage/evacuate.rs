@@ -37,8 +37,14 @@ impl Engine {
     pub fn make_room(&self) -> Result<bool, ShardFault> {
         self.healthy()?;
         let mut settler = self.settler.lock();
+        if !self.may_sweep() {
+            return Ok(false);
+        }
         let Some(first) = self.next_to_empty(&settler) else { return Ok(false) };
-        let moved = self.empty(first, &settler).inspect_err(|fault| self.fail(fault))?;
+        let moved = match self.empty(first, &settler) {
+            Ok(moved) => moved,
+            Err(fault) => return self.settle_later(fault).map(|()| false),
+        };
         if moved > 0 {
             super::metrics::evacuated(self.shard, moved);
             return Ok(true);
@@ -59,7 +65,9 @@ impl Engine {
     fn next_to_empty(&self, settler: &Settler) -> Option<Lsn> {
         let x = Lsn(self.durable_x.load(Ordering::Acquire));
         let (used, index) = (self.db.all_used(), self.index.lock());
-        let journal = index.segments.values().map(|s| s.capacity).sum();
+        // Where room is short only what frees more than it takes is moved.
+        let short = self.room().short();
+        let journal = if short { 0 } else { index.segments.values().map(|s| s.capacity).sum() };
         let settled = index.segments.values().filter(|s| s.end() <= x && !settler.stuck.contains(&s.first));
         let settled = settled.map(|s| {
             let live = used.get(&s.first).map_or(0, |used| used.bytes);

@@ -66,6 +66,12 @@ pub const DB_HITS: &str = "callboard_store_cache_hits_total";
 pub const DB_MISSES: &str = "callboard_store_cache_misses_total";
 /// Gauge, bytes, label `shard`: free on its file system, with what it could use again.
 pub const FREE: &str = "callboard_disk_free_bytes";
+/// Gauge, label `shard`: 1 while produce is refused because the disk is full.
+pub const FULL: &str = "callboard_disk_full";
+/// Gauge, bytes, label `shard`: held back on the file system; 0 while it is in use or there is no room for it.
+pub const RESERVE: &str = "callboard_disk_reserve_bytes";
+/// Counter, label `shard`: how often the file system had no space for a segment or for redb.
+pub const NO_SPACE: &str = "callboard_disk_no_space_total";
 /// Gauge: reads that wait for a reader thread.
 pub const READS_QUEUED: &str = "callboard_reads_queued";
 /// Gauge: how many may.
@@ -74,7 +80,7 @@ pub const READS_QUEUE_CAPACITY: &str = "callboard_reads_queue_capacity";
 const SHARD_UP: Family = Family::gauge(UP, "1 while the shard works, 0 when it is lost or has stopped");
 /// A family, and what a shard has of it.
 type OfShard = (Family, fn(&ShardSample) -> f64);
-const BY_SHARD: [OfShard; 15] = [
+const BY_SHARD: [OfShard; 18] = [
     (Family::gauge(UNSETTLED, "journaled and not yet settled into redb"), |s| s.unsettled as f64),
     (Family::gauge(UNSETTLED_MAX, "unsettled bytes at which producers have to wait"), |s| s.max as f64),
     (Family::counter(GATE_CLOSED, "time that producers were kept waiting for settling"), |s| s.closed),
@@ -94,6 +100,9 @@ const BY_SHARD: [OfShard; 15] = [
     (Family::gauge(FREE, "free on the file system, with journal segments that can be used again"), |s| {
         s.free as f64
     }),
+    (Family::gauge(FULL, "1 while produce is refused because the disk is full"), |s| f64::from(s.refuses)),
+    (Family::gauge(RESERVE, "held back on the file system for what frees space"), |s| s.space.1 as f64),
+    (Family::counter(NO_SPACE, "times that a segment or redb found no space"), |s| s.space.0 as f64),
 ];
 const QUEUED: Family = Family::gauge(READS_QUEUED, "reads that wait for a reader thread");
 const QUEUE_MAX: Family = Family::gauge(READS_QUEUE_CAPACITY, "reads that may wait; more are refused");
@@ -111,6 +120,9 @@ pub(super) struct ShardSample {
     pub journal_max: u64,
     pub db: DbSample,
     pub free: u64,
+    pub refuses: bool,
+    /// How often there was no space, and the bytes of the reserve.
+    pub space: (u64, u64),
 }
 
 /// A database at the moment of a scrape.

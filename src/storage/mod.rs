@@ -1,10 +1,11 @@
 //! The store: a journal that makes acknowledgements cheap, in front of redb, the home of everything.
 //!
 //! ```text
-//!   shard.rs      threads, queues, the port's implementation
+//!   shard.rs      queues, the port's implementation         threads.rs   what a shard's threads do
 //!   engine.rs     one shard without threads ── writer.rs · settle.rs · read.rs · times.rs · rebuild.rs
 //!   recovery.rs   look (scan.rs), say, change           store.rs   the data directory, all shards, identity
 //!   index.rs      runs in memory              db.rs · spans.rs · rows.rs   redb   segment.rs   journal files
+//!   space.rs      room on the disk, the reserve
 //!   disk.rs       the port below: the real disk, or the crash backend of the tests
 //! ```
 //!
@@ -35,8 +36,10 @@ mod scrub;
 mod segment;
 mod settle;
 pub mod shard;
+mod space;
 mod spans;
 pub mod store;
+mod threads;
 mod times;
 mod tx;
 mod writer;
@@ -47,6 +50,7 @@ pub use error::{ShardFault, StoreError};
 pub use readers::Readers;
 pub use real_disk::RealDisk;
 pub use shard::ShardHandle;
+pub use space::Reserve;
 pub use store::{Opened, Recovered, Store, StoreOptions};
 
 #[cfg(test)]

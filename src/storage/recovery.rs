@@ -17,6 +17,7 @@ use super::heads::Heads;
 use super::index::{Index, Live};
 use super::scan::{Group, scan};
 use super::segment::{Placed, Segment, Segments, Unreadable};
+use super::space::Space;
 use super::writer::{SyncedTo, Writer};
 use bytes::Bytes;
 use callboard_actors::ports::{ReplicaState, Verdict};
@@ -328,6 +329,8 @@ impl Inspection {
             false if state.log_start > 0 => Some((*replica, Sweep::Below(state.log_start))),
             false => None,
         });
+        let EngineOptions { disk_reserve_bytes, shards, .. } = self.options;
+        let space = Space::new(&self.disk, &self.dir, disk_reserve_bytes, shards);
         Ok(Engine {
             shard: self.shard,
             uuid: self.uuid,
@@ -348,6 +351,7 @@ impl Inspection {
             pinned: self.pinned,
             fault: OnceLock::new(),
             sync_since: Mutex::new(None),
+            space,
             rejournaled,
             cut: self.stream.cut_bytes,
         })

@@ -46,18 +46,31 @@ impl Engine {
     pub fn settle(&self) -> Result<bool, ShardFault> {
         self.healthy()?;
         let mut settler = self.settler.lock();
-        let target = *self.synced.lock();
+        let target = self.settle_target(settler.x);
         let mut result = self.settle_to(&mut settler, target);
-        if result.is_err() && self.fault.get().is_none() {
+        if let Err(fault) = &result
+            && self.fault.get().is_none()
+        {
+            if self.db.ran_out_now() {
+                return self.settle_later(fault.clone()).map(|()| false);
+            }
             // redb refuses every write after one I/O error until it is opened again: once.
             tracing::warn!(shard = self.shard, "settling failed, store.redb is opened again: {result:?}");
             result = self.reopen().and_then(|()| self.settle_to(&mut settler, target));
         }
-        result.inspect_err(|fault| self.fail(fault))
+        match result {
+            Ok(done) => {
+                if done || settler.sweep.is_empty() {
+                    self.settle_found_room();
+                }
+                Ok(done)
+            }
+            Err(fault) => self.settle_later(fault).map(|()| false),
+        }
     }
 
     /// Opens redb again. The outcome of its last transaction is not known: what it holds is asked.
-    fn reopen(&self) -> Result<(), ShardFault> {
+    pub(super) fn reopen(&self) -> Result<(), ShardFault> {
         self.db.reopen(false)?;
         let stored = self.db.load()?;
         let mut index = self.index.lock();
@@ -251,7 +264,11 @@ impl Engine {
             }
             Ok(done)
         });
-        let done = swept.inspect_err(|fault| self.fail(fault))?;
+        let done = match swept {
+            Ok(done) => done,
+            Err(fault) => return self.settle_later(fault).map(|()| false),
+        };
+        self.settle_found_room();
         done.iter().for_each(|replica| {
             settler.sweep.remove(replica);
         });

@@ -8,20 +8,21 @@
 //! ```
 //!
 //! The queue is bounded by the permits inside it. At `unsettled_bytes_max` the gate closes: `admitted` waits until
-//! settling has made room, producers slow down, nothing fails.
+//! settling has made room, producers slow down, nothing fails. What the threads do stands in `threads.rs`.
 
 use super::engine::Engine;
 use super::error::ShardFault;
 use super::gate::Gate;
 use super::metrics::{self, ShardSample};
 use super::readers::Readers;
+use super::threads;
 use callboard_actors::permit::Permit;
 use callboard_actors::ports::{
     ReadError, ReadRequest, ReplicaSink, ReplicaState, Shard, ShardError, ShardStats, Slices, Submission,
     TimeHit,
 };
 use callboard_core::limits;
-use callboard_core::storage::{Durability, Entry, Retention, settle_due};
+use callboard_core::storage::{Durability, Entry, Retention, Room};
 use callboard_core::{Offset, ReplicaId, Seq, TopicPartition};
 use futures_util::future::BoxFuture;
 use parking_lot::{Condvar, Mutex};
@@ -31,16 +32,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
-
-/// `os` topics: written entries are synced within this.
-const OS_SYNC: Duration = Duration::from_millis(1000);
-/// After a sync with nothing behind it, an empty group proves it.
-const PROVE_AFTER: Duration = Duration::from_millis(100);
-/// The settler looks at least this often.
-const SETTLE_LOOK: Duration = Duration::from_millis(500);
-
-/// The scrubber reads so often.
-const SCRUB_EVERY: Duration = Duration::from_secs(1);
 
 /// Called when a shard stops for good.
 pub type OnFault = Box<dyn Fn(u16, &ShardFault) + Send + Sync>;
@@ -60,14 +51,14 @@ struct Queue {
 }
 
 /// What the threads share.
-struct Inner {
-    engine: Arc<Engine>,
+pub(super) struct Inner {
+    pub engine: Arc<Engine>,
     queue: Mutex<Queue>,
     queued: Condvar,
     /// Wakes settler and maker; the flag says that they are to end.
-    work: Mutex<bool>,
-    woken: Condvar,
-    last_append: Mutex<Instant>,
+    pub work: Mutex<bool>,
+    pub woken: Condvar,
+    pub last_append: Mutex<Instant>,
     gate: Gate,
     on_fault: OnFault,
     /// Whether `on_fault` was called.
@@ -105,9 +96,13 @@ impl ShardHandle {
             told: Mutex::new(false),
         });
         let mut threads = Vec::new();
-        for (name, body) in
-            [("journal", journal as fn(&Inner)), ("settle", settle), ("maker", maker), ("scrub", scrub)]
-        {
+        for (name, body) in [
+            ("journal", threads::journal as fn(&Inner)),
+            ("settle", threads::settle),
+            ("maker", threads::maker),
+            ("watch", threads::watch),
+            ("scrub", threads::scrub),
+        ] {
             let inner = Arc::clone(&inner);
             let builder = std::thread::Builder::new().name(format!("{name}-{shard}"));
             threads.push(builder.spawn(move || {
@@ -143,6 +138,12 @@ impl ShardHandle {
     #[must_use]
     pub fn fault(&self) -> Option<ShardFault> {
         self.inner.engine.fault().cloned()
+    }
+
+    /// Age of the journal sync that is running; zero, if none is.
+    #[must_use]
+    pub fn sync_age(&self) -> Duration {
+        self.inner.engine.sync_age()
     }
 
     /// What a scrape sees of it.
@@ -184,7 +185,7 @@ impl Inner {
     }
 
     /// The shard stops for good; the first of its threads to see it says so.
-    fn faulted(&self, fault: &ShardFault) {
+    pub fn faulted(&self, fault: &ShardFault) {
         self.engine.fail(fault);
         let told = std::mem::replace(&mut *self.told.lock(), true);
         {
@@ -202,7 +203,7 @@ impl Inner {
     }
 
     /// Removes what nobody can see any more, until a settle is due or the end comes.
-    fn sweep(&self, unsettled_max: u64) -> Result<(), ShardFault> {
+    pub fn sweep(&self, unsettled_max: u64) -> Result<(), ShardFault> {
         while self.engine.sweep()? {
             if *self.work.lock() || self.engine.settleable() >= unsettled_max / 2 {
                 break;
@@ -212,7 +213,7 @@ impl Inner {
     }
 
     /// Moves what has to leave its segment, until a settle is due or the end comes; then segments go.
-    fn give_room(&self) -> Result<(), ShardFault> {
+    pub fn give_room(&self) -> Result<(), ShardFault> {
         let max = self.engine.options().unsettled_bytes_max;
         while self.engine.make_room()? {
             if *self.work.lock() || self.engine.settleable() >= max / 2 {
@@ -223,16 +224,18 @@ impl Inner {
     }
 
     /// Whoever waits looks again.
-    fn open_gate(&self) {
+    pub fn open_gate(&self) {
         self.gate.look_again(self.over_limit());
     }
 
+    /// Whether producers wait. Where the disk is full they do not: they are refused.
     fn over_limit(&self) -> bool {
-        self.engine.is_full() && self.engine.fault().is_none()
+        let room = self.engine.room();
+        (self.engine.is_full() || room == Room::Held) && !room.refuses() && self.engine.fault().is_none()
     }
 
     /// Waits for submissions or for `until`. None: the end.
-    fn next_batch(&self, until: Option<Instant>) -> Option<Vec<Submission>> {
+    pub fn next_batch(&self, until: Option<Instant>) -> Option<Vec<Submission>> {
         let mut queue = self.queue.lock();
         while queue.items.is_empty() {
             if queue.stopped {
@@ -276,117 +279,6 @@ impl Inner {
             metrics::queued(self.engine.shard(), oldest);
         }
         Some(batch)
-    }
-}
-
-fn journal(inner: &Inner) {
-    let mut last_sync = Instant::now();
-    let mut dirty_since: Option<Instant> = None;
-    loop {
-        let until = match dirty_since {
-            Some(since) => Some(since + OS_SYNC),
-            None => inner.engine.is_unproved().then(|| last_sync + PROVE_AFTER),
-        };
-        let Some(batch) = inner.next_batch(until) else { return };
-        let now = Instant::now();
-        let result = if !batch.is_empty() {
-            *inner.last_append.lock() = now;
-            inner.engine.write(batch)
-        } else if dirty_since.is_some() {
-            inner.engine.sync()
-        } else {
-            inner.engine.prove(false)
-        };
-        if let Err(fault) = result {
-            return inner.faulted(&fault);
-        }
-        // Written only, by topics that do not wait: synced within a second of the oldest.
-        if inner.engine.is_dirty() {
-            let since = *dirty_since.get_or_insert(now);
-            if since.elapsed() >= OS_SYNC
-                && let Err(fault) = inner.engine.sync()
-            {
-                return inner.faulted(&fault);
-            }
-        }
-        if !inner.engine.is_dirty() {
-            dirty_since = None;
-            last_sync = Instant::now();
-        }
-        if inner.engine.unsettled() >= inner.engine.options().unsettled_bytes_max / 2
-            || inner.engine.wants_segment()
-        {
-            inner.woken.notify_all();
-        }
-    }
-}
-
-fn settle(inner: &Inner) {
-    loop {
-        {
-            let mut stop = inner.work.lock();
-            if *stop {
-                return;
-            }
-            inner.woken.wait_for(&mut stop, SETTLE_LOOK);
-            if *stop {
-                return;
-            }
-        }
-        let engine = &inner.engine;
-        let idle = inner.last_append.lock().elapsed().as_millis() as u64;
-        let max = engine.options().unsettled_bytes_max;
-        if !settle_due(engine.settleable(), max, engine.runs(), limits::RUN_INDEX_MAX, idle) {
-            match inner.sweep(max).and_then(|()| inner.give_room()) {
-                Ok(()) => continue,
-                Err(fault) => return inner.faulted(&fault),
-            }
-        }
-        let (began, settled) = (Instant::now(), engine.settled());
-        tracing::info!("shard {}: settle started", engine.shard());
-        match engine.settle().and_then(|_| inner.give_room()) {
-            Ok(()) => {
-                metrics::settled(engine.shard(), began.elapsed(), engine.settled().saturating_sub(settled));
-                tracing::info!("shard {}: settle finished in {:?}", engine.shard(), began.elapsed());
-            }
-            Err(fault) => return inner.faulted(&fault),
-        }
-        inner.open_gate();
-    }
-}
-
-fn maker(inner: &Inner) {
-    loop {
-        match inner.engine.prepare() {
-            Ok(_) => {}
-            Err(fault) => return inner.faulted(&fault),
-        }
-        let mut stop = inner.work.lock();
-        if *stop {
-            return;
-        }
-        inner.woken.wait_for(&mut stop, SETTLE_LOOK);
-        if *stop {
-            return;
-        }
-    }
-}
-
-/// Reads what nobody reads, a little every second.
-fn scrub(inner: &Inner) {
-    loop {
-        let pace = inner.engine.scrub_pace();
-        if pace > 0
-            && let Err(fault) = inner.engine.scrub(pace)
-        {
-            return inner.faulted(&fault);
-        }
-        let mut stop = inner.work.lock();
-        let until = Instant::now() + SCRUB_EVERY;
-        while !*stop && !inner.woken.wait_until(&mut stop, until).timed_out() {}
-        if *stop {
-            return;
-        }
     }
 }
 
@@ -518,6 +410,14 @@ impl Shard for ShardHandle {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             inner.gate.pass(|| inner.over_limit(), || _ = inner.woken.notify_all()).await;
+            let slower = inner.engine.slow_by();
+            if !slower.is_zero() {
+                tokio::time::sleep(slower).await;
+            }
         })
+    }
+
+    fn room(&self) -> Room {
+        self.inner.engine.room()
     }
 }

@@ -14,6 +14,7 @@ use super::error::{ShardFault, StoreError};
 use super::identity::{Identity, StoredVerdict};
 use super::recovery::{Inspection, inspect};
 use super::segment::Segments;
+use super::space::RESERVE;
 use callboard_actors::ports::{ReplicaState, Verdict};
 use callboard_core::Lsn;
 use callboard_core::storage::{Restart, journal_budget};
@@ -86,6 +87,7 @@ impl Store {
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: &StoreOptions) -> Result<Store, StoreError> {
         disk.create_dir_all(dir).map_err(StoreError::io(dir))?;
         let lock = take_lock(&*disk, dir)?;
+        give_back(&*disk, dir, options.engine.segment_bytes);
         let mut identity = match Identity::read(&*disk, dir)? {
             Some(identity) => identity,
             None => found(&*disk, dir, options)?,
@@ -107,7 +109,7 @@ impl Store {
             sync_failed: identity.sync_failed.is_some(),
         };
         let volume = disk.volume_bytes(dir).unwrap_or(0);
-        let mut engine = options.engine;
+        let mut engine = EngineOptions { shards: identity.shards.len(), ..options.engine };
         engine.residence.journal_bytes_max =
             journal_budget(options.journal_bytes_max, volume, identity.shards.len());
         let inspected: Vec<Result<Inspection, ShardFault>> = (0..identity.shards.len())
@@ -121,7 +123,13 @@ impl Store {
         let states = record_verdicts(&*disk, dir, &mut identity, restart, &inspected)?;
         let mut shards = Vec::new();
         for (n, (inspected, states)) in inspected.into_iter().zip(states).enumerate() {
-            shards.push(finish(n, inspected, states, &identity, &mut recovered));
+            let opened = finish(n, inspected, states, &identity, &mut recovered);
+            shards.push(unless_full(
+                &*disk,
+                &dir.join(format!("shard-{n}")),
+                options.engine.segment_bytes,
+                opened,
+            )?);
             tracing::info!("shard {n}: recovery finished");
         }
         identity.boot_id.clone_from(&options.boot_id);
@@ -173,6 +181,37 @@ impl Store {
             self.disk.sync_dir(&self.dir)
         };
         write().map_err(StoreError::io(&path))
+    }
+}
+
+/// A start needs a segment, and pages of redb. Where there is less than that the reserves go: what deletes need, a
+/// start needs first.
+fn give_back(disk: &dyn Disk, dir: &Path, segment_bytes: u64) {
+    let needed = segment_bytes.saturating_mul(2);
+    if disk.free_bytes(dir).is_ok_and(|free| free >= needed) {
+        return;
+    }
+    let names = disk.list(dir).unwrap_or_default();
+    let shards = names.iter().filter(|name| name.to_string_lossy().starts_with("shard-"));
+    for held in shards.map(|name| dir.join(name).join(RESERVE)).chain([dir.join(RESERVE)]) {
+        if disk.exists(&held).unwrap_or(false) && disk.remove(&held).is_ok() {
+            tracing::warn!("the disk is full: {} is given back, so that a start is possible", held.display());
+        }
+    }
+}
+
+/// A shard that did not open is lost, unless all it needs is space: then nothing starts.
+fn unless_full(
+    disk: &dyn Disk,
+    dir: &Path,
+    segment_bytes: u64,
+    opened: Opened,
+) -> Result<Opened, StoreError> {
+    match opened {
+        Opened::Lost { fault } if disk.free_bytes(dir).is_ok_and(|free| free < segment_bytes) => {
+            Err(StoreError::Full { path: dir.to_owned(), why: fault.0 })
+        }
+        opened => Ok(opened),
     }
 }
 

@@ -42,6 +42,7 @@ fn options() -> StoreOptions {
             residence: Residence { large_run: LARGE, journal_bytes_max: 0 },
             // The records here are of 1970.
             producer_expiration_ms: i64::MAX,
+            ..EngineOptions::default()
         },
     }
 }

@@ -220,6 +220,7 @@ impl Engine {
         let next = Arc::new(next);
         self.index.lock().segments.insert(first, Arc::clone(&next));
         drop(spare);
+        self.space.rolled(SyncedTo { lsn: next.start(), crc: writer.last_crc });
         writer.pos = next.start();
         writer.segment = next;
         Ok(())

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use bytes::BytesMut;
 use callboard_core::partition::{Acks, ActiveProducer, Appended, Role, View};
 use callboard_core::records::BatchHead;
+use callboard_core::storage::Room;
 use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, TopicPartition};
 use parking_lot::Mutex;
 use ractor::ActorRef;
@@ -129,6 +130,8 @@ impl PartitionHandle {
     pub fn append(&self, appending: Appending) -> Answer<Result<Appended, Reject>> {
         let (reply, answer) = Reply::new();
         match &self.home {
+            // What is left of the reserve is for what frees space.
+            Some(home) if home.shard.room() == Room::Spent => reply.send(Err(disk_full())),
             Some(home) => {
                 // A leader that is gone drops the message, and the reply in it answers.
                 let _ = home.leader.cast(LeaderMsg::Append(Box::new(appending), reply));
@@ -136,6 +139,12 @@ impl PartitionHandle {
             None => reply.send(Err(self.offline_reason())),
         }
         answer
+    }
+
+    /// Why it takes no batch of a client now: its disk is full.
+    #[must_use]
+    pub fn refuses(&self) -> Option<Reject> {
+        self.home.as_ref().filter(|home| home.shard.room().refuses()).map(|_| disk_full())
     }
 
     /// Moves the log start up to an offset (−1: the high watermark); answered when that is durable, with the log start.
@@ -245,4 +254,11 @@ impl PartitionHandle {
     fn home(&self) -> Result<&Home, ReadError> {
         self.home.as_ref().ok_or_else(|| ReadError::Gone(self.offline_reason().to_string()))
     }
+}
+
+fn disk_full() -> Reject {
+    Reject::Storage(
+        "the disk is full: nothing is taken until there is room; delete records or topics, or enlarge the disk"
+            .into(),
+    )
 }

@@ -42,6 +42,7 @@ pub fn options(shards: usize, boot: &str) -> StoreOptions {
             cache_bytes: 1 << 20,
             residence: Residence { large_run: LARGE, journal_bytes_max: 0 },
             producer_expiration_ms: i64::MAX,
+            ..EngineOptions::default()
         },
     }
 }

@@ -1,9 +1,11 @@
 //! The store's disk port over an [`Image`], with a hook before every change: whoever watches may keep the image as
 //! it is at that moment, and so cut the run there.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use callboard::storage::disk::{Disk, DiskFile};
 use parking_lot::Mutex;
@@ -31,6 +33,12 @@ struct Shared {
     watch: Mutex<Option<Watch>>,
     /// The sync with this number fails, counted down.
     fail_sync: Mutex<Option<u64>>,
+    /// So many more times a file may grow, then there is no space; none: as often as it likes.
+    space: Mutex<Option<u64>>,
+    /// How often there was none.
+    refused: AtomicU64,
+    /// Up to where each file was ever written: beyond it are holes, which take no space.
+    allocated: Mutex<BTreeMap<u64, u64>>,
 }
 
 /// A disk that can be cut anywhere.
@@ -48,7 +56,9 @@ impl CrashDisk {
     #[must_use]
     pub fn new(image: Image) -> CrashDisk {
         let (image, watch) = (Mutex::new(image), Mutex::new(None));
-        CrashDisk { shared: Arc::new(Shared { image, watch, fail_sync: Mutex::new(None) }) }
+        let (fail_sync, space) = (Mutex::new(None), Mutex::new(None));
+        let (refused, allocated) = (AtomicU64::new(0), Mutex::default());
+        CrashDisk { shared: Arc::new(Shared { image, watch, fail_sync, space, refused, allocated }) }
     }
 
     /// Watches every change from here on.
@@ -70,6 +80,51 @@ impl CrashDisk {
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.shared.fail_sync.lock().is_none()
+    }
+
+    /// Lets files grow `n` more times; then the disk is full, until [`CrashDisk::give_space`].
+    pub fn full_after(&self, n: u64) {
+        *self.shared.space.lock() = Some(n);
+    }
+
+    /// There is space again.
+    pub fn give_space(&self) {
+        *self.shared.space.lock() = None;
+    }
+
+    /// How often a file could not grow.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.shared.refused.load(Ordering::Acquire)
+    }
+
+    /// Whether a write of a file up to `end` finds space: one to where it never reached takes some.
+    fn finds_space(&self, inode: u64, length: u64, end: u64) -> bool {
+        let mut allocated = self.shared.allocated.lock();
+        let reached = allocated.entry(inode).or_insert(length);
+        if end <= *reached {
+            return true;
+        }
+        let may = self.may_grow();
+        if may {
+            *reached = end;
+        }
+        may
+    }
+
+    /// Whether a file that is to grow may.
+    fn may_grow(&self) -> bool {
+        match &mut *self.shared.space.lock() {
+            None => true,
+            Some(0) => {
+                self.shared.refused.fetch_add(1, Ordering::AcqRel);
+                false
+            }
+            Some(n) => {
+                *n -= 1;
+                true
+            }
+        }
     }
 
     /// What it holds now.
@@ -152,6 +207,13 @@ impl DiskFile for CrashFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        let now = self.len()?;
+        {
+            // A hole; what is cut off is free.
+            let mut allocated = self.disk.shared.allocated.lock();
+            let reached = allocated.entry(self.inode).or_insert(now);
+            *reached = (*reached).min(len);
+        }
         self.disk.change(Step::Write, |image| {
             image.set_len(self.inode, len);
             Ok(())
@@ -165,8 +227,17 @@ impl DiskFile for CrashFile {
     }
 
     fn write_all_at(&self, bufs: &[&[u8]], at: u64) -> io::Result<()> {
+        let bytes = bufs.concat();
+        if !self.disk.finds_space(self.inode, self.len()?, at + bytes.len() as u64) {
+            // As much as there was room for.
+            let some = &bytes[..bytes.len() / 2];
+            return self.disk.change(Step::Write, |image| {
+                image.write(self.inode, at, some);
+                Err(io::ErrorKind::StorageFull.into())
+            });
+        }
         self.disk.change(Step::Write, |image| {
-            image.write(self.inode, at, &bufs.concat());
+            image.write(self.inode, at, &bytes);
             Ok(())
         })
     }

@@ -14,6 +14,7 @@
 
 pub mod check;
 pub mod disk;
+pub mod full;
 pub mod image;
 pub mod model;
 pub mod rot;

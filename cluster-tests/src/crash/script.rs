@@ -32,6 +32,7 @@ pub struct Counts {
     pub rolls: u32,
     pub recycled: u32,
     pub restarts: u32,
+    pub waited: u32,
 }
 
 /// Every replica there ever was; the watcher reads it while the store works.
@@ -144,7 +145,7 @@ impl World {
             80..=85 => self.engine(shard, |e| e.prepare()),
             86..=87 => self.engine(shard, |e| e.remove_surplus()),
             88..=91 => self.engine(shard, |e| e.sync()),
-            92..=94 => self.engine(shard, |e| e.prove(false)),
+            92..=94 => self.engine(shard, |e| if e.room_for(&[])? { e.prove(false) } else { Ok(()) }),
             95..=97 => self.recreate(),
             _ => {
                 self.toggle();
@@ -159,6 +160,53 @@ impl World {
         job: impl FnOnce(&callboard::storage::Engine) -> Result<T, callboard::storage::ShardFault>,
     ) -> Done {
         job(&self.up.engines[shard]).map(|_| ()).map_err(|fault| format!("shard {shard}: {fault}"))
+    }
+
+    /// Writes a group as a shard's threads do: where the journal has no room for it, what may free some goes first; where
+    /// nothing does, it waits until there is space.
+    fn journal(&mut self, shard: usize, group: Vec<Submission>) -> Done {
+        let engine = Arc::clone(&self.up.engines[shard]);
+        let disk = self.up.disk.clone();
+        let written = (0..8).find_map(|turn| match engine.room_for(&group) {
+            Ok(true) => Some(Ok(())),
+            Err(fault) => Some(Err(fault)),
+            Ok(false) => {
+                if turn == 4 {
+                    self.counts.waited += 1;
+                    disk.give_space();
+                }
+                let freed = engine.sweep().and_then(|_| engine.settle());
+                freed.and_then(|_| engine.remove_surplus()).err().map(Err)
+            }
+        });
+        match written {
+            Some(Ok(())) => self.engine(shard, |e| e.write(group)),
+            Some(Err(fault)) => Err(format!("shard {shard}, on a full disk: {fault}")),
+            None => Err(format!("shard {shard} finds no room where there is some")),
+        }
+    }
+
+    /// Settles and sweeps everything: on a disk with space nothing may be left.
+    pub fn settle_all(&mut self) -> Done {
+        for shard in 0..self.shards {
+            for _ in 0..64 {
+                self.engine(shard, |e| e.sync())?;
+                self.settle(shard)?;
+                if self.up.engines[shard].settleable() == 0 {
+                    break;
+                }
+            }
+            let engine = &self.up.engines[shard];
+            engine.prepare().map_err(|fault| fault.to_string())?;
+            if engine.settleable() > 0 || engine.room().refuses() {
+                return Err(format!(
+                    "shard {shard} has space, and {:?}, {} bytes to settle",
+                    engine.room(),
+                    engine.settleable()
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn settle(&mut self, shard: usize) -> Done {
@@ -184,7 +232,7 @@ impl World {
             durability: Durability::Fsync,
             permit: Permit::free(),
         };
-        self.engine(shard, |e| e.write(vec![submission]))
+        self.journal(shard, vec![submission])
     }
 
     /// Deletes one replica and makes another in its place.
@@ -194,7 +242,7 @@ impl World {
         let durability = self.styles[n].durability;
         let submission = self.submit(n, Entry::Drop, Bytes::new());
         let shard = self.ledger.lock()[n].shard;
-        self.engine(shard, |e| e.write(vec![submission]))?;
+        self.journal(shard, vec![submission])?;
         self.open(shard, durability)
     }
 
@@ -233,7 +281,7 @@ impl World {
                 group.push(self.submit(n, entry, bytes));
             }
         }
-        self.engine(shard, |e| e.write(group))
+        self.journal(shard, group)
     }
 
     fn entry(&mut self, n: usize) -> (Entry, Bytes) {

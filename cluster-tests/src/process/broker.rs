@@ -22,13 +22,15 @@ pub struct Options {
     pub durability: &'static str,
     /// `--data`; none: a new directory of its own.
     pub data: Option<PathBuf>,
+    /// What the binary is started by: a program and its arguments, before the binary's own path.
+    pub wrap: Vec<String>,
     /// Further settings: environment variables of the broker (`CALLBOARD_…`).
     pub env: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { shards: 1, durability: "fsync", data: None, env: Vec::new() }
+        Self { shards: 1, durability: "fsync", data: None, wrap: Vec::new(), env: Vec::new() }
     }
 }
 
@@ -74,7 +76,15 @@ impl Broker {
             bail!("the broker runs already");
         }
         let kafka = self.addr.map_or_else(|| "127.0.0.1:0".to_owned(), |addr| addr.to_string());
-        let mut command = launch::dies_with_us(&launch::binary()?);
+        let binary = launch::binary()?;
+        let mut command = match self.options.wrap.split_first() {
+            None => launch::dies_with_us(&binary),
+            Some((first, rest)) => {
+                let mut command = launch::dies_with_us(Path::new(first));
+                command.args(rest).arg(&binary);
+                command
+            }
+        };
         command.arg("start").arg("--data").arg(self.data());
         command.args(["--kafka", &kafka, "--durability", self.options.durability]);
         command.arg("--shards").arg(self.options.shards.to_string());
@@ -86,6 +96,8 @@ impl Broker {
         }
         // As with Kafka's port: a free one, unless the test says another.
         command.env("CALLBOARD_HTTP", "127.0.0.1:0");
+        // Of a machine that runs many at once nobody takes a GiB each.
+        command.env("CALLBOARD_DISK_RESERVE_BYTES", "1048576");
         command.env("RUST_LOG", "info").env("NO_COLOR", "1").envs(self.options.env.iter().cloned());
         command.current_dir(self.dir.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -206,6 +218,17 @@ impl Broker {
         let Some(status) = launch::wait_end(&mut child, HANG)? else {
             launch::kill_group(&mut child)?;
             return Err(self.broken("it neither serves nor ends"));
+        };
+        self.lines.wait_end(HANG);
+        Ok((status.code(), self.lines.tail(usize::MAX)))
+    }
+
+    /// Waits until it ends by itself: its exit code and all it said.
+    pub fn ends(&mut self) -> Result<(Option<i32>, String)> {
+        let mut child = self.child.take().context("the broker does not run")?;
+        let Some(status) = launch::wait_end(&mut child, HANG)? else {
+            launch::kill_group(&mut child)?;
+            return Err(self.broken("it did not end by itself"));
         };
         self.lines.wait_end(HANG);
         Ok((status.code(), self.lines.tail(usize::MAX)))

@@ -114,6 +114,11 @@ impl Running {
         Ok(Self { child, out, err })
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL: it says goodbye to nobody. All it wrote has been read when this returns.
     pub fn kill9(&mut self) -> Result<()> {
         launch::kill_group(&mut self.child)?;

@@ -5,6 +5,7 @@
 //!   lines    a child's stderr: kept for failure messages, waited on instead of time
 //!   broker   Broker: start, kill -9, restart on the same port and directory, stop
 //!   client   kcat, python, java: needed, run to their end, output kept
+//!   faults   disks that are slow, hang, fail or are full, under a broker that knows nothing of it
 //!   java     the Maven project: compiled once, one class path
 //!   kafka    Apache Kafka, the reference, from the same project
 //!   raw      a bare socket: for frames that no client would send
@@ -17,6 +18,7 @@
 
 mod broker;
 mod client;
+pub mod faults;
 mod java;
 mod kafka;
 mod launch;

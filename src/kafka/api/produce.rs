@@ -133,6 +133,9 @@ fn send(
         // Its records are the coordinators' own: one that they cannot read would stop them.
         return Part::Refused(ErrorCode::InvalidTopicException, "an internal topic takes no records".into());
     }
+    if let Some(full) = handle.refuses() {
+        return Part::Refused(full.code(), full.to_string());
+    }
     let head = match prove(&batch) {
         Ok(head) => head,
         Err(error) => {

@@ -7,10 +7,13 @@ mod frame;
 mod plan;
 mod residence;
 mod retention;
+mod room;
 mod scan;
 
 #[cfg(test)]
 mod fold_tests;
+#[cfg(test)]
+mod room_tests;
 #[cfg(test)]
 mod scan_tests;
 
@@ -23,4 +26,5 @@ pub use frame::{
 pub use plan::{Block, Restart, Trust, blocks, may_recycle, needs_sync, settle_due, trust};
 pub use residence::{LARGE_RUN, Residence, SettledSegment, journal_budget, to_empty};
 pub use retention::{Retention, Span, expired_to};
+pub use room::{Room, RoomEffect, RoomInput, RoomMachine, free_in_store, reserve_bytes};
 pub use scan::{Candidate, Gap, ScanError, SegmentInfo, Stream, walk};

@@ -1,0 +1,397 @@
+//! Room on the disk, for one shard: looked at, waited for, given back.
+//!
+//! ```text
+//!   maker, twice a second ─ free? ─┐
+//!   no space for a segment ────────┼─> RoomMachine ─> the level that produce looks at · a line in the log
+//!   no space in redb's commit ─────┘              └─> shard-N/reserve removed, and made again when there is room
+//! ```
+//!
+//! A full disk is a state. The journal overwrites what was written before, so only the making of a segment and redb's
+//! growing meet it. `room_for` is asked before a group is written: where no segment can be had, the group waits in the
+//! queue, and what frees space (settling, sweeping, retention, deletes) goes on, in small windows, on the reserve.
+//! What is decided when is `callboard_core::storage::RoomMachine`. Files of other programs are not looked at.
+
+use super::disk::Disk;
+use super::engine::Engine;
+use super::error::ShardFault;
+use super::segment::Segment;
+use super::writer::SyncedTo;
+use callboard_actors::ports::Submission;
+use callboard_core::machine::Machine;
+use callboard_core::storage::{
+    ENTRY_HEADER, GROUP_HEADER, Room, RoomEffect, RoomInput, RoomMachine, SEGMENT_HEADER, aligned,
+    free_in_store, reserve_bytes,
+};
+use callboard_core::{Lsn, Millis, Now, UnixMillis};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A sync that takes longer gets a line in the log.
+const LONG_SYNC_MS: u128 = 2000;
+/// A segment leaves so much: `identity` and the metadata log are small, and nothing works without them.
+const LEFT_FOR_OTHERS: u64 = 1 << 20;
+/// Lines about a disk that is full, at most one in this time.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// The reserve's file in its directory.
+pub const RESERVE: &str = "reserve";
+
+/// All there are: the level's numbers.
+const ROOMS: [Room; 5] = [Room::Ample, Room::Low, Room::Held, Room::Full, Room::Spent];
+
+/// Whether an error says that there is no space left (or no quota).
+#[must_use]
+pub fn no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// A file that only takes room, so that it can be given back when it is needed most.
+pub struct Reserve {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    bytes: u64,
+    held: AtomicBool,
+    /// The file system cannot promise room.
+    cannot: AtomicBool,
+}
+
+impl Reserve {
+    /// The reserve of this directory.
+    #[must_use]
+    pub fn new(disk: Arc<dyn Disk>, dir: &Path, bytes: u64) -> Reserve {
+        let path = dir.join(RESERVE);
+        let length = disk.open(&path, false).and_then(|file| file.len()).unwrap_or(0);
+        let (held, cannot) = (AtomicBool::new(length > 0), AtomicBool::new(false));
+        Reserve { disk, path, bytes, held, cannot }
+    }
+
+    /// Whether it is there.
+    #[must_use]
+    pub fn held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
+    }
+
+    /// Bytes it takes now.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        if self.held() { self.bytes } else { 0 }
+    }
+
+    /// Makes it; a part of it is none. Where the file system cannot promise room there is none, and only the marks hold.
+    pub fn make(&self) -> io::Result<()> {
+        if self.cannot.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let made = self.disk.allocate(&self.path, self.bytes);
+        if let Err(error) = &made {
+            let _ = self.disk.remove(&self.path);
+            self.cannot.store(error.kind() == io::ErrorKind::Unsupported, Ordering::Relaxed);
+        }
+        self.held.store(made.is_ok(), Ordering::Release);
+        made
+    }
+
+    /// Gives it back. Whether it was there.
+    pub fn release(&self) -> bool {
+        if !self.held.swap(false, Ordering::AcqRel) {
+            return false;
+        }
+        self.disk.remove(&self.path).is_ok()
+    }
+}
+
+/// What a shard knows of its room.
+pub struct Space {
+    machine: Mutex<RoomMachine>,
+    /// The machine's room, for whoever asks with every batch: nobody waits for a lock.
+    level: AtomicU8,
+    /// Where produce is refused.
+    mark: u64,
+    reserve: Reserve,
+    began: Instant,
+    /// Where a settle may stop, so that a whole segment comes free: the starts of segments behind which all is synced.
+    rolled: Mutex<VecDeque<SyncedTo>>,
+    /// How often there was no space.
+    failures: AtomicU64,
+    /// Whether the log says that it is full, and when it said so last.
+    said: Mutex<(bool, Option<Instant>)>,
+    long_sync: AtomicBool,
+}
+
+impl Space {
+    /// For the shard in this directory, one of so many.
+    pub fn new(disk: &Arc<dyn Disk>, dir: &Path, configured: u64, shards: usize) -> Space {
+        let mark = reserve_bytes(configured, disk.volume_bytes(dir).unwrap_or(0));
+        let share = mark / shards.max(1) as u64;
+        Space {
+            machine: Mutex::new(RoomMachine::new(mark, share)),
+            level: AtomicU8::new(0),
+            mark,
+            reserve: Reserve::new(Arc::clone(disk), dir, share),
+            began: Instant::now(),
+            rolled: Mutex::default(),
+            failures: AtomicU64::new(0),
+            said: Mutex::default(),
+            long_sync: AtomicBool::new(false),
+        }
+    }
+
+    /// How often there was no space, and the bytes of the reserve now.
+    pub fn counted(&self) -> (u64, u64) {
+        (self.failures.load(Ordering::Relaxed), self.reserve.bytes())
+    }
+
+    /// The journal goes on in the segment that starts here; everything before it is synced.
+    pub fn rolled(&self, start: SyncedTo) {
+        self.rolled.lock().push_back(start);
+    }
+
+    fn now(&self) -> Now {
+        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now { mono: Millis(since), wall: UnixMillis(0) }
+    }
+}
+
+/// What came of making a segment ahead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ahead {
+    /// One was there.
+    There,
+    /// One was made.
+    Made,
+    /// There is no space for one.
+    NoSpace,
+}
+
+impl Engine {
+    /// How much room there is.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        ROOMS.get(usize::from(self.space.level.load(Ordering::Acquire))).copied().unwrap_or_default()
+    }
+
+    /// How long a produce request waits because room gets low.
+    pub(super) fn slow_by(&self) -> Duration {
+        if self.room() != Room::Low {
+            return Duration::ZERO;
+        }
+        let all = self.space.machine.lock().slow_by();
+        // Every shard is asked, one after the other.
+        Duration::from_millis(all / self.options.shards.max(1) as u64)
+    }
+
+    /// Looks at the file system.
+    pub fn look_at_space(&self) {
+        if let Ok(usable) = self.disk.free_bytes(&self.dir) {
+            let reserve = self.space.reserve.held();
+            // While there is plenty nobody counts what is free inside files.
+            let near = usable < self.space.mark.saturating_mul(4);
+            let reusable = if near { self.reusable() } else { 0 };
+            self.space_step(RoomInput::Seen { usable, reusable, reserve });
+        }
+    }
+
+    /// Age of the journal sync that is running; zero, if none is.
+    pub(super) fn sync_age(&self) -> Duration {
+        self.sync_since.lock().map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Says when a sync takes long. Touches no file: it is asked by a thread that a hung disk does not hold.
+    pub fn look_at_sync(&self) {
+        let age = self.sync_age().as_millis();
+        let long = age >= LONG_SYNC_MS;
+        if long != self.space.long_sync.swap(long, Ordering::AcqRel) {
+            let shard = self.shard;
+            if long {
+                tracing::warn!(
+                    "shard {shard}: a sync has been running for {age} ms: the disk is slow or hangs"
+                );
+            } else {
+                tracing::info!("shard {shard}: the disk answers again");
+            }
+        }
+    }
+
+    /// Bytes that can be used again without asking the file system.
+    fn reusable(&self) -> u64 {
+        let x = Lsn(self.durable_x.load(Ordering::Acquire));
+        let used = self.db.all_used();
+        let dead: u64 = {
+            let index = self.index.lock();
+            let free = |s: &&Arc<Segment>| s.end() <= x && !used.contains_key(&s.first);
+            index.segments.values().filter(free).map(|s| s.capacity).sum()
+        };
+        // Records that stay in the journal take no room in redb.
+        let resident: u64 = used.values().map(|used| used.bytes).sum();
+        let records = self.db.sizes().map(|sizes| sizes.values().sum::<u64>().saturating_sub(resident));
+        dead.saturating_add(records.map_or(0, |records| free_in_store(self.db.on_disk(), records)))
+    }
+
+    fn space_step(&self, input: RoomInput) -> bool {
+        let mut effects = Vec::new();
+        {
+            let mut machine = self.space.machine.lock();
+            machine.step(self.space.now(), input, &mut effects);
+            if cfg!(debug_assertions) {
+                machine.check();
+            }
+            let level = ROOMS.iter().position(|room| *room == machine.room()).unwrap_or_default();
+            self.space.level.store(level as u8, Ordering::Release);
+        }
+        let mut released = false;
+        for effect in effects {
+            match effect {
+                RoomEffect::Say(room, free) => self.say(room, free),
+                RoomEffect::ReleaseReserve => {
+                    released = self.space.reserve.release();
+                    if released {
+                        tracing::warn!(
+                            "shard {}: the reserve is given back, so that deletes go on",
+                            self.shard
+                        );
+                    }
+                }
+                RoomEffect::MakeReserve => match self.space.reserve.make() {
+                    Ok(()) => tracing::info!("shard {}: the disk's reserve is held", self.shard),
+                    Err(error) => tracing::debug!("shard {}: no reserve: {error}", self.shard),
+                },
+            }
+        }
+        released
+    }
+
+    fn say(&self, room: Room, free: u64) {
+        let (shard, dir) = (self.shard, self.dir.display());
+        let mut said = self.space.said.lock();
+        match (room.refuses(), said.0) {
+            (true, false) if said.1.is_none_or(|at| at.elapsed() >= SAY_EVERY) => {
+                *said = (true, Some(Instant::now()));
+                tracing::error!(
+                    "shard {shard}: the disk is full ({free} bytes free for {dir}): produce is refused, all else \
+                     goes on; delete records or topics, shorten retention, or enlarge the disk"
+                );
+            }
+            (false, true) => {
+                said.0 = false;
+                tracing::info!(
+                    "shard {shard}: there is room on the disk again, {free} bytes: produce is taken"
+                );
+            }
+            (false, false) if room == Room::Low => {
+                tracing::warn!(
+                    "shard {shard}: the disk gets full ({free} bytes free for {dir}): producers are slowed down"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// Makes the next segment, with room for so many bytes, if it is not there. `spare` is held by the caller.
+    pub(super) fn make_ahead(&self, spare: &mut Option<Segment>, needed: u64) -> Result<Ahead, ShardFault> {
+        let first = self.index.lock().end();
+        if spare.as_ref().is_some_and(|s| s.first == first && s.capacity >= needed) {
+            return Ok(Ahead::There);
+        }
+        let capacity = self.options.segment_bytes.max(needed);
+        loop {
+            let old = self.take_recyclable().or_else(|| self.take_dead_if_short());
+            // Seen to be too little, it is not tried: zeros up to the last free byte would take it from redb.
+            let enough = capacity.saturating_add(LEFT_FOR_OTHERS);
+            let fits = old.is_some() || self.disk.free_bytes(&self.dir).is_ok_and(|free| free >= enough);
+            let made = match fits {
+                true => self.segments.make(old, first, capacity, None, &[]),
+                false => Err(io::ErrorKind::StorageFull.into()),
+            };
+            match made {
+                Ok(made) => {
+                    *spare = Some(made);
+                    self.space_step(RoomInput::SegmentMade);
+                    return Ok(Ahead::Made);
+                }
+                Err(error) if no_space(&error) => {
+                    self.space.failures.fetch_add(1, Ordering::Relaxed);
+                    // The part that was written takes room from others.
+                    self.segments.clear_aside()?;
+                    if !self.space_step(RoomInput::NoSegment { can_settle: self.settling_frees() }) {
+                        return Ok(Ahead::NoSpace);
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Whether a segment before the one in use will come free.
+    fn settling_frees(&self) -> bool {
+        let index = self.index.lock();
+        let before = index.segments.len().saturating_sub(1);
+        index.segments.keys().take(before).any(|first| !self.pinned.contains(first))
+    }
+
+    /// Whether the journal has room for these as one group; makes a segment if it has to. No: ask again, when settling
+    /// has freed one or the file system has space.
+    pub fn room_for(&self, batch: &[Submission]) -> Result<bool, ShardFault> {
+        self.healthy()?;
+        let payload: usize = batch.iter().map(|s| s.bytes.len()).sum();
+        let room = aligned((GROUP_HEADER + batch.len() * ENTRY_HEADER + payload) as u64);
+        {
+            let writer = self.writer.lock();
+            if writer.pos.0 + room <= writer.segment.end().0 {
+                return Ok(true);
+            }
+        }
+        let made = self.make_ahead(&mut self.spare.lock(), room + SEGMENT_HEADER as u64);
+        made.map(|ahead| ahead != Ahead::NoSpace).inspect_err(|fault| self.fail(fault))
+    }
+
+    /// Up to where to settle: everything that is synced; where room is short one segment, which comes free with it.
+    pub(super) fn settle_target(&self, x: Lsn) -> SyncedTo {
+        let mut rolled = self.space.rolled.lock();
+        while rolled.front().is_some_and(|end| end.lsn <= x) {
+            rolled.pop_front();
+        }
+        match rolled.front() {
+            Some(end) if self.room().short() => *end,
+            _ => *self.synced.lock(),
+        }
+    }
+
+    /// Whether to settle now. `due`: for other reasons than room.
+    #[must_use]
+    pub fn settles_now(&self, due: bool) -> bool {
+        let machine = self.space.machine.lock();
+        (due || machine.room().short()) && machine.may_settle(self.space.now().mono)
+    }
+
+    /// Whether redb may be written to: not within a second after it found no space.
+    #[must_use]
+    pub fn may_sweep(&self) -> bool {
+        self.space.machine.lock().may_settle(self.space.now().mono)
+    }
+
+    /// redb found space for what it had to do.
+    pub(super) fn settle_found_room(&self) {
+        self.space_step(RoomInput::Settled);
+    }
+
+    /// redb failed, for want of space if `Ok`: it is opened again, so that reads go on. Anything else is final.
+    pub(super) fn settle_later(&self, fault: ShardFault) -> Result<(), ShardFault> {
+        if !self.db.ran_out() && self.db.is_open() {
+            self.fail(&fault);
+            return Err(fault);
+        }
+        self.space.failures.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!("shard {}: settling waits for room: {fault}", self.shard);
+        self.space_step(RoomInput::SettleRanOut);
+        let opened = self.reopen();
+        if opened.is_err() && !self.db.ran_out() {
+            return opened.inspect_err(|fault| self.fail(fault));
+        }
+        Ok(())
+    }
+}
