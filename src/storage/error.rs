@@ -77,14 +77,19 @@ impl StoreError {
 #[error("{0}")]
 pub struct ShardFault(pub String);
 
+/// An error, and what to do where its own words do not say.
+pub fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => format!(
+            "{error}: the kernel makes a file system read-only after an error of its disk, and says which in its log"
+        ),
+        _ => error.to_string(),
+    }
+}
+
 impl From<io::Error> for ShardFault {
     fn from(error: io::Error) -> ShardFault {
-        if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
-            return ShardFault(format!(
-                "{error}: the kernel makes a file system read-only after an error of its disk: its log says more"
-            ));
-        }
-        ShardFault(error.to_string())
+        ShardFault(in_words(&error))
     }
 }
 

@@ -10,7 +10,7 @@
 //! about replicas but that their entries follow each other.
 
 use super::engine::Engine;
-use super::error::ShardFault;
+use super::error::{ShardFault, in_words};
 use super::segment::Segment;
 use callboard_actors::ports::{Persisted, ShardError, Submission};
 use callboard_core::mutant::{Mutant, planted};
@@ -231,7 +231,8 @@ impl Engine {
             let began = self.sync_began();
             writer.segment.sync().map_err(|e| {
                 ShardFault(format!(
-                    "the journal's sync failed: {e}; a failed sync is final, the disk needs care"
+                    "the journal's sync failed: {}; a failed sync is final, the disk needs care",
+                    in_words(&e)
                 ))
             })?;
             self.sync_ended(began);

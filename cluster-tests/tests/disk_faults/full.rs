@@ -22,6 +22,7 @@ const STORAGE_ERROR: i16 = 56;
 const FULL: &str = "callboard_disk_full{shard=\"0\"}";
 const NO_SPACE: &str = "callboard_disk_no_space_total{shard=\"0\"}";
 const RESERVE: &str = "callboard_disk_reserve_bytes{shard=\"0\"}";
+const REFUSED: &str = "produce is refused";
 const OLD: &str = "what-may-go";
 
 /// One record of so many bytes.
@@ -110,7 +111,7 @@ fn a_small_file_system_fills_up_and_all_goes_on_when_there_is_room() -> Result<(
     site.produce(false);
 
     // Full: the mark is met.
-    site.says("the disk is full", 0)?;
+    site.says(REFUSED, 0)?;
     assert_eq!(site.series(FULL, |full| full == 1.0)?, 1.0);
     site.ready(200)?;
     assert_eq!(produce_old(&mut wire, 100)?, STORAGE_ERROR);
@@ -121,13 +122,14 @@ fn a_small_file_system_fills_up_and_all_goes_on_when_there_is_room() -> Result<(
     wire.create_topic("late", 1).context("a topic on a full disk")?;
     assert_eq!(delete_topic(&mut wire, "late")?, 0);
     assert_eq!(produce_old(&mut wire, 100)?, STORAGE_ERROR);
-    assert_eq!(delete_records(&mut wire, 20)?, 0);
+    assert_eq!(delete_records(&mut wire, 1)?, 0);
+    assert_eq!(wire.list_offset(OLD, 0, -2)?, 1);
     ensure!(site.readable()? > 0);
 
     // Killed and started on the full disk.
     site.broker.kill9()?;
     site.broker.restart().context("a start on a full disk")?;
-    site.says("the disk is full", 0)?;
+    site.says(REFUSED, 0)?;
     let mut wire = site.wire()?;
     assert_eq!(produce_old(&mut wire, 100)?, STORAGE_ERROR);
     ensure!(site.readable()? > 0);
