@@ -8,6 +8,7 @@ use super::disk::Disk;
 use super::error::ShardFault;
 use super::metrics::DbSample;
 use super::rows::{self, Home};
+use super::space::Health;
 use super::spans::{self, SpanTable};
 use bytes::Bytes;
 use callboard_core::partition::ProducerTable;
@@ -18,7 +19,6 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTran
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 const REPLICAS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("replicas");
@@ -34,7 +34,8 @@ pub struct Db {
     path: PathBuf,
     cache: usize,
     current: RwLock<Option<Database>>,
-    ran_out: Arc<AtomicBool>,
+    /// What its file has met.
+    pub(super) health: Health,
 }
 
 /// A block as a read sees it: its batches, copied out; or where they are.
@@ -60,7 +61,7 @@ impl Db {
         uuid: [u8; 16],
         cache: usize,
     ) -> Result<(), ShardFault> {
-        let db = Db { disk, path, cache, current: RwLock::new(None), ran_out: Arc::default() };
+        let db = Db { disk, path, cache, current: RwLock::new(None), health: Health::default() };
         db.reopen(true)?;
         db.write(|tx| {
             tx.put_meta("shard", &rows::encode_uuid(uuid))?;
@@ -76,7 +77,7 @@ impl Db {
         if !disk.exists(&path)? {
             return Err(ShardFault("store.redb is missing: restore it, or remove the node".into()));
         }
-        let db = Db { disk, path, cache, current: RwLock::new(None), ran_out: Arc::default() };
+        let db = Db { disk, path, cache, current: RwLock::new(None), health: Health::default() };
         db.reopen(false)?;
         match db.meta("shard")? {
             Some(row) if rows::decode_uuid(&row)? == uuid => Ok(db),
@@ -92,25 +93,16 @@ impl Db {
         if !create && file.is_empty()? {
             return Err(ShardFault("store.redb is empty: restore it, or remove the node".into()));
         }
-        let backend = Backend::new(file, Arc::clone(&self.ran_out));
+        let backend = Backend::new(file, Arc::clone(&self.health.ran_out));
         let database = Database::builder().set_cache_size(self.cache).create_with_backend(backend)?;
         *current = Some(database);
+        self.health.was_opened();
         Ok(())
     }
 
     /// Closes the file; every later use fails.
     pub fn close(&self) {
         drop(self.current.write().take());
-    }
-
-    /// Whether the file system had no space for it since this was asked last.
-    pub(super) fn ran_out(&self) -> bool {
-        self.ran_out.swap(false, Ordering::AcqRel)
-    }
-
-    /// The same, without forgetting it.
-    pub(super) fn ran_out_now(&self) -> bool {
-        self.ran_out.load(Ordering::Acquire)
     }
 
     /// Whether it is open: not, after it could not be opened again.
