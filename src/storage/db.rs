@@ -8,6 +8,7 @@ use super::disk::Disk;
 use super::error::ShardFault;
 use super::metrics::DbSample;
 use super::rows::{self, Home, Place, Stretch};
+use super::space::Health;
 use super::spans::SpanTable;
 use super::tx::Tx;
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 pub(super) const REPLICAS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("replicas");
@@ -43,7 +44,8 @@ pub struct Db {
     used: Mutex<BTreeMap<Lsn, Used>>,
     /// Its length.
     used_segments: AtomicU64,
-    ran_out: Arc<AtomicBool>,
+    /// What its file has met.
+    pub(super) health: Health,
 }
 
 /// How much of a segment spans refer to.
@@ -84,6 +86,18 @@ pub struct Stored {
 }
 
 impl Db {
+    fn closed(disk: Arc<dyn Disk>, path: PathBuf, cache: usize) -> Db {
+        Db {
+            disk,
+            path,
+            cache,
+            current: RwLock::new(None),
+            used: Mutex::default(),
+            used_segments: AtomicU64::new(0),
+            health: Health::default(),
+        }
+    }
+
     /// Makes a new database for this shard.
     pub fn create(
         disk: Arc<dyn Disk>,
@@ -91,15 +105,7 @@ impl Db {
         uuid: [u8; 16],
         cache: usize,
     ) -> Result<(), ShardFault> {
-        let db = Db {
-            disk,
-            path,
-            cache,
-            current: RwLock::new(None),
-            used: Mutex::default(),
-            used_segments: AtomicU64::new(0),
-            ran_out: Arc::default(),
-        };
+        let db = Db::closed(disk, path, cache);
         db.reopen(true)?;
         db.write(|tx| {
             tx.put_meta("shard", &rows::encode_uuid(uuid))?;
@@ -115,15 +121,7 @@ impl Db {
         if !disk.exists(&path)? {
             return Err(ShardFault("store.redb is missing: restore it, or remove the node".into()));
         }
-        let db = Db {
-            disk,
-            path,
-            cache,
-            current: RwLock::new(None),
-            used: Mutex::default(),
-            used_segments: AtomicU64::new(0),
-            ran_out: Arc::default(),
-        };
+        let db = Db::closed(disk, path, cache);
         db.reopen(false)?;
         match db.meta("shard")? {
             Some(row) if rows::decode_uuid(&row)? == uuid => Ok(db),
@@ -139,25 +137,16 @@ impl Db {
         if !create && file.is_empty()? {
             return Err(ShardFault("store.redb is empty: restore it, or remove the node".into()));
         }
-        let backend = Backend::new(file, Arc::clone(&self.ran_out));
+        let backend = Backend::new(file, Arc::clone(&self.health.ran_out));
         let database = Database::builder().set_cache_size(self.cache).create_with_backend(backend)?;
         *current = Some(database);
+        self.health.was_opened();
         Ok(())
     }
 
     /// Closes the file; every later use fails.
     pub fn close(&self) {
         drop(self.current.write().take());
-    }
-
-    /// Whether the file system had no space for it since this was asked last.
-    pub(super) fn ran_out(&self) -> bool {
-        self.ran_out.swap(false, Ordering::AcqRel)
-    }
-
-    /// The same, without forgetting it.
-    pub(super) fn ran_out_now(&self) -> bool {
-        self.ran_out.load(Ordering::Acquire)
     }
 
     /// Whether it is open: not, after it could not be opened again.

@@ -51,7 +51,7 @@ impl Engine {
         if let Err(fault) = &result
             && self.fault.get().is_none()
         {
-            if self.db.ran_out_now() {
+            if self.db.health.ran_out_now() {
                 return self.settle_later(fault.clone()).map(|()| false);
             }
             // redb refuses every write after one I/O error until it is opened again: once.

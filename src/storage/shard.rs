@@ -357,7 +357,7 @@ impl Shard for ShardHandle {
     }
 
     fn read(&self, request: ReadRequest) -> BoxFuture<'static, Result<Slices, ReadError>> {
-        self.on_reader(move |engine| engine.read(request))
+        self.on_reader(move |engine| engine.read_on(request))
     }
 
     fn find_time(

@@ -16,7 +16,7 @@ use super::engine::Engine;
 use super::error::ShardFault;
 use super::segment::Segment;
 use super::writer::SyncedTo;
-use callboard_actors::ports::Submission;
+use callboard_actors::ports::{ReadError, ReadRequest, Slices, Submission};
 use callboard_core::machine::Machine;
 use callboard_core::storage::{
     ENTRY_HEADER, GROUP_HEADER, Room, RoomEffect, RoomInput, RoomMachine, SEGMENT_HEADER, aligned,
@@ -35,6 +35,8 @@ use std::time::{Duration, Instant};
 const LONG_SYNC_MS: u128 = 2000;
 /// A segment leaves so much: `identity` and the metadata log are small, and nothing works without them.
 const LEFT_FOR_OTHERS: u64 = 1 << 20;
+/// A read that redb refused because it had found no space is done again so often.
+const READS_AGAIN: u32 = 5;
 /// Lines about a disk that is full, at most one in this time.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -48,6 +50,36 @@ const ROOMS: [Room; 5] = [Room::Ample, Room::Low, Room::Held, Room::Full, Room::
 #[must_use]
 pub fn no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// What a database's file has met.
+#[derive(Default)]
+pub struct Health {
+    /// Set when the file system had no space for it.
+    pub ran_out: Arc<AtomicBool>,
+    opened: AtomicU64,
+}
+
+impl Health {
+    /// Whether there was no space since this was asked last.
+    pub fn ran_out(&self) -> bool {
+        self.ran_out.swap(false, Ordering::AcqRel)
+    }
+
+    /// The same, without forgetting it.
+    pub fn ran_out_now(&self) -> bool {
+        self.ran_out.load(Ordering::Acquire)
+    }
+
+    /// How often it was opened.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Acquire)
+    }
+
+    /// Once more.
+    pub fn was_opened(&self) {
+        self.opened.fetch_add(1, Ordering::AcqRel);
+    }
 }
 
 /// A file that only takes room, so that it can be given back when it is needed most.
@@ -379,17 +411,39 @@ impl Engine {
         self.space_step(RoomInput::Settled);
     }
 
+    /// Reads. Once redb has found no space it refuses reads as well, until the settler has opened it again: such a read
+    /// waits for that, and is done again.
+    pub fn read_on(&self, request: ReadRequest) -> Result<Slices, ReadError> {
+        let mut opened = self.db.health.opened();
+        let mut result = self.read(request);
+        for _ in 0..READS_AGAIN {
+            let refused = matches!(result, Err(ReadError::Gone(_) | ReadError::Corrupt(_)));
+            let reopened =
+                self.db.health.opened() != opened || self.db.health.ran_out_now() || !self.db.is_open();
+            if !refused || !reopened || self.fault.get().is_some() {
+                break;
+            }
+            drop(self.settler.lock());
+            opened = self.db.health.opened();
+            result = self.read(request);
+        }
+        result
+    }
+
     /// redb failed, for want of space if `Ok`: it is opened again, so that reads go on. Anything else is final.
     pub(super) fn settle_later(&self, fault: ShardFault) -> Result<(), ShardFault> {
-        if !self.db.ran_out() && self.db.is_open() {
+        if !self.db.health.ran_out_now() && self.db.is_open() {
             self.fail(&fault);
             return Err(fault);
         }
         self.space.failures.fetch_add(1, Ordering::Relaxed);
         tracing::debug!("shard {}: settling waits for room: {fault}", self.shard);
         self.space_step(RoomInput::SettleRanOut);
+        // What opening it finds is told apart from what it is opened for. Readers see one or the other: that it ran out, or
+        // that it was opened since.
         let opened = self.reopen();
-        if opened.is_err() && !self.db.ran_out() {
+        let ran_out = self.db.health.ran_out();
+        if opened.is_err() && !ran_out {
             return opened.inspect_err(|fault| self.fail(fault));
         }
         Ok(())
