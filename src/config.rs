@@ -57,6 +57,8 @@ pub struct Config {
     pub log_retention_check_interval_ms: u64,
     /// An idle connection is closed after this (Kafka: `connections.max.idle.ms`).
     pub connections_max_idle_ms: u64,
+    /// Connections at most; 0: 10,000, or as many as there are descriptors and memory for (Kafka: `max.connections`).
+    pub max_connections: usize,
     /// Largest request (Kafka: `socket.request.max.bytes`).
     pub socket_request_max_bytes: usize,
     /// A new group waits so long for more members (Kafka: `group.initial.rebalance.delay.ms`).
@@ -117,6 +119,7 @@ impl Default for Config {
             producer_id_expiration_ms: LeaderConfig::default().producer_expiration_ms,
             log_retention_check_interval_ms: LeaderConfig::default().retention_check_ms,
             connections_max_idle_ms: 600_000,
+            max_connections: 0,
             socket_request_max_bytes: limits::SOCKET_REQUEST_MAX_BYTES,
             group_initial_rebalance_delay_ms: 3_000,
             group_min_session_timeout_ms: 6_000,
@@ -272,6 +275,7 @@ impl Config {
         let check_interval = self.log_retention_check_interval_ms;
         range("log_retention_check_interval_ms", check_interval, 1, u64::from(u32::MAX))?;
         range("connections_max_idle_ms", self.connections_max_idle_ms, 1000, u64::from(u32::MAX))?;
+        range("max_connections", self.max_connections, 0, i32::MAX as usize)?;
         range("socket_request_max_bytes", self.socket_request_max_bytes, 64 * 1024, 1 << 30)?;
         range("group_initial_rebalance_delay_ms", self.group_initial_rebalance_delay_ms, 0, 3_600_000)?;
         range("group_min_session_timeout_ms", self.group_min_session_timeout_ms, 1, i32::MAX)?;
@@ -337,6 +341,7 @@ impl Config {
                 "max.incremental.fetch.session.cache.slots",
                 self.max_incremental_fetch_session_cache_slots.to_string(),
             ),
+            ("max.connections", self.max_connections.to_string()),
             ("message.max.bytes", self.message_max_bytes.to_string()),
             ("node.id", node_id.to_string()),
             ("num.partitions", self.num_partitions.to_string()),
@@ -393,10 +398,14 @@ impl Config {
         fetch_session::Limits { slots: self.max_incremental_fetch_session_cache_slots, ..Default::default() }
     }
 
-    /// Memory budgets.
+    /// Memory budgets, as set or by default; what fits the machine is said by `limits::fit`.
     #[must_use]
     pub fn budgets(&self) -> Budgets {
         Budgets {
+            connections: match self.max_connections {
+                0 => limits::CONNECTIONS_DEFAULT,
+                set => set,
+            },
             produce: self.produce_memory_bytes,
             responses: self.response_memory_bytes,
             tail: self.tail_memory_bytes,

@@ -5,6 +5,7 @@
 //!   SIGTERM: no new request ─> actors drained ─> shards settled and closed ─> clean marker
 //! ```
 
+mod machine;
 mod observe;
 
 use crate::config::Config;
@@ -23,17 +24,19 @@ use callboard_actors::group::{Coordinators, CoordinatorsArgs};
 use callboard_actors::images::Images;
 use callboard_actors::node::{NodeActor, NodeArgs, NodeIdentity, NodeMsg};
 use callboard_actors::partition::TailBudget;
+use callboard_actors::permit::Pool;
 use callboard_actors::ports::{MetadataLog, Shard};
 use callboard_core::fetch_session::FetchSessions;
 use callboard_core::group::coordinator::CoordinatorConfig;
 use callboard_core::metadata::TopicDefaults;
 use callboard_core::metadata::configs::Statics;
+use machine::Fitted;
 use ractor::{Actor, ActorRef};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Exit code when no shard works any more (BSD's EX_SOFTWARE).
@@ -158,8 +161,10 @@ impl Node {
         let address = listener.address()?;
         let http = Http::start(&config).await?;
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let fitted = Fitted::new(config, cores)?;
+        let config = &fitted.config;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let (store, opened) = open_store(&config, Arc::clone(&disk), cores).await?;
+        let (store, opened) = open_store(config, Arc::clone(&disk), cores).await?;
         let identity = store.identity();
         let readers = Arc::new(Readers::start(2 * cores)?);
         let Shards { handles, for_actors, lost, all_lost } = start_shards(&store, opened, &readers)?;
@@ -168,15 +173,15 @@ impl Node {
             bail!("no shard of {data} works: see the lines above; nothing is created in their place");
         }
         let log = Arc::new(SingleLog::open(&disk, &config.data, identity.cluster_id.as_deref())?);
-        let shared = Shared::new(&config, identity.node_id, address);
+        let shared = Shared::new(&fitted, identity.node_id, address);
         let (ready, serving) = oneshot::channel();
-        let who = who(&config, identity.node_id, address)?;
-        let args = shared.args(&config, who, for_actors, Arc::clone(&log) as Arc<dyn MetadataLog>, ready);
+        let who = who(config, identity.node_id, address)?;
+        let args = shared.args(config, who, for_actors, Arc::clone(&log) as Arc<dyn MetadataLog>, ready);
         let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
         let (controller, epoch) = serving.await.context("the node's actors ended while they started")?;
         remember(&store, &shared.images, epoch)?;
         let (tails, coordinators) = (Arc::clone(&shared.tails), Arc::clone(&shared.coordinators));
-        let context = Front { config: &config, shared, controller, shards: &handles };
+        let context = Front { fitted: &fitted, shared, controller, shards: &handles };
         let context = context.context(identity.node_id)?;
         let (stop, stopped) = watch::channel(false);
         http.console.serving(Arc::new(observe::Parts {
@@ -189,7 +194,7 @@ impl Node {
             each_partition: config.metrics_partitions,
         }));
         let listener = tokio::spawn(listener.serve(Arc::clone(&context), stopped));
-        say_serving(&config, &context, address, began);
+        say_serving(config, &context, address, began);
         Ok(Node {
             address,
             store,
@@ -271,12 +276,12 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(config: &Config, node_id: i32, address: SocketAddr) -> Shared {
+    fn new(fitted: &Fitted, node_id: i32, address: SocketAddr) -> Shared {
         Shared {
-            statics: Arc::new(config.statics(node_id, address)),
+            statics: Arc::new(fitted.config.statics(node_id, address)),
             directory: Arc::default(),
             images: Arc::default(),
-            tails: Arc::new(TailBudget::new(config.budgets().tail)),
+            tails: Arc::new(TailBudget::new(fitted.budgets.tail)),
             coordinators: Arc::default(),
             clock: Arc::new(SystemClock::default()),
         }
@@ -402,7 +407,7 @@ fn remember(store: &Store, images: &Images, epoch: u64) -> anyhow::Result<()> {
 }
 
 struct Front<'a> {
-    config: &'a Config,
+    fitted: &'a Fitted,
     shared: Shared,
     controller: ControllerHandle,
     shards: &'a [Arc<ShardHandle>],
@@ -410,18 +415,23 @@ struct Front<'a> {
 
 impl Front<'_> {
     fn context(self, broker_id: i32) -> anyhow::Result<Arc<Context>> {
+        let Fitted { config, budgets, look_ups, bounds } = self.fitted;
+        let (closings, unaccepted) = Context::lines();
         let settings = Settings {
             broker_id,
-            advertised: self.config.advertised_parts()?,
-            auto_create_topics_enable: self.config.auto_create_topics_enable,
-            connections_max_idle: Duration::from_millis(self.config.connections_max_idle_ms),
-            socket_request_max_bytes: self.config.socket_request_max_bytes,
-            data_dir: self.config.data_dir(),
+            advertised: config.advertised_parts()?,
+            auto_create_topics_enable: config.auto_create_topics_enable,
+            connections_max_idle: Duration::from_millis(config.connections_max_idle_ms),
+            socket_request_max_bytes: config.socket_request_max_bytes,
+            data_dir: config.data_dir(),
             statics: self.shared.statics,
-            offsets_topic_num_partitions: self.config.offsets_topic_num_partitions,
+            offsets_topic_num_partitions: config.offsets_topic_num_partitions,
         };
         Ok(Arc::new(Context {
-            pools: Pools::new(&self.config.budgets(), settings.socket_request_max_bytes),
+            pools: Pools::new(budgets, settings.socket_request_max_bytes),
+            slots: Pool::new(budgets.connections),
+            look_ups: Semaphore::new(*look_ups),
+            bounds: bounds.clone(),
             settings,
             images: self.shared.images,
             directory: self.shared.directory,
@@ -430,8 +440,10 @@ impl Front<'_> {
             shards: self.shards.iter().map(|s| Arc::clone(s) as Arc<dyn Shard>).collect(),
             clock: self.shared.clock,
             producer_ids: ProducerIds::default(),
-            fetch_sessions: FetchSessions::new(self.config.fetch_sessions()).into(),
+            fetch_sessions: FetchSessions::new(config.fetch_sessions()).into(),
             refusals: Refusals::default(),
+            closings,
+            unaccepted,
         }))
     }
 }

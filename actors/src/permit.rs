@@ -87,6 +87,18 @@ impl Permit {
         self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
     }
 
+    /// Whether it holds nothing, of any pool.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.bytes() == 0 && self.beside.is_none()
+    }
+
+    /// Gives back what is more than so many bytes. What is kept beside them stays.
+    pub fn shrink(&mut self, bytes: usize) {
+        let more = self.bytes().saturating_sub(bytes);
+        drop(self.held.as_mut().and_then(|held| held.split(more)));
+    }
+
     /// Takes the bytes of another permit of the same pool into this one.
     pub fn merge(&mut self, other: Permit) {
         match (&mut self.held, other.held) {
@@ -141,5 +153,13 @@ mod tests {
         drop(part);
         assert_eq!((pool.used(), reserve.used()), (0, 0));
         assert!(pool.try_acquire(101).is_some(), "more than there is asks for all of it");
+        let mut some = pool.try_acquire(60).unwrap();
+        some.shrink(80);
+        assert_eq!(pool.used(), 60);
+        some.shrink(20);
+        assert_eq!((some.bytes(), pool.used(), some.is_free()), (20, 20, false));
+        let mut beside = Permit::free();
+        beside.keep(reserve.try_acquire(5).unwrap());
+        assert!(Permit::free().is_free() && !beside.is_free());
     }
 }

@@ -7,15 +7,21 @@
 //! A produce request is handed to its leaders by the reader, in the order of arrival; the rest of an answer is awaited by the
 //! writer when its turn comes. At 64 answers in flight the socket is not read. Records that lie in a file are sent by the
 //! kernel, from the page cache: they do not pass through this process.
+//!
+//! Who is gone gets a moment for what is under way, in case only one half was closed; then all of it is dropped, so that
+//! a fetch that waits holds nothing for nobody. Who takes an answer too slowly while others wait for its memory is ended.
 
 use super::api::{self, Client, Outcome, Pending};
 use super::context::Context;
 use super::frame::{FrameEnd, read_frame};
 use super::listener::stopped;
 use super::metrics;
+use super::pace::{Paced, Stop};
 use bytes::Buf;
+use callboard_actors::permit::Permit;
 use callboard_actors::ports::{FileRange, Part};
 use callboard_core::limits;
+use callboard_core::pace::Ended;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -28,43 +34,62 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-/// A client that takes nothing for this long loses its connection.
-const STALLED: Duration = Duration::from_secs(60);
+/// What is under way when a connection ends may take so long.
+const LINGER: Duration = Duration::from_secs(5);
+/// While 64 answers are in flight, whether the client is still there is looked at this often.
+const LOOK: Duration = Duration::from_secs(1);
 /// Pieces of one vectored write.
 const PIECES: usize = 256;
 
-/// Serves one connection until either side ends it.
-pub async fn serve(socket: TcpStream, peer: SocketAddr, context: Arc<Context>, stop: watch::Receiver<bool>) {
+/// Serves one connection until either side ends it; `slot` is its place among `max.connections`.
+pub async fn serve(
+    socket: TcpStream,
+    peer: SocketAddr,
+    context: Arc<Context>,
+    stop: watch::Receiver<bool>,
+    slot: Permit,
+) {
     metrics::opened();
     let local = socket.local_addr().ok();
     let (reading, writing) = socket.into_split();
     let (answers, queue) = mpsc::channel(limits::REPLIES_IN_FLIGHT);
     let client = Client { peer, local };
-    let writer = tokio::spawn(write(writing, queue));
+    let mut writer = tokio::spawn(write(writing, queue, Arc::clone(&context)));
     let why = match read(reading, &client, &context, answers, stop).await {
         Ok(()) => "shutdown",
         // The writer has ended already: it knows why.
         Err(End::Writer) => {
-            say_end(peer, &writer.await.unwrap_or(Err(End::Writer)).err().unwrap_or(End::Writer))
+            let end = writer.await.unwrap_or(Err(End::Writer)).err().unwrap_or(End::Writer);
+            say_end(&context, peer, &end)
         }
         Err(end) => {
-            let why = say_end(peer, &end);
+            let why = say_end(&context, peer, &end);
             // What is pending is still answered, unless the client is gone.
-            let _ = writer.await;
+            if timeout(LINGER, &mut writer).await.is_err() {
+                writer.abort();
+                let _ = writer.await;
+            }
             why
         }
     };
     metrics::closed(why);
+    drop(slot);
 }
 
 /// The one line that a connection's end leaves, and the word for the counter.
-fn say_end(client: SocketAddr, end: &End) -> &'static str {
+fn say_end(context: &Context, client: SocketAddr, end: &End) -> &'static str {
     let why = end.word();
     match end {
         End::Frame(FrameEnd::Closed | FrameEnd::Idle) | End::Io(_) | End::Refused => {
             tracing::debug!(%client, why, "connection closed: {end}")
         }
-        _ => tracing::info!(%client, why, "connection closed: {end}"),
+        _ => match context.closings.one() {
+            Some(0) => tracing::info!(%client, why, "connection closed: {end}"),
+            Some(left_out) => {
+                tracing::info!(%client, why, left_out, "connection closed: {end}; others before it have no line")
+            }
+            None => {}
+        },
     }
     why
 }
@@ -75,8 +100,10 @@ enum End {
     Frame(#[from] FrameEnd),
     #[error("{0}")]
     Request(String),
-    #[error("the client took nothing for {STALLED:?}")]
+    #[error("the client took nothing of an answer for connections.max.idle.ms")]
     Stalled,
+    #[error("an answer that was taken slower than 64 KiB/s while others waited for memory")]
+    SlowAnswer,
     #[error("an answer could not be sent: {0}")]
     Io(std::io::Error),
     /// acks=0: the refusal has its own line.
@@ -92,9 +119,20 @@ impl End {
             End::Frame(end) => end.word(),
             End::Request(_) => "request",
             End::Stalled => "stalled",
+            End::SlowAnswer => "slow_answer",
             End::Io(_) => "io",
             End::Refused => "refused",
             End::Writer => "writer",
+        }
+    }
+}
+
+impl From<Stop> for End {
+    fn from(stop: Stop) -> End {
+        match stop {
+            Stop::Ended(Ended::Idle) => End::Stalled,
+            Stop::Ended(Ended::Slow) => End::SlowAnswer,
+            Stop::Io(error) => End::Io(error),
         }
     }
 }
@@ -113,11 +151,34 @@ async fn read(
             () = answers.closed() => return Err(End::Writer),
         };
         let pending = api::dispatch(context, client, frame).map_err(End::Request)?;
-        answers.send(pending).await.map_err(|_| End::Writer)?;
+        queue(&socket, &answers, pending).await?;
     }
 }
 
-async fn write(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Pending>) -> Result<(), End> {
+/// Queues an answer. While there is no place for it the socket is not read, so that its end is looked for.
+async fn queue(socket: &OwnedReadHalf, answers: &mpsc::Sender<Pending>, pending: Pending) -> Result<(), End> {
+    loop {
+        match timeout(LOOK, answers.reserve()).await {
+            Ok(Ok(place)) => {
+                place.send(pending);
+                return Ok(());
+            }
+            Ok(Err(_)) => return Err(End::Writer),
+            Err(_) => {
+                let ready = timeout(Duration::ZERO, socket.ready(Interest::READABLE)).await;
+                if matches!(ready, Ok(Ok(ready)) if ready.is_read_closed()) {
+                    return Err(FrameEnd::Closed.into());
+                }
+            }
+        }
+    }
+}
+
+async fn write(
+    mut socket: OwnedWriteHalf,
+    mut queue: mpsc::Receiver<Pending>,
+    context: Arc<Context>,
+) -> Result<(), End> {
     let mut answered = metrics::Answered::default();
     while let Some(pending) = queue.recv().await {
         let Pending { request, answer } = pending;
@@ -127,7 +188,7 @@ async fn write(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Pending>) -
         match outcome {
             Outcome::Reply(pieces, charged) => {
                 let sent = pieces.iter().map(Part::len).sum();
-                write_all(&mut socket, pieces).await?;
+                write_all(&mut socket, pieces, &context).await?;
                 drop(charged);
                 answered.note(&request, &metrics::Turn { began, ready, sent });
             }
@@ -140,21 +201,24 @@ async fn write(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Pending>) -
     Ok(())
 }
 
-/// All of it, however slow the client is, as long as it goes on taking some.
-async fn write_all(socket: &mut OwnedWriteHalf, pieces: Vec<Part>) -> Result<(), End> {
+/// All of it, as long as the client's pace allows.
+async fn write_all(socket: &mut OwnedWriteHalf, pieces: Vec<Part>, context: &Context) -> Result<(), End> {
     let mut pieces: VecDeque<Part> = pieces.into();
+    let (mut done, idle) = (0, context.settings.connections_max_idle);
+    let mut paced = Paced::new(&context.clock, idle, done, || context.pools.answers_awaited());
     while let Some(first) = pieces.front_mut() {
         let written = match first {
-            Part::File(range) => timeout(STALLED, send_file(socket.as_ref(), range)).await,
+            Part::File(range) => paced.wait(done, send_file(socket.as_ref(), range)).await?,
             Part::Bytes(_) => {
                 let slices: Vec<IoSlice<'_>> = pieces.iter().map_while(in_memory).take(PIECES).collect();
-                timeout(STALLED, socket.write_vectored(&slices)).await
+                paced.wait(done, socket.write_vectored(&slices)).await?
             }
         };
-        let written = written.map_err(|_| End::Stalled)?.map_err(End::Io)?;
         if written == 0 {
             return Err(End::Io(std::io::ErrorKind::WriteZero.into()));
         }
+        done += written;
+        paced.at(done)?;
         advance(&mut pieces, written);
     }
     Ok(())

@@ -1,6 +1,8 @@
-//! What every request can reach: images, directory, controller, pools, and the settings of the front-end.
+//! What every request can reach: images, directory, controller, pools, bounds, and the settings of the front-end.
 
+use super::lines::Lines;
 use super::metrics;
+use super::pools::Pools;
 use callboard_actors::clock::Clock;
 use callboard_actors::controller::{Ask, ControllerHandle};
 use callboard_actors::directory::Directory;
@@ -16,7 +18,8 @@ use callboard_core::{BrokerId, ErrorCode, TopicId, limits};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// Settings of the front-end, by Kafka's names.
 #[derive(Clone, Debug)]
@@ -39,29 +42,13 @@ pub struct Settings {
     pub offsets_topic_num_partitions: i32,
 }
 
-/// Byte pools, told apart by API key: nothing waits behind stuck producers.
-pub struct Pools {
-    /// Bodies of produce requests that are not written yet.
-    pub produce: Pool,
-    /// All other bodies.
-    pub requests: Pool,
-    /// Out of which the oldest frame goes on when its pool is dry.
-    pub reserve: Pool,
-    /// Fetched bytes that are not sent yet.
-    pub responses: Pool,
-}
-
-impl Pools {
-    /// By these budgets.
-    #[must_use]
-    pub fn new(budgets: &limits::Budgets, socket_request_max_bytes: usize) -> Pools {
-        Pools {
-            produce: Pool::new(budgets.produce),
-            requests: Pool::new(budgets.requests),
-            reserve: Pool::new(socket_request_max_bytes),
-            responses: Pool::new(budgets.responses),
-        }
-    }
+/// What bounds this process, for whoever looks at it.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// The sum of the bounds on memory, term by term.
+    pub terms: Vec<limits::Term>,
+    /// The machine's memory, or what its control group may use.
+    pub memory: usize,
 }
 
 /// What every request can reach.
@@ -80,6 +67,12 @@ pub struct Context {
     pub shards: Vec<Arc<dyn Shard>>,
     /// Byte pools.
     pub pools: Pools,
+    /// Slots for connections: `max.connections`.
+    pub slots: Pool,
+    /// Looks into compressed batches: they take a reader's thread for long.
+    pub look_ups: Semaphore,
+    /// What bounds this process.
+    pub bounds: Bounds,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Producer ids given to this node.
@@ -88,6 +81,21 @@ pub struct Context {
     pub fetch_sessions: Mutex<FetchSessions>,
     /// Log lines of refusals.
     pub refusals: Refusals,
+    /// Log lines of connections that were closed.
+    pub closings: Lines,
+    /// Log lines of connections that were not accepted.
+    pub unaccepted: Lines,
+}
+
+/// Log lines of closed connections at once, and a second from then on.
+const CLOSINGS: (u32, u32) = (1000, 50);
+
+impl Context {
+    /// Bounded log lines of closed connections and of those that were not accepted.
+    #[must_use]
+    pub fn lines() -> (Lines, Lines) {
+        (Lines::new(CLOSINGS.0, CLOSINGS.1), Lines::new(1, 1))
+    }
 }
 
 impl Context {
@@ -188,17 +196,15 @@ impl ProducerIds {
     }
 }
 
-/// Log lines a second at most.
+/// Log lines of refusals a second at most.
 const LINES: u32 = 20;
 
 /// Counts every refusal and logs them, a bounded number a second.
-pub struct Refusals {
-    window: Mutex<(Instant, u32, u64)>,
-}
+pub struct Refusals(Lines);
 
 impl Default for Refusals {
     fn default() -> Refusals {
-        Refusals { window: Mutex::new((Instant::now(), 0, 0)) }
+        Refusals(Lines::new(LINES, LINES))
     }
 }
 
@@ -206,18 +212,8 @@ impl Refusals {
     /// One more.
     pub fn note(&self, api: &'static str, code: ErrorCode, client: &str, what: &str, why: &str) {
         metrics::refused(api, code.code());
-        let suppressed = {
-            let mut window = self.window.lock();
-            if window.0.elapsed() >= Duration::from_secs(1) {
-                *window = (Instant::now(), 0, window.2);
-            }
-            window.1 += 1;
-            if window.1 > LINES {
-                window.2 += 1;
-                return;
-            }
-            std::mem::take(&mut window.2)
-        };
-        tracing::info!(api, code = ?code, client, what, suppressed, "refused: {why}");
+        if let Some(suppressed) = self.0.one() {
+            tracing::info!(api, code = ?code, client, what, suppressed, "refused: {why}");
+        }
     }
 }

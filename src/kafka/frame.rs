@@ -1,24 +1,24 @@
 //! One request frame off a socket, charged as its bytes arrive and never for what it announces.
 //!
-//! Produce has a pool of its own, told by the API key in the frame's first bytes. When a pool is dry, the frame goes on
-//! out of the reserve, which one frame at a time fits: so one always completes. A frame that trickles while others wait
-//! is ended.
+//! Produce has a pool of its own, told by the API key in the frame's first bytes. Room is made for what is there to be
+//! read, at most twice as much as came; while a pool is half taken, a frame begins with little. When a pool is dry, the
+//! frame that has waited longest goes on out of a reserve, which the largest fits: so one always completes. Of those that
+//! need little more there is another, so that large ones that stall hold up none of them. A frame that trickles while
+//! others wait is ended.
 
 use super::context::Context;
+use super::pace::{Paced, Stop};
+use super::pools::Pools;
 use super::wire::api::ApiKey;
 use bytes::BytesMut;
 use callboard_actors::permit::{Permit, Pool};
+use callboard_core::limits;
+use callboard_core::pace::Ended;
 use std::io;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::timeout;
-
-/// First piece that is made room for.
-const FIRST: usize = 64 * 1024;
-/// A slower frame is ended while others wait.
-const LEAST_BYTES_A_SECOND: usize = 64 * 1024;
-/// After this long.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why there is no frame.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +68,16 @@ impl FrameEnd {
     }
 }
 
+impl From<Stop> for FrameEnd {
+    fn from(stop: Stop) -> FrameEnd {
+        match stop {
+            Stop::Ended(Ended::Idle) => FrameEnd::Idle,
+            Stop::Ended(Ended::Slow) => FrameEnd::Slow,
+            Stop::Io(error) => FrameEnd::Io(error),
+        }
+    }
+}
+
 /// A frame without its length, and the permit for its bytes.
 pub struct Frame {
     /// The bytes.
@@ -76,31 +86,38 @@ pub struct Frame {
     pub permit: Permit,
     /// How long it was kept waiting while it came in: for the gate, for memory.
     pub waited: Duration,
+    /// How long for memory.
+    pub throttled: Duration,
 }
 
 /// Reads the next frame.
-pub async fn read_frame(socket: &mut (impl AsyncRead + Unpin), context: &Context) -> Result<Frame, FrameEnd> {
+pub async fn read_frame(socket: &mut OwnedReadHalf, context: &Context) -> Result<Frame, FrameEnd> {
     let idle = context.settings.connections_max_idle;
     let (head, whole) = read_head(socket, idle, context.settings.socket_request_max_bytes).await?;
     let produce = ApiKey::of(i16::from_be_bytes([head[4], head[5]])) == Some(ApiKey::Produce);
-    let pool = if produce { &context.pools.produce } else { &context.pools.requests };
-    let mut waited = Duration::ZERO;
+    let pools = &context.pools;
+    let pool = if produce { &pools.produce } else { &pools.requests };
+    let began = Instant::now();
     if produce {
-        let began = Instant::now();
         context.admitted().await;
-        waited = began.elapsed();
+        drop(pools.tickets.acquire(limits::TICKET_BYTES).await);
     }
-    let reserve = &context.pools.reserve;
-    let mut body = Body { bytes: BytesMut::new(), permit: Permit::free(), waited, pool, reserve };
-    body.make_room(whole.min(FIRST), whole).await;
+    let waited = began.elapsed();
+    // What has stalled so far holds little more than it sent.
+    let half_taken = pool.used() > pool.capacity() / 2;
+    let first = if half_taken { limits::FRAME_FIRST_LEAN } else { limits::FRAME_FIRST };
+    let (bytes, permit, throttled) = (BytesMut::new(), Permit::free(), Duration::ZERO);
+    let mut body = Body { bytes, permit, throttled, whole, first, pool, pools };
+    body.make_room(whole.min(first)).await;
     body.bytes.extend_from_slice(&head[4..]);
-    body.read(socket, whole, idle).await?;
-    Ok(Frame { bytes: body.bytes, permit: body.permit, waited: body.waited })
+    body.read(socket, context, idle).await?;
+    let Body { bytes, permit, throttled, .. } = body;
+    Ok(Frame { bytes, permit, waited: waited + throttled, throttled })
 }
 
 /// A frame's length and the eight bytes behind it. A length that cannot be ends it at once, whatever else comes.
 async fn read_head(
-    socket: &mut (impl AsyncRead + Unpin),
+    socket: &mut OwnedReadHalf,
     idle: Duration,
     max: usize,
 ) -> Result<([u8; 12], usize), FrameEnd> {
@@ -124,67 +141,70 @@ async fn read_head(
 struct Body<'a> {
     bytes: BytesMut,
     permit: Permit,
-    waited: Duration,
+    throttled: Duration,
+    whole: usize,
+    /// First piece.
+    first: usize,
     pool: &'a Pool,
-    reserve: &'a Pool,
+    pools: &'a Pools,
 }
 
 impl Body<'_> {
     async fn read(
         &mut self,
-        socket: &mut (impl AsyncRead + Unpin),
-        whole: usize,
+        socket: &mut OwnedReadHalf,
+        context: &Context,
         idle: Duration,
     ) -> Result<(), FrameEnd> {
-        let (mut since, mut mark) = (Instant::now(), self.bytes.len());
-        while self.bytes.len() < whole {
-            if self.bytes.len() == self.bytes.capacity() {
+        let pool = self.pool;
+        let mut paced = Paced::new(&context.clock, idle, self.bytes.len(), || pool.waiters() > 0);
+        while self.bytes.len() < self.whole {
+            let (have, left) = (self.bytes.len(), self.whole - self.bytes.len());
+            if have == self.bytes.capacity() {
+                // Nothing is taken for what may never come.
+                paced.wait(have, socket.readable()).await?;
                 // Doubles with what has arrived.
-                let more = (whole - self.bytes.len()).min(self.bytes.len().max(FIRST));
-                self.make_room(more, whole - self.bytes.len()).await;
+                paced.excuse(self.make_room(left.min(have.max(self.first))).await);
             }
-            let room = (self.bytes.capacity() - self.bytes.len()).min(whole - self.bytes.len());
+            let room = (self.bytes.capacity() - have).min(left);
             let mut limited = (&mut *socket).take(room as u64);
-            match timeout(PATIENCE.min(idle), limited.read_buf(&mut self.bytes)).await {
-                Ok(Ok(0)) => return Err(FrameEnd::Cut { have: self.bytes.len(), whole }),
-                Ok(read) => {
-                    read?;
-                }
-                Err(_) if since.elapsed() >= idle => return Err(FrameEnd::Idle),
-                Err(_) => {}
+            if paced.wait(have, limited.read_buf(&mut self.bytes)).await? == 0 {
+                return Err(FrameEnd::Cut { have, whole: self.whole });
             }
-            if since.elapsed() >= PATIENCE {
-                let least = LEAST_BYTES_A_SECOND * since.elapsed().as_secs() as usize;
-                let others_wait = self.pool.used() + FIRST > self.pool.capacity();
-                if others_wait && self.bytes.len() - mark < least {
-                    return Err(FrameEnd::Slow);
-                }
-                if self.bytes.len() > mark {
-                    (since, mark) = (Instant::now(), self.bytes.len());
-                }
-            }
+            paced.at(self.bytes.len())?;
         }
         Ok(())
     }
 
-    /// Takes permits for so many bytes, then memory. A dry pool: all that is left of the frame, out of the reserve.
-    async fn make_room(&mut self, bytes: usize, left: usize) {
+    /// Room for so many more and no others: `reserve` would double what is there, and what is charged is what is held.
+    fn grow(&mut self, bytes: usize) {
+        let mut grown = BytesMut::with_capacity(self.bytes.len() + bytes);
+        grown.extend_from_slice(&self.bytes);
+        self.bytes = grown;
+    }
+
+    /// Takes permits for so many bytes, then memory. A dry pool: all that is left of the frame, out of a reserve. How long
+    /// that took.
+    async fn make_room(&mut self, bytes: usize) -> Duration {
         if let Some(permit) = self.pool.try_acquire(bytes) {
             self.permit.merge(permit);
-            self.bytes.reserve(bytes);
-            return;
+            self.grow(bytes);
+            return Duration::ZERO;
         }
-        let began = Instant::now();
+        let (began, left) = (Instant::now(), self.whole - self.bytes.len());
+        let reserve = if left <= limits::FRAME_SMALL { &self.pools.small } else { &self.pools.reserve };
         tokio::select! {
             permit = self.pool.acquire(bytes) => {
                 self.permit.merge(permit);
-                self.bytes.reserve(bytes);
+                self.grow(bytes);
             }
-            reserved = self.reserve.acquire(left) => {
+            reserved = reserve.acquire(left) => {
                 self.permit.keep(reserved);
-                self.bytes.reserve(left);
+                self.grow(left);
             }
         }
-        self.waited += began.elapsed();
+        let waited = began.elapsed();
+        self.throttled += waited;
+        waited
     }
 }

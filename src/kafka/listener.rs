@@ -1,15 +1,23 @@
-//! Accepts connections and ends them.
+//! Accepts connections and ends them. At `max.connections` nothing is accepted until one ends, as in Kafka: clients wait
+//! in the system's queue. Whatever accepting fails by, the listener goes on.
 
 use super::conn;
 use super::context::Context;
+use super::metrics;
+use callboard_actors::permit::Permit;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+/// Clients that the system lets wait to be accepted, if it allows so many: all of them come at once after a restart, and
+/// who finds no place tries again a second later.
+const BACKLOG: u32 = 4096;
+/// After a failure, accepting is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
 /// Connections that have not ended by then are cut.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -19,9 +27,23 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds; nothing is accepted yet.
+    /// Binds; nothing is accepted yet. The first address of the name that can be bound.
     pub async fn bind(address: &str) -> io::Result<Listener> {
-        Ok(Listener { socket: TcpListener::bind(address).await? })
+        let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
+        for address in lookup_host(address).await? {
+            match Listener::on(address) {
+                Ok(listener) => return Ok(listener),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    fn on(address: SocketAddr) -> io::Result<Listener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(Listener { socket: socket.listen(BACKLOG)? })
     }
 
     /// Where it listens.
@@ -34,15 +56,21 @@ impl Listener {
         let (mut connections, for_connections) = (JoinSet::new(), stop.clone());
         loop {
             tokio::select! {
-                accepted = self.socket.accept() => match accepted {
-                    Ok((socket, peer)) => {
+                accepted = self.accept(&context) => match accepted {
+                    Ok((socket, peer, slot)) => {
                         let _ = socket.set_nodelay(true);
-                        connections.spawn(conn::serve(socket, peer, Arc::clone(&context), for_connections.clone()));
+                        let (context, stop) = (Arc::clone(&context), for_connections.clone());
+                        connections.spawn(conn::serve(socket, peer, context, stop, slot));
                     }
+                    // That client is gone already; the next one is not.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => {
                         // Out of descriptors, most likely: others must end first.
-                        tracing::warn!("a connection was not accepted: {error}");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        metrics::not_accepted();
+                        if let Some(left_out) = context.unaccepted.one() {
+                            tracing::warn!(left_out, "a connection was not accepted, and waits: {error}");
+                        }
+                        tokio::time::sleep(AGAIN).await;
                     }
                 },
                 Some(_) = connections.join_next() => {}
@@ -56,6 +84,26 @@ impl Listener {
             tracing::warn!(connections = connections.len(), "connections did not end in time and are cut");
             connections.shutdown().await;
         }
+    }
+
+    /// The next connection, and its slot.
+    async fn accept(&self, context: &Context) -> io::Result<(TcpStream, SocketAddr, Permit)> {
+        let slots = &context.slots;
+        let slot = match slots.try_acquire(1) {
+            Some(slot) => slot,
+            None => {
+                if let Some(left_out) = context.unaccepted.one() {
+                    let max = slots.capacity();
+                    tracing::warn!(
+                        left_out,
+                        "max.connections = {max} are open: no more are accepted until one ends"
+                    );
+                }
+                slots.acquire(1).await
+            }
+        };
+        let (socket, peer) = self.socket.accept().await?;
+        Ok((socket, peer, slot))
     }
 }
 

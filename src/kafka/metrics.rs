@@ -5,7 +5,7 @@
 //!    └ queue ……… ─┴ local ────┴ queue ───────┴ local, fsync or wait ┴ response ──┘
 //! ```
 
-use super::context::Pools;
+use super::context::Context;
 use callboard_actors::permit::Pool;
 use callboard_actors::samples::{Family, Samples};
 use metrics::{
@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 pub const CONNECTIONS: &str = "callboard_kafka_connections";
 /// Counter: connections opened.
 pub const OPENED: &str = "callboard_kafka_connections_opened_total";
-/// Counter, label `why` = client | idle | length | cut | slow | io | request | stalled | refused | writer | shutdown:
-/// connections closed.
+/// Counter, label `why` = client | idle | length | cut | slow | io | request | stalled | slow_answer | refused | writer |
+/// shutdown: connections closed.
 pub const CLOSED: &str = "callboard_kafka_connections_closed_total";
 /// Counter, label `api`: requests answered.
 pub const REQUESTS: &str = "callboard_kafka_requests_total";
@@ -40,13 +40,39 @@ pub const SENT: &str = "callboard_kafka_sent_bytes_total";
 /// Counter, labels `api`, `code` (Kafka's number): requests, or parts of them, that were refused.
 pub const REFUSED: &str = "callboard_kafka_refused_total";
 
-/// Gauge, bytes, label `pool` = produce | requests | reserve | responses: what a pool holds in all.
+/// Counter: connections that could not be accepted, and waited.
+pub const NOT_ACCEPTED: &str = "callboard_kafka_connections_not_accepted_total";
+/// Counter, label `api` = Produce | Fetch: answers whose client was told to hold back.
+pub const THROTTLED: &str = "callboard_kafka_throttled_total";
+/// Gauge: fetches that wait for records.
+pub const FETCHES_WAITING: &str = "callboard_kafka_fetches_waiting";
+/// Gauge: connections at most (`max.connections`), and so fetches that wait.
+pub const CONNECTIONS_MAX: &str = "callboard_kafka_connections_max";
+/// Gauge: fetch sessions.
+pub const SESSIONS: &str = "callboard_kafka_fetch_sessions";
+/// Gauge, bytes: what they take.
+pub const SESSION_BYTES: &str = "callboard_kafka_fetch_session_bytes";
+/// Gauge, bytes, label `what`: every bound on memory.
+pub const MEMORY_BOUND: &str = "callboard_memory_bound_bytes";
+/// Gauge, bytes: their sum.
+pub const MEMORY_BOUNDS: &str = "callboard_memory_bounds_sum_bytes";
+/// Gauge, bytes: memory of the machine, or of the control group.
+pub const MEMORY: &str = "callboard_memory_limit_bytes";
+
+/// Gauge, bytes, label `pool` = produce | requests | small | reserve | responses | response_reserve | tickets: what a pool
+/// holds in all.
 pub const POOL_CAPACITY: &str = "callboard_kafka_pool_capacity_bytes";
 /// Gauge, bytes, label `pool`: what is taken of it.
 pub const POOL_USED: &str = "callboard_kafka_pool_used_bytes";
 /// Gauge, label `pool`: who waits for some of it.
 pub const POOL_WAITERS: &str = "callboard_kafka_pool_waiters";
 
+const MOST_CONNECTIONS: Family = Family::gauge(CONNECTIONS_MAX, "client connections that may be open");
+const ALL_SESSIONS: Family = Family::gauge(SESSIONS, "fetch sessions");
+const ALL_SESSION_BYTES: Family = Family::gauge(SESSION_BYTES, "memory of fetch sessions");
+const BOUND: Family = Family::gauge(MEMORY_BOUND, "bounds on memory, term by term");
+const BOUNDS: Family = Family::gauge(MEMORY_BOUNDS, "sum of all bounds on memory");
+const MEMORY_THERE: Family = Family::gauge(MEMORY, "memory that the process may use");
 const POOL_BYTES: Family = Family::gauge(POOL_CAPACITY, "memory for requests and answers, by pool");
 const POOL_TAKEN: Family = Family::gauge(POOL_USED, "memory of a pool that is in use");
 const POOL_WAITING: Family = Family::gauge(POOL_WAITERS, "requests that wait for memory of a pool");
@@ -63,13 +89,14 @@ pub fn describe() {
     describe_counter!(RECEIVED, Unit::Bytes, "bytes of requests");
     describe_counter!(SENT, Unit::Bytes, "bytes of answers");
     describe_counter!(REFUSED, Unit::Count, "requests, or parts of them, that were refused");
+    describe_counter!(NOT_ACCEPTED, Unit::Count, "connections that could not be accepted, and waited");
+    describe_counter!(THROTTLED, Unit::Count, "answers whose client was told to hold back");
+    describe_gauge!(FETCHES_WAITING, Unit::Count, "fetches that wait for records");
 }
 
 /// What there is now.
-pub fn sample(pools: &Pools, out: &mut Samples) {
-    let Pools { produce, requests, reserve, responses } = pools;
-    let pools =
-        [("produce", produce), ("requests", requests), ("reserve", reserve), ("responses", responses)];
+pub fn sample(context: &Context, out: &mut Samples) {
+    let pools = context.pools.all();
     let mut each = |family: &Family, of: fn(&Pool) -> usize| {
         let mut series = out.family(family);
         for (name, pool) in pools {
@@ -79,6 +106,19 @@ pub fn sample(pools: &Pools, out: &mut Samples) {
     each(&POOL_BYTES, Pool::capacity);
     each(&POOL_TAKEN, Pool::used);
     each(&POOL_WAITING, Pool::waiters);
+    out.one(&MOST_CONNECTIONS, context.slots.capacity() as f64);
+    let (sessions, bytes) = {
+        let sessions = context.fetch_sessions.lock();
+        (sessions.len(), sessions.bytes())
+    };
+    out.one(&ALL_SESSIONS, sessions as f64);
+    out.one(&ALL_SESSION_BYTES, bytes as f64);
+    let mut bounds = out.family(&BOUND);
+    for term in &context.bounds.terms {
+        bounds.add(&[("what", term.what)], term.bytes as f64);
+    }
+    out.one(&BOUNDS, context.bounds.terms.iter().map(|term| term.bytes as f64).sum());
+    out.one(&MEMORY_THERE, context.bounds.memory as f64);
 }
 
 pub(super) fn opened() {
@@ -89,6 +129,31 @@ pub(super) fn opened() {
 pub(super) fn closed(why: &'static str) {
     counter!(CLOSED, "why" => why).increment(1);
     gauge!(CONNECTIONS).decrement(1.0);
+}
+
+pub(super) fn not_accepted() {
+    counter!(NOT_ACCEPTED).increment(1);
+}
+
+pub(super) fn throttled(api: &'static str) {
+    counter!(THROTTLED, "api" => api).increment(1);
+}
+
+/// A fetch that waits for records. Counted until it is dropped.
+pub struct WaitingFetch(Gauge);
+
+impl WaitingFetch {
+    pub(super) fn new() -> WaitingFetch {
+        let waiting = gauge!(FETCHES_WAITING);
+        waiting.increment(1.0);
+        WaitingFetch(waiting)
+    }
+}
+
+impl Drop for WaitingFetch {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 pub(super) fn refused(api: &'static str, code: i16) {

@@ -3,6 +3,7 @@
 //! ```text
 //!   listener.rs ─> conn.rs   a reader and a writer a connection: frames in as permits allow, answers out in order
 //!                    └> api/*.rs   one file an API: decode, decide by core or ask an actor, encode
+//!   pools.rs     memory for frames and answers      pace.rs   when a socket is too slow      lines.rs   bounded log lines
 //!   context.rs   what all of them reach        wire/   the codec        metrics.rs
 //! ```
 
@@ -10,9 +11,13 @@ pub mod api;
 mod conn;
 mod context;
 mod frame;
+mod lines;
 mod listener;
 pub mod metrics;
+mod pace;
+mod pools;
 pub mod wire;
 
-pub use context::{Context, Pools, ProducerIds, Refusals, Settings};
+pub use context::{Bounds, Context, ProducerIds, Refusals, Settings};
 pub use listener::Listener;
+pub use pools::Pools;

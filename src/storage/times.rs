@@ -16,7 +16,7 @@ use super::read::corrupt;
 use super::spans::SpanTable;
 use callboard_actors::ports::{ReadError, TimeHit};
 use callboard_core::limits;
-use callboard_core::records::{BatchHead, Records};
+use callboard_core::records::{BatchHead, Compression, RecordsError, Times};
 use callboard_core::storage::{Retention, Span, expired_to};
 use callboard_core::{Offset, ReplicaId};
 use std::cmp::Reverse;
@@ -31,7 +31,7 @@ impl Engine {
         until: Offset,
         timestamp: i64,
     ) -> Result<Option<TimeHit>, ReadError> {
-        let mut at = from;
+        let (mut at, mut left) = (from, limits::DECOMPRESSED_MAX);
         loop {
             let late = |span: &Result<Span, _>| span.as_ref().map_or(true, |s| s.max_timestamp >= timestamp);
             let first =
@@ -43,7 +43,7 @@ impl Engine {
                 if head.max_timestamp < timestamp {
                     None
                 } else {
-                    hits(batch, head).find(seen).map(at_head(head))
+                    hits(batch, head, &mut left).find(seen).map(at_head(head))
                 }
             })?;
             match found {
@@ -61,7 +61,7 @@ impl Engine {
         from: Offset,
         until: Offset,
     ) -> Result<Option<TimeHit>, ReadError> {
-        let mut best: Option<TimeHit> = None;
+        let (mut best, mut left): (Option<TimeHit>, _) = (None, limits::DECOMPRESSED_MAX);
         let mut above: Option<(i64, Reverse<Offset>)> = None;
         loop {
             // Span after span, the latest first: what made one the latest may lie below `from`, or be truncated.
@@ -86,7 +86,8 @@ impl Engine {
             self.scan(replica, span.base.max(from), span.next.min(until), |batch, head| {
                 let beats = |best: &TimeHit| may_beat(head.max_timestamp, head.base_offset, best);
                 if best.as_ref().is_none_or(beats) {
-                    let seen = hits(batch, head).filter(|(offset, _)| (from..until).contains(offset));
+                    let seen =
+                        hits(batch, head, &mut left).filter(|(offset, _)| (from..until).contains(offset));
                     let latest =
                         seen.max_by_key(|(offset, time)| (*time, Reverse(*offset))).map(at_head(head));
                     best =
@@ -205,13 +206,27 @@ fn at_head(head: &BatchHead) -> impl Fn((Offset, i64)) -> TimeHit {
     move |(offset, timestamp)| TimeHit { offset, timestamp, epoch }
 }
 
-/// Offsets and timestamps of a batch's records. One that does not unpack within bounds stands for its first record.
-fn hits(batch: &[u8], head: &BatchHead) -> impl Iterator<Item = (Offset, i64)> {
-    let found: Vec<(Offset, i64)> = match Records::open(batch, limits::DECOMPRESSED_MAX) {
-        Ok(records) => {
-            records.iter().map_while(Result::ok).map(|record| (record.offset, record.timestamp)).collect()
+/// Offsets and timestamps of a batch's records. One that does not unpack, or not within what is `left` for this look-up,
+/// stands for its first record: what opens to much, batch after batch, costs a look-up no more than one large batch.
+fn hits<'a>(batch: &'a [u8], head: &BatchHead, left: &'a mut usize) -> impl Iterator<Item = (Offset, i64)> {
+    let compressed = Compression::of(head.codec()) != Ok(Compression::None);
+    let cap = if compressed { *left } else { limits::DECOMPRESSED_MAX };
+    let stand_in = (head.base_offset, head.max_timestamp);
+    let mut times = Times::open(batch, cap).ok();
+    let mut opened = times.is_some();
+    std::iter::from_fn(move || {
+        if !std::mem::replace(&mut opened, true) {
+            return Some(stand_in);
         }
-        Err(_) => vec![(head.base_offset, head.max_timestamp)],
-    };
-    found.into_iter()
+        let times = times.as_mut()?;
+        let next = times.next();
+        if compressed {
+            *left = cap - times.unpacked();
+        }
+        match next? {
+            Ok(hit) => Some(hit),
+            Err(RecordsError::Bomb(_) | RecordsError::Decompress(_)) => Some(stand_in),
+            Err(_) => None,
+        }
+    })
 }

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod machine;
 pub mod metadata;
 pub mod mutant;
+pub mod pace;
 pub mod partition;
 pub mod records;
 pub mod storage;

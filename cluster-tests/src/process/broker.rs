@@ -170,11 +170,25 @@ impl Broker {
 
     /// Bytes of memory that the process has in use now (`VmRSS`).
     pub fn resident(&self) -> Result<u64> {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that it ever had in use (`VmHWM`).
+    pub fn resident_at_most(&self) -> Result<u64> {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, what: &str) -> Result<u64> {
         let pid = self.child.as_ref().context("the broker does not run")?.id();
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().context("VmRSS is no number")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(what)).context("no such line")?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().context("no number")?;
         Ok(kib * 1024)
+    }
+
+    /// The process, while it runs.
+    pub fn pid(&self) -> Option<Pid> {
+        self.child.as_ref().map(Pid::from_child)
     }
 
     /// A directory for a test's own files, removed with the broker's.

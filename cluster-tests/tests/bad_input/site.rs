@@ -4,7 +4,7 @@
 //! names its port, and lines come in the order of their events. When that line is there, so are all before it.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -63,13 +63,18 @@ impl Site {
 
     /// A place in the log: all that was written before now lies before it.
     pub fn mark(&mut self) -> Result<usize> {
-        let from = self.broker.lines().seen();
-        let mut mark = Raw::connect(self.addr())?;
-        let name = format!("client={} ", mark.local()?);
-        mark.send(&(-7i32).to_be_bytes())?;
-        let lines = self.broker.lines();
-        lines.wait_for(&name, from, HANG).context("no line for a frame of negative length")?;
-        Ok(lines.seen())
+        let (from, begun) = (self.broker.lines().seen(), Instant::now());
+        // Lines of closed connections are bounded: one that is left out is asked for again.
+        while begun.elapsed() < HANG {
+            let mut mark = Raw::connect(self.addr())?;
+            let name = format!("client={} ", mark.local()?);
+            mark.send(&(-7i32).to_be_bytes())?;
+            let lines = self.broker.lines();
+            if lines.wait_for(&name, from, Duration::from_millis(200)).is_some() {
+                return Ok(lines.seen());
+            }
+        }
+        bail!("no line for a frame of negative length")
     }
 
     /// What was said of clients, or was wrong, at or after `from` and before now.

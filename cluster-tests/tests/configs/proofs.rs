@@ -96,6 +96,7 @@ pub fn broker() -> Vec<(&'static str, Proof)> {
         "log.dirs",
         "log.retention.check.interval.ms",
         "log.retention.hours",
+        "max.connections",
         "max.incremental.fetch.session.cache.slots",
         "node.id",
         "num.partitions",

@@ -92,4 +92,5 @@ pub const ALLOWED: &[Allowed] = &[
     ours(ALL_OF_THE_BROKER, "callboard.durability=fsync", "what an acknowledgement means"),
     ours(ALL_OF_THE_BROKER, "listeners=PLAINTEXT://BROKER ", "it has no listener for a controller"),
     ours(ALL_OF_THE_BROKER, "log.dirs=", "another directory"),
+    ours(ALL_OF_THE_BROKER, "max.connections=", "as many as there are descriptors and memory for"),
 ];

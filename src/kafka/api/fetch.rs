@@ -8,14 +8,16 @@
 //! Which partitions, and which of them the answer leaves out, is the session's decision (`fetch_session` in core): here
 //! they are looked up anew for every request, so a topic that was deleted or made meanwhile is seen.
 
-use super::{Call, Outcome, find, named};
+use super::{Call, Outcome, find, named, throttle_ms};
+use crate::kafka::metrics::WaitingFetch;
+use crate::kafka::pools::Pools;
 use crate::kafka::wire::RecordBytes;
 use crate::kafka::wire::messages::{
     EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
 };
 use callboard_actors::partition::{PartitionHandle, Waiter};
 use callboard_actors::permit::Permit;
-use callboard_actors::ports::{Part as Piece, ReadError};
+use callboard_actors::ports::{Part as Piece, ReadError, Slices};
 use callboard_core::fetch_session::{self, Key, Kind, Known, Said, TopicKey, Wanted};
 use callboard_core::metadata::Image;
 use callboard_core::partition::{Role, View, end_offset_for};
@@ -130,14 +132,14 @@ pub(super) async fn handle(call: Call, request: FetchRequest) -> Outcome {
     wait_for(&parts, committed, min_bytes, began + wait).await;
     call.apart.add(began.elapsed());
     let mut reading =
-        Reading { call: &call, committed, left: max_bytes, empty: true, charged: Permit::free() };
+        Reading { call: &call, committed, left: max_bytes, empty: true, charge: Charge::new(&call) };
     let (mut answers, mut found) = (Vec::with_capacity(parts.len()), Vec::with_capacity(parts.len()));
     for part in parts {
         let data = reading.part(&part).await;
         answers.push((part.asked, said(&data)));
         found.push(data);
     }
-    let charged = reading.charged;
+    let Charge { permit: charged, throttled, .. } = reading.charge;
     let now = call.context.clock.now().mono;
     let verdict = call.context.fetch_sessions.lock().finish(now, kind, number(kind), &answers);
     let told = match verdict.result {
@@ -146,7 +148,8 @@ pub(super) async fn handle(call: Call, request: FetchRequest) -> Outcome {
     };
     let kept = answers.into_iter().zip(found).zip(told).filter(|(_, told)| *told);
     let responses = by_topic(kept.map(|(((part, _), data), _)| (part.key, data)));
-    call.reply(&FetchResponse { session_id: verdict.session_id, responses, ..Default::default() }, charged)
+    let (session_id, throttle_time_ms) = (verdict.session_id, throttle_ms(call.api, throttled));
+    call.reply(&FetchResponse { session_id, throttle_time_ms, responses, ..Default::default() }, charged)
 }
 
 /// The session is not as the client believes.
@@ -193,16 +196,36 @@ fn by_topic(kept: impl Iterator<Item = (Key, PartitionData)>) -> Vec<FetchableTo
     responses
 }
 
+/// A waiter on its partitions; taken off however the wait ends, also when its client is gone.
+struct Hung<'a>(&'a [Part], &'a Arc<Waiter>);
+
+impl<'a> Hung<'a> {
+    fn new(parts: &'a [Part], waiter: &'a Arc<Waiter>) -> Hung<'a> {
+        for part in parts {
+            if let Ok(handle) = &part.handle {
+                handle.waiters.hang(waiter, part.offset());
+            }
+        }
+        Hung(parts, waiter)
+    }
+}
+
+impl Drop for Hung<'_> {
+    fn drop(&mut self) {
+        for part in self.0 {
+            if let Ok(handle) = &part.handle {
+                handle.waiters.unhang(self.1);
+            }
+        }
+    }
+}
+
 /// Waits until there are `min_bytes`, something to be said at once, or the deadline.
 async fn wait_for(parts: &[Part], committed: bool, min_bytes: usize, deadline: Instant) {
     loop {
         let waiter = Waiter::new(min_bytes.max(1));
         // Hung first, counted then: what arrives between is seen by one of the two.
-        for part in parts {
-            if let Ok(handle) = &part.handle {
-                handle.waiters.hang(&waiter, part.offset());
-            }
-        }
+        let hung = Hung::new(parts, &waiter);
         let (mut there, mut at_once) = (0usize, min_bytes == 0 || parts.is_empty());
         for part in parts {
             match (available(part, committed), &part.handle) {
@@ -214,12 +237,11 @@ async fn wait_for(parts: &[Part], committed: bool, min_bytes: usize, deadline: I
             }
         }
         let enough = at_once || there >= min_bytes;
-        let woken = enough || timeout_at(deadline, waiter.woken()).await.is_ok();
-        for part in parts {
-            if let Ok(handle) = &part.handle {
-                handle.waiters.unhang(&waiter);
-            }
-        }
+        let woken = enough || {
+            let _counted = WaitingFetch::new();
+            timeout_at(deadline, waiter.woken()).await.is_ok()
+        };
+        drop(hung);
         if enough || !woken || Instant::now() >= deadline {
             return;
         }
@@ -248,7 +270,47 @@ struct Reading<'a> {
     committed: bool,
     left: usize,
     empty: bool,
-    charged: Permit,
+    charge: Charge<'a>,
+}
+
+/// What an answer holds of the responses' pool: taken before something is read, less when it is known what came.
+struct Charge<'a> {
+    pools: &'a Pools,
+    permit: Permit,
+    /// How long it was waited for.
+    throttled: Duration,
+    /// Bytes that were read.
+    read: usize,
+}
+
+impl<'a> Charge<'a> {
+    fn new(call: &'a Call) -> Charge<'a> {
+        Charge { pools: &call.context.pools, permit: Permit::free(), throttled: Duration::ZERO, read: 0 }
+    }
+
+    /// Before a read of so many bytes; the first of an answer may bring a whole batch, whatever is asked. Whoever holds
+    /// some already does not wait for more.
+    async fn before(&mut self, bytes: usize) -> bool {
+        if self.permit.is_free() {
+            let (permit, waited) = self.pools.room(limits::READ_JOB_BYTES).await;
+            self.permit = permit;
+            self.throttled += waited;
+            return true;
+        }
+        let more = self.pools.responses.try_acquire(bytes.clamp(1, limits::READ_JOB_BYTES));
+        more.map(|more| self.permit.merge(more)).is_some()
+    }
+
+    /// So much came. Of a batch larger than a job, what is free is charged: its bytes are here already.
+    fn after(&mut self, bytes: usize) {
+        self.read += bytes;
+        if self.permit.bytes() > 0 {
+            self.permit.shrink(self.read);
+            if let Some(more) = self.pools.responses.try_acquire(self.read - self.permit.bytes()) {
+                self.permit.merge(more);
+            }
+        }
+    }
 }
 
 impl Reading<'_> {
@@ -305,10 +367,17 @@ impl Reading<'_> {
         }
         let most = usize::try_from(wanted.max_bytes).unwrap_or(0);
         let max_bytes = most.min(self.left);
-        if wanted.fetch_offset >= until || (max_bytes == 0 && !self.empty) || !self.charge(max_bytes).await {
+        if wanted.fetch_offset >= until
+            || (max_bytes == 0 && !self.empty)
+            || !self.charge.before(max_bytes).await
+        {
             return Ok(());
         }
-        match handle.read_to_send(wanted.fetch_offset, until, max_bytes.max(1)).await {
+        let found = handle.read_to_send(wanted.fetch_offset, until, max_bytes.max(1)).await;
+        // What is sent from files takes no memory here.
+        let in_memory = |slices: &Slices| slices.in_memory().map(bytes::Bytes::len).sum();
+        self.charge.after(found.as_ref().map_or(0, in_memory));
+        match found {
             // Truncation overtook the read: what it saw may not be the log any more.
             Ok(_) if handle.view().log_id != view.log_id => {}
             // KIP-74: the first batch of a response comes whole, the others only where they fit.
@@ -326,18 +395,5 @@ impl Reading<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Takes room in the response pool before reading. Whoever holds some already does not wait for more.
-    async fn charge(&mut self, bytes: usize) -> bool {
-        let bytes = bytes.clamp(1, limits::READ_JOB_BYTES);
-        let pool = &self.call.context.pools.responses;
-        let permit = match pool.try_acquire(bytes) {
-            Some(permit) => permit,
-            None if self.charged.bytes() > 0 => return false,
-            None => pool.acquire(bytes).await,
-        };
-        self.charged.merge(permit);
-        true
     }
 }

@@ -40,7 +40,7 @@ pub(super) async fn handle(call: Call, request: ListOffsetsRequest) -> Outcome {
             let found =
                 find(&call.context, &image, &topic.name, TopicId::ZERO, false, wanted.partition_index);
             let result = match found {
-                Ok(handle) => look(&handle, &wanted, committed, call.version()).await,
+                Ok(handle) => look(&call, &handle, &wanted, committed).await,
                 Err(code) => Err(code),
             };
             let mut out = ListOffsetsPartitionResponse {
@@ -65,10 +65,10 @@ pub(super) async fn handle(call: Call, request: ListOffsetsRequest) -> Outcome {
 }
 
 async fn look(
+    call: &Call,
     handle: &PartitionHandle,
     wanted: &ListOffsetsPartition,
     committed: bool,
-    version: i16,
 ) -> Result<(i64, Offset, i32), ErrorCode> {
     let view = handle.view();
     if let Role::Offline(_) = view.role {
@@ -80,7 +80,7 @@ async fn look(
         epoch if epoch > view.leader_epoch => return Err(ErrorCode::UnknownLeaderEpoch),
         _ => {}
     }
-    if known_from(wanted.timestamp).is_none_or(|from| version < from) {
+    if known_from(wanted.timestamp).is_none_or(|from| call.version() < from) {
         return Err(ErrorCode::UnsupportedVersion);
     }
     let end = if committed { view.last_stable_offset } else { view.high_watermark };
@@ -89,8 +89,14 @@ async fn look(
         EARLIEST | EARLIEST_LOCAL => return Ok((-1, view.log_start, epoch_at(&view.epochs, view.log_start))),
         // Nothing of a log is anywhere but here.
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => return Ok((-1, -1, -1)),
-        MAX_TIMESTAMP => handle.max_time(end).await,
-        timestamp => handle.find_time(timestamp, end).await,
+        timestamp => {
+            // Half of the readers' threads at most: a look into compressed batches may take one for long.
+            let _turn = call.context.look_ups.acquire().await;
+            match timestamp {
+                MAX_TIMESTAMP => handle.max_time(end).await,
+                timestamp => handle.find_time(timestamp, end).await,
+            }
+        }
     };
     match hit {
         Ok(Some(hit)) => Ok((hit.timestamp, hit.offset, hit.epoch)),

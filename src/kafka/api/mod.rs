@@ -24,7 +24,7 @@ mod produce;
 
 use super::context::Context;
 use super::frame::Frame;
-use super::metrics::{Apart, Request};
+use super::metrics::{self, Apart, Request};
 use super::wire::api::ApiKey;
 use super::wire::messages::ApiVersionsResponse;
 use super::wire::{Message, Reader, RequestHeader, WireError, frame_response};
@@ -33,11 +33,11 @@ use callboard_actors::permit::Permit;
 use callboard_actors::ports::Part;
 use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::metadata::{Broker, Image, Refusal};
-use callboard_core::{ErrorCode, TopicId, TopicPartition};
+use callboard_core::{ErrorCode, TopicId, TopicPartition, limits};
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ macro_rules! answers {
                 ApiKey::Produce => produce::handle(call, decode(&frame.bytes, at, version)?, frame),
                 $(ApiKey::$api => {
                     let request = decode(&frame.bytes, at, version)?;
-                    held(frame.permit, $($module::)+handle(call, request))
+                    held(Arc::clone(&call.context), call.api, frame.permit, $($module::)+handle(call, request))
                 })*
             })
         }
@@ -214,16 +214,43 @@ pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result
     Ok(Pending { request: Request::new(api.name(), bytes, waited, received, apart), answer })
 }
 
-/// The request's permit goes back when its answer is ready.
+/// Bytes of an answer that this process holds; what is sent from files it does not.
+fn in_memory(pieces: &[Part]) -> usize {
+    let held = |piece: &Part| match piece {
+        Part::Bytes(bytes) => bytes.len(),
+        Part::File(_) => 0,
+    };
+    pieces.iter().map(held).sum()
+}
+
+/// The request's permit goes back when its answer is ready, which is charged instead if it is large.
 fn held(
+    context: Arc<Context>,
+    api: ApiKey,
     permit: Permit,
     answer: impl Future<Output = Outcome> + Send + 'static,
 ) -> BoxFuture<'static, Outcome> {
     Box::pin(async move {
+        context.pools.some_room(api).await;
         let outcome = answer.await;
         drop(permit);
-        outcome
+        match outcome {
+            Outcome::Reply(pieces, charged) => {
+                let bytes = in_memory(&pieces);
+                Outcome::Reply(pieces, context.pools.charge(charged, bytes).await)
+            }
+            other => other,
+        }
     })
+}
+
+/// `throttle_time_ms`: how long the request or its answer was kept waiting for memory.
+fn throttle_ms(api: ApiKey, waited: Duration) -> i32 {
+    let ms = waited.as_millis().min(u128::from(limits::THROTTLE_MS_MAX)) as i32;
+    if ms > 0 {
+        metrics::throttled(api.name());
+    }
+    ms
 }
 
 /// KIP-511: an ApiVersions version that is not known is answered in version 0, with what is.

@@ -2,7 +2,7 @@
 //!
 //! Everything up to that happens when the request is read, in the order of arrival; only the answers are awaited later.
 
-use super::{Call, Outcome, find, named};
+use super::{Call, Outcome, find, named, throttle_ms};
 use crate::kafka::frame::Frame;
 use crate::kafka::wire::RecordBytes;
 use crate::kafka::wire::messages::{
@@ -16,20 +16,20 @@ use callboard_actors::reply::Answer;
 use callboard_core::metadata::{Image, OFFSETS_TOPIC, check_name};
 use callboard_core::partition::{Acks, Appended};
 use callboard_core::records::{Compression, head, prove};
-use callboard_core::{ErrorCode, Reject, TopicId};
+use callboard_core::{ErrorCode, Reject, TopicId, limits};
 use futures_util::future::BoxFuture;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// First version whose clients know zstd (KIP-110).
 const ZSTD_FROM: i16 = 7;
 /// First version that names topics by id.
 const IDS_FROM: i16 = 13;
 
-/// One partition's part, on its way.
+/// One partition's part, on its way; its ticket is held until it is answered.
 enum Part {
-    Sent(Answer<Result<Appended, Reject>>),
+    Sent(Answer<Result<Appended, Reject>>, Permit),
     Refused(ErrorCode, String),
 }
 
@@ -65,7 +65,7 @@ pub(super) fn handle(call: Call, request: ProduceRequest, frame: Frame) -> BoxFu
             false => Ok(acks),
         });
     let silent = request.acks == 0;
-    let pinned = frame.bytes.len();
+    let (pinned, throttled) = (frame.bytes.len(), frame.throttled);
     let mut splitter = Splitter { frame: frame.bytes, gone: 0, permit: frame.permit };
     let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
     let mut topics = Vec::with_capacity(request.topic_data.len());
@@ -95,7 +95,7 @@ pub(super) fn handle(call: Call, request: ProduceRequest, frame: Frame) -> BoxFu
     }
     // What is left of the frame, and its permit, is let go here: batches carry their own.
     drop(splitter);
-    Box::pin(answer(call, image, topics, silent))
+    Box::pin(answer(call, image, topics, silent, throttled))
 }
 
 /// Whether some batch claims a transaction that the request does not name: all of the request is refused then.
@@ -147,20 +147,31 @@ fn send(
         let reject = Reject::UnsupportedCompression;
         return Part::Refused(reject.code(), reject.to_string());
     }
-    Part::Sent(handle.append(Appending { batch, pinned, head, acks, timeout_ms, permit }))
+    let Some(ticket) = call.context.pools.tickets.try_acquire(limits::TICKET_BYTES) else {
+        return Part::Refused(Reject::Busy.code(), Reject::Busy.to_string());
+    };
+    Part::Sent(handle.append(Appending { batch, pinned, head, acks, timeout_ms, permit }), ticket)
 }
 
-async fn answer(call: Call, image: Arc<Image>, topics: Vec<Topic>, silent: bool) -> Outcome {
-    let mut response = ProduceResponse::default();
+async fn answer(
+    call: Call,
+    image: Arc<Image>,
+    topics: Vec<Topic>,
+    silent: bool,
+    throttled: Duration,
+) -> Outcome {
+    let throttle_time_ms = throttle_ms(call.api, throttled);
+    let mut response = ProduceResponse { throttle_time_ms, ..Default::default() };
     let mut failed = false;
     let mut moved = false;
     for topic in topics {
         let mut partition_responses = Vec::with_capacity(topic.parts.len());
         for (index, part) in topic.parts {
             let result = match part {
-                Part::Sent(answer) => {
+                Part::Sent(answer, ticket) => {
                     let began = Instant::now();
                     let result = answer.get().await;
+                    drop(ticket);
                     call.apart.add(began.elapsed());
                     result.map_err(|reject| (reject.code(), reject.to_string()))
                 }

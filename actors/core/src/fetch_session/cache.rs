@@ -62,6 +62,12 @@ impl FetchSessions {
         self.sessions.len()
     }
 
+    /// Memory of all of them.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

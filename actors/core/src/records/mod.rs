@@ -17,6 +17,7 @@ mod compress;
 mod head;
 mod iter;
 mod prove;
+mod times;
 mod varint;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use compress::Compression;
 pub use head::{BatchHead, CRC_FROM, HEAD_BYTES, batches, head, patch, peek, set_log_append_time, verify};
 pub use iter::{Header, Record, Records};
 pub use prove::prove;
+pub use times::Times;
 
 /// Why bytes are not an acceptable record batch.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -87,6 +87,15 @@ proptest! {
         let _ = prove(&bytes);
         let _ = read(&bytes);
         let _ = batches(&bytes).count();
+        let _ = Times::open(&bytes, 1 << 20).map(Iterator::count);
+    }
+
+    #[test]
+    fn times_are_those_of_the_records((builder, _) in batch()) {
+        let bytes = builder.build().unwrap();
+        let expected: Vec<_> = Records::open(&bytes, 1 << 20).unwrap().iter()
+            .map(|record| record.map(|r| (r.offset, r.timestamp)).unwrap()).collect();
+        prop_assert_eq!(times(&bytes, 1 << 20), (expected, None));
     }
 }
 
@@ -99,6 +108,32 @@ fn a_bomb_is_capped_in_every_codec() {
             Records::open(&bytes, 1 << 20),
             Err(RecordsError::Bomb(_) | RecordsError::Decompress(_))
         ));
+    }
+}
+
+/// Offsets and timestamps as `Times` tells them, and as the records have them.
+fn times(bytes: &[u8], cap: usize) -> (Vec<(i64, i64)>, Option<RecordsError>) {
+    let (mut seen, mut failed) = (Vec::new(), None);
+    for record in Times::open(bytes, cap).unwrap() {
+        match record {
+            Ok(record) => seen.push(record),
+            Err(error) => failed = Some(error),
+        }
+    }
+    (seen, failed)
+}
+
+#[test]
+fn times_of_a_bomb_end_at_the_cap_and_what_came_before_is_told() {
+    let small = |n: i64| NewRecord { timestamp: n, value: Some(vec![1; 10]), ..NewRecord::default() };
+    let zeros = NewRecord { timestamp: 9, value: Some(vec![0; 8 << 20]), ..NewRecord::default() };
+    for codec in CODECS {
+        let builder = BatchBuilder::new(7).compression(codec).record(small(1)).record(small(2));
+        let bytes = builder.record(zeros.clone()).record(small(3)).build().unwrap();
+        assert_eq!(times(&bytes, 16 << 20), (vec![(7, 1), (8, 2), (9, 9), (10, 3)], None), "{codec:?}");
+        let (seen, failed) = times(&bytes, 1 << 20);
+        assert_eq!(seen, [(7, 1), (8, 2)], "{codec:?}");
+        assert_eq!(failed, Some(RecordsError::Bomb(1 << 20)), "{codec:?}");
     }
 }
 

@@ -57,7 +57,7 @@ const fn from_file(
 
 use Type::{Boolean, Int, List, Long, Short, String as Text};
 
-pub(super) static TABLE: [BrokerConfig; 39] = [
+pub(super) static TABLE: [BrokerConfig; 40] = [
     from_file("advertised.listeners", List, None, "What clients are told to connect to."),
     from_file("auto.create.topics.enable", Boolean, Some("true"), "Whether asking for a topic makes it."),
     from_file("broker.id", Int, Some("-1"), "This node."),
@@ -128,6 +128,7 @@ pub(super) static TABLE: [BrokerConfig; 39] = [
         SEGMENT,
         "Bytes of a journal segment, which the partitions of a shard share.",
     ),
+    from_file("max.connections", Int, Some("2147483647"), "Connections at most."),
     from_file("max.incremental.fetch.session.cache.slots", Int, Some("1000"), "Fetch sessions at most."),
     dynamic("message.max.bytes", Int, MESSAGE_SIZES, Some("1048588"), "Default of max.message.bytes."),
     fixed("min.insync.replicas", Int, Takes::AtLeast(1), "1", "There is one replica."),
