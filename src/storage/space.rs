@@ -289,7 +289,7 @@ impl Engine {
                     }
                 }
                 RoomEffect::MakeReserve => match self.space.reserve.make() {
-                    Ok(()) => tracing::info!("shard {}: the disk's reserve is held", self.shard),
+                    Ok(()) => tracing::debug!("shard {}: the disk's reserve is held", self.shard),
                     Err(error) => tracing::debug!("shard {}: no reserve: {error}", self.shard),
                 },
             }
