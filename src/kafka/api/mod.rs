@@ -37,7 +37,7 @@ use callboard_core::{ErrorCode, TopicId, TopicPartition};
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -99,6 +99,17 @@ impl Call {
             _ => {
                 let message = "the controller gave no answer: ask again".to_owned();
                 vec![Err(Refusal { code: ErrorCode::UnknownServerError, message }); n]
+            }
+        }
+    }
+
+    /// How long a change may take. Like Kafka: one whose time is over before it begins is not made.
+    fn time_for(timeout_ms: i32) -> Result<Duration, Refusal> {
+        match u64::try_from(timeout_ms) {
+            Ok(ms @ 1..) => Ok(Duration::from_millis(ms)),
+            _ => {
+                let message = "nothing was changed in no time: ask with a timeout above 0".to_owned();
+                Err(Refusal { code: ErrorCode::RequestTimedOut, message })
             }
         }
     }
