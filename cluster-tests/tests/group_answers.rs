@@ -7,13 +7,12 @@
 #[path = "group_answers/members.rs"]
 mod members;
 
-use std::fmt::Write as _;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bytes::Bytes;
+use callboard_cluster_tests::process::answers::{Said, answers};
 use callboard_cluster_tests::process::wire::{Wire, name};
-use callboard_cluster_tests::process::{Broker, Options};
 use kafka_protocol::messages::delete_groups_request::DeleteGroupsRequest;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
@@ -33,8 +32,6 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-const ANSWERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/group_answers.txt");
-
 fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
@@ -47,7 +44,7 @@ struct Asked {
     salt: String,
     topic: String,
     id: uuid::Uuid,
-    said: String,
+    said: Said,
 }
 
 impl Asked {
@@ -56,7 +53,7 @@ impl Asked {
         let salt = uuid::Uuid::new_v4().simple().to_string();
         let topic = format!("asked-{salt}");
         let id = wire.create_topic(&topic, 2)?;
-        let mut asked = Asked { wire, addr, salt, topic, id, said: String::new() };
+        let mut asked = Asked { wire, addr, salt, topic, id, said: Said::default() };
         let group = asked.group("warm");
         asked.coordinated(&group)?;
         Ok(asked)
@@ -67,7 +64,7 @@ impl Asked {
     }
 
     fn note(&mut self, case: &str, version: i16, answer: impl std::fmt::Display) {
-        let _ = writeln!(self.said, "{case} v{version}: {answer}");
+        self.said.note(case, version, answer);
     }
 
     /// Until the group's coordinator is there.
@@ -400,7 +397,7 @@ impl Asked {
     }
 }
 
-fn ask(addr: SocketAddr) -> Result<String> {
+fn ask(addr: SocketAddr) -> Result<Said> {
     let mut asked = Asked::new(addr)?;
     asked.find().context("find")?;
     asked.joins().context("joins")?;
@@ -416,26 +413,5 @@ fn ask(addr: SocketAddr) -> Result<String> {
 
 #[test]
 fn group_calls_are_answered_as_by_kafka() -> Result<()> {
-    let said = match std::env::var("CALLBOARD_ORACLE") {
-        Ok(oracle) => ask(oracle.to_socket_addrs()?.next().context("an address")?)?,
-        Err(_) => {
-            let mut broker = Broker::start(Options::default())?;
-            let said = ask(broker.addr())?;
-            broker.stop()?;
-            said
-        }
-    };
-    if std::env::var_os("CALLBOARD_WRITE_ANSWERS").is_some() {
-        return Ok(std::fs::write(ANSWERS, said)?);
-    }
-    let kafka = std::fs::read_to_string(ANSWERS).context("data/group_answers.txt")?;
-    let differ: Vec<String> = kafka
-        .lines()
-        .zip(said.lines())
-        .filter(|(kafka, ours)| kafka != ours)
-        .map(|(kafka, ours)| format!("kafka: {kafka}\n ours: {ours}"))
-        .collect();
-    ensure!(differ.is_empty(), "{} answers differ:\n{}", differ.len(), differ.join("\n"));
-    ensure!(kafka.lines().count() == said.lines().count(), "answers are missing");
-    Ok(())
+    answers(ask)?.judge("group_answers.txt", &[])
 }

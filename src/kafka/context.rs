@@ -16,7 +16,6 @@ use callboard_core::metadata::controller::{PRODUCER_ID_BLOCK, Reply as Said};
 use callboard_core::metadata::{NewTopic, OFFSETS_TOPIC, Refusal};
 use callboard_core::{BrokerId, ErrorCode, TopicId, limits};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -165,7 +164,7 @@ pub fn new_topic(name: &str) -> NewTopic {
         id: TopicId(*uuid::Uuid::new_v4().as_bytes()),
         partitions: -1,
         replication_factor: -1,
-        assignments: BTreeMap::new(),
+        assignments: Vec::new(),
         configs: Vec::new(),
     }
 }

@@ -95,6 +95,9 @@ pub enum Reject {
     /// The batch's checksum does not match its bytes.
     #[error("the batch's CRC32C does not match its bytes: the sender must send it again")]
     BadCrc,
+    /// What is sent is no batch of any format.
+    #[error("the bytes are no record batch, the sender must send it again: {0}")]
+    Corrupt(String),
     /// The batch's fields contradict each other or the protocol.
     #[error("the batch is not a valid v2 record batch: {0}")]
     InvalidRecord(String),
@@ -174,7 +177,7 @@ impl Reject {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
-            Reject::BadCrc => ErrorCode::CorruptMessage,
+            Reject::BadCrc | Reject::Corrupt(_) => ErrorCode::CorruptMessage,
             Reject::InvalidRecord(_) => ErrorCode::InvalidRecord,
             Reject::TooLarge { .. } => ErrorCode::MessageTooLarge,
             Reject::InvalidTimestamp => ErrorCode::InvalidTimestamp,

@@ -10,12 +10,14 @@
 //!   kafka    Apache Kafka, the reference, from the same project
 //!   raw      a bare socket: for frames that no client would send
 //!   wire     a small blocking Kafka client over the `kafka-protocol` crate (the oracle, never our own codec)
+//!   answers  lines of what was answered to bad calls, against a file of what Kafka answered
 //!   load     producers that write down what was acknowledged; verdict: what was read against that
 //! ```
 //!
 //! Waiting is for a line, an answer or the end of a process. The long limits here are guards against a hang, so
 //! that a broken broker fails a test instead of stopping the suite; no test asserts on time.
 
+pub mod answers;
 mod broker;
 mod client;
 pub mod faults;

@@ -77,6 +77,12 @@ impl Wire {
         Ok(Self { stream, next_id: 1, waiting: VecDeque::new() })
     }
 
+    /// How long an answer is waited for from now on.
+    pub fn patience(self, longest: Duration) -> Result<Self> {
+        self.stream.set_read_timeout(Some(longest))?;
+        Ok(self)
+    }
+
     /// This end of the connection: the broker's log names it.
     pub fn local(&self) -> Result<SocketAddr> {
         Ok(self.stream.local_addr()?)

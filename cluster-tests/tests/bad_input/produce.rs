@@ -177,7 +177,7 @@ fn cases(version: i16, id: Uuid, producer: (i64, i16)) -> Vec<Case> {
     if version < 13 {
         all.push(Case { topic: "nowhere", ..plain("an unknown topic", missing) });
         for topic in ["a b", "", "..", "größe"] {
-            all.push(Case { topic, ..plain("a bad topic name", (17, "InvalidTopicException")) });
+            all.push(Case { topic, ..plain("a bad topic name", (3, "UnknownTopicOrPartition")) });
         }
     } else {
         for id in [Uuid::from_u128(0x1234), Uuid::nil()] {

@@ -47,7 +47,7 @@ fn a_leader_says_where_each_epoch_ended() -> Result<()> {
         (TOPIC, 0, -1, 2, (0, 2, 3)),
         (TOPIC, 0, -1, 3, (0, -1, -1)),
         (TOPIC, 0, -1, -1, (0, -1, -1)),
-        (TOPIC, 0, -1, i32::MIN, (0, -1, -1)),
+        (TOPIC, 0, -1, i32::MIN, (0, i32::MIN, 0)),
         (TOPIC, 0, 1, 0, (74, -1, -1)),
         (TOPIC, 0, -5, 0, (74, -1, -1)),
         (TOPIC, 0, 3, 0, (75, -1, -1)),

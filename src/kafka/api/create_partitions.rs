@@ -25,12 +25,17 @@ pub(super) async fn handle(call: Call, request: CreatePartitionsRequest) -> Outc
         })
         .collect();
     let validate_only = request.validate_only;
-    let wait = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
-    let outcomes =
-        match call.context.controller.ask(Ask::CreatePartitions { topics, validate_only }).get().await {
-            Said::Altered(outcomes, index) if !validate_only => served(&call, index, wait, outcomes).await,
-            said => call.altered(said, names.len()),
-        };
+    let outcomes = match Call::time_for(request.timeout_ms) {
+        Err(refusal) => vec![Err(refusal); names.len()],
+        Ok(wait) => {
+            match call.context.controller.ask(Ask::CreatePartitions { topics, validate_only }).get().await {
+                Said::Altered(outcomes, index) if !validate_only => {
+                    served(&call, index, wait, outcomes).await
+                }
+                said => call.altered(said, names.len()),
+            }
+        }
+    };
     let mut told = BTreeSet::new();
     let results = names
         .into_iter()

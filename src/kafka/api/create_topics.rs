@@ -10,7 +10,7 @@ use callboard_core::ErrorCode;
 use callboard_core::metadata::configs::topic_entries;
 use callboard_core::metadata::controller::{Reply as Said, TopicOutcome};
 use callboard_core::metadata::{NewTopic, Refusal, Topic};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 pub(super) async fn handle(call: Call, request: CreateTopicsRequest) -> Outcome {
     let names: Vec<String> = request.topics.iter().map(|t| t.name.clone()).collect();
@@ -25,24 +25,29 @@ pub(super) async fn handle(call: Call, request: CreateTopicsRequest) -> Outcome 
             ..new_topic(&t.name)
         })
         .collect();
-    let wait = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
-    let outcomes: Vec<TopicOutcome> =
-        match call.context.create_topics(topics, request.validate_only, wait).await {
-            Said::Created(outcomes, _) => outcomes,
-            Said::Failed(refusal) => names.iter().map(|_| Err(refusal.clone())).collect(),
-            _ => {
-                let message = "the controller gave no answer: ask again".to_owned();
-                let refusal = Refusal { code: ErrorCode::UnknownServerError, message };
-                names.iter().map(|_| Err(refusal.clone())).collect()
-            }
-        };
+    let said = match Call::time_for(request.timeout_ms) {
+        Ok(wait) => call.context.create_topics(topics, request.validate_only, wait).await,
+        Err(refusal) => Said::Failed(refusal),
+    };
+    let outcomes: Vec<TopicOutcome> = match said {
+        Said::Created(outcomes, _) => outcomes,
+        Said::Failed(refusal) => names.iter().map(|_| Err(refusal.clone())).collect(),
+        _ => {
+            let message = "the controller gave no answer: ask again".to_owned();
+            let refusal = Refusal { code: ErrorCode::UnknownServerError, message };
+            names.iter().map(|_| Err(refusal.clone())).collect()
+        }
+    };
+    let mut told = BTreeSet::new();
     let topics = names
         .into_iter()
         .zip(outcomes)
+        // Like Kafka, a topic that was named twice is refused once.
+        .filter(|(name, _)| told.insert(name.clone()))
         .map(|(name, outcome)| match outcome {
             Ok(topic) => {
                 tracing::info!(topic = %name, id = %topic.id, validate_only = request.validate_only, "topic created");
-                created(&call, name, &topic, request.validate_only)
+                created(&call, name, &topic)
             }
             Err(refusal) => {
                 call.refused(refusal.code, &name, &refusal.message);
@@ -59,7 +64,7 @@ pub(super) async fn handle(call: Call, request: CreateTopicsRequest) -> Outcome 
     call.reply(&CreateTopicsResponse { throttle_time_ms: 0, topics }, Permit::free())
 }
 
-fn created(call: &Call, name: String, topic: &Topic, validate_only: bool) -> CreatableTopicResult {
+fn created(call: &Call, name: String, topic: &Topic) -> CreatableTopicResult {
     let (settings, image) = (&call.context.settings, call.context.images.current());
     let configs = topic_entries(&topic.configs, &image.layers(settings.broker_id, &settings.statics))
         .into_iter()
@@ -73,8 +78,8 @@ fn created(call: &Call, name: String, topic: &Topic, validate_only: bool) -> Cre
         .collect();
     CreatableTopicResult {
         name,
-        // Nothing was made: there is no id to name it by.
-        topic_id: if validate_only { callboard_core::TopicId::ZERO } else { topic.id },
+        // Like Kafka, even of one that was only checked and not made.
+        topic_id: topic.id,
         num_partitions: topic.partitions.len() as i32,
         replication_factor: topic.partitions.first().map_or(-1, |p| p.replicas.len() as i16),
         configs: Some(configs),

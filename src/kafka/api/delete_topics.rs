@@ -7,24 +7,20 @@ use callboard_actors::permit::Permit;
 use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::metadata::{Refusal, TopicRef};
 use callboard_core::{ErrorCode, TopicId};
-use std::time::Duration;
 use tokio::time::timeout;
 
 type One = (Option<String>, TopicId, Result<(), Refusal>);
 
 pub(super) async fn handle(call: Call, request: DeleteTopicsRequest) -> Outcome {
     let by_name = request.topic_names.into_iter().map(TopicRef::Name);
-    let either = request.topics.into_iter().map(|t| t.name.map_or(TopicRef::Id(t.topic_id), TopicRef::Name));
+    let either = request.topics.into_iter().map(|t| match t.name {
+        None => TopicRef::Id(t.topic_id),
+        Some(name) if t.topic_id == TopicId::ZERO => TopicRef::Name(name),
+        Some(name) => TopicRef::Both(name, t.topic_id),
+    });
     let topics: Vec<TopicRef> = by_name.chain(either).collect();
-    let wait = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
-    let outcomes: Vec<One> = match call.context.controller.ask(Ask::DeleteTopics(topics.clone())).get().await
-    {
-        Said::Deleted(outcomes, index) => {
-            if timeout(wait, call.context.images.served(index)).await.is_err() {
-                tracing::warn!("a deletion is committed and not carried out yet");
-            }
-            outcomes
-        }
+    let outcomes: Vec<One> = match delete(&call, topics.clone(), request.timeout_ms).await {
+        Said::Deleted(outcomes, _) => outcomes,
         Said::Failed(refusal) => topics.into_iter().map(|t| failed(t, refusal.clone())).collect(),
         _ => {
             let message = "the controller gave no answer: ask again".to_owned();
@@ -50,9 +46,24 @@ pub(super) async fn handle(call: Call, request: DeleteTopicsRequest) -> Outcome 
     call.reply(&DeleteTopicsResponse { throttle_time_ms: 0, responses }, Permit::free())
 }
 
+async fn delete(call: &Call, topics: Vec<TopicRef>, timeout_ms: i32) -> Said {
+    let wait = match Call::time_for(timeout_ms) {
+        Ok(wait) => wait,
+        Err(refusal) => return Said::Failed(refusal),
+    };
+    let said = call.context.controller.ask(Ask::DeleteTopics(topics)).get().await;
+    if let Said::Deleted(_, index) = &said
+        && timeout(wait, call.context.images.served(*index)).await.is_err()
+    {
+        tracing::warn!("a deletion is committed and not carried out yet");
+    }
+    said
+}
+
 fn failed(topic: TopicRef, refusal: Refusal) -> One {
     match topic {
         TopicRef::Name(name) => (Some(name), TopicId::ZERO, Err(refusal)),
         TopicRef::Id(id) => (None, id, Err(refusal)),
+        TopicRef::Both(name, id) => (Some(name), id, Err(refusal)),
     }
 }

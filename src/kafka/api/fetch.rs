@@ -20,7 +20,7 @@ use callboard_actors::permit::Permit;
 use callboard_actors::ports::{Part as Piece, ReadError, Slices};
 use callboard_core::fetch_session::{self, Key, Kind, Known, Said, TopicKey, Wanted};
 use callboard_core::metadata::Image;
-use callboard_core::partition::{Role, View, end_offset_for};
+use callboard_core::partition::{Role, View, last_offset_for};
 use callboard_core::{ErrorCode, Offset, TopicId, limits};
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,40 +86,54 @@ fn session_request(request: FetchRequest, by_id: bool) -> fetch_session::Request
     out
 }
 
-/// What a view says to a request: up to where it may read, or why not.
-fn limits_of(view: &View, wanted: &Wanted, committed: bool) -> Result<Offset, ErrorCode> {
+/// What a view says to a request: up to where it may read, and where the client's log parts from this one; or why not.
+fn limits_of(
+    view: &View,
+    wanted: &Wanted,
+    committed: bool,
+) -> Result<(Offset, Option<EpochEndOffset>), ErrorCode> {
     if let Role::Offline(_) = view.role {
         return Err(ErrorCode::KafkaStorageError);
     }
     match wanted.current_leader_epoch {
-        -1 => {}
+        // Like Kafka: below 0 none is given.
+        ..0 => {}
         epoch if epoch < view.leader_epoch => return Err(ErrorCode::FencedLeaderEpoch),
         epoch if epoch > view.leader_epoch => return Err(ErrorCode::UnknownLeaderEpoch),
         _ => {}
     }
-    if wanted.fetch_offset < view.log_start || wanted.fetch_offset > view.end {
+    let diverging = diverging(view, wanted)?;
+    // A client whose log parts from this one may well be longer: it is told where to cut.
+    let beyond = wanted.fetch_offset > view.end && diverging.is_none();
+    if wanted.fetch_offset < view.log_start || beyond {
         return Err(ErrorCode::OffsetOutOfRange);
     }
-    Ok(if committed { view.last_stable_offset } else { view.high_watermark })
+    Ok((if committed { view.last_stable_offset } else { view.high_watermark }, diverging))
 }
 
-/// Where the client's log parts from this one, if it does (KIP-595).
-fn diverging(view: &View, wanted: &Wanted) -> Option<EpochEndOffset> {
+/// Where the client's log parts from this one, if it does (KIP-595). Of an epoch that nobody here knows the end of
+/// there is nothing to say but that the client is out of range.
+fn diverging(view: &View, wanted: &Wanted) -> Result<Option<EpochEndOffset>, ErrorCode> {
     if wanted.last_fetched_epoch < 0 {
-        return None;
+        return Ok(None);
     }
     let (epoch, end_offset) =
-        end_offset_for(&view.epochs, wanted.last_fetched_epoch, view.end).unwrap_or((-1, -1));
+        last_offset_for(&view.epochs, view.leader_epoch, wanted.last_fetched_epoch, view.end)
+            .ok_or(ErrorCode::OffsetOutOfRange)?;
     let parts = epoch < wanted.last_fetched_epoch || end_offset < wanted.fetch_offset;
-    parts.then_some(EpochEndOffset { epoch, end_offset })
+    Ok(parts.then_some(EpochEndOffset { epoch, end_offset }))
 }
 
 pub(super) async fn handle(call: Call, request: FetchRequest) -> Outcome {
     let committed = request.isolation_level == 1;
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
-    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(RESPONSE_MAX);
+    let asked_max = request.max_bytes;
+    let max_bytes = usize::try_from(asked_max).unwrap_or(0).min(RESPONSE_MAX);
     let (id, epoch) = (request.session_id, request.session_epoch);
+    if !(0..=1).contains(&request.isolation_level) {
+        return unknown_isolation(&call, request);
+    }
     let request = session_request(request, call.version() >= 13);
     let begun = call.context.fetch_sessions.lock().begin(call.context.clock.now().mono, request);
     let (kind, parts) = match begun {
@@ -131,8 +145,14 @@ pub(super) async fn handle(call: Call, request: FetchRequest) -> Outcome {
     let began = Instant::now();
     wait_for(&parts, committed, min_bytes, began + wait).await;
     call.apart.add(began.elapsed());
-    let mut reading =
-        Reading { call: &call, committed, left: max_bytes, empty: true, charge: Charge::new(&call) };
+    let mut reading = Reading {
+        call: &call,
+        committed,
+        asked_max,
+        left: max_bytes,
+        empty: true,
+        charge: Charge::new(&call),
+    };
     let (mut answers, mut found) = (Vec::with_capacity(parts.len()), Vec::with_capacity(parts.len()));
     for part in parts {
         let data = reading.part(&part).await;
@@ -156,6 +176,30 @@ pub(super) async fn handle(call: Call, request: FetchRequest) -> Outcome {
 fn refuse(call: &Call, code: ErrorCode, (id, epoch): (i32, i32), session_id: i32) -> Outcome {
     call.refused(code, &format!("session {id}"), &format!("fetch session at epoch {epoch}"));
     call.reply(&FetchResponse { error_code: code.code(), session_id, ..Default::default() }, Permit::free())
+}
+
+/// Who asks for an isolation that nobody knows is not given a weaker one. As in Kafka each partition is told so before
+/// version 13: before version 7 there is no other place.
+fn unknown_isolation(call: &Call, request: FetchRequest) -> Outcome {
+    let error_code = ErrorCode::UnknownServerError.code();
+    let why = "no such isolation level: 0 reads all that is written, 1 what is committed";
+    call.refused(ErrorCode::UnknownServerError, "isolation", why);
+    let topics = if call.version() < 13 { request.topics } else { Vec::new() };
+    let refused = topics.into_iter().map(|topic| FetchableTopicResponse {
+        topic: topic.topic,
+        topic_id: topic.topic_id,
+        partitions: (topic.partitions.iter())
+            .map(|p| PartitionData {
+                error_code,
+                aborted_transactions: Some(Vec::new()),
+                ..nothing(p.partition)
+            })
+            .collect(),
+    });
+    call.reply(
+        &FetchResponse { error_code, responses: refused.collect(), ..Default::default() },
+        Permit::free(),
+    )
 }
 
 /// Where the id of a new session is looked for: nobody should guess another's.
@@ -252,10 +296,7 @@ async fn wait_for(parts: &[Part], committed: bool, min_bytes: usize, deadline: I
 fn available(part: &Part, committed: bool) -> Option<usize> {
     let handle = part.handle.as_ref().ok()?;
     let view = handle.view();
-    let until = limits_of(&view, &part.asked.wanted, committed).ok()?;
-    if diverging(&view, &part.asked.wanted).is_some() {
-        return None;
-    }
+    let (until, None) = limits_of(&view, &part.asked.wanted, committed).ok()? else { return None };
     let from = part.offset();
     if from >= until {
         return Some(0);
@@ -265,9 +306,21 @@ fn available(part: &Part, committed: bool) -> Option<usize> {
     Some(handle.tail_bytes(from, until).unwrap_or(most).min(most))
 }
 
+/// What is told of a partition that has nothing.
+fn nothing(partition: i32) -> PartitionData {
+    PartitionData {
+        partition_index: partition,
+        high_watermark: -1,
+        records: Some(RecordBytes::Parts(Vec::new())),
+        ..Default::default()
+    }
+}
+
 struct Reading<'a> {
     call: &'a Call,
     committed: bool,
+    /// `max_bytes` as it was asked for.
+    asked_max: i32,
     left: usize,
     empty: bool,
     charge: Charge<'a>,
@@ -315,21 +368,19 @@ impl<'a> Charge<'a> {
 
 impl Reading<'_> {
     async fn part(&mut self, part: &Part) -> PartitionData {
-        let nothing = || PartitionData {
-            partition_index: part.asked.key.partition,
-            high_watermark: -1,
-            records: Some(RecordBytes::Parts(Vec::new())),
-            ..Default::default()
-        };
-        let mut out = nothing();
+        let partition = part.asked.key.partition;
+        let mut out = nothing(partition);
         let result = match &part.handle {
             Ok(handle) => self.read(handle, &part.asked.wanted, &mut out).await,
             Err(code) => Err(*code),
         };
         let Err(code) = result else { return out };
         // Beside an error nothing is told.
-        out = nothing();
+        out = nothing(partition);
         out.error_code = code.code();
+        if part.handle.is_err() {
+            out.aborted_transactions = Some(Vec::new());
+        }
         let view = part.handle.as_ref().ok().map(|handle| handle.view());
         let offline = match view.as_deref() {
             Some(View { role: Role::Offline(why), .. }) => format!(": {why}"),
@@ -354,18 +405,20 @@ impl Reading<'_> {
         out: &mut PartitionData,
     ) -> Result<(), ErrorCode> {
         let view = handle.view();
-        let until = limits_of(&view, wanted, self.committed)?;
+        let (until, diverging) = limits_of(&view, wanted, self.committed)?;
         out.log_start_offset = view.log_start;
         out.high_watermark = view.high_watermark;
         out.last_stable_offset = view.last_stable_offset;
         if self.committed {
             out.aborted_transactions = Some(Vec::new());
         }
-        if let Some(end) = diverging(&view, wanted) {
+        if let Some(end) = diverging {
             out.diverging_epoch = end;
             return Ok(());
         }
-        let most = usize::try_from(wanted.max_bytes).unwrap_or(0);
+        // Like Kafka: a limit below 0 is the client's mistake, not a small one.
+        let most = usize::try_from(wanted.max_bytes.min(self.asked_max))
+            .map_err(|_| ErrorCode::UnknownServerError)?;
         let max_bytes = most.min(self.left);
         if wanted.fetch_offset >= until
             || (max_bytes == 0 && !self.empty)

@@ -10,6 +10,9 @@ pub(super) async fn handle(call: Call, request: InitProducerIdRequest) -> Outcom
     let given = if request.transactional_id.is_some() {
         let message = "transactions are not supported by this version: leave transactional.id out".to_owned();
         Err(Refusal { code: ErrorCode::InvalidRequest, message })
+    } else if (request.producer_id == -1) != (request.producer_epoch == -1) {
+        let message = "a producer id and its epoch come together: send both, or -1 for both".to_owned();
+        Err(Refusal { code: ErrorCode::InvalidRequest, message })
     } else {
         // An idempotent producer whose epoch is used up comes with its old id (KIP-360): it gets a new one.
         call.context.producer_ids.next(&call.context.controller).await

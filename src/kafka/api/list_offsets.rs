@@ -10,6 +10,7 @@ use callboard_actors::permit::Permit;
 use callboard_actors::ports::ReadError;
 use callboard_core::partition::{Role, epoch_at};
 use callboard_core::{ErrorCode, Offset, TopicId};
+use std::collections::BTreeMap;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -33,12 +34,22 @@ fn known_from(timestamp: i64) -> Option<i16> {
 pub(super) async fn handle(call: Call, request: ListOffsetsRequest) -> Outcome {
     let image = call.context.images.current();
     let committed = request.isolation_level == 1;
+    let mut times = asked(&request);
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for wanted in topic.partitions {
-            let found =
-                find(&call.context, &image, &topic.name, TopicId::ZERO, false, wanted.partition_index);
+            let key = (topic.name.clone(), wanted.partition_index);
+            // Like Kafka, what is asked for more than once is refused, once.
+            let Some(times) = times.remove(&key) else { continue };
+            let found = match known_from(wanted.timestamp) {
+                _ if !(0..=1).contains(&request.isolation_level) => Err(ErrorCode::UnknownServerError),
+                _ if times > 1 => Err(ErrorCode::InvalidRequest),
+                Some(from) if call.version() >= from => {
+                    find(&call.context, &image, &topic.name, TopicId::ZERO, false, wanted.partition_index)
+                }
+                _ => Err(ErrorCode::UnsupportedVersion),
+            };
             let result = match found {
                 Ok(handle) => look(&call, &handle, &wanted, committed).await,
                 Err(code) => Err(code),
@@ -64,6 +75,17 @@ pub(super) async fn handle(call: Call, request: ListOffsetsRequest) -> Outcome {
     call.reply(&ListOffsetsResponse { throttle_time_ms: 0, topics }, Permit::free())
 }
 
+/// How often each partition is asked for.
+fn asked(request: &ListOffsetsRequest) -> BTreeMap<(String, i32), usize> {
+    let mut times = BTreeMap::new();
+    for topic in &request.topics {
+        for wanted in &topic.partitions {
+            *times.entry((topic.name.clone(), wanted.partition_index)).or_default() += 1;
+        }
+    }
+    times
+}
+
 async fn look(
     call: &Call,
     handle: &PartitionHandle,
@@ -79,9 +101,6 @@ async fn look(
         epoch if epoch < view.leader_epoch => return Err(ErrorCode::FencedLeaderEpoch),
         epoch if epoch > view.leader_epoch => return Err(ErrorCode::UnknownLeaderEpoch),
         _ => {}
-    }
-    if known_from(wanted.timestamp).is_none_or(|from| call.version() < from) {
-        return Err(ErrorCode::UnsupportedVersion);
     }
     let end = if committed { view.last_stable_offset } else { view.high_watermark };
     let hit = match wanted.timestamp {

@@ -11,7 +11,7 @@ use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::metadata::{Broker, Image, OFFSETS_TOPIC, Topic, check_name, is_internal};
 use callboard_core::partition::Role;
 use callboard_core::{ErrorCode, TopicId, TopicPartition};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long an auto-created topic is waited for.
@@ -22,7 +22,14 @@ pub(super) async fn handle(call: Call, request: MetadataRequest) -> Outcome {
         None => true,
         Some(topics) => topics.is_empty() && call.version() == 0,
     };
-    let asked = request.topics.unwrap_or_default();
+    let mut asked = request.topics.unwrap_or_default();
+    // Like Kafka, a topic that is asked for twice is told once.
+    let mut seen = BTreeSet::new();
+    asked.retain(|topic| seen.insert((topic.name.clone(), topic.topic_id)));
+    if let Some(body) = ids_too_early(call.version(), &asked) {
+        call.refused(ErrorCode::InvalidRequest, "topic ids", "this version asks for topics by name only");
+        return call.reply(&body, Permit::free());
+    }
     let refused = if request.allow_auto_topic_creation && call.context.settings.auto_create_topics_enable {
         create_missing(&call, &asked).await
     } else {
@@ -51,10 +58,27 @@ pub(super) async fn handle(call: Call, request: MetadataRequest) -> Outcome {
     call.reply(&body, Permit::free())
 }
 
+/// Versions 10 and 11 have a field for ids, which must be empty: like Kafka, all of such a request is refused.
+fn ids_too_early(version: i16, asked: &[MetadataRequestTopic]) -> Option<MetadataResponse> {
+    let by_id = |topic: &MetadataRequestTopic| topic.name.is_none() || topic.topic_id != TopicId::ZERO;
+    if !(10..=11).contains(&version) || !asked.iter().any(by_id) {
+        return None;
+    }
+    let topics = asked.iter().map(|topic| MetadataResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        // No name is the empty one before version 12.
+        name: Some(topic.name.clone().unwrap_or_default()),
+        topic_id: topic.topic_id,
+        ..MetadataResponseTopic::default()
+    });
+    Some(MetadataResponse { topics: topics.collect(), controller_id: -1, ..MetadataResponse::default() })
+}
+
 /// Makes what is asked for by name and is not there. Returns what was refused.
 async fn create_missing(call: &Call, asked: &[MetadataRequestTopic]) -> BTreeMap<String, ErrorCode> {
     let image = call.context.images.current();
-    let mut names: Vec<&str> = asked.iter().filter_map(|t| t.name.as_deref()).collect();
+    let by_name = asked.iter().filter(|t| t.topic_id == TopicId::ZERO);
+    let mut names: Vec<&str> = by_name.filter_map(|t| t.name.as_deref()).collect();
     names.retain(|name| image.topic(name).is_none());
     names.sort_unstable();
     names.dedup();
@@ -103,7 +127,9 @@ fn answer_one(
     asked: &MetadataRequestTopic,
     refused: &BTreeMap<String, ErrorCode>,
 ) -> MetadataResponseTopic {
-    let (found, code) = match &asked.name {
+    // Of a name and an id, the id counts, as it does in Kafka.
+    let named = asked.name.as_ref().filter(|_| asked.topic_id == TopicId::ZERO);
+    let (found, code) = match named {
         Some(name) => {
             let missing = match check_name(name) {
                 Err(_) => ErrorCode::InvalidTopicException,
@@ -117,8 +143,8 @@ fn answer_one(
         Some(topic) => describe(call, topic),
         None => MetadataResponseTopic {
             error_code: code.code(),
-            name: asked.name.clone(),
-            topic_id: if asked.name.is_some() { TopicId::ZERO } else { asked.topic_id },
+            name: named.cloned(),
+            topic_id: asked.topic_id,
             ..MetadataResponseTopic::default()
         },
     }

@@ -103,6 +103,17 @@ impl Call {
         }
     }
 
+    /// How long a change may take. Like Kafka: one whose time is over before it begins is not made.
+    fn time_for(timeout_ms: i32) -> Result<Duration, Refusal> {
+        match u64::try_from(timeout_ms) {
+            Ok(ms @ 1..) => Ok(Duration::from_millis(ms)),
+            _ => {
+                let message = "nothing was changed in no time: ask with a timeout above 0".to_owned();
+                Err(Refusal { code: ErrorCode::RequestTimedOut, message })
+            }
+        }
+    }
+
     /// Where the client reaches a broker: this node by what it is advertised as, or by the address the client came to;
     /// the others by what they registered.
     fn address_of(&self, broker: &Broker) -> (String, u16) {

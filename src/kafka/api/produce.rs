@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use callboard_actors::partition::Appending;
 use callboard_actors::permit::Permit;
 use callboard_actors::reply::Answer;
-use callboard_core::metadata::{Image, OFFSETS_TOPIC, check_name};
+use callboard_core::metadata::{Image, OFFSETS_TOPIC};
 use callboard_core::partition::{Acks, Appended};
 use callboard_core::records::{Compression, head, prove};
 use callboard_core::{ErrorCode, Reject, TopicId, limits};
@@ -26,6 +26,10 @@ use std::time::{Duration, Instant};
 const ZSTD_FROM: i16 = 7;
 /// First version that names topics by id.
 const IDS_FROM: i16 = 13;
+
+/// Of a request that gives no time. In Kafka the time is for the replicas and not for the leader's own log: such a request
+/// is answered as soon as the batch is written.
+const NO_TIME_MS: u64 = 30_000;
 
 /// One partition's part, on its way; its ticket is held until it is answered.
 enum Part {
@@ -67,7 +71,7 @@ pub(super) fn handle(call: Call, request: ProduceRequest, frame: Frame) -> BoxFu
     let silent = request.acks == 0;
     let (pinned, throttled) = (frame.bytes.len(), frame.throttled);
     let mut splitter = Splitter { frame: frame.bytes, gone: 0, permit: frame.permit };
-    let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
+    let timeout_ms = u64::try_from(request.timeout_ms).ok().filter(|ms| *ms > 0).unwrap_or(NO_TIME_MS);
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
         let mut parts = Vec::with_capacity(topic.partition_data.len());
@@ -87,7 +91,14 @@ pub(super) fn handle(call: Call, request: ProduceRequest, frame: Frame) -> BoxFu
                     timeout_ms,
                     pinned,
                 ),
-                Err(reject) => Part::Refused(reject.code(), reject.to_string()),
+                Err(reject) => {
+                    let by_id = call.version() >= IDS_FROM;
+                    // Like Kafka: what is not there is said first.
+                    match find(&call.context, &image, &topic.name, topic.topic_id, by_id, data.index) {
+                        Err(code) => Part::Refused(code, "no such partition here".into()),
+                        Ok(_) => Part::Refused(reject.code(), reject.to_string()),
+                    }
+                }
             };
             parts.push((data.index, part));
         }
@@ -120,11 +131,6 @@ fn send(
     pinned: usize,
 ) -> Part {
     let version = call.version();
-    if version < IDS_FROM
-        && let Err(error) = check_name(name)
-    {
-        return Part::Refused(ErrorCode::InvalidTopicException, error.to_string());
-    }
     let handle = match find(&call.context, image, name, id, version >= IDS_FROM, partition) {
         Ok(handle) => handle,
         Err(code) => return Part::Refused(code, "no such partition here".into()),
@@ -143,6 +149,10 @@ fn send(
             return Part::Refused(reject.code(), reject.to_string());
         }
     };
+    if head.base_offset != 0 {
+        let reject = Reject::InvalidRecord("its base offset is not 0: the broker gives offsets".to_owned());
+        return Part::Refused(reject.code(), reject.to_string());
+    }
     if version < ZSTD_FROM && Compression::of(head.codec()) == Ok(Compression::Zstd) {
         let reject = Reject::UnsupportedCompression;
         return Part::Refused(reject.code(), reject.to_string());

@@ -6,7 +6,6 @@ use crate::error::ErrorCode;
 use crate::ids::{Ticket, TopicId};
 use crate::machine::Machine;
 use crate::time::Now;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 fn defaults() -> TopicDefaults {
@@ -88,7 +87,7 @@ pub(super) fn topic(name: &str, n: u8) -> NewTopic {
         id: TopicId([n; 16]),
         partitions: -1,
         replication_factor: -1,
-        assignments: BTreeMap::new(),
+        assignments: Vec::new(),
         configs: Vec::new(),
     }
 }
@@ -110,6 +109,30 @@ fn topics_are_created_deleted_and_created_again_with_a_new_id() {
 }
 
 #[test]
+fn who_names_a_topic_twice_deletes_nothing() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.create(vec![topic("a", 1)]), [Ok(3)]);
+    let (name, id) = (TopicRef::Name("a".into()), TopicRef::Id(TopicId([1; 16])));
+    let asked = [
+        vec![name.clone(), name.clone()],
+        vec![id.clone(), id.clone()],
+        vec![name, id],
+        vec![TopicRef::Both("a".into(), TopicId([1; 16]))],
+        vec![TopicRef::Id(TopicId::ZERO)],
+    ];
+    for topics in asked {
+        let Reply::Deleted(told, _) =
+            rig.ask(|ticket| Input::DeleteTopics { ticket, topics: topics.clone() })
+        else {
+            panic!()
+        };
+        let codes: Vec<_> = told.iter().map(|(_, _, one)| one.as_ref().map_err(|r| r.code)).collect();
+        assert_eq!(codes, [Err(ErrorCode::InvalidRequest)], "{topics:?}");
+        assert!(rig.image.topic("a").is_some(), "{topics:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_created_is_refused_with_kafkas_code() {
     let mut rig = Rig::new();
     let with = |change: fn(&mut NewTopic)| {
@@ -125,13 +148,15 @@ fn what_cannot_be_created_is_refused_with_kafkas_code() {
             with(|t| t.configs = vec![("cleanup.policy".into(), Some("compact".into()))]),
             ErrorCode::InvalidConfig,
         ),
-        (with(|t| t.assignments = BTreeMap::from([(0, vec![7])])), ErrorCode::InvalidReplicaAssignment),
-        (with(|t| t.assignments = BTreeMap::from([(1, vec![1])])), ErrorCode::InvalidReplicaAssignment),
+        (with(|t| t.assignments = vec![(0, vec![7])]), ErrorCode::InvalidReplicaAssignment),
+        (with(|t| t.assignments = vec![(1, vec![1])]), ErrorCode::InvalidReplicaAssignment),
     ];
     for (topics, code) in refused {
         assert_eq!(rig.create(topics), [Err(code)]);
     }
-    assert_eq!(rig.create(with(|t| t.assignments = BTreeMap::from([(0, vec![1]), (1, vec![1])]))), [Ok(2)]);
+    let twice = with(|t| t.assignments = vec![(0, vec![1]), (0, vec![1])]);
+    assert_eq!(rig.create(twice), [Err(ErrorCode::InvalidReplicaAssignment)]);
+    assert_eq!(rig.create(with(|t| t.assignments = vec![(1, vec![1]), (0, vec![1])])), [Ok(2)]);
     assert_eq!(
         rig.create(vec![topic("t_x", 4)]),
         [Err(ErrorCode::InvalidTopicException)],

@@ -2,21 +2,9 @@
 
 use crate::ids::{LeaderEpoch, Offset};
 
-/// The largest epoch not above `epoch`, and the offset behind its last record; none if all known epochs are above it.
-#[must_use]
-pub fn end_offset_for(
-    epochs: &[(LeaderEpoch, Offset)],
-    epoch: LeaderEpoch,
-    end: Offset,
-) -> Option<(LeaderEpoch, Offset)> {
-    let at = epochs.partition_point(|(e, _)| *e <= epoch);
-    let (found, _) = epochs.get(at.checked_sub(1)?)?;
-    Some((*found, epochs.get(at).map_or(end, |(_, start)| *start)))
-}
-
-/// What OffsetForLeaderEpoch answers: the largest epoch that is not above the one asked for, and where it ended. Unlike
-/// [`end_offset_for`] it knows nothing of an epoch above the current one, and an epoch from before the first that is known
-/// ended where that one began. The current epoch counts even if nothing was appended in it yet.
+/// The largest epoch that is not above the one asked for, and where it ended: what OffsetForLeaderEpoch answers. Nothing is
+/// known of an epoch above the current one, and an epoch from before the first that is known ended where that one began.
+/// The current epoch counts even if nothing was appended in it yet.
 #[must_use]
 pub fn last_offset_for(
     epochs: &[(LeaderEpoch, Offset)],
@@ -24,7 +12,7 @@ pub fn last_offset_for(
     asked: LeaderEpoch,
     end: Offset,
 ) -> Option<(LeaderEpoch, Offset)> {
-    if asked < 0 || asked > current {
+    if asked == -1 || asked > current {
         return None;
     }
     if asked == current {
@@ -57,12 +45,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_epoch_ends_where_the_next_begins() {
+    fn an_offset_is_of_the_epoch_that_began_last_before_it() {
         let epochs = [(1, 0), (3, 10), (4, 20)];
-        assert_eq!(end_offset_for(&epochs, 0, 30), None);
-        assert_eq!(end_offset_for(&epochs, 1, 30), Some((1, 10)));
-        assert_eq!(end_offset_for(&epochs, 2, 30), Some((1, 10)));
-        assert_eq!(end_offset_for(&epochs, 9, 30), Some((4, 30)));
         assert_eq!((epoch_at(&epochs, 9), epoch_at(&epochs, 10), epoch_at(&[], 3)), (1, 3, -1));
     }
 
@@ -71,6 +55,7 @@ mod tests {
         let epochs = [(1, 4), (3, 10), (4, 20)];
         // Asked for, in epoch 6 that has no record yet, and the log ends at 30.
         let table = [
+            (-2, Some((-2, 4))),
             (-1, None),
             (0, Some((0, 4))),
             (1, Some((1, 10))),

@@ -11,7 +11,7 @@ mod waits;
 #[cfg(test)]
 mod leader_tests;
 
-pub use epochs::{end_offset_for, epoch_at, last_offset_for, trim_epochs};
+pub use epochs::{epoch_at, last_offset_for, trim_epochs};
 pub use leader::LeaderMachine;
 pub use messages::{Acks, Appended, Effect, Event, Input, LeaderConfig, LeaderStart};
 pub use producers::{ActiveProducer, Judgement, ProducerTable, ProducersError, Written};

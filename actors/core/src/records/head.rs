@@ -4,6 +4,8 @@ use super::RecordsError;
 
 /// Bytes of a batch's head.
 pub const HEAD_BYTES: usize = 61;
+/// What a record takes in the oldest format: a length below it is no length (Kafka: `LegacyRecord.RECORD_OVERHEAD_V0`).
+const LENGTH_MIN: i32 = 14;
 /// Where the bytes begin that the CRC covers: base offset, length, epoch, magic and the CRC itself stand before.
 pub const CRC_FROM: usize = 21;
 
@@ -110,7 +112,10 @@ pub fn peek(bytes: &[u8]) -> Result<BatchHead, RecordsError> {
         return Err(RecordsError::Truncated { need: HEAD_BYTES, have });
     }
     let length = i32::from_be_bytes(array(bytes, 8));
-    let size = usize::try_from(length).map_err(|_| RecordsError::Invalid("negative length"))? + 12;
+    let size = match usize::try_from(length) {
+        Ok(after) if length >= LENGTH_MIN => after + 12,
+        _ => return Err(RecordsError::Length(length)),
+    };
     if size < HEAD_BYTES {
         return Err(RecordsError::Invalid("shorter than its head"));
     }

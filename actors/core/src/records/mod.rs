@@ -44,6 +44,9 @@ pub enum RecordsError {
     /// Not format v2.
     #[error("message format v{0} is not supported: only record batches of format v2 are")]
     Magic(i8),
+    /// A length that no batch of any format has.
+    #[error("a batch of length {0} cannot be")]
+    Length(i32),
     /// The CRC32C over the batch does not match.
     #[error("the batch's CRC32C is {stored:08x}, its bytes give {computed:08x}")]
     Crc {
@@ -69,7 +72,12 @@ pub enum RecordsError {
 impl From<RecordsError> for crate::Reject {
     fn from(error: RecordsError) -> crate::Reject {
         match error {
-            RecordsError::Crc { .. } | RecordsError::Truncated { .. } => crate::Reject::BadCrc,
+            RecordsError::Crc { .. } => crate::Reject::BadCrc,
+            // As in Kafka: bytes that are a batch of no format may come right when they are sent again.
+            RecordsError::Magic(magic) if !(0..=1).contains(&magic) => {
+                crate::Reject::Corrupt(error.to_string())
+            }
+            RecordsError::Length(_) => crate::Reject::Corrupt(error.to_string()),
             RecordsError::Codec(_) => crate::Reject::UnsupportedCompression,
             other => crate::Reject::InvalidRecord(other.to_string()),
         }

@@ -170,6 +170,13 @@ fn kafkas_refusals() {
     assert_eq!(code(&with(57, &3i32.to_be_bytes())), 87, "wrong record count");
     assert_eq!(code(&with(22, &[0x20])), 87, "a control batch");
     assert_eq!(code(&with(16, &[1])), 87, "message format v1");
+    assert_eq!(code(&with(16, &[3])), 2, "message format v3");
+    assert_eq!(code(&with(16, &[255])), 2, "message format v-1");
+    assert_eq!(code(&with(8, &13i32.to_be_bytes())), 2, "a length below any record's");
+    assert_eq!(code(&with(8, &(-1i32).to_be_bytes())), 2, "a negative length");
+    assert_eq!(code(&with(8, &20i32.to_be_bytes())), 87, "a length below the head's");
+    assert_eq!(code(&with(8, &i32::MAX.to_be_bytes())), 87, "less than its length says");
+    assert_eq!(code(&good[..40]), 87, "half a head");
     assert_eq!(code(&with(22, &[0x05])), 76, "an unknown codec");
     let mut bad = good.clone();
     bad[30] ^= 1;

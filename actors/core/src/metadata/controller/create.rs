@@ -4,7 +4,7 @@ use super::{ControllerMachine, NewTopic, PARTITIONS_MAX, Refusal, Reply, TopicOu
 use crate::error::ErrorCode;
 use crate::ids::{BrokerId, TopicId};
 use crate::metadata::configs::check_topic;
-use crate::metadata::image::Image;
+use crate::metadata::image::{Image, Topic};
 use crate::metadata::names::{check_name, collide};
 use crate::metadata::record::MetadataRecord;
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,7 +76,7 @@ impl ControllerMachine {
         let (mut outcomes, mut records) = (Vec::new(), Vec::new());
         for topic in topics {
             let record = if names[topic.name.as_str()] > 1 {
-                refuse(ErrorCode::InvalidRequest, "the request names this topic more than once")
+                refuse(ErrorCode::InvalidRequest, "Duplicate topic name.")
             } else {
                 self.check(topic, &records)
             };
@@ -162,14 +162,27 @@ impl ControllerMachine {
     }
 
     fn assigned(topic: &NewTopic, brokers: &BTreeSet<BrokerId>) -> Result<Vec<Vec<BrokerId>>, Refusal> {
-        if topic.partitions != -1 || topic.replication_factor != -1 {
-            return refuse(
-                ErrorCode::InvalidRequest,
-                "partitions and replication factor must be -1 beside assignments",
-            );
+        let beside = |what: &str| {
+            let message =
+                format!("A manual partition assignment was specified, but {what} was not set to -1.");
+            refuse(ErrorCode::InvalidRequest, message)
+        };
+        if topic.replication_factor != -1 {
+            return beside("replication factor");
+        }
+        if topic.partitions != -1 {
+            return beside("numPartitions");
+        }
+        let mut assignments = BTreeMap::new();
+        for (partition, replicas) in &topic.assignments {
+            if assignments.insert(partition, replicas).is_some() {
+                let message =
+                    format!("Found multiple manual partition assignments for partition {partition}");
+                return refuse(ErrorCode::InvalidReplicaAssignment, message);
+            }
         }
         let mut out: Vec<Vec<BrokerId>> = Vec::new();
-        for (expected, (partition, replicas)) in (0i32..).zip(&topic.assignments) {
+        for (expected, (partition, replicas)) in (0i32..).zip(assignments) {
             if *partition != expected {
                 return refuse(
                     ErrorCode::InvalidReplicaAssignment,
@@ -183,27 +196,64 @@ impl ControllerMachine {
     }
 
     pub(super) fn delete(&self, topics: Vec<TopicRef>) -> (Reply, Vec<MetadataRecord>) {
-        let (mut outcomes, mut records) = (Vec::new(), Vec::new());
-        for topic in topics {
-            let (found, name, id, code) = match topic {
-                TopicRef::Name(name) => {
-                    (self.image.topic(&name), Some(name), TopicId::ZERO, ErrorCode::UnknownTopicOrPartition)
+        let mut times: BTreeMap<&TopicRef, usize> = BTreeMap::new();
+        for topic in &topics {
+            *times.entry(topic).or_default() += 1;
+        }
+        let (mut told, mut outcomes, mut records) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for topic in &topics {
+            if !told.insert(topic) {
+                continue;
+            }
+            let also = |other: TopicRef| times.contains_key(&other);
+            let (name, id) = match topic {
+                TopicRef::Name(name) => match self.image.topic(name) {
+                    Some(found) if also(TopicRef::Id(found.id)) => (Some(name.clone()), found.id),
+                    _ => (Some(name.clone()), TopicId::ZERO),
+                },
+                // Told by its name.
+                TopicRef::Id(id)
+                    if self.image.topics.get(id).is_some_and(|t| also(TopicRef::Name(t.name.clone()))) =>
+                {
+                    continue;
                 }
-                TopicRef::Id(id) => (self.image.topics.get(&id), None, id, ErrorCode::UnknownTopicId),
+                TopicRef::Id(id) => (None, *id),
+                TopicRef::Both(name, id) => (Some(name.clone()), *id),
             };
-            match found {
-                None => {
-                    outcomes.push((name, id, refuse(code, "this server does not host the topic")));
-                }
-                Some(topic) => {
-                    let record = MetadataRecord::TopicDeleted { id: topic.id };
-                    if !records.contains(&record) {
-                        records.push(record);
-                    }
+            match self.deletable(topic, &times) {
+                Err(refusal) => outcomes.push((name, id, Err(refusal))),
+                Ok(topic) => {
+                    records.push(MetadataRecord::TopicDeleted { id: topic.id });
                     outcomes.push((Some(topic.name.clone()), topic.id, Ok(())));
                 }
             }
         }
         (Reply::Deleted(outcomes, self.image.applied), records)
+    }
+
+    /// A topic that is named once, in one way. Who names it twice may have meant another: nothing is deleted then.
+    fn deletable(&self, topic: &TopicRef, times: &BTreeMap<&TopicRef, usize>) -> Result<&Topic, Refusal> {
+        const UNKNOWN: &str = "This server does not host this topic-partition.";
+        const UNKNOWN_ID: &str = "This server does not host this topic ID.";
+        let twice = times.get(topic).is_some_and(|times| *times > 1);
+        let also = |other: TopicRef| times.contains_key(&other);
+        let refused = |message: &str| refuse(ErrorCode::InvalidRequest, message);
+        match topic {
+            TopicRef::Both(..) => refused("You may not specify both topic name and topic id."),
+            TopicRef::Id(TopicId::ZERO) => refused("Neither topic name nor id were specified."),
+            TopicRef::Name(_) if twice => refused("Duplicate topic name."),
+            TopicRef::Id(_) if twice => refused("Duplicate topic id."),
+            TopicRef::Name(name) => match self.image.topic(name) {
+                None => refuse(ErrorCode::UnknownTopicOrPartition, UNKNOWN),
+                Some(found) if also(TopicRef::Id(found.id)) => {
+                    refused("The provided topic name maps to an ID that was already supplied.")
+                }
+                Some(found) => Ok(found),
+            },
+            TopicRef::Id(id) => match self.image.topics.get(id) {
+                None => refuse(ErrorCode::UnknownTopicId, UNKNOWN_ID),
+                Some(found) => Ok(found),
+            },
+        }
     }
 }

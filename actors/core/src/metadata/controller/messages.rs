@@ -4,7 +4,6 @@ use crate::error::ErrorCode;
 use crate::ids::{BrokerId, Ticket, TopicId};
 use crate::metadata::image::{Image, Topic};
 use crate::metadata::record::MetadataRecord;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Producer ids that are given out at once.
@@ -24,7 +23,7 @@ pub struct NewTopic {
     /// −1: the default.
     pub replication_factor: i16,
     /// Explicit replicas by partition; empty: the controller places.
-    pub assignments: BTreeMap<i32, Vec<BrokerId>>,
+    pub assignments: Vec<(i32, Vec<BrokerId>)>,
     /// Configs; a null value is the default.
     pub configs: Vec<(String, Option<String>)>,
 }
@@ -43,12 +42,14 @@ pub(super) fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T
 }
 
 /// How a topic is named in a deletion.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TopicRef {
     /// By name.
     Name(String),
     /// By id.
     Id(TopicId),
+    /// By both, which is one too many.
+    Both(String, TopicId),
 }
 
 /// More partitions that are asked for.
@@ -247,7 +248,7 @@ pub enum Reply {
     Done(u64),
     /// To `CreateTopics`, in the order asked; in the image as of this index.
     Created(Vec<TopicOutcome>, u64),
-    /// To `DeleteTopics`, in the order asked.
+    /// To `DeleteTopics`, in the order asked; what is named more than once is told once.
     Deleted(Vec<(Option<String>, TopicId, Result<(), Refusal>)>, u64),
     /// To `CreatePartitions` and `AlterConfigs`, in the order asked; in the image as of this index.
     Altered(Vec<Result<(), Refusal>>, u64),
