@@ -94,9 +94,7 @@ fn flags(text: &str) -> BTreeSet<&str> {
         let rest = &text[at..];
         rest.split(|c| !word(c)).next().unwrap_or_default().trim_end_matches('-')
     };
-    let starts = text
-        .match_indices("--")
-        .filter(|(at, _)| !text[..*at].ends_with(|c: char| c == '-' || c == '<' || c == '!'));
+    let starts = text.match_indices("--").filter(|(at, _)| !text[..*at].ends_with(['-', '<', '!']));
     starts.map(|(at, _)| of(at)).filter(|flag| flag.len() > 2).collect()
 }
 

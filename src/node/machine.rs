@@ -44,7 +44,7 @@ impl Fitted {
         let fitted = Fitted::on(config, cores, shards, memory, descriptors())?;
         let (sum, default) = (fitted.budgets.sum(&fitted.extent(cores, shards)), Budgets::default());
         let connections = fitted.budgets.connections;
-        tracing::info!(
+        tracing::debug!(
             "memory: bounds of {} MiB in all, of {} MiB; connections: {connections} at most",
             sum / limits::MIB,
             memory / limits::MIB

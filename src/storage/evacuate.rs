@@ -25,6 +25,8 @@ use std::sync::atomic::Ordering;
 const LOOK: usize = 4096;
 
 type Live = (ReplicaId, Span, Place);
+/// The same with its batches.
+type Moving = (ReplicaId, Span, Vec<(Batch, BatchHead)>);
 
 impl Engine {
     /// Bytes of the journal's files.
@@ -83,7 +85,7 @@ impl Engine {
         if live.is_empty() && settler.sweep.is_empty() {
             live = self.live_by_rows(&segment)?;
         }
-        let mut moving: Vec<(ReplicaId, Span, Vec<(Batch, BatchHead)>)> = Vec::new();
+        let mut moving: Vec<Moving> = Vec::new();
         let mut bytes = 0;
         for (replica, span, place) in live {
             if bytes >= TRANSACTION_BYTES as u64 {
