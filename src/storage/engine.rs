@@ -21,7 +21,7 @@ use super::writer::{SyncedTo, Writer};
 use callboard_actors::ports::{ReplicaSink, ShardError, ShardStats};
 use callboard_core::mutant::{Mutant, planted};
 use callboard_core::partition::LeaderConfig;
-use callboard_core::storage::{LARGE_RUN, Residence, may_recycle};
+use callboard_core::storage::{LARGE_RUN, Residence, may_recycle, spares};
 use callboard_core::{Lsn, Offset, ReplicaId, Seq};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -320,7 +320,8 @@ impl Engine {
     /// may.
     pub fn remove_surplus(&self) -> Result<(), ShardFault> {
         let usual = (self.options.unsettled_bytes_max / self.options.segment_bytes) as usize;
-        let keep = 1 + if self.room().short() { 0 } else { usual };
+        let wanted = spares(self.space.rolled_lately(), self.options.segment_bytes, &self.options.residence);
+        let keep = 1 + if self.room().short() { 0 } else { usual + wanted };
         while let Some(segment) = self.take_surplus(keep) {
             self.segments.remove(&segment)?;
         }

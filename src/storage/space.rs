@@ -33,6 +33,8 @@ use std::time::{Duration, Instant};
 
 /// A sync that takes longer gets a line in the log.
 const LONG_SYNC_MS: u128 = 2000;
+/// What the journal took in this time it may take again: so many segments are kept to be overwritten.
+const LATELY: Duration = Duration::from_secs(10);
 /// A segment leaves so much: `identity` and the metadata log are small, and nothing works without them.
 const LEFT_FOR_OTHERS: u64 = 1 << 20;
 /// A read that redb refused because it had found no space is done again so often.
@@ -148,6 +150,8 @@ pub struct Space {
     began: Instant,
     /// Where a settle may stop, so that a whole segment comes free: the starts of segments behind which all is synced.
     rolled: Mutex<VecDeque<SyncedTo>>,
+    /// When the journal went on to its newest segments.
+    lately: Mutex<VecDeque<Instant>>,
     /// How often there was no space.
     failures: AtomicU64,
     /// Whether the log says that it is full, and when it said so last.
@@ -167,6 +171,7 @@ impl Space {
             reserve: Reserve::new(Arc::clone(disk), dir, share),
             began: Instant::now(),
             rolled: Mutex::default(),
+            lately: Mutex::default(),
             failures: AtomicU64::new(0),
             said: Mutex::default(),
             long_sync: AtomicBool::new(false),
@@ -181,6 +186,16 @@ impl Space {
     /// The journal goes on in the segment that starts here; everything before it is synced.
     pub fn rolled(&self, start: SyncedTo) {
         self.rolled.lock().push_back(start);
+        self.lately.lock().push_back(Instant::now());
+    }
+
+    /// How many segments the journal has gone on to lately.
+    pub fn rolled_lately(&self) -> usize {
+        let mut lately = self.lately.lock();
+        while lately.front().is_some_and(|at| at.elapsed() > LATELY) {
+            lately.pop_front();
+        }
+        lately.len()
     }
 
     fn now(&self) -> Now {

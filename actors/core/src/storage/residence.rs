@@ -44,6 +44,15 @@ pub fn journal_budget(asked: Option<u64>, volume: u64, shards: usize) -> u64 {
     asked.unwrap_or(default) / (shards.max(1) as u64)
 }
 
+/// How many segments that nobody needs are kept to be overwritten: as many as are `rolled` in the time that retention lets
+/// them pile up, within an eighth of the journal's budget. Overwriting them is far cheaper than making others: their pages
+/// are there.
+#[must_use]
+pub fn spares(rolled: usize, segment_bytes: u64, residence: &Residence) -> usize {
+    let most = residence.journal_bytes_max / 8 / segment_bytes.max(1);
+    rolled.min(usize::try_from(most).unwrap_or(usize::MAX))
+}
+
 /// A segment that is settled to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SettledSegment {
@@ -92,6 +101,14 @@ mod tests {
         assert_eq!(journal_budget(None, 10 << 40, 1), 64 << 30);
         assert_eq!(journal_budget(Some(10), 10 << 40, 2), 5);
         assert_eq!(journal_budget(None, 0, 1), 4 << 30);
+    }
+
+    #[test]
+    fn spares_follow_demand_within_an_eighth() {
+        let residence = Residence { journal_bytes_max: 6_400, ..RESIDENCE };
+        assert_eq!(spares(3, 100, &residence), 3);
+        assert_eq!(spares(30, 100, &residence), 8);
+        assert_eq!(spares(30, 100, &Residence { journal_bytes_max: 0, ..RESIDENCE }), 0);
     }
 
     #[test]
