@@ -342,6 +342,11 @@ impl Db {
         self.used_segments.load(Ordering::Acquire)
     }
 
+    /// Bytes of the spans that stay in the journal.
+    pub fn resident_bytes(&self) -> u64 {
+        self.used.lock().values().map(|used| used.bytes).sum()
+    }
+
     /// Every segment that spans refer to.
     pub fn all_used(&self) -> BTreeMap<Lsn, Used> {
         self.used.lock().clone()

@@ -216,16 +216,18 @@ impl Engine {
         &self.options
     }
 
+    /// Bytes of segments that are settled and that no row refers to.
+    pub(super) fn free_in_journal(&self) -> u64 {
+        let x = Lsn(self.durable_x.load(Ordering::Acquire));
+        let (used, index) = (self.db.all_used(), self.index.lock());
+        let free = |s: &&Arc<Segment>| s.end() <= x && !used.contains_key(&s.first);
+        index.segments.values().filter(free).map(|s| s.capacity).sum()
+    }
+
     /// Counters.
     #[must_use]
     pub fn stats(&self) -> ShardStats {
-        let recyclable: u64 = {
-            let x = Lsn(self.durable_x.load(Ordering::Acquire));
-            let index = self.index.lock();
-            let used = self.db.all_used();
-            let free = |s: &&Arc<Segment>| s.end() <= x && !used.contains_key(&s.first);
-            index.segments.values().filter(free).map(|s| s.capacity).sum()
-        };
+        let recyclable = self.free_in_journal();
         let usable = self.disk.free_bytes(&self.dir).unwrap_or(0);
         ShardStats {
             free_bytes: usable.saturating_add(recyclable),
@@ -243,7 +245,7 @@ impl Engine {
         let stats = self.stats();
         let (journal, runs) = {
             let index = self.index.lock();
-            (index.segments.values().map(|s| s.capacity).sum(), index.runs())
+            (index.bytes(), index.runs())
         };
         ShardSample {
             unsettled: stats.unsettled_bytes,
@@ -252,7 +254,7 @@ impl Engine {
             sync_age: Duration::from_millis(stats.sync_age_ms).as_secs_f64(),
             journal,
             runs,
-            resident: self.db.all_used().values().map(|used| used.bytes).sum(),
+            resident: self.db.resident_bytes(),
             journal_max: self.options.residence.journal_bytes_max,
             db: self.db.sample(),
             free: stats.free_bytes,

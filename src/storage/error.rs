@@ -77,6 +77,14 @@ impl StoreError {
 #[error("{0}")]
 pub struct ShardFault(pub String);
 
+impl ShardFault {
+    /// Nothing holds this position of the stream.
+    #[must_use]
+    pub fn no_segment(at: callboard_core::Lsn) -> ShardFault {
+        ShardFault(format!("no journal segment holds {}", at.0))
+    }
+}
+
 /// An error, and what to do where its own words do not say.
 pub fn in_words(error: &io::Error) -> String {
     match error.kind() {

@@ -29,12 +29,6 @@ type Live = (ReplicaId, Span, Place);
 type Moving = (ReplicaId, Span, Vec<(Batch, BatchHead)>);
 
 impl Engine {
-    /// Bytes of the journal's files.
-    #[must_use]
-    pub fn journal_bytes(&self) -> u64 {
-        self.index.lock().segments.values().map(|s| s.capacity).sum()
-    }
-
     /// Moves runs of the segment that has to go next into redb: one transaction. Whether there may be more to move.
     pub fn make_room(&self) -> Result<bool, ShardFault> {
         self.healthy()?;
@@ -69,7 +63,7 @@ impl Engine {
         let (used, index) = (self.db.all_used(), self.index.lock());
         // Where room is short only what frees more than it takes is moved.
         let short = self.room().short();
-        let journal = if short { 0 } else { index.segments.values().map(|s| s.capacity).sum() };
+        let journal = if short { 0 } else { index.bytes() };
         let settled = index.segments.values().filter(|s| s.end() <= x && !settler.stuck.contains(&s.first));
         let settled = settled.map(|s| {
             let live = used.get(&s.first).map_or(0, |used| used.bytes);

@@ -69,8 +69,7 @@ pub fn heads_of(row: &Row, find: &dyn Fn(Lsn) -> Option<Arc<Segment>>) -> Result
     match &row.content {
         Content::Inline(bytes) => Ok(batches_of(bytes)?.into_iter().map(|(_, head)| head).collect()),
         Content::Journal(place) => {
-            let missing = || ShardFault(format!("no journal segment holds {}", place.at.0));
-            let segment = find(place.at).ok_or_else(missing)?;
+            let segment = find(place.at).ok_or_else(|| ShardFault::no_segment(place.at))?;
             walk_heads(&segment, place.at, row.span.bytes as u32).map(|found| Ok(found?.head)).collect()
         }
     }

@@ -32,6 +32,20 @@ pub struct Run {
     pub max_timestamp: i64,
 }
 
+impl Run {
+    /// The entry that one of its batches was journaled with.
+    #[must_use]
+    pub fn entry(&self, replica: ReplicaId, seq: Seq, head: &BatchHead) -> EntryHeader {
+        EntryHeader {
+            replica,
+            seq,
+            entry: Entry::Append { base: head.base_offset, epoch: head.leader_epoch },
+            durability: self.durability,
+            length: head.size,
+        }
+    }
+}
+
 /// One step of the settler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pending {
@@ -207,6 +221,12 @@ impl Index {
     #[must_use]
     pub fn end(&self) -> Lsn {
         self.segments.last_key_value().map_or(Lsn(0), |(_, segment)| segment.end())
+    }
+
+    /// Bytes of all segments.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.segments.values().map(|segment| segment.capacity).sum()
     }
 
     /// Runs in all.

@@ -54,13 +54,7 @@ pub struct Part<'a, 't> {
 impl Part<'_, '_> {
     /// Folds one batch of a run.
     pub fn batch(&mut self, seq: Seq, run: &Run, head: &BatchHead, batch: Batch) -> Result<(), ShardFault> {
-        let entry = EntryHeader {
-            replica: self.replica,
-            seq,
-            entry: Entry::Append { base: head.base_offset, epoch: head.leader_epoch },
-            durability: run.durability,
-            length: head.size,
-        };
+        let entry = run.entry(self.replica, seq, head);
         match self.fold(&entry, Some(head))? {
             Folded::Appended => self.batches.push((batch, *head)),
             Folded::Known if planted(Mutant::SettledTwice) => self.batches.push((batch, *head)),
@@ -122,7 +116,7 @@ impl Part<'_, '_> {
     }
 
     fn held(&self, place: &Place) -> Result<Arc<Segment>, ShardFault> {
-        (self.find)(place.at).ok_or_else(|| ShardFault(format!("no journal segment holds {}", place.at.0)))
+        (self.find)(place.at).ok_or_else(|| ShardFault::no_segment(place.at))
     }
 
     /// The producers at `to`: the newest snapshot left, and the heads behind it; all that are left, if there is none.

@@ -47,7 +47,7 @@ impl Replay<'_> {
     fn step(&mut self, step: &Pending, segment: Option<&Segment>) -> Result<(), ShardFault> {
         match (step, segment) {
             (Pending::Run(run), Some(segment)) => self.run(run, segment),
-            (Pending::Run(run), None) => Err(ShardFault(format!("no journal segment holds {}", run.at.0))),
+            (Pending::Run(run), None) => Err(ShardFault::no_segment(run.at)),
             (Pending::Entry(entry, _), _) => self.entry(entry),
         }
     }
@@ -56,13 +56,7 @@ impl Replay<'_> {
         let mut seq = run.first_seq;
         for found in walk_heads(segment, run.at, run.length) {
             let head = found?.head;
-            let entry = EntryHeader {
-                replica: self.replica,
-                seq,
-                entry: Entry::Append { base: head.base_offset, epoch: head.leader_epoch },
-                durability: run.durability,
-                length: head.size,
-            };
+            let entry = run.entry(self.replica, seq, &head);
             if let Some(state) = &mut self.state
                 && state.fold(&entry, Some(&head)) == Folded::Appended
             {

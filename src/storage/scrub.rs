@@ -34,7 +34,7 @@ impl Engine {
     /// Bytes to be looked at in a second, for a pass a week.
     #[must_use]
     pub fn scrub_pace(&self) -> u64 {
-        let live: u64 = self.db.all_used().values().map(|used| used.bytes).sum();
+        let live = self.db.resident_bytes();
         if live == 0 { 0 } else { (live / PASS_SECONDS).max(LEAST) }
     }
 
@@ -54,7 +54,7 @@ impl Engine {
                 let held = self.index.lock().segment(place.at);
                 let result = match held {
                     Some(segment) => proved(&segment, span.base, &place, span.bytes).map(drop),
-                    None => Err(ShardFault(format!("no journal segment holds {}", place.at.0))),
+                    None => Err(ShardFault::no_segment(place.at)),
                 };
                 let Err(fault) = result else { continue };
                 // It may have moved, or gone, since its row was read.

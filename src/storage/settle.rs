@@ -217,7 +217,7 @@ impl Engine {
 
     pub(super) fn segment_of(&self, at: Lsn) -> Result<Arc<Segment>, ShardFault> {
         let segment = self.index.lock().segment(at);
-        segment.ok_or_else(|| ShardFault(format!("no journal segment holds {}", at.0)))
+        segment.ok_or_else(|| ShardFault::no_segment(at))
     }
 
     /// What a committed transaction holds is the settler's from here on.

@@ -266,15 +266,9 @@ impl Engine {
 
     /// Bytes that can be used again without asking the file system.
     fn reusable(&self) -> u64 {
-        let x = Lsn(self.durable_x.load(Ordering::Acquire));
-        let used = self.db.all_used();
-        let dead: u64 = {
-            let index = self.index.lock();
-            let free = |s: &&Arc<Segment>| s.end() <= x && !used.contains_key(&s.first);
-            index.segments.values().filter(free).map(|s| s.capacity).sum()
-        };
+        let dead = self.free_in_journal();
         // Records that stay in the journal take no room in redb.
-        let resident: u64 = used.values().map(|used| used.bytes).sum();
+        let resident = self.db.resident_bytes();
         let records = self.db.sizes().map(|sizes| sizes.values().sum::<u64>().saturating_sub(resident));
         dead.saturating_add(records.map_or(0, |records| free_in_store(self.db.on_disk(), records)))
     }
