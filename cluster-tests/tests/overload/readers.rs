@@ -14,8 +14,11 @@ use crate::site::Site;
 
 const MUCH: &str = "much";
 const PARTITIONS: i32 = 4;
-/// Batches of almost 1 MiB in each partition.
-const BATCHES: usize = 4;
+/// Batches in each partition, together almost 4 MiB.
+const BATCHES: usize = 130;
+/// Of a record. Below 32 KiB a batch is settled into redb and read from there into memory: an answer of larger ones is sent
+/// out of the journal's files, holds no memory that others could wait for, and its reader is let be.
+const VALUE_BYTES: usize = 30_000;
 const FETCH: i16 = 12;
 
 /// A topic with enough to fill any socket.
@@ -23,7 +26,7 @@ fn fill(site: &Site) -> Result<()> {
     let mut wire = Wire::connect(site.addr())?;
     wire.create_topic(MUCH, PARTITIONS)?;
     // Not to be compressed by anything: it is only long.
-    let record = NewRecord { value: Some(vec![7; 1_000_000]), ..NewRecord::default() };
+    let record = NewRecord { value: Some(vec![7; VALUE_BYTES]), ..NewRecord::default() };
     let batch = bytes::Bytes::from(BatchBuilder::new(0).record(record).build()?);
     for _ in 0..BATCHES {
         for partition in 0..PARTITIONS {
