@@ -28,7 +28,7 @@ fn clean(shards: usize, seed: u64) {
          cut inside a recovery, {rotten} with a flipped bit; {counts:?}"
     ));
     assert!(
-        counts.rolls >= 3 && counts.settles >= 3 && counts.recycled >= 1,
+        counts.rolls >= 3 && counts.settles >= 3 && counts.recycled >= 1 && counts.promised >= 1,
         "the script is too tame: {counts:?}"
     );
     assert!(counts.truncations > 0 && counts.log_starts > 0 && counts.drops > 0 && counts.restarts > 0);

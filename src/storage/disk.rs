@@ -27,19 +27,9 @@ pub trait Disk: Send + Sync + 'static {
     fn exists(&self, path: &Path) -> io::Result<bool>;
     /// Bytes free on the file system that holds `path`.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
-    /// Makes a file of so many bytes that the file system has room for, whatever is written to others after it; an error
+    /// Makes a file of so many bytes, which read as zeros, that the file system has room for, whatever is written to others after it; an error
     /// of kind `Unsupported` where it cannot promise that.
-    fn allocate(&self, path: &Path, bytes: u64) -> io::Result<()> {
-        let file = self.open(path, true)?;
-        let chunk = vec![0u8; 1 << 20];
-        let mut at = 0;
-        while at < bytes {
-            let now = (bytes - at).min(chunk.len() as u64) as usize;
-            file.write_all_at(&[&chunk[..now]], at)?;
-            at += now as u64;
-        }
-        file.set_len(bytes)
-    }
+    fn allocate(&self, path: &Path, bytes: u64) -> io::Result<()>;
     /// Bytes of that file system; 0: nobody knows.
     fn volume_bytes(&self, _path: &Path) -> io::Result<u64> {
         Ok(0)
@@ -82,4 +72,17 @@ pub trait DiskFile: Send + Sync + 'static {
     }
     /// Takes an exclusive advisory lock; an error of kind `WouldBlock` means another process holds it.
     fn try_lock(&self) -> io::Result<()>;
+}
+
+/// Makes a file of so many zeros, or goes over the one that is there.
+pub fn zeros(disk: &dyn Disk, path: &Path, bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
+    let file = disk.open(path, true)?;
+    let chunk = vec![0u8; 1 << 20];
+    let mut at = 0;
+    while at < bytes {
+        let now = (bytes - at).min(chunk.len() as u64) as usize;
+        file.write_all_at(&[&chunk[..now]], at)?;
+        at += now as u64;
+    }
+    Ok(file)
 }

@@ -21,7 +21,7 @@ use super::writer::{SyncedTo, Writer};
 use callboard_actors::ports::{ReplicaSink, ShardError, ShardStats};
 use callboard_core::mutant::{Mutant, planted};
 use callboard_core::partition::LeaderConfig;
-use callboard_core::storage::{LARGE_RUN, Residence, may_recycle, spares};
+use callboard_core::storage::{Fresh, LARGE_RUN, Residence, ZEROS_BELOW, fresh, may_recycle, spares};
 use callboard_core::{Lsn, Offset, ReplicaId, Seq};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +42,8 @@ pub struct EngineOptions {
     pub cache_bytes: usize,
     /// Which runs stay in the journal, and how large it may become.
     pub residence: Residence,
+    /// A new segment is written with zeros where the journal is synced more often than once in so many bytes.
+    pub zeros_below: u64,
     /// A producer that is silent for so long is forgotten when its replica is settled (Kafka:
     /// `producer.id.expiration.ms`).
     pub producer_expiration_ms: i64,
@@ -59,6 +61,7 @@ impl Default for EngineOptions {
             unsettled_bytes_max: budgets.unsettled as u64,
             cache_bytes: budgets.redb_cache,
             residence: Residence { large_run: LARGE_RUN, journal_bytes_max: 4 << 30 },
+            zeros_below: ZEROS_BELOW,
             producer_expiration_ms: LeaderConfig::default().producer_expiration_ms,
             disk_reserve_bytes: 0,
             shards: 1,
@@ -271,6 +274,7 @@ impl Engine {
 
     pub(super) fn sync_ended(&self, began: Instant) {
         *self.sync_since.lock() = None;
+        self.space.synced();
         super::metrics::sync(self.shard, began.elapsed());
     }
 
@@ -278,6 +282,11 @@ impl Engine {
     #[must_use]
     pub fn wants_segment(&self) -> bool {
         self.spare.try_lock().is_some_and(|spare| spare.is_none())
+    }
+
+    /// How the next segment is made where there is none to overwrite.
+    pub(super) fn fresh(&self) -> Fresh {
+        fresh(self.space.filled(), self.options.zeros_below)
     }
 
     /// Makes the next segment ahead of need. Whether it did anything: no space is no fault.

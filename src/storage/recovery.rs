@@ -24,8 +24,8 @@ use callboard_actors::ports::{ReplicaState, Verdict};
 use callboard_core::mutant::{Mutant, planted};
 use callboard_core::records::BatchHead;
 use callboard_core::storage::{
-    Candidate, Entry, EntryHeader, Folded, Gap, ReplicaFold, Restart, SEGMENT_HEADER, SegmentCut, Stream,
-    Trust, aligned, encode_group, trust, walk,
+    Candidate, Entry, EntryHeader, Folded, Fresh, Gap, ReplicaFold, Restart, SEGMENT_HEADER, SegmentCut,
+    Stream, Trust, aligned, encode_group, trust, walk,
 };
 use callboard_core::{Lsn, Offset, ReplicaId};
 use parking_lot::Mutex;
@@ -310,7 +310,7 @@ impl Inspection {
         let capacity = self.options.segment_bytes.max(aligned(needed));
         let cut = SegmentCut { at: self.cut_at(), sealed: end, prev_crc: self.cut_crc() };
         let old = self.recyclable();
-        let fresh = Arc::new(self.segments.make(old, first, capacity, Some(cut), &again)?);
+        let fresh = Arc::new(self.segments.make(old, Fresh::Zeros, first, capacity, Some(cut), &again)?);
         let mut index = Index { next_replica: self.next_replica(), ..Index::default() };
         index.segments = self.found.drain(..).map(|s| (s.first, s)).collect();
         index.segments.insert(first, Arc::clone(&fresh));

@@ -1,15 +1,17 @@
 //! A journal segment: one file of fixed length, named by the position of its first byte in the shard's stream.
 //!
-//! Made in full before it is used: zeros (or the old bytes of a recycled one), header, fsync, rename to its name, fsync
-//! of the directory. Overwriting bytes that exist is what makes the journal's syncs cheap. One that was sent from is never
-//! overwritten: sockets go on referring to its pages after the call has returned, over loopback until the peer has read.
+//! Made in full before it is used: zeros (or the old bytes of a recycled one, or room that the file system promises and
+//! that reads as zeros), header, fsync, rename to its name, fsync of the directory. Overwriting bytes that exist is what
+//! makes the journal's syncs cheap; where syncs are few, writing all of it twice costs more (`callboard_core::storage::fresh`
+//! says which). One that was sent from is never overwritten: sockets go on referring to its pages after the call has
+//! returned, over loopback until the peer has read.
 
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, zeros};
 use bytes::Bytes;
 use callboard_actors::ports::{FileRange, SendFile};
 use callboard_core::Lsn;
 use callboard_core::mutant::{Mutant, planted};
-use callboard_core::storage::{FrameError, SEGMENT_HEADER, SegmentCut, SegmentHeader, SegmentInfo};
+use callboard_core::storage::{FrameError, Fresh, SEGMENT_HEADER, SegmentCut, SegmentHeader, SegmentInfo};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -174,10 +176,12 @@ impl Segments {
         Ok(Segment { first: header.first, capacity, cut: header.cut, file, path, sent })
     }
 
-    /// Makes one, out of `old` where there is one to recycle. `groups` are written into it before it gets its name.
+    /// Makes one, out of `old` where there is one to recycle, else as `fresh` says. `groups` are written into it before it
+    /// gets its name.
     pub fn make(
         &self,
         old: Option<Segment>,
+        fresh: Fresh,
         first: Lsn,
         capacity: u64,
         cut: Option<SegmentCut>,
@@ -194,7 +198,7 @@ impl Segments {
                 if let Some(old) = other {
                     self.disk.remove(&old.path)?;
                 }
-                self.zeros(&aside, capacity)?
+                self.fresh(&aside, capacity, fresh)?
             }
         };
         for (at, pieces) in groups {
@@ -214,19 +218,20 @@ impl Segments {
         Ok(Segment { first, capacity, cut, file, path, sent: AtomicBool::new(false) })
     }
 
-    fn zeros(&self, path: &Path, capacity: u64) -> io::Result<Arc<dyn DiskFile>> {
+    fn fresh(&self, path: &Path, capacity: u64, how: Fresh) -> io::Result<Arc<dyn DiskFile>> {
         if self.disk.exists(path)? {
             self.disk.remove(path)?;
         }
-        let file = self.disk.open(path, true)?;
-        let chunk = vec![0u8; 1 << 20];
-        let mut at = 0;
-        while at < capacity {
-            let now = (capacity - at).min(chunk.len() as u64) as usize;
-            file.write_all_at(&[&chunk[..now]], at)?;
-            at += now as u64;
+        match how {
+            Fresh::Promised => match self.disk.allocate(path, capacity) {
+                // A file system that promises nothing gets zeros.
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    zeros(&*self.disk, path, capacity)
+                }
+                allocated => allocated.and_then(|()| self.disk.open(path, false)),
+            },
+            Fresh::Zeros => zeros(&*self.disk, path, capacity),
         }
-        Ok(file)
     }
 
     /// Removes what an unfinished start or maker left aside.

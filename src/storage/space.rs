@@ -19,7 +19,7 @@ use super::writer::SyncedTo;
 use callboard_actors::ports::{ReadError, ReadRequest, Slices, Submission};
 use callboard_core::machine::Machine;
 use callboard_core::storage::{
-    ENTRY_HEADER, GROUP_HEADER, Room, RoomEffect, RoomInput, RoomMachine, SEGMENT_HEADER, aligned,
+    ENTRY_HEADER, Filled, GROUP_HEADER, Room, RoomEffect, RoomInput, RoomMachine, SEGMENT_HEADER, aligned,
     free_in_store, reserve_bytes,
 };
 use callboard_core::{Lsn, Millis, Now, UnixMillis};
@@ -152,6 +152,9 @@ pub struct Space {
     rolled: Mutex<VecDeque<SyncedTo>>,
     /// When the journal went on to its newest segments.
     lately: Mutex<VecDeque<Instant>>,
+    /// What became of the last segment, and syncs since it was full.
+    filled: Mutex<Option<Filled>>,
+    syncs: AtomicU64,
     /// How often there was no space.
     failures: AtomicU64,
     /// Whether the log says that it is full, and when it said so last.
@@ -172,6 +175,8 @@ impl Space {
             began: Instant::now(),
             rolled: Mutex::default(),
             lately: Mutex::default(),
+            filled: Mutex::default(),
+            syncs: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             said: Mutex::default(),
             long_sync: AtomicBool::new(false),
@@ -183,10 +188,21 @@ impl Space {
         (self.failures.load(Ordering::Relaxed), self.reserve.bytes())
     }
 
-    /// The journal goes on in the segment that starts here; everything before it is synced.
-    pub fn rolled(&self, start: SyncedTo) {
+    /// The journal goes on in the segment that starts here; everything before it is synced, `filled` bytes of one segment.
+    pub fn rolled(&self, start: SyncedTo, filled: u64) {
         self.rolled.lock().push_back(start);
+        *self.filled.lock() = Some(Filled { bytes: filled, syncs: self.syncs.swap(0, Ordering::Relaxed) });
         self.lately.lock().push_back(Instant::now());
+    }
+
+    /// The journal was synced.
+    pub fn synced(&self) {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What became of the last segment that is full.
+    pub fn filled(&self) -> Option<Filled> {
+        *self.filled.lock()
     }
 
     /// How many segments the journal has gone on to lately.
@@ -345,7 +361,7 @@ impl Engine {
             let enough = capacity.saturating_add(LEFT_FOR_OTHERS);
             let fits = old.is_some() || self.disk.free_bytes(&self.dir).is_ok_and(|free| free >= enough);
             let made = match fits {
-                true => self.segments.make(old, first, capacity, None, &[]),
+                true => self.segments.make(old, self.fresh(), first, capacity, None, &[]),
                 false => Err(io::ErrorKind::StorageFull.into()),
             };
             match made {

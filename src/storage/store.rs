@@ -17,7 +17,7 @@ use super::segment::Segments;
 use super::space::RESERVE;
 use callboard_actors::ports::{ReplicaState, Verdict};
 use callboard_core::Lsn;
-use callboard_core::storage::{Restart, journal_budget};
+use callboard_core::storage::{Fresh, Restart, journal_budget};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -268,7 +268,7 @@ fn create_shards(
             }
             Db::create(Arc::clone(disk), db, *uuid, options.engine.cache_bytes)?;
             let segments = Segments::new(Arc::clone(disk), journal.clone(), *uuid);
-            segments.make(None, Lsn(0), options.engine.segment_bytes, None, &[])?;
+            segments.make(None, Fresh::Zeros, Lsn(0), options.engine.segment_bytes, None, &[])?;
             disk.sync_dir(&shard)?;
             Ok(())
         };

@@ -215,12 +215,13 @@ impl Engine {
         let mut spare = self.spare.lock();
         let next = match spare.take().filter(|s| s.first == first && s.capacity >= needed) {
             Some(made) => made,
-            None => self.segments.make(self.take_recyclable(), first, capacity, None, &[])?,
+            None => self.segments.make(self.take_recyclable(), self.fresh(), first, capacity, None, &[])?,
         };
         let next = Arc::new(next);
         self.index.lock().segments.insert(first, Arc::clone(&next));
         drop(spare);
-        self.space.rolled(SyncedTo { lsn: next.start(), crc: writer.last_crc });
+        let filled = writer.pos.0 - writer.segment.first.0;
+        self.space.rolled(SyncedTo { lsn: next.start(), crc: writer.last_crc }, filled);
         writer.pos = next.start();
         writer.segment = next;
         Ok(())

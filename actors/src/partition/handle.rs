@@ -193,7 +193,9 @@ impl PartitionHandle {
     /// Bytes to read from `from` on, as far as the tail knows; none where it does not reach back.
     #[must_use]
     pub fn tail_bytes(&self, from: Offset, until: Offset) -> Option<usize> {
-        self.tail.lock().bytes_between(from, until)
+        let mut tail = self.tail.lock();
+        tail.wanted();
+        tail.bytes_between(from, until)
     }
 
     /// Whole batches in `from .. until`, in memory: from the tail without I/O, else from the store.
@@ -218,7 +220,12 @@ impl PartitionHandle {
         max_bytes: usize,
         files: bool,
     ) -> Result<Slices, ReadError> {
-        if let Some((parts, bytes, next)) = self.tail.lock().read(from, until, max_bytes) {
+        let held = {
+            let mut tail = self.tail.lock();
+            tail.wanted();
+            tail.read(from, until, max_bytes)
+        };
+        if let Some((parts, bytes, next)) = held {
             let parts = parts.into_iter().map(Part::Bytes).collect();
             return Ok(Slices { parts, bytes, next });
         }

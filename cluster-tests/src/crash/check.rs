@@ -28,6 +28,9 @@ const LARGE: u32 = 300;
 /// What a shard's journal may hold: a script outgrows it.
 const JOURNAL: u64 = 8 * SEGMENT;
 
+/// Segments are written with zeros or only promised, about as often.
+const ZEROS_BELOW: u64 = 700;
+
 /// How a store is opened here.
 #[must_use]
 pub fn options(shards: usize, boot: &str) -> StoreOptions {
@@ -41,6 +44,7 @@ pub fn options(shards: usize, boot: &str) -> StoreOptions {
             unsettled_bytes_max: 4 * SEGMENT,
             cache_bytes: 1 << 20,
             residence: Residence { large_run: LARGE, journal_bytes_max: 0 },
+            zeros_below: ZEROS_BELOW,
             producer_expiration_ms: i64::MAX,
             ..EngineOptions::default()
         },

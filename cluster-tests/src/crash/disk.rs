@@ -1,7 +1,7 @@
 //! The store's disk port over an [`Image`], with a hook before every change: whoever watches may keep the image as
 //! it is at that moment, and so cut the run there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,6 +39,8 @@ struct Shared {
     refused: AtomicU64,
     /// Up to where each file was ever written: beyond it are holes, which take no space.
     allocated: Mutex<BTreeMap<u64, u64>>,
+    /// Files whose room was promised before anything was written.
+    promised: Mutex<BTreeSet<u64>>,
 }
 
 /// A disk that can be cut anywhere.
@@ -57,8 +59,10 @@ impl CrashDisk {
     pub fn new(image: Image) -> CrashDisk {
         let (image, watch) = (Mutex::new(image), Mutex::new(None));
         let (fail_sync, space) = (Mutex::new(None), Mutex::new(None));
-        let (refused, allocated) = (AtomicU64::new(0), Mutex::default());
-        CrashDisk { shared: Arc::new(Shared { image, watch, fail_sync, space, refused, allocated }) }
+        let (refused, allocated, promised) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
+        CrashDisk {
+            shared: Arc::new(Shared { image, watch, fail_sync, space, refused, allocated, promised }),
+        }
     }
 
     /// Watches every change from here on.
@@ -98,6 +102,12 @@ impl CrashDisk {
         self.shared.refused.load(Ordering::Acquire)
     }
 
+    /// Whether the file system was asked to promise room for this file.
+    #[must_use]
+    pub fn promised(&self, inode: u64) -> bool {
+        self.shared.promised.lock().contains(&inode)
+    }
+
     /// Whether a write of a file up to `end` finds space: one to where it never reached takes some.
     fn finds_space(&self, inode: u64, length: u64, end: u64) -> bool {
         let mut allocated = self.shared.allocated.lock();
@@ -110,6 +120,16 @@ impl CrashDisk {
             *reached = end;
         }
         may
+    }
+
+    fn open_file(&self, path: &Path, create: bool) -> io::Result<CrashFile> {
+        let found = self.shared.image.lock().find(path);
+        let inode = match found {
+            Some(inode) => inode,
+            None if create => self.change(Step::Name(path), |image| Ok(image.create(path)))?,
+            None => return Err(missing()),
+        };
+        Ok(CrashFile { disk: self.clone(), inode, locked: Mutex::new(false) })
     }
 
     /// Whether a file that is to grow may.
@@ -149,13 +169,7 @@ impl Disk for CrashDisk {
     }
 
     fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>> {
-        let found = self.shared.image.lock().find(path);
-        let inode = match found {
-            Some(inode) => inode,
-            None if create => self.change(Step::Name(path), |image| Ok(image.create(path)))?,
-            None => return Err(missing()),
-        };
-        Ok(Arc::new(CrashFile { disk: self.clone(), inode, locked: Mutex::new(false) }))
+        Ok(Arc::new(self.open_file(path, create)?))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -192,6 +206,18 @@ impl Disk for CrashDisk {
 
     fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
         Ok(1 << 40)
+    }
+
+    fn allocate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let file = self.open_file(path, true)?;
+        if !self.finds_space(file.inode, file.len()?, bytes) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.shared.promised.lock().insert(file.inode);
+        self.change(Step::Write, |image| {
+            image.set_len(file.inode, bytes);
+            Ok(())
+        })
     }
 }
 

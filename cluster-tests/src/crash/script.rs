@@ -31,6 +31,7 @@ pub struct Counts {
     pub emptied: u32,
     pub rolls: u32,
     pub recycled: u32,
+    pub promised: u32,
     pub restarts: u32,
     pub waited: u32,
 }
@@ -127,6 +128,8 @@ impl World {
         }
         self.counts.rolls = self.names.values().map(BTreeSet::len).sum::<usize>() as u32;
         self.counts.recycled = self.names.values().map(|n| n.len() - 1).sum::<usize>() as u32;
+        self.counts.promised =
+            self.names.keys().filter(|inode| self.up.disk.promised(**inode)).count() as u32;
         match self.ledger.lock().iter().find_map(|r| r.heard.failed.lock().clone()) {
             Some(error) => Err(format!("a replica was refused: {error}")),
             None => Ok(()),

@@ -24,7 +24,9 @@ pub use frame::{
     SegmentCut, SegmentHeader, aligned, check_payload, decode_group, encode_group, peek_group,
 };
 pub use plan::{Block, Restart, Trust, blocks, may_recycle, needs_sync, settle_due, trust};
-pub use residence::{LARGE_RUN, Residence, SettledSegment, journal_budget, spares, to_empty};
+pub use residence::{
+    Filled, Fresh, LARGE_RUN, Residence, SettledSegment, ZEROS_BELOW, fresh, journal_budget, spares, to_empty,
+};
 pub use retention::{Retention, Span, expired_to};
 pub use room::{Room, RoomEffect, RoomInput, RoomMachine, free_in_store, reserve_bytes};
 pub use scan::{Candidate, Gap, ScanError, SegmentInfo, Stream, walk};
