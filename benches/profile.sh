@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Where the broker's CPU goes under each hot path: produce, fetch from tail, journal and redb, many partitions, tiny records.
+#
+#   benches/profile.sh                                every load, 10 s of `perf` each; about five minutes
+#   benches/profile.sh --loads tail many --durability fsync
+#   benches/profile.sh --help                         all options
+#
+# Linux with `perf`. The clients are versus-kafka's; where data goes and which binary is measured: versus-kafka/prepare.sh.
+set -euo pipefail
+for word in "$@"; do # what measures nothing needs no build
+    case $word in -h | --help) PYTHONPATH=$(dirname "$0")/versus-kafka exec "${CALLBOARD_PYTHON:-python3}" -B -m versus.profile "$@" ;; esac
+done
+# shellcheck source=versus-kafka/prepare.sh
+source "$(dirname "$0")/versus-kafka/prepare.sh"
+exec "$python" -m versus.profile "$@"
