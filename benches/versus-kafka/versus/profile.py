@@ -13,51 +13,40 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
 
-from . import brokers, clients, lives, proc
+from . import brokers, clients, lives, plan, proc
 
-KEPT = 3 << 30
+# The load goes on until it is ended.
+LONG = 600
 
 
 def drain(lines):
     """Reads on, so that the client does not wait for its reader."""
-    threading.Thread(target=lambda: [None for _ in iter(lambda: lines.next(600)[1], None)], daemon=True).start()
+    threading.Thread(target=lambda: [None for _ in iter(lambda: lines.next(LONG)[1], None)], daemon=True).start()
 
 
-@contextmanager
 def writing(broker, helper, size):
     """ProducerPerformance without a brake."""
-    helper.create(broker, "load", lives.PARTITIONS, retention__bytes=KEPT // lives.PARTITIONS)
-    with clients.producer_performance(broker, "load", size) as lines:
-        drain(lines)
-        yield
+    helper.create(broker, "load", lives.PARTITIONS, retention__bytes=lives.KEPT // lives.PARTITIONS)
+    return clients.producer_performance(broker, "load", size)
 
 
-@contextmanager
 def reading(broker, helper, size):
     """ConsumerPerformance from the start, pass after pass, of what was written before and is settled."""
     helper.create(broker, "load", lives.PARTITIONS)
-    lives.fill(broker, "load", size, KEPT)
+    lives.fill(broker, "load", size, lives.KEPT)
     proc.until_quiet(broker.pid, 120)
-    times = argparse.Namespace(warmup=0, seconds=600)
-    with clients.passes(broker, "load", KEPT // size * 19 // 20, times) as lines:
-        drain(lines)
-        yield
+    return clients.passes(broker, "load", lives.KEPT // size, plan.Times(seconds=LONG, warmup=0))
 
 
-@contextmanager
 def paced(broker, helper, partitions, rate, linger, reads):
     """OpenLoop at a fixed rate."""
-    helper.create(broker, "load", partitions, retention__bytes=KEPT // partitions)
-    options = {"partitions": partitions, "rate": rate, "size": 1024, "linger": linger, "warmup": 1, "seconds": 600,
-               "consume": str(reads).lower(), "report": 5}
-    with clients.open_loop(broker, "load", **options) as lines:
-        drain(lines)
-        yield
+    helper.create(broker, "load", partitions, retention__bytes=lives.KEPT // partitions)
+    return clients.open_loop(broker, "load", partitions=partitions, rate=rate, size=1024, linger=linger, warmup=1, seconds=LONG,
+                             consume=str(reads).lower(), report=5)
 
 
-# Name, what it is, lines of the configuration, the load.
+# Name, what it is, lines of the configuration, the client of the load.
 LOADS = {
     "produce": ("1 KiB records in 64 KiB batches, no brake", "", lambda b, h: writing(b, h, 1024)),
     "tail": ("produce and consume, 100,000/s of 1 KiB", "", lambda b, h: paced(b, h, lives.PARTITIONS, 100_000, 5, True)),
@@ -91,7 +80,8 @@ def profiled(wanted, helper, base, name):
             file.write(config)
         broker.start()
         data = os.path.join(broker.dir, "perf.data")
-        with load(broker, helper):
+        with load(broker, helper) as lines:
+            drain(lines)
             time.sleep(wanted.warmup)
             cpu, at = broker.cpu(), time.monotonic()
             subprocess.run(["perf", "record", "-q", "-F", "997", "-p", str(broker.pid), "-o", data, "--", "sleep", str(wanted.seconds)],
