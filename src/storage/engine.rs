@@ -289,7 +289,7 @@ impl Engine {
         fresh(self.space.filled(), self.options.zeros_below)
     }
 
-    /// Makes the next segment ahead of need. Whether it did anything: no space is no fault.
+    /// Makes the next segment ahead of need. Whether it did anything: no space is no fault, nor is no descriptor.
     ///
     /// Whoever makes a segment, this or the writer's roll, holds `spare` meanwhile: there is one file aside, and one
     /// place behind the last segment of the index.

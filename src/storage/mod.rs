@@ -5,7 +5,7 @@
 //!   engine.rs     one shard without threads ── writer.rs · settle.rs · read.rs · times.rs · rebuild.rs
 //!   recovery.rs   look (scan.rs), say, change           store.rs   the data directory, all shards, identity
 //!   index.rs      runs in memory              db.rs · spans.rs · rows.rs   redb   segment.rs   journal files
-//!   space.rs      room on the disk, the reserve
+//!   space.rs      room on the disk              reserve.rs   a file that is given back when it is full
 //!   disk.rs       the port below: the real disk, or the crash backend of the tests
 //! ```
 //!
@@ -30,6 +30,7 @@ mod readers;
 mod real_disk;
 mod rebuild;
 mod recovery;
+mod reserve;
 mod rows;
 mod scan;
 mod scrub;
@@ -49,10 +50,12 @@ pub use engine::{Engine, EngineOptions};
 pub use error::{ShardFault, StoreError};
 pub use readers::Readers;
 pub use real_disk::RealDisk;
+pub use reserve::Reserve;
 pub use shard::ShardHandle;
-pub use space::Reserve;
 pub use store::{Opened, Recovered, Store, StoreOptions};
 
+#[cfg(test)]
+mod descriptor_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

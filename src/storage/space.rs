@@ -9,11 +9,13 @@
 //! A full disk is a state. The journal overwrites what was written before, so only the making of a segment and redb's
 //! growing meet it. `room_for` is asked before a group is written: where no segment can be had, the group waits in the
 //! queue, and what frees space (settling, sweeping, retention, deletes) goes on, in small windows, on the reserve.
+//! Where there is no descriptor for one it waits as well.
 //! What is decided when is `callboard_core::storage::RoomMachine`. Files of other programs are not looked at.
 
 use super::disk::Disk;
 use super::engine::Engine;
 use super::error::ShardFault;
+use super::reserve::Reserve;
 use super::segment::Segment;
 use super::writer::SyncedTo;
 use callboard_actors::ports::{ReadError, ReadRequest, Slices, Submission};
@@ -26,7 +28,7 @@ use callboard_core::{Lsn, Millis, Now, UnixMillis};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -42,9 +44,6 @@ const READS_AGAIN: u32 = 5;
 /// Lines about a disk that is full, at most one in this time.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
-/// The reserve's file in its directory.
-pub const RESERVE: &str = "reserve";
-
 /// All there are: the level's numbers.
 const ROOMS: [Room; 5] = [Room::Ample, Room::Low, Room::Held, Room::Full, Room::Spent];
 
@@ -52,6 +51,12 @@ const ROOMS: [Room; 5] = [Room::Ample, Room::Low, Room::Held, Room::Full, Room::
 #[must_use]
 pub fn no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether an error says that the process, or the machine, has no descriptor left.
+fn no_descriptor(error: &io::Error) -> bool {
+    let errno = rustix::io::Errno::from_io_error(error);
+    matches!(errno, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
 }
 
 /// What a database's file has met.
@@ -84,61 +89,6 @@ impl Health {
     }
 }
 
-/// A file that only takes room, so that it can be given back when it is needed most.
-pub struct Reserve {
-    disk: Arc<dyn Disk>,
-    path: PathBuf,
-    bytes: u64,
-    held: AtomicBool,
-    /// The file system cannot promise room.
-    cannot: AtomicBool,
-}
-
-impl Reserve {
-    /// The reserve of this directory.
-    #[must_use]
-    pub fn new(disk: Arc<dyn Disk>, dir: &Path, bytes: u64) -> Reserve {
-        let path = dir.join(RESERVE);
-        let length = disk.open(&path, false).and_then(|file| file.len()).unwrap_or(0);
-        let (held, cannot) = (AtomicBool::new(length > 0), AtomicBool::new(false));
-        Reserve { disk, path, bytes, held, cannot }
-    }
-
-    /// Whether it is there.
-    #[must_use]
-    pub fn held(&self) -> bool {
-        self.held.load(Ordering::Acquire)
-    }
-
-    /// Bytes it takes now.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        if self.held() { self.bytes } else { 0 }
-    }
-
-    /// Makes it; a part of it is none. Where the file system cannot promise room there is none, and only the marks hold.
-    pub fn make(&self) -> io::Result<()> {
-        if self.cannot.load(Ordering::Relaxed) {
-            return Err(io::ErrorKind::Unsupported.into());
-        }
-        let made = self.disk.allocate(&self.path, self.bytes);
-        if let Err(error) = &made {
-            let _ = self.disk.remove(&self.path);
-            self.cannot.store(error.kind() == io::ErrorKind::Unsupported, Ordering::Relaxed);
-        }
-        self.held.store(made.is_ok(), Ordering::Release);
-        made
-    }
-
-    /// Gives it back. Whether it was there.
-    pub fn release(&self) -> bool {
-        if !self.held.swap(false, Ordering::AcqRel) {
-            return false;
-        }
-        self.disk.remove(&self.path).is_ok()
-    }
-}
-
 /// What a shard knows of its room.
 pub struct Space {
     machine: Mutex<RoomMachine>,
@@ -160,6 +110,8 @@ pub struct Space {
     /// Whether the log says that it is full, and when it said so last.
     said: Mutex<(bool, Option<Instant>)>,
     long_sync: AtomicBool,
+    /// When the log said last that there was no descriptor.
+    starved: Mutex<Option<Instant>>,
 }
 
 impl Space {
@@ -180,6 +132,7 @@ impl Space {
             failures: AtomicU64::new(0),
             said: Mutex::default(),
             long_sync: AtomicBool::new(false),
+            starved: Mutex::default(),
         }
     }
 
@@ -227,8 +180,8 @@ pub(super) enum Ahead {
     There,
     /// One was made.
     Made,
-    /// There is no space for one.
-    NoSpace,
+    /// None can be had now: there is no space for one, or no descriptor.
+    Missing,
 }
 
 impl Engine {
@@ -375,11 +328,29 @@ impl Engine {
                     // The part that was written takes room from others.
                     self.segments.clear_aside()?;
                     if !self.space_step(RoomInput::NoSegment { can_settle: self.settling_frees() }) {
-                        return Ok(Ahead::NoSpace);
+                        return Ok(Ahead::Missing);
                     }
+                }
+                Err(error) if no_descriptor(&error) => {
+                    // Like space: clients that go give some back. What is half made is made anew.
+                    self.segments.clear_aside()?;
+                    self.say_starved(&error);
+                    return Ok(Ahead::Missing);
                 }
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    fn say_starved(&self, error: &io::Error) {
+        let mut said = self.space.starved.lock();
+        if said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+            *said = Some(Instant::now());
+            tracing::warn!(
+                "shard {}: no journal segment can be made, and produce may have to wait for one: {error}; raise the \
+                 limit of open files (ulimit -n), or lower max_connections",
+                self.shard
+            );
         }
     }
 
@@ -403,7 +374,7 @@ impl Engine {
             }
         }
         let made = self.make_ahead(&mut self.spare.lock(), room + SEGMENT_HEADER as u64);
-        made.map(|ahead| ahead != Ahead::NoSpace).inspect_err(|fault| self.fail(fault))
+        made.map(|ahead| ahead != Ahead::Missing).inspect_err(|fault| self.fail(fault))
     }
 
     /// Up to where to settle: everything that is synced; where room is short one segment, which comes free with it.

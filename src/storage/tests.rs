@@ -48,7 +48,11 @@ fn options() -> StoreOptions {
 }
 
 pub fn open(dir: &std::path::Path) -> (Store, Arc<Engine>) {
-    let store = Store::open(Arc::new(RealDisk), dir, &options()).unwrap();
+    open_on(Arc::new(RealDisk), dir)
+}
+
+pub fn open_on(disk: Arc<dyn disk::Disk>, dir: &std::path::Path) -> (Store, Arc<Engine>) {
+    let store = Store::open(disk, dir, &options()).unwrap();
     let Opened::Shard { engine, .. } = &store.shards[0] else { panic!("the shard is lost") };
     let engine = Arc::clone(engine);
     (store, engine)
