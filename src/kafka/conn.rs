@@ -1,16 +1,18 @@
-//! One connection: a reader that turns frames into pending answers, a writer that sends those in order.
+//! One connection, in one task of two halves: one turns frames into pending answers, one sends those in order.
 //!
 //! ```text
-//!   reader: frame ─> header ─> api::dispatch ─> pending answer ─> queue (≤ 64) ─> writer: await, one vectored write
+//!   read:  frame ─> header ─> api::dispatch ─> pending answer ─> answers.rs (≤ 64) ─> write: await, one vectored write
 //! ```
 //!
-//! A produce request is handed to its leaders by the reader, in the order of arrival; the rest of an answer is awaited by the
-//! writer when its turn comes. At 64 answers in flight the socket is not read. Records that lie in a file are sent by the
-//! kernel, from the page cache: they do not pass through this process.
+//! A produce request is handed to its leaders by the read half, in the order of arrival; the rest of an answer is awaited
+//! by the write half when its turn comes. At 64 answers in flight the socket is not read. Records that lie in a file are
+//! sent by the kernel, from the page cache: they do not pass through this process.
 //!
 //! Who is gone gets a moment for what is under way, in case only one half was closed; then all of it is dropped, so that
 //! a fetch that waits holds nothing for nobody. Who takes an answer too slowly while others wait for its memory is ended.
+//! When the node ends, what it has taken is answered, and a fetch that waits for records is not.
 
+use super::answers::{Answers, Half};
 use super::api::{self, Client, Outcome, Pending};
 use super::context::Context;
 use super::frame::{FrameEnd, read_frame};
@@ -20,18 +22,18 @@ use super::pace::{Paced, Stop};
 use bytes::Buf;
 use callboard_actors::permit::Permit;
 use callboard_actors::ports::{FileRange, Part};
-use callboard_core::limits;
 use callboard_core::pace::Ended;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// What is under way when a connection ends may take so long.
@@ -51,25 +53,25 @@ pub async fn serve(
 ) {
     metrics::opened();
     let local = socket.local_addr().ok();
-    let (reading, writing) = socket.into_split();
-    let (answers, queue) = mpsc::channel(limits::REPLIES_IN_FLIGHT);
-    let client = Client { peer, local };
-    let mut writer = tokio::spawn(write(writing, queue, Arc::clone(&context)));
-    let why = match read(reading, &client, &context, answers, stop).await {
-        Ok(()) => "shutdown",
-        // The writer has ended already: it knows why.
-        Err(End::Writer) => {
-            let end = writer.await.unwrap_or(Err(End::Writer)).err().unwrap_or(End::Writer);
-            say_end(&context, peer, &end)
-        }
-        Err(end) => {
-            let why = say_end(&context, peer, &end);
-            // What is pending is still answered, unless the client is gone.
-            if timeout(LINGER, &mut writer).await.is_err() {
-                writer.abort();
-                let _ = writer.await;
+    let (mut reading, mut writing) = socket.into_split();
+    let (client, answers) = (Client { peer, local }, Answers::default());
+    let why = {
+        let read = pin!(read(&mut reading, &client, &context, &answers, stop));
+        let mut write = pin!(write(&mut writing, &answers, &context));
+        let first = answers.halves(read, write.as_mut()).await;
+        answers.close();
+        match first {
+            Half::Read(Ok(())) => {
+                let _ = timeout(LINGER, answers.own(write)).await;
+                "shutdown"
             }
-            why
+            Half::Read(Err(end)) => {
+                let why = say_end(&context, peer, &end);
+                // What is pending is still answered, unless the client is gone.
+                let _ = timeout(LINGER, write).await;
+                why
+            }
+            Half::Write(end) => say_end(&context, peer, &end),
         }
     };
     metrics::closed(why);
@@ -109,8 +111,8 @@ enum End {
     /// acks=0: the refusal has its own line.
     #[error("a request without acknowledgement was refused")]
     Refused,
-    #[error("its answers were ended")]
-    Writer,
+    #[error("all was answered")]
+    Answered,
 }
 
 impl End {
@@ -122,7 +124,7 @@ impl End {
             End::SlowAnswer => "slow_answer",
             End::Io(_) => "io",
             End::Refused => "refused",
-            End::Writer => "writer",
+            End::Answered => "answered",
         }
     }
 }
@@ -138,67 +140,72 @@ impl From<Stop> for End {
 }
 
 async fn read(
-    mut socket: OwnedReadHalf,
+    socket: &mut OwnedReadHalf,
     client: &Client,
     context: &Arc<Context>,
-    answers: mpsc::Sender<Pending>,
+    answers: &Answers,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), End> {
     loop {
         let frame = tokio::select! {
-            frame = read_frame(&mut socket, context) => frame?,
+            frame = read_frame(socket, context) => frame?,
             () = stopped(&mut stop) => return Ok(()),
-            () = answers.closed() => return Err(End::Writer),
         };
         let pending = api::dispatch(context, client, frame).map_err(End::Request)?;
-        queue(&socket, &answers, pending).await?;
+        place(socket, answers).await?;
+        answers.push(pending);
     }
 }
 
-/// Queues an answer. While there is no place for it the socket is not read, so that its end is looked for.
-async fn queue(socket: &OwnedReadHalf, answers: &mpsc::Sender<Pending>, pending: Pending) -> Result<(), End> {
-    loop {
-        match timeout(LOOK, answers.reserve()).await {
-            Ok(Ok(place)) => {
-                place.send(pending);
-                return Ok(());
-            }
-            Ok(Err(_)) => return Err(End::Writer),
-            Err(_) => {
-                let ready = timeout(Duration::ZERO, socket.ready(Interest::READABLE)).await;
-                if matches!(ready, Ok(Ok(ready)) if ready.is_read_closed()) {
-                    return Err(FrameEnd::Closed.into());
-                }
-            }
+/// Waits for a place among the answers. While there is none the socket is not read, so that its end is looked for.
+async fn place(socket: &OwnedReadHalf, answers: &Answers) -> Result<(), End> {
+    while timeout(LOOK, answers.place()).await.is_err() {
+        let ready = timeout(Duration::ZERO, socket.ready(Interest::READABLE)).await;
+        if matches!(ready, Ok(Ok(ready)) if ready.is_read_closed()) {
+            return Err(FrameEnd::Closed.into());
         }
     }
+    Ok(())
 }
 
-async fn write(
-    mut socket: OwnedWriteHalf,
-    mut queue: mpsc::Receiver<Pending>,
-    context: Arc<Context>,
-) -> Result<(), End> {
+async fn write(socket: &mut OwnedWriteHalf, answers: &Answers, context: &Context) -> End {
     let mut answered = metrics::Answered::default();
-    while let Some(pending) = queue.recv().await {
-        let Pending { request, answer } = pending;
-        let began = Instant::now();
-        let outcome = answer.await;
-        let ready = Instant::now();
-        match outcome {
-            Outcome::Reply(pieces, charged) => {
-                let sent = pieces.iter().map(Part::len).sum();
-                write_all(&mut socket, pieces, &context).await?;
-                drop(charged);
-                answered.note(&request, &metrics::Turn { began, ready, sent });
-            }
-            Outcome::Nothing => answered.note(&request, &metrics::Turn { began, ready, sent: 0 }),
-            Outcome::HangUp => return Err(End::Refused),
-            Outcome::Close(why) => return Err(End::Request(why)),
+    while let Some(pending) = answers.next().await {
+        if let Err(end) = send(socket, answers, pending, context, &mut answered).await {
+            return end;
         }
     }
     let _ = socket.shutdown().await;
-    Ok(())
+    End::Answered
+}
+
+/// Awaits an answer and sends it.
+async fn send(
+    socket: &mut OwnedWriteHalf,
+    answers: &Answers,
+    pending: Pending,
+    context: &Context,
+    answered: &mut metrics::Answered,
+) -> Result<(), End> {
+    let Pending { request, answer, waits_for_others } = pending;
+    let began = Instant::now();
+    let outcome = answers.outcome(waits_for_others, answer).await;
+    let ready = Instant::now();
+    match outcome {
+        Outcome::Reply(pieces, charged) => {
+            let sent = pieces.iter().map(Part::len).sum();
+            write_all(socket, pieces, context).await?;
+            drop(charged);
+            answered.note(&request, &metrics::Turn { began, ready, sent });
+            Ok(())
+        }
+        Outcome::Nothing => {
+            answered.note(&request, &metrics::Turn { began, ready, sent: 0 });
+            Ok(())
+        }
+        Outcome::HangUp => Err(End::Refused),
+        Outcome::Close(why) => Err(End::Request(why)),
+    }
 }
 
 /// All of it, as long as the client's pace allows.

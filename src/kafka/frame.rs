@@ -93,7 +93,12 @@ pub struct Frame {
 /// Reads the next frame.
 pub async fn read_frame(socket: &mut OwnedReadHalf, context: &Context) -> Result<Frame, FrameEnd> {
     let idle = context.settings.connections_max_idle;
-    let (head, whole) = read_head(socket, idle, context.settings.socket_request_max_bytes).await?;
+    let Head { head, whole, at_once } =
+        read_head(socket, idle, context.settings.socket_request_max_bytes).await?;
+    if at_once {
+        // More may wait behind it: first come those whom the last one was handed to.
+        tokio::task::yield_now().await;
+    }
     let produce = ApiKey::of(i16::from_be_bytes([head[4], head[5]])) == Some(ApiKey::Produce);
     let pools = &context.pools;
     let pool = if produce { &pools.produce } else { &pools.requests };
@@ -115,15 +120,26 @@ pub async fn read_frame(socket: &mut OwnedReadHalf, context: &Context) -> Result
     Ok(Frame { bytes, permit, waited: waited + throttled, throttled })
 }
 
-/// A frame's length and the eight bytes behind it. A length that cannot be ends it at once, whatever else comes.
-async fn read_head(
-    socket: &mut OwnedReadHalf,
-    idle: Duration,
-    max: usize,
-) -> Result<([u8; 12], usize), FrameEnd> {
-    let (mut head, mut have, mut whole) = ([0u8; 12], 0, 0);
+struct Head {
+    /// Its length, and the eight bytes behind it.
+    head: [u8; 12],
+    /// The length.
+    whole: usize,
+    /// It was there already.
+    at_once: bool,
+}
+
+/// A frame's beginning. A length that cannot be ends it at once, whatever else comes.
+async fn read_head(socket: &mut OwnedReadHalf, idle: Duration, max: usize) -> Result<Head, FrameEnd> {
+    let (mut head, mut have, mut whole, mut at_once) = ([0u8; 12], 0, 0, true);
     while have < head.len() {
-        let read = timeout(idle, socket.read(&mut head[have..])).await.map_err(|_| FrameEnd::Idle)??;
+        let read = match socket.try_read(&mut head[have..]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                at_once = false;
+                timeout(idle, socket.read(&mut head[have..])).await.map_err(|_| FrameEnd::Idle)??
+            }
+            read => read?,
+        };
         match (read, have) {
             (0, 0) => return Err(FrameEnd::Closed),
             (0, _) => return Err(FrameEnd::Cut { have: have.saturating_sub(4), whole }),
@@ -135,7 +151,7 @@ async fn read_head(
             whole = allowed.ok_or(FrameEnd::Length { length: length.into(), max })?;
         }
     }
-    Ok((head, whole))
+    Ok(Head { head, whole, at_once })
 }
 
 struct Body<'a> {

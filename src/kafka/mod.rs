@@ -1,12 +1,13 @@
 //! The Kafka front-end.
 //!
 //! ```text
-//!   listener.rs ─> conn.rs   a reader and a writer a connection: frames in as permits allow, answers out in order
+//!   listener.rs ─> conn.rs   a task a connection: frames in as permits allow, answers out in order (answers.rs)
 //!                    └> api/*.rs   one file an API: decode, decide by core or ask an actor, encode
 //!   pools.rs     memory for frames and answers      pace.rs   when a socket is too slow      lines.rs   bounded log lines
 //!   context.rs   what all of them reach        wire/   the codec        metrics.rs
 //! ```
 
+mod answers;
 pub mod api;
 mod conn;
 mod context;

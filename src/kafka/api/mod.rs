@@ -66,6 +66,8 @@ pub struct Pending {
     pub request: Request,
     /// The answer.
     pub answer: BoxFuture<'static, Outcome>,
+    /// It may come only when other clients do something: it is not awaited when the node ends.
+    pub waits_for_others: bool,
 }
 
 /// One request's facts.
@@ -212,6 +214,7 @@ pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result
             return Ok(Pending {
                 request: Request::new(api, bytes, waited, received, Apart::default()),
                 answer,
+                waits_for_others: false,
             });
         }
         return Err(format!(
@@ -222,7 +225,9 @@ pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result
     let call =
         Call { context: Arc::clone(context), client: client.clone(), api, header, apart: apart.clone() };
     let answer = answer(call, frame, at).map_err(|e| format!("a request that cannot be read: {e}"))?;
-    Ok(Pending { request: Request::new(api.name(), bytes, waited, received, apart), answer })
+    let request = Request::new(api.name(), bytes, waited, received, apart);
+    let waits_for_others = matches!(api, ApiKey::Fetch | ApiKey::JoinGroup | ApiKey::SyncGroup);
+    Ok(Pending { request, answer, waits_for_others })
 }
 
 /// Bytes of an answer that this process holds; what is sent from files it does not.
