@@ -111,6 +111,7 @@ enum End {
     /// acks=0: the refusal has its own line.
     #[error("a request without acknowledgement was refused")]
     Refused,
+    /// The write half's good end, behind `Answers::close`: by then it is known why the connection ends.
     #[error("all was answered")]
     Answered,
 }

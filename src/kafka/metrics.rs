@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 pub const CONNECTIONS: &str = "callboard_kafka_connections";
 /// Counter: connections opened.
 pub const OPENED: &str = "callboard_kafka_connections_opened_total";
-/// Counter, label `why` = client | idle | length | cut | slow | io | request | stalled | slow_answer | refused | answered |
+/// Counter, label `why` = client | idle | length | cut | slow | io | request | stalled | slow_answer | refused |
 /// shutdown: connections closed.
 pub const CLOSED: &str = "callboard_kafka_connections_closed_total";
 /// Counter, label `api`: requests answered.
