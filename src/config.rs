@@ -61,6 +61,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Largest request (Kafka: `socket.request.max.bytes`).
     pub socket_request_max_bytes: usize,
+    /// What the system buffers of answers for a connection; -1: as it likes (Kafka: `socket.send.buffer.bytes`).
+    pub socket_send_buffer_bytes: i32,
     /// A new group waits so long for more members (Kafka: `group.initial.rebalance.delay.ms`).
     pub group_initial_rebalance_delay_ms: u64,
     /// Shortest session timeout a member may ask for (Kafka: `group.min.session.timeout.ms`).
@@ -121,6 +123,7 @@ impl Default for Config {
             connections_max_idle_ms: 600_000,
             max_connections: 0,
             socket_request_max_bytes: limits::SOCKET_REQUEST_MAX_BYTES,
+            socket_send_buffer_bytes: limits::SOCKET_SEND_BUFFER_BYTES,
             group_initial_rebalance_delay_ms: 3_000,
             group_min_session_timeout_ms: 6_000,
             group_max_session_timeout_ms: 1_800_000,
@@ -301,6 +304,15 @@ impl Config {
             let (field, value) = ("segment_bytes", self.segment_bytes.to_string());
             return Err(ConfigError::Value { field, value, wants: "it takes a multiple of 512".into() });
         }
+        let buffer = self.socket_send_buffer_bytes;
+        if buffer != -1 && !(4096..=1 << 30).contains(&buffer) {
+            let (field, value) = ("socket_send_buffer_bytes", buffer.to_string());
+            return Err(ConfigError::Value {
+                field,
+                value,
+                wants: "it takes -1, or 4096 to 1073741824".into(),
+            });
+        }
         self.advertised_parts().map(|_| ())
     }
 
@@ -353,6 +365,7 @@ impl Config {
             ("process.roles", "broker,controller".to_owned()),
             ("producer.id.expiration.ms", self.producer_id_expiration_ms.to_string()),
             ("socket.request.max.bytes", self.socket_request_max_bytes.to_string()),
+            ("socket.send.buffer.bytes", self.socket_send_buffer_bytes.to_string()),
         ];
         if self.durability == Durability::Os {
             out.push(("callboard.durability", "os".to_owned()));

@@ -328,7 +328,10 @@ async fn bind_kafka(config: &Config) -> anyhow::Result<Listener> {
             config.kafka
         )
     };
-    Listener::bind(&config.kafka).await.with_context(refused)
+    // -1 is the system's choice.
+    Listener::bind(&config.kafka, u32::try_from(config.socket_send_buffer_bytes).ok())
+        .await
+        .with_context(refused)
 }
 
 /// How this node registers. The cluster id is only taken if there is no cluster yet.

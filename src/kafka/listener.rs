@@ -27,11 +27,12 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds; nothing is accepted yet. The first address of the name that can be bound.
-    pub async fn bind(address: &str) -> io::Result<Listener> {
+    /// Binds; nothing is accepted yet. The first address of the name that can be bound. Of each connection's answers
+    /// the system buffers `send_buffer` bytes; none: as many as it likes.
+    pub async fn bind(address: &str, send_buffer: Option<u32>) -> io::Result<Listener> {
         let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
         for address in lookup_host(address).await? {
-            match Listener::on(address) {
+            match Listener::on(address, send_buffer) {
                 Ok(listener) => return Ok(listener),
                 Err(error) => failed = error,
             }
@@ -39,9 +40,13 @@ impl Listener {
         Err(failed)
     }
 
-    fn on(address: SocketAddr) -> io::Result<Listener> {
+    fn on(address: SocketAddr, send_buffer: Option<u32>) -> io::Result<Listener> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
+        if let Some(bytes) = send_buffer {
+            // Accepted sockets inherit it.
+            socket.set_send_buffer_size(bytes)?;
+        }
         socket.bind(address)?;
         Ok(Listener { socket: socket.listen(BACKLOG)? })
     }

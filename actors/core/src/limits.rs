@@ -16,6 +16,10 @@ pub const MIB: usize = 1024 * 1024;
 
 /// Largest request frame (Kafka: `socket.request.max.bytes`).
 pub const SOCKET_REQUEST_MAX_BYTES: usize = 100 * MIB;
+/// What the system buffers of answers for a connection. Less than a consumer's window, so that nothing waits in the socket
+/// for acknowledgements: those are taken on the client's processor, what they let go overtakes what this side sends, and
+/// TCP mends that by sending again. Larger than Kafka's 100 KiB (`socket.send.buffer.bytes`), which costs a wake-up each.
+pub const SOCKET_SEND_BUFFER_BYTES: i32 = 1 << 20;
 /// Largest batch (Kafka: `message.max.bytes` may be raised up to this): a group never crosses a segment.
 pub const MESSAGE_MAX_BYTES_CEILING: usize = 32 * MIB;
 /// Kafka's default of `message.max.bytes`.

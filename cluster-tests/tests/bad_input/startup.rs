@@ -26,6 +26,7 @@ fn a_wrong_configuration_is_refused_before_anything_is_touched() -> Result<()> {
         ("num_partitions = \"many\"\n", ["num_partitions", "config/callboard.toml"]),
         ("segment_bytes = 70000\n", ["segment_bytes = 70000", "a multiple of 512"]),
         ("socket_request_max_bytes = 1\n", ["socket_request_max_bytes = 1", "it takes 65536 to"]),
+        ("socket_send_buffer_bytes = 0\n", ["socket_send_buffer_bytes = 0", "it takes -1, or 4096 to"]),
         ("produce_memory_bytes = 1099511627776\n", ["produce 1099511627776, ", "lower the largest"]),
         ("max_connections = 2147483647\n", ["max_connections = 2147483647", "it takes at most"]),
         ("this is no TOML\n", ["wrong.toml", "config/callboard.toml"]),

@@ -108,6 +108,7 @@ pub fn broker() -> Vec<(&'static str, Proof)> {
         "process.roles",
         "producer.id.expiration.ms",
         "socket.request.max.bytes",
+        "socket.send.buffer.bytes",
     ];
     all.extend(from_file.map(|name| (name, Proof::ReadOnly("7"))));
     all

@@ -57,7 +57,7 @@ const fn from_file(
 
 use Type::{Boolean, Int, List, Long, Short, String as Text};
 
-pub(super) static TABLE: [BrokerConfig; 40] = [
+pub(super) static TABLE: [BrokerConfig; 41] = [
     from_file("advertised.listeners", List, None, "What clients are told to connect to."),
     from_file("auto.create.topics.enable", Boolean, Some("true"), "Whether asking for a topic makes it."),
     from_file("broker.id", Int, Some("-1"), "This node."),
@@ -157,6 +157,12 @@ pub(super) static TABLE: [BrokerConfig; 40] = [
         "A producer that sends nothing for so long is forgotten.",
     ),
     from_file("socket.request.max.bytes", Int, Some("104857600"), "The largest request."),
+    from_file(
+        "socket.send.buffer.bytes",
+        Int,
+        Some("102400"),
+        "What the system buffers of answers for a connection.",
+    ),
     fixed(
         "unclean.leader.election.enable",
         Boolean,
