@@ -8,6 +8,7 @@ use callboard_core::metadata::configs::Statics;
 use callboard_core::partition::LeaderConfig;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -221,6 +222,13 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// Of a field that is set to this and takes something else.
+    pub fn value(field: &'static str, value: impl Display, wants: impl Into<String>) -> ConfigError {
+        ConfigError::Value { field, value: value.to_string(), wants: wants.into() }
+    }
+}
+
 impl Config {
     /// File, then environment and flags (clap has merged those).
     pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
@@ -256,7 +264,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        fn range<T: PartialOrd + std::fmt::Display>(
+        fn range<T: PartialOrd + Display>(
             field: &'static str,
             value: T,
             least: T,
@@ -265,8 +273,7 @@ impl Config {
             if value >= least && value <= most {
                 return Ok(());
             }
-            let wants = format!("it takes {least} to {most}");
-            Err(ConfigError::Value { field, value: value.to_string(), wants })
+            Err(ConfigError::value(field, value, format!("it takes {least} to {most}")))
         }
         let mib = limits::MIB;
         range("shards", self.shards, 0, 256)?;
@@ -301,17 +308,16 @@ impl Config {
         range("response_memory_bytes", self.response_memory_bytes, mib, 1 << 40)?;
         range("store_cache_bytes", self.store_cache_bytes, mib, 1 << 40)?;
         if !self.segment_bytes.is_multiple_of(512) {
-            let (field, value) = ("segment_bytes", self.segment_bytes.to_string());
-            return Err(ConfigError::Value { field, value, wants: "it takes a multiple of 512".into() });
+            return Err(ConfigError::value(
+                "segment_bytes",
+                self.segment_bytes,
+                "it takes a multiple of 512",
+            ));
         }
         let buffer = self.socket_send_buffer_bytes;
         if buffer != -1 && !(4096..=1 << 30).contains(&buffer) {
-            let (field, value) = ("socket_send_buffer_bytes", buffer.to_string());
-            return Err(ConfigError::Value {
-                field,
-                value,
-                wants: "it takes -1, or 4096 to 1073741824".into(),
-            });
+            let wants = "it takes -1, or 4096 to 1073741824";
+            return Err(ConfigError::value("socket_send_buffer_bytes", buffer, wants));
         }
         self.advertised_parts().map(|_| ())
     }
@@ -325,11 +331,9 @@ impl Config {
             let host = host.trim_start_matches('[').trim_end_matches(']');
             (!host.is_empty()).then_some((host.to_owned(), port.parse().ok()?))
         });
-        parts.map(Some).ok_or_else(|| ConfigError::Value {
-            field: "advertised",
-            value: self.advertised.clone(),
-            wants: "it takes HOST:PORT".into(),
-        })
+        parts
+            .map(Some)
+            .ok_or_else(|| ConfigError::value("advertised", &self.advertised, "it takes HOST:PORT"))
     }
 
     /// What this says of Kafka's broker configs.

@@ -73,7 +73,7 @@ impl Fitted {
                 "of {descriptors} file descriptors {kept} are kept for files: it takes at most {free}, or raise the limit \
                  (ulimit -n)"
             );
-            return Err(ConfigError::Value { field: "max_connections", value: set.to_string(), wants }.into());
+            return Err(ConfigError::value("max_connections", set, wants).into());
         }
         let mut budgets = config.budgets();
         if set == 0 {
