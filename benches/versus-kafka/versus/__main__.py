@@ -45,6 +45,8 @@ def options():
     parser.add_argument("--full", action="store_true", help="5 pairs of 60 s after 30 s for every row: three hours")
     parser.add_argument("--short", action="store_true", help="256 MiB instead of 2 GiB before kill -9, 2 s idle, not 10")
     parser.add_argument("--dir", default=os.environ.get("VERSUS_DIR", "."), help="where data goes: 20 GB at most at a time")
+    parser.add_argument("--touch-memory", action="store_true",
+                        help="write all free memory once before: for a virtual machine that has not used it yet")
     parser.add_argument("--out", default=RESULTS, help="the table, OUT.md; the samples beside it, OUT.jsonl")
     parser.add_argument("--plan", action="store_true", help="says what would be done, and how long it takes")
     return parser.parse_args()
@@ -81,7 +83,10 @@ def main():
     proc.die_cleanly()
     kinds = [kind for kind in brokers.BOTH if kind.name.lower() in wanted.brokers]
     base = tempfile.mkdtemp(prefix="versus-", dir=wanted.dir)
-    began, where = time.monotonic(), machine.described(base)
+    where = machine.described(base)
+    if wanted.touch_memory:
+        where["memory"] = f"{machine.touch_memory():.0f} GiB of it written once before"
+    began = time.monotonic()
     command = "benches/versus-kafka/run.sh " + " ".join(shlex.quote(word) for word in sys.argv[1:])
     samples = results.Samples(os.path.splitext(wanted.out)[0] + ".jsonl")
     try:
