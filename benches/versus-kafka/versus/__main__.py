@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from . import brokers, clients, machine, plan, proc, results
+from . import brokers, clients, machine, memory, plan, proc, results
 
 RESULTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "RESULTS.md")
 
@@ -84,13 +84,13 @@ def main():
     kinds = [kind for kind in brokers.BOTH if kind.name.lower() in wanted.brokers]
     base = tempfile.mkdtemp(prefix="versus-", dir=wanted.dir)
     where = machine.described(base)
-    if wanted.touch_memory:
-        where["memory"] = f"{machine.touch_memory():.0f} GiB of it written once before"
-    began = time.monotonic()
     command = "benches/versus-kafka/run.sh " + " ".join(shlex.quote(word) for word in sys.argv[1:])
     samples = results.Samples(os.path.splitext(wanted.out)[0] + ".jsonl")
     try:
-        helper = clients.Helper()
+        if wanted.touch_memory:
+            print("memory: written once")
+            where["memory"] = f"{memory.touched():.0f} GiB of it written once before"
+        began, helper = time.monotonic(), clients.Helper()
         for life in lives:
             print(f"{'/'.join(life.rows)}, {life.durability}:")
             if life.rows[0] in ("start", "partitions"):

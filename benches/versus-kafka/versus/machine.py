@@ -4,25 +4,6 @@ import glob
 import os
 import platform
 import subprocess
-import sys
-
-TOUCH = """
-import mmap, sys
-size, page = int(sys.argv[1]), b"1" * (1 << 20)
-memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-for at in range(0, size - len(page) + 1, len(page)):
-    memory[at:at + len(page)] = page
-"""
-
-
-def touch_memory():
-    """Writes nine tenths of the memory that is available, once. Where a virtual machine's host gives it memory only when
-    it is first written, whoever comes first would pay for that, most of all in the page cache. GiB; 0: it could not.
-    """
-    size = int(field("/proc/meminfo", "MemAvailable").split()[0]) * 1024 // 10 * 9
-    # A process of its own: what it took is free again when it ends, however it ends.
-    ended = subprocess.run([sys.executable, "-c", TOUCH, str(size)], check=False).returncode
-    return size / (1 << 30) if ended == 0 else 0.0
 
 
 def output(*argv):
@@ -45,6 +26,12 @@ def field(path, name):
     except OSError:
         pass
     return ""
+
+
+def memory_gib(name):
+    """A line of /proc/meminfo, in GiB; 0 where there is none."""
+    kib = field("/proc/meminfo", name).split()
+    return int(kib[0]) / (1 << 20) if kib else 0.0
 
 
 def disk(path):
@@ -72,11 +59,11 @@ def kafka_version(classes):
 def described(directory):
     """Name to value, in order."""
     root = os.path.dirname(os.path.abspath(__file__))
-    memory = field("/proc/meminfo", "MemTotal").split()
+    memory = memory_gib("MemTotal")
     all_of_it = {
         "machine": ", ".join(filter(None, (
             f"{os.cpu_count()} cores", field("/proc/cpuinfo", "model name"),
-            f"{int(memory[0]) / (1 << 20):.0f} GiB" if memory else "", f"Linux {platform.release()}", disk(directory)))),
+            f"{memory:.0f} GiB" if memory else "", f"Linux {platform.release()}", disk(directory)))),
         "load before": f"{os.getloadavg()[0]:.2f}",
         "Callboard": ", ".join(filter(None, (output(os.environ["VERSUS_CALLBOARD"], "--version"),
                                              output("git", "-C", root, "describe", "--always", "--dirty")))),
