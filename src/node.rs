@@ -433,7 +433,7 @@ impl Front<'_> {
         Ok(Arc::new(Context {
             pools: Pools::new(budgets, settings.socket_request_max_bytes),
             slots: Pool::new(budgets.connections),
-            look_ups: Semaphore::new(*look_ups),
+            look_ups: Arc::new(Semaphore::new(*look_ups)),
             bounds: bounds.clone(),
             settings,
             images: self.shared.images,

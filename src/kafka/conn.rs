@@ -152,7 +152,7 @@ async fn read(
             frame = read_frame(socket, context) => frame?,
             () = stopped(&mut stop) => return Ok(()),
         };
-        let pending = api::dispatch(context, client, frame).map_err(End::Request)?;
+        let pending = api::dispatch(context, client, frame).await.map_err(End::Request)?;
         place(socket, answers).await?;
         answers.push(pending);
     }

@@ -68,8 +68,8 @@ pub struct Context {
     pub pools: Pools,
     /// Slots for connections: `max.connections`.
     pub slots: Pool,
-    /// Looks into compressed batches: they take a reader's thread for long.
-    pub look_ups: Semaphore,
+    /// Looks into compressed batches, for consumers by time and for producers: each takes a window of memory, and long.
+    pub look_ups: Arc<Semaphore>,
     /// What bounds this process.
     pub bounds: Bounds,
     /// The clock.

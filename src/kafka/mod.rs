@@ -15,6 +15,7 @@ mod frame;
 mod lines;
 mod listener;
 pub mod metrics;
+mod opening;
 mod pace;
 mod pools;
 pub mod wire;

@@ -89,6 +89,8 @@ impl ErrorCode {
     }
 }
 
+use crate::records::BadRecord;
+
 /// Why a partition leader refused a batch. Mapped to Kafka's codes in one exhaustive match.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Reject {
@@ -111,9 +113,9 @@ pub enum Reject {
         /// The topic's limit.
         max: usize,
     },
-    /// A record's timestamp is too far from the broker's clock.
-    #[error("a timestamp lies more than message.timestamp.after.max.ms ahead of the broker's clock")]
-    InvalidTimestamp,
+    /// Timestamps that the topic does not take: Kafka's words, with the records that have them.
+    #[error("One or more records have been rejected due to invalid timestamp")]
+    InvalidTimestamp(Vec<BadRecord>),
     /// The compression type is not allowed for this request version.
     #[error("this compression type needs a newer Produce version")]
     UnsupportedCompression,
@@ -180,7 +182,7 @@ impl Reject {
             Reject::BadCrc | Reject::Corrupt(_) => ErrorCode::CorruptMessage,
             Reject::InvalidRecord(_) => ErrorCode::InvalidRecord,
             Reject::TooLarge { .. } => ErrorCode::MessageTooLarge,
-            Reject::InvalidTimestamp => ErrorCode::InvalidTimestamp,
+            Reject::InvalidTimestamp(_) => ErrorCode::InvalidTimestamp,
             Reject::UnsupportedCompression => ErrorCode::UnsupportedCompressionType,
             Reject::InvalidAcks => ErrorCode::InvalidRequiredAcks,
             Reject::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,

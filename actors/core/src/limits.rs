@@ -4,6 +4,7 @@
 //! ```text
 //!   produce requests 128 + other requests 32 + small frames 16 + largest request 100 + responses 128 + their reserve 32
 //!   + tail 96 + tickets 64 Ki · 256 B + fetch sessions 32 + connections 10,000 · 24 KiB + look-ups cores · 34
+//!   + small batches that are opened cores · 3
 //!   + readers 2 · cores · 1 + shards · (redb's cache 32 + run index 32 + settling 16)                       MiB
 //! ```
 //!
@@ -36,6 +37,14 @@ pub const GROUP_BYTES_MAX: usize = 4 * MIB;
 pub const READ_JOB_BYTES: usize = MIB;
 /// Bytes that one batch may decompress to where the broker looks into it.
 pub const DECOMPRESSED_MAX: usize = 128 * MIB;
+/// Compressed batches of one request up to so many bytes are opened where the request is read: a hand-over costs more.
+pub const OPENED_AT_ONCE: usize = 16 * 1024;
+/// A batch that unpacks to more is opened by a thread of its own.
+pub const UNPACKED_AT_ONCE: usize = 256 * 1024;
+/// What opening small batches holds, a core: the window that a decoder keeps, and buffers.
+pub const OPENING_BYTES: usize = 3 * MIB;
+/// Refused records that an answer names one by one; Kafka names them all.
+pub const BAD_RECORDS_NAMED: usize = 1000;
 /// Jobs that wait for a reader thread at most.
 pub const READ_QUEUE: usize = 256;
 /// Runs in a shard's run index at most (32 bytes each).
@@ -128,7 +137,7 @@ pub struct Extent {
     pub shards: usize,
     /// Threads that read.
     pub readers: usize,
-    /// Looks into compressed batches at once.
+    /// Looks into compressed batches at once, for consumers by time and for producers; and openings of small ones.
     pub look_ups: usize,
     /// `socket.request.max.bytes`: the reserve that one frame always fits.
     pub request_max: usize,
@@ -159,6 +168,7 @@ impl Budgets {
             ("fetch_sessions", FETCH_SESSION_BYTES),
             ("connections", self.connections.saturating_mul(CONNECTION_BYTES)),
             ("look_ups", of.look_ups.saturating_mul(LOOK_UP_BYTES)),
+            ("openings", of.look_ups.saturating_mul(OPENING_BYTES)),
             ("readers", of.readers.saturating_mul(READ_JOB_BYTES)),
             ("store_cache", of.shards.saturating_mul(self.redb_cache)),
             ("run_index", of.shards.saturating_mul(RUN_INDEX_MAX * RUN_BYTES)),

@@ -86,6 +86,7 @@ impl PartitionHandle {
             high_watermark: 0,
             last_stable_offset: 0,
             log_id: 0,
+            rules: None,
             epochs: Arc::default(),
         };
         let view = ArcSwap::from_pointee(view);
@@ -181,6 +182,12 @@ impl PartitionHandle {
             None => reply.send(Err(self.offline_reason())),
         }
         answer
+    }
+
+    /// Why it takes no batch now, by its role.
+    #[must_use]
+    pub fn reason(&self) -> Reject {
+        self.offline_reason()
     }
 
     fn offline_reason(&self) -> Reject {

@@ -153,10 +153,10 @@ fn decode<M: Message>(frame: &[u8], at: usize, version: i16) -> Result<M, WireEr
 
 macro_rules! answers {
     ($($api:ident: $($module:ident)::+;)*) => {
-        fn answer(call: Call, frame: Frame, at: usize) -> Result<BoxFuture<'static, Outcome>, WireError> {
+        async fn answer(call: Call, frame: Frame, at: usize) -> Result<BoxFuture<'static, Outcome>, WireError> {
             let version = call.version();
             Ok(match call.api {
-                ApiKey::Produce => produce::handle(call, decode(&frame.bytes, at, version)?, frame),
+                ApiKey::Produce => produce::handle(call, decode(&frame.bytes, at, version)?, frame).await,
                 $(ApiKey::$api => {
                     let request = decode(&frame.bytes, at, version)?;
                     held(Arc::clone(&call.context), call.api, frame.permit, $($module::)+handle(call, request))
@@ -199,8 +199,8 @@ answers! {
     DescribeTopicPartitions: describe_topic_partitions;
 }
 
-/// Turns a frame into an answer to come; an error closes the connection.
-pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result<Pending, String> {
+/// Turns a frame into an answer to come; an error closes the connection. It waits only where large batches are opened.
+pub async fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result<Pending, String> {
     let (received, bytes, waited) = (Instant::now(), frame.bytes.len(), frame.waited);
     let mut reader = Reader::new(&frame.bytes);
     let header = RequestHeader::decode(&mut reader).map_err(|e| e.to_string())?;
@@ -224,7 +224,7 @@ pub fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result
     let apart = Apart::default();
     let call =
         Call { context: Arc::clone(context), client: client.clone(), api, header, apart: apart.clone() };
-    let answer = answer(call, frame, at).map_err(|e| format!("a request that cannot be read: {e}"))?;
+    let answer = answer(call, frame, at).await.map_err(|e| format!("a request that cannot be read: {e}"))?;
     let request = Request::new(api.name(), bytes, waited, received, apart);
     let waits_for_others = matches!(api, ApiKey::Fetch | ApiKey::JoinGroup | ApiKey::SyncGroup);
     Ok(Pending { request, answer, waits_for_others })

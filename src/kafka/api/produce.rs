@@ -1,21 +1,27 @@
 //! Produce. The frame is split into its batches, each still writable in place; each goes to its leader in one message.
 //!
-//! Everything up to that happens when the request is read, in the order of arrival; only the answers are awaited later.
+//! ```text
+//!   frame ─> parts ─> head proven ─> records proven (opening.rs) ─> leader, in the order of arrival ─ ─> answers, later
+//! ```
+//!
+//! Everything up to the leader happens before the connection reads its next request, so that the order of requests is the
+//! order of batches.
 
 use super::{Call, Outcome, find, named, throttle_ms};
 use crate::kafka::frame::Frame;
+use crate::kafka::opening::{self, Opening};
 use crate::kafka::wire::RecordBytes;
 use crate::kafka::wire::messages::{
-    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceRequest, ProduceResponse,
-    TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use bytes::BytesMut;
-use callboard_actors::partition::Appending;
+use callboard_actors::partition::{Appending, PartitionHandle};
 use callboard_actors::permit::Permit;
 use callboard_actors::reply::Answer;
 use callboard_core::metadata::{Image, OFFSETS_TOPIC};
 use callboard_core::partition::{Acks, Appended};
-use callboard_core::records::{Compression, head, prove};
+use callboard_core::records::{BadRecord, Compression, head};
 use callboard_core::{ErrorCode, Reject, TopicId, limits};
 use futures_util::future::BoxFuture;
 use std::ops::Range;
@@ -31,10 +37,48 @@ const IDS_FROM: i16 = 13;
 /// is answered as soon as the batch is written.
 const NO_TIME_MS: u64 = 30_000;
 
-/// One partition's part, on its way; its ticket is held until it is answered.
+/// One partition's part.
 enum Part {
+    /// Not sent yet.
+    Proving(Box<Sending>),
+    /// On its way; its ticket is held until it is answered.
     Sent(Answer<Result<Appended, Reject>>, Permit),
-    Refused(ErrorCode, String),
+    Refused(Refused),
+}
+
+/// A batch that may be sent once its records are proven.
+struct Sending {
+    handle: Arc<PartitionHandle>,
+    batch: Opening,
+    permit: Permit,
+    ticket: Permit,
+}
+
+/// Why a part is not taken.
+struct Refused {
+    code: ErrorCode,
+    why: String,
+    records: Vec<BadRecord>,
+}
+
+impl From<Reject> for Refused {
+    fn from(reject: Reject) -> Refused {
+        let (code, why) = (reject.code(), reject.to_string());
+        let records = if let Reject::InvalidTimestamp(records) = reject { records } else { Vec::new() };
+        Refused { code, why, records }
+    }
+}
+
+impl Part {
+    fn refused(code: ErrorCode, why: &str) -> Part {
+        Part::Refused(Refused { code, why: why.to_owned(), records: Vec::new() })
+    }
+}
+
+impl From<Reject> for Part {
+    fn from(reject: Reject) -> Part {
+        Part::Refused(reject.into())
+    }
 }
 
 struct Topic {
@@ -61,52 +105,55 @@ impl Splitter {
     }
 }
 
-pub(super) fn handle(call: Call, request: ProduceRequest, frame: Frame) -> BoxFuture<'static, Outcome> {
+pub(super) async fn handle(call: Call, request: ProduceRequest, frame: Frame) -> BoxFuture<'static, Outcome> {
     let image = call.context.images.current();
-    let acks =
-        Acks::of(request.acks).and_then(|acks| match without_transactional_id(&request, &frame.bytes) {
-            true => Err(Reject::NoTransactionalId),
-            false => Ok(acks),
-        });
+    let acks = Acks::of(request.acks).and_then(|acks| {
+        if without_transactional_id(&request, &frame.bytes) {
+            Err(Reject::NoTransactionalId)
+        } else {
+            Ok(acks)
+        }
+    });
     let silent = request.acks == 0;
     let (pinned, throttled) = (frame.bytes.len(), frame.throttled);
-    let mut splitter = Splitter { frame: frame.bytes, gone: 0, permit: frame.permit };
     let timeout_ms = u64::try_from(request.timeout_ms).ok().filter(|ms| *ms > 0).unwrap_or(NO_TIME_MS);
-    let mut topics = Vec::with_capacity(request.topic_data.len());
-    for topic in request.topic_data {
+    let mut topics = split(&call, &image, request.topic_data, frame, &acks);
+    let mut parts: Vec<&mut Part> =
+        topics.iter_mut().flat_map(|t| t.parts.iter_mut().map(|p| &mut p.1)).collect();
+    prove(&call, &mut parts).await;
+    if let Ok(acks) = acks {
+        parts.into_iter().for_each(|part| send(part, acks, timeout_ms, pinned));
+    }
+    Box::pin(answer(call, image, topics, silent, throttled))
+}
+
+/// Splits the frame; what is left of it, and of its permit, is let go: batches carry their own.
+fn split(
+    call: &Call,
+    image: &Image,
+    topic_data: Vec<TopicProduceData>,
+    frame: Frame,
+    acks: &Result<Acks, Reject>,
+) -> Vec<Topic> {
+    let mut splitter = Splitter { frame: frame.bytes, gone: 0, permit: frame.permit };
+    let mut topics = Vec::with_capacity(topic_data.len());
+    for topic in topic_data {
         let mut parts = Vec::with_capacity(topic.partition_data.len());
         for data in topic.partition_data {
             let Some(RecordBytes::Frame(range)) = data.records else {
-                parts.push((data.index, Part::Refused(ErrorCode::InvalidRecord, "no records".into())));
+                parts.push((data.index, Part::refused(ErrorCode::InvalidRecord, "no records")));
                 continue;
             };
             let taken = splitter.take(&range);
-            let part = match &acks {
-                Ok(acks) => send(
-                    &call,
-                    &image,
-                    (&topic.name, topic.topic_id, data.index),
-                    taken,
-                    *acks,
-                    timeout_ms,
-                    pinned,
-                ),
-                Err(reject) => {
-                    let by_id = call.version() >= IDS_FROM;
-                    // Like Kafka: what is not there is said first.
-                    match find(&call.context, &image, &topic.name, topic.topic_id, by_id, data.index) {
-                        Err(code) => Part::Refused(code, "no such partition here".into()),
-                        Ok(_) => Part::Refused(reject.code(), reject.to_string()),
-                    }
-                }
+            let part = match part_of(call, image, (&topic.name, topic.topic_id, data.index), taken, acks) {
+                Ok(sending) => Part::Proving(Box::new(sending)),
+                Err(refused) => Part::Refused(refused),
             };
             parts.push((data.index, part));
         }
         topics.push(Topic { name: topic.name, id: topic.topic_id, parts });
     }
-    // What is left of the frame, and its permit, is let go here: batches carry their own.
-    drop(splitter);
-    Box::pin(answer(call, image, topics, silent, throttled))
+    topics
 }
 
 /// Whether some batch claims a transaction that the request does not name: all of the request is refused then.
@@ -121,46 +168,63 @@ fn without_transactional_id(request: &ProduceRequest, frame: &[u8]) -> bool {
         })
 }
 
-fn send(
+/// What can be said of a part by its batch's head.
+fn part_of(
     call: &Call,
     image: &Image,
     (name, id, partition): (&str, TopicId, i32),
     (batch, permit): (BytesMut, Permit),
-    acks: Acks,
-    timeout_ms: u64,
-    pinned: usize,
-) -> Part {
+    acks: &Result<Acks, Reject>,
+) -> Result<Sending, Refused> {
+    let refused = |code, why: &str| Refused { code, why: why.to_owned(), records: Vec::new() };
     let version = call.version();
-    let handle = match find(&call.context, image, name, id, version >= IDS_FROM, partition) {
-        Ok(handle) => handle,
-        Err(code) => return Part::Refused(code, "no such partition here".into()),
-    };
+    let handle = find(&call.context, image, name, id, version >= IDS_FROM, partition)
+        .map_err(|code| refused(code, "no such partition here"))?;
+    // Like Kafka: what is not there is said first.
+    acks.as_ref().map_err(|reject| Refused::from(reject.clone()))?;
     if image.topic(OFFSETS_TOPIC).is_some_and(|topic| topic.id == handle.id.topic) {
         // Its records are the coordinators' own: one that they cannot read would stop them.
-        return Part::Refused(ErrorCode::InvalidTopicException, "an internal topic takes no records".into());
+        return Err(refused(ErrorCode::InvalidTopicException, "an internal topic takes no records"));
     }
+    let rules = handle.view().rules.ok_or_else(|| handle.reason())?;
     if let Some(full) = handle.refuses() {
-        return Part::Refused(full.code(), full.to_string());
+        return Err(full.into());
     }
-    let head = match prove(&batch) {
-        Ok(head) => head,
-        Err(error) => {
-            let reject = Reject::from(error);
-            return Part::Refused(reject.code(), reject.to_string());
+    if version < ZSTD_FROM
+        && head(&batch).is_ok_and(|head| Compression::of(head.codec()) == Ok(Compression::Zstd))
+    {
+        return Err(Reject::UnsupportedCompression.into());
+    }
+    let batch = Opening::new(batch, rules).map_err(Reject::from)?;
+    let ticket = call.context.pools.tickets.try_acquire(limits::TICKET_BYTES).ok_or(Reject::Busy)?;
+    Ok(Sending { handle, batch, permit, ticket })
+}
+
+/// Proves the records of all batches of a request.
+async fn prove(call: &Call, parts: &mut [&mut Part]) {
+    let batches = parts.iter_mut().filter_map(|part| match &mut **part {
+        Part::Proving(sending) => Some(&mut sending.batch),
+        _ => None,
+    });
+    opening::prove_all(&call.context, batches.collect()).await;
+}
+
+/// Sends a batch to its leader if its records are proven.
+fn send(part: &mut Part, acks: Acks, timeout_ms: u64, pinned: usize) {
+    let taken = std::mem::replace(part, Reject::Unavailable.into());
+    *part = match taken {
+        Part::Proving(sending) => {
+            let Sending { handle, batch, permit, ticket } = *sending;
+            match batch.proven() {
+                Ok((batch, head)) => {
+                    let appending = Appending { batch, pinned, head, acks, timeout_ms, permit };
+                    Part::Sent(handle.append(appending), ticket)
+                }
+                Err(reject) => reject.into(),
+            }
         }
+        other => other,
     };
-    if head.base_offset != 0 {
-        let reject = Reject::InvalidRecord("its base offset is not 0: the broker gives offsets".to_owned());
-        return Part::Refused(reject.code(), reject.to_string());
-    }
-    if version < ZSTD_FROM && Compression::of(head.codec()) == Ok(Compression::Zstd) {
-        let reject = Reject::UnsupportedCompression;
-        return Part::Refused(reject.code(), reject.to_string());
-    }
-    let Some(ticket) = call.context.pools.tickets.try_acquire(limits::TICKET_BYTES) else {
-        return Part::Refused(Reject::Busy.code(), Reject::Busy.to_string());
-    };
-    Part::Sent(handle.append(Appending { batch, pinned, head, acks, timeout_ms, permit }), ticket)
 }
 
 async fn answer(
@@ -183,9 +247,10 @@ async fn answer(
                     let result = answer.get().await;
                     drop(ticket);
                     call.apart.add(began.elapsed());
-                    result.map_err(|reject| (reject.code(), reject.to_string()))
+                    result.map_err(Refused::from)
                 }
-                Part::Refused(code, why) => Err((code, why)),
+                Part::Refused(refused) => Err(refused),
+                Part::Proving(_) => Err(Reject::Unavailable.into()),
             };
             let mut out = PartitionProduceResponse { index, ..Default::default() };
             match result {
@@ -194,7 +259,7 @@ async fn answer(
                     out.log_append_time_ms = appended.log_append_time;
                     out.log_start_offset = appended.log_start;
                 }
-                Err((code, why)) => {
+                Err(Refused { code, why, records }) => {
                     let closed = if silent { "; acks=0: the connection is closed" } else { "" };
                     call.refused(code, &named(&topic.name, topic.id, index), &format!("{why}{closed}"));
                     (out.error_code, out.base_offset) = (code.code(), -1);
@@ -204,6 +269,7 @@ async fn answer(
                     }
                     failed = true;
                     out.error_message = Some(why);
+                    out.record_errors = records.into_iter().map(record_error).collect();
                 }
             }
             partition_responses.push(out);
@@ -222,6 +288,10 @@ async fn answer(
         response.node_endpoints = image.brokers.values().map(endpoint).collect();
     }
     call.reply(&response, Permit::free())
+}
+
+fn record_error(bad: BadRecord) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage { batch_index: bad.index, batch_index_error_message: Some(bad.why) }
 }
 
 fn endpoint(broker: &callboard_core::metadata::Broker) -> NodeEndpoint {

@@ -133,12 +133,13 @@ impl LeaderMachine {
             high_watermark: self.high_watermark,
             last_stable_offset: self.high_watermark,
             log_id: 0,
+            rules: Some(self.config.rules()),
             epochs: Arc::clone(&self.epochs),
         }
     }
 
     fn append(&mut self, now: Now, new: Waiting, head: BatchHead, out: &mut Effects<Effect>) {
-        if let Err(reject) = self.admit(now, &head) {
+        if let Err(reject) = self.admit(&head) {
             out.push(Effect::Note(Event::Refused));
             out.push(Effect::Answer { ticket: new.ticket, result: Err(reject) });
             return;
@@ -158,7 +159,7 @@ impl LeaderMachine {
         }
     }
 
-    fn admit(&self, now: Now, head: &BatchHead) -> Result<(), Reject> {
+    fn admit(&self, head: &BatchHead) -> Result<(), Reject> {
         if let Some(why) = &self.offline {
             return Err(Reject::Storage(why.clone()));
         }
@@ -168,14 +169,6 @@ impl LeaderMachine {
         let size = head.size as usize;
         if size > self.config.max_message_bytes {
             return Err(Reject::TooLarge { size, max: self.config.max_message_bytes });
-        }
-        let ahead = head.max_timestamp.saturating_sub(now.wall.0);
-        let behind = now.wall.0.saturating_sub(head.base_timestamp);
-        let dated = head.max_timestamp >= 0 && !self.config.log_append_time;
-        if dated
-            && (ahead > self.config.timestamp_after_max_ms || behind > self.config.timestamp_before_max_ms)
-        {
-            return Err(Reject::InvalidTimestamp);
         }
         if head.is_transactional() {
             return Err(Reject::InvalidTxnState);
@@ -277,6 +270,7 @@ impl LeaderMachine {
         }
         self.config = config;
         self.checks.configured(now.mono, &self.config);
+        self.publish(out);
         self.advance(out);
     }
 

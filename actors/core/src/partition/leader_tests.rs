@@ -142,14 +142,28 @@ fn a_deadline_answers_timed_out_and_the_record_still_commits() {
 fn refusals() {
     let mut m = LeaderMachine::new(start());
     let big = BatchHead { size: 2_000_000, ..plain(1) };
-    let future = BatchHead { max_timestamp: 1_000_000 + 3_600_001, ..plain(1) };
     let transactional = BatchHead { attributes: 0x10, ..from_producer(0, 1) };
-    for (head, code) in [(big, 10), (future, 32), (transactional, 48)] {
+    for (head, code) in [(big, 10), (transactional, 48)] {
         let out = step(&mut m, 0, append(1, head, Acks::All));
         let (_, result) = answers(&out).remove(0);
         assert_eq!(result.unwrap_err().code().code(), code);
     }
     assert_eq!(m.view().end, 100, "nothing changed");
+}
+
+#[test]
+fn the_edge_is_told_what_to_ask_of_a_batch_and_when_that_changes() {
+    let mut m = LeaderMachine::new(start());
+    let rules = m.view().rules.unwrap();
+    assert_eq!(
+        (rules.max_bytes, rules.open, rules.timestamps.unwrap().after_max_ms),
+        (1_048_588, true, 3_600_000)
+    );
+    let trusting = LeaderConfig { validate_records: false, log_append_time: true, ..LeaderConfig::default() };
+    let out = step(&mut m, 0, Input::Configure(trusting));
+    let told =
+        out.iter().find_map(|e| if let Effect::Publish(view) = e { view.rules } else { None }).unwrap();
+    assert_eq!((told.open, told.timestamps), (false, None));
 }
 
 #[test]

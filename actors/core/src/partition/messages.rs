@@ -5,7 +5,7 @@ use super::view::View;
 use crate::Reject;
 use crate::ids::{LeaderEpoch, Offset, Seq, Ticket};
 use crate::limits;
-use crate::records::BatchHead;
+use crate::records::{BatchHead, Rules, TimestampBounds};
 use crate::storage::{Durability, Entry, Retention};
 use crate::time::Millis;
 
@@ -26,12 +26,30 @@ pub struct LeaderConfig {
     pub log_append_time: bool,
     /// Whether `cleanup.policy` contains `delete`: without it nothing expires and nothing can be deleted.
     pub delete: bool,
+    /// `callboard.validate.records`: whether compressed batches are opened before they are stored.
+    pub validate_records: bool,
     /// `retention.ms`; negative: never.
     pub retention_ms: i64,
     /// `retention.bytes`; negative: no bound.
     pub retention_bytes: i64,
     /// `log.retention.check.interval.ms`.
     pub retention_check_ms: u64,
+}
+
+impl LeaderConfig {
+    /// What the edge asks of a producer's batch.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        let bounds = TimestampBounds {
+            before_max_ms: self.timestamp_before_max_ms,
+            after_max_ms: self.timestamp_after_max_ms,
+        };
+        Rules {
+            max_bytes: self.max_message_bytes,
+            open: self.validate_records,
+            timestamps: (!self.log_append_time).then_some(bounds),
+        }
+    }
 }
 
 impl Default for LeaderConfig {
@@ -44,6 +62,7 @@ impl Default for LeaderConfig {
             producer_expiration_ms: 86_400_000,
             log_append_time: false,
             delete: true,
+            validate_records: true,
             retention_ms: 604_800_000,
             retention_bytes: -1,
             retention_check_ms: 300_000,

@@ -1,6 +1,7 @@
 //! What everyone else sees of a partition: published by its leader, read without a lock.
 
 use crate::ids::{LeaderEpoch, Offset};
+use crate::records::Rules;
 
 /// This node's part in a partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,6 +29,8 @@ pub struct View {
     pub last_stable_offset: Offset,
     /// Changes only when truncation went below the high watermark, so that a read can tell it was overtaken.
     pub log_id: u64,
+    /// What the edge asks of a producer's batch; none where the partition takes no batches.
+    pub rules: Option<Rules>,
     /// Leader epochs and the offset each starts at, ascending.
     pub epochs: std::sync::Arc<Vec<(LeaderEpoch, Offset)>>,
 }

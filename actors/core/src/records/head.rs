@@ -79,6 +79,12 @@ impl BatchHead {
         BatchHead { attributes: self.attributes | 0x08, max_timestamp: timestamp, ..self }
     }
 
+    /// As it is with its producer's times, of which this is the largest (see [`set_create_time`]).
+    #[must_use]
+    pub fn at_create_time(self, max_timestamp: i64) -> BatchHead {
+        BatchHead { attributes: self.attributes & !0x08, max_timestamp, ..self }
+    }
+
     /// Whether it carries a producer id.
     #[must_use]
     pub fn has_producer(&self) -> bool {
@@ -158,9 +164,18 @@ pub fn patch(batch: &mut [u8], base_offset: i64, leader_epoch: i32) {
 
 /// Makes this batch's timestamps the broker's, and its CRC right again. Bytes shorter than a head are left alone.
 pub fn set_log_append_time(batch: &mut [u8], timestamp: i64) {
+    set_time(batch, timestamp, |attributes| attributes | 0x08);
+}
+
+/// Makes this batch's timestamps its producer's, writes the largest of them into its head and makes its CRC right again.
+pub fn set_create_time(batch: &mut [u8], max_timestamp: i64) {
+    set_time(batch, max_timestamp, |attributes| attributes & !0x08);
+}
+
+fn set_time(batch: &mut [u8], max_timestamp: i64, attributes: impl Fn(u8) -> u8) {
     if batch.len() >= HEAD_BYTES {
-        batch[22] |= 0x08;
-        batch[35..43].copy_from_slice(&timestamp.to_be_bytes());
+        batch[22] = attributes(batch[22]);
+        batch[35..43].copy_from_slice(&max_timestamp.to_be_bytes());
         let crc = crc32c::crc32c(&batch[CRC_FROM..]);
         batch[17..21].copy_from_slice(&crc.to_be_bytes());
     }

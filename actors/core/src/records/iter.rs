@@ -2,6 +2,7 @@
 //!
 //! Uncompressed records are borrowed from the batch; compressed ones are unpacked once, never beyond the cap.
 
+use super::unpack::Unpack;
 use super::{BatchHead, Compression, HEAD_BYTES, RecordsError, head, varint};
 use std::borrow::Cow;
 use std::io::Read;
@@ -47,11 +48,13 @@ impl<'a> Records<'a> {
             return Ok(Records { head, bytes: Cow::Borrowed(packed) });
         }
         let mut out = Vec::new();
-        let mut reader = codec.reader(packed, cap)?.take(cap as u64 + 1);
-        reader.read_to_end(&mut out).map_err(|e| RecordsError::Decompress(e.to_string()))?;
+        let mut unpack = Unpack::open(codec, packed, cap)?;
+        let read = unpack.by_ref().take(cap as u64 + 1).read_to_end(&mut out);
+        read.map_err(|e| RecordsError::Decompress(e.to_string()))?;
         if out.len() > cap {
             return Err(RecordsError::Bomb(cap));
         }
+        unpack.end()?;
         Ok(Records { head, bytes: Cow::Owned(out) })
     }
 

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A batch is stored, replicated and served as the client sent it: only base offset and leader epoch, which the CRC
-//! does not cover, are written in place. `head` parses, `verify` adds the CRC, `prove` is what a producer's batch
-//! must pass at the edge. Records themselves are looked at only where something asks for them (`Records`), and then
+//! does not cover, are written in place, and the largest timestamp where its producer got it wrong. `head` parses, `verify`
+//! adds the CRC. `prove_head` and `prove_records` open a producer's batch once, at the edge. `Records` reads records,
 //! through a decompressor with a byte cap. Message formats v0 and v1 are not read.
 
 mod build;
@@ -18,17 +18,32 @@ mod head;
 mod iter;
 mod prove;
 mod times;
+mod unpack;
 mod varint;
+mod walk;
 
+#[cfg(test)]
+mod prove_tests;
 #[cfg(test)]
 mod tests;
 
 pub use build::{BatchBuilder, NewRecord};
 pub use compress::Compression;
-pub use head::{BatchHead, CRC_FROM, HEAD_BYTES, batches, head, patch, peek, set_log_append_time, verify};
+pub use head::{
+    BatchHead, CRC_FROM, HEAD_BYTES, batches, head, patch, peek, set_create_time, set_log_append_time, verify,
+};
 pub use iter::{Header, Record, Records};
-pub use prove::prove;
+pub use prove::{Rules, TimestampBounds, prove_head, prove_records};
 pub use times::Times;
+
+/// A record that is refused, and with it its batch (KIP-467).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BadRecord {
+    /// Its place in the batch, from 0.
+    pub index: i32,
+    /// Why, in Kafka's words.
+    pub why: String,
+}
 
 /// Why bytes are not an acceptable record batch.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -55,6 +70,17 @@ pub enum RecordsError {
         /// As computed.
         computed: u32,
     },
+    /// More bytes than the topic takes in one batch.
+    #[error("a batch of {size} bytes is over {max}")]
+    TooLarge {
+        /// Bytes of the batch.
+        size: usize,
+        /// `max.message.bytes` of the topic.
+        max: usize,
+    },
+    /// Timestamps that the topic does not take; the first thousand are named.
+    #[error("{n} records have timestamps that the topic does not take", n = .0.len())]
+    Timestamps(Vec<BadRecord>),
     /// Fields that contradict each other or the protocol.
     #[error("the batch is invalid: {0}")]
     Invalid(&'static str),
@@ -78,6 +104,8 @@ impl From<RecordsError> for crate::Reject {
                 crate::Reject::Corrupt(error.to_string())
             }
             RecordsError::Length(_) => crate::Reject::Corrupt(error.to_string()),
+            RecordsError::TooLarge { size, max } => crate::Reject::TooLarge { size, max },
+            RecordsError::Timestamps(bad) => crate::Reject::InvalidTimestamp(bad),
             RecordsError::Codec(_) => crate::Reject::UnsupportedCompression,
             other => crate::Reject::InvalidRecord(other.to_string()),
         }

@@ -1,16 +1,75 @@
-//! What a producer's batch must pass at the edge, before anything else sees it.
+//! Proof of a producer's batch, at the edge, before anything else sees it: no consumer may ever stop at a stored batch.
 //!
-//! Uncompressed batches are walked record by record; compressed ones are checked by head and CRC and stay closed.
+//! ```text
+//!   bytes ─> size ─> CRC ─> counts, flags ─> records: walked, compressed ones through a window ─> largest timestamp
+//!                                                └─> each timestamp against the topic's bounds: named by index (KIP-467)
+//! ```
+//!
+//! The header repeats things that records say; like Kafka the broker computes the largest timestamp itself and writes it
+//! over the client's. Refusals come in Kafka's order. A topic whose producers are trusted
+//! (`callboard.validate.records=false`) keeps compressed batches closed and believes their header.
 
-use super::{BatchHead, Compression, Records, RecordsError, verify};
+use super::walk::{Payload, Source, skim};
+use super::{BadRecord, BatchHead, Compression, RecordsError, head, set_create_time, verify};
+use crate::limits::BAD_RECORDS_NAMED;
+use crate::time::UnixMillis;
 
-/// Proves that `bytes` are exactly one acceptable batch from a client. Errors in Kafka's order: format, CRC, counts.
-pub fn prove(bytes: &[u8]) -> Result<BatchHead, RecordsError> {
+/// Refuses a batch of a client that claims the broker's time, where the broker's time is stored.
+const NOT_THE_BROKER: &str = "Producer should not set timestamp type to LogAppendTime.";
+
+/// What a partition asks of its batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// `max.message.bytes`.
+    pub max_bytes: usize,
+    /// `callboard.validate.records`: compressed batches are opened.
+    pub open: bool,
+    /// How far timestamps may lie off the broker's clock; none where the broker's own time is stored.
+    pub timestamps: Option<TimestampBounds>,
+}
+
+/// `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimestampBounds {
+    /// Milliseconds behind the broker's clock.
+    pub before_max_ms: i64,
+    /// Milliseconds ahead of it.
+    pub after_max_ms: i64,
+}
+
+impl TimestampBounds {
+    /// −1 is no timestamp, and always taken.
+    fn takes(&self, timestamp: i64, now: UnixMillis) -> bool {
+        timestamp == -1
+            || (now.0.saturating_sub(timestamp) <= self.before_max_ms
+                && timestamp.saturating_sub(now.0) <= self.after_max_ms)
+    }
+
+    fn refuse(&self, index: i32, timestamp: i64, now: UnixMillis) -> BadRecord {
+        let (from, to) = (now.0.saturating_sub(self.before_max_ms), now.0.saturating_add(self.after_max_ms));
+        let why = format!(
+            "Timestamp {timestamp} of message with offset {index} is out of range. The timestamp should be within [{from}, {to}]"
+        );
+        BadRecord { index, why }
+    }
+}
+
+/// Proves that `bytes` are exactly one batch whose head a client may send. Refusals come in Kafka's order: format, base
+/// offset, size, CRC, number of batches, counts.
+pub fn prove_head(bytes: &[u8], rules: &Rules) -> Result<BatchHead, RecordsError> {
     if bytes.is_empty() {
         return Err(RecordsError::Invalid("no record batch: exactly one is expected for each partition"));
     }
-    let head = verify(bytes)?;
-    if head.size as usize != bytes.len() {
+    let head = head(bytes)?;
+    let size = head.size as usize;
+    if head.base_offset != 0 {
+        return Err(RecordsError::Invalid("its base offset is not 0: the broker gives offsets"));
+    }
+    if size > rules.max_bytes {
+        return Err(RecordsError::TooLarge { size, max: rules.max_bytes });
+    }
+    verify(bytes)?;
+    if size != bytes.len() {
         return Err(RecordsError::Invalid("more than one batch: exactly one is expected for each partition"));
     }
     if head.records <= 0 || i64::from(head.last_offset_delta) + 1 != i64::from(head.records) {
@@ -25,21 +84,91 @@ pub fn prove(bytes: &[u8]) -> Result<BatchHead, RecordsError> {
     if head.is_transactional() && !head.has_producer() {
         return Err(RecordsError::Invalid("a transactional batch without a producer id"));
     }
-    if head.is_log_append_time() {
-        return Err(RecordsError::Invalid("clients may not set the timestamp type to LogAppendTime"));
-    }
-    if Compression::of(head.codec())? == Compression::None {
-        walk(bytes, &head)?;
-    }
+    Compression::of(head.codec())?;
     Ok(head)
 }
 
-fn walk(bytes: &[u8], head: &BatchHead) -> Result<(), RecordsError> {
-    let records = Records::open(bytes, bytes.len())?;
-    for (n, record) in (0i64..).zip(records.iter()) {
-        if record?.offset != head.base_offset.saturating_add(n) {
-            return Err(RecordsError::Invalid("its records' offset deltas are not 0, 1, 2, …"));
-        }
+/// Proves the records of a batch whose head is proven; at most `cap` bytes are unpacked. Its largest timestamp is written
+/// over the one it came with. Returns the head as it is then.
+pub fn prove_records(
+    batch: &mut [u8],
+    head: &BatchHead,
+    rules: &Rules,
+    now: UnixMillis,
+    cap: usize,
+) -> Result<BatchHead, RecordsError> {
+    let max = max_timestamp(batch, head, rules, now, cap)?;
+    let proven = head.at_create_time(max);
+    if proven != *head {
+        set_create_time(batch, max);
     }
-    Ok(())
+    Ok(proven)
+}
+
+fn max_timestamp(
+    batch: &[u8],
+    head: &BatchHead,
+    rules: &Rules,
+    now: UnixMillis,
+    cap: usize,
+) -> Result<i64, RecordsError> {
+    let mut judged = Judged { rules, now, of_broker: head.is_log_append_time(), max: -1, bad: Vec::new() };
+    let head = &head.at_create_time(head.max_timestamp);
+    if !rules.opens(head) {
+        judged.record(0, head.base_timestamp);
+        judged.record(head.last_offset_delta, head.max_timestamp);
+        return judged.done().map(|_| head.max_timestamp);
+    }
+    match Payload::open(batch, head, cap)? {
+        Payload::Plain(mut plain) => judged.all(&mut plain, head)?,
+        Payload::Packed(mut packed) => judged.all(&mut packed, head)?,
+    }
+    judged.done()
+}
+
+impl Rules {
+    /// Whether the records of this batch are looked at; those that lie open always are.
+    #[must_use]
+    pub fn opens(&self, head: &BatchHead) -> bool {
+        self.open || Compression::of(head.codec()) == Ok(Compression::None)
+    }
+}
+
+/// What a walk over the records has found so far.
+struct Judged<'a> {
+    rules: &'a Rules,
+    now: UnixMillis,
+    /// The batch claims that its time is a broker's.
+    of_broker: bool,
+    max: i64,
+    bad: Vec<BadRecord>,
+}
+
+impl Judged<'_> {
+    fn all(&mut self, source: &mut impl Source, head: &BatchHead) -> Result<(), RecordsError> {
+        for n in 0..head.records {
+            let record = skim(source, head)?;
+            if record.offset_delta != n {
+                return Err(RecordsError::Invalid("its records' offset deltas are not 0, 1, 2, …"));
+            }
+            self.record(n, record.timestamp);
+        }
+        source.end()
+    }
+
+    fn record(&mut self, index: i32, timestamp: i64) {
+        self.max = self.max.max(timestamp);
+        let bad = match &self.rules.timestamps {
+            Some(bounds) if bounds.takes(timestamp, self.now) => return,
+            _ if self.bad.len() == BAD_RECORDS_NAMED => return,
+            Some(bounds) => bounds.refuse(index, timestamp, self.now),
+            None if self.of_broker => BadRecord { index, why: NOT_THE_BROKER.to_owned() },
+            None => return,
+        };
+        self.bad.push(bad);
+    }
+
+    fn done(self) -> Result<i64, RecordsError> {
+        if self.bad.is_empty() { Ok(self.max) } else { Err(RecordsError::Timestamps(self.bad)) }
+    }
 }

@@ -208,6 +208,7 @@ pub fn leader_config(own: &BTreeMap<String, String>, layers: &Layers<'_>) -> Lea
         producer_expiration_ms: layers.statics.number("producer.id.expiration.ms", 86_400_000),
         log_append_time: layers.value(TIMESTAMP_TYPE, own) == LOG_APPEND_TIME,
         delete: layers.value(CLEANUP, own).split(',').any(|policy| policy == "delete"),
+        validate_records: layers.value("callboard.validate.records", own) != "false",
         retention_ms: number(RETENTION_MS),
         retention_bytes: number(RETENTION_BYTES),
         retention_check_ms: layers.statics.number("log.retention.check.interval.ms", 300_000).unsigned_abs(),

@@ -1,0 +1,263 @@
+//! Decompression of one batch's payload, streamed: a window and a buffer of memory, whatever comes out.
+//!
+//! ```text
+//!   gzip    one member          lz4     one frame, blocks independent
+//!   zstd    one frame           snappy  one raw block, or Java's xerial framing (a 16-byte header, then blocks behind lengths)
+//! ```
+//!
+//! A consumer that cannot unpack a batch stops at it for ever. So `end` tells, once nothing more comes out, whether the
+//! payload was whole and nothing stood behind it; decoders alone pass over a missing end mark. How much may come out is
+//! the caller's bound (`walk.rs`, `iter.rs`).
+
+use super::{Compression, RecordsError};
+use std::io::{self, BufRead, Read};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use zstd::stream::raw::{Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
+
+const XERIAL: &[u8; 8] = b"\x82SNAPPY\0";
+const XERIAL_HEAD: usize = 16;
+const LZ4_MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
+const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+/// Largest block of snappy, which has no stream of its own.
+const BLOCK_MAX: usize = 32 << 20;
+/// Largest zstd window, as a power of two, whose decoder is kept for the next batch: levels up to 16 use no larger.
+const WINDOW_KEPT: u32 = 21;
+/// Largest zstd window, as a power of two, whose memory the bound of one look-up holds.
+const WINDOW_HELD: u32 = 25;
+
+/// The unpacked bytes of one payload, as a reader.
+pub struct Unpack<'a>(Codec<'a>);
+
+enum Codec<'a> {
+    Plain(&'a [u8]),
+    Gzip(Box<flate2::bufread::GzDecoder<Input<'a>>>),
+    Snappy(Snappy<'a>),
+    Lz4(Box<lz4_flex::frame::FrameDecoder<Input<'a>>>),
+    Zstd(Zstd<'a>),
+}
+
+impl<'a> Unpack<'a> {
+    /// Of a payload that may unpack to `cap` bytes.
+    pub fn open(codec: Compression, packed: &'a [u8], cap: usize) -> Result<Unpack<'a>, RecordsError> {
+        let input = Input { rest: packed, starved: false };
+        Ok(Unpack(match codec {
+            Compression::None => Codec::Plain(packed),
+            Compression::Gzip => Codec::Gzip(Box::new(flate2::bufread::GzDecoder::new(input))),
+            Compression::Snappy => Codec::Snappy(Snappy::new(packed, cap.min(BLOCK_MAX))),
+            Compression::Lz4 => {
+                lz4_head(packed)?;
+                Codec::Lz4(Box::new(lz4_flex::frame::FrameDecoder::new(input)))
+            }
+            Compression::Zstd => Codec::Zstd(Zstd::new(packed)?),
+        }))
+    }
+
+    /// How much may come out at most: a decoder's window fills as bytes come, so a very large one bounds them.
+    pub fn bound(&self, cap: usize) -> usize {
+        match &self.0 {
+            Codec::Zstd(zstd) if zstd.window > WINDOW_HELD => cap.min(1 << WINDOW_HELD),
+            _ => cap,
+        }
+    }
+
+    /// Behind the last byte: whether the payload was whole, and all of it was used.
+    pub fn end(&self) -> Result<(), RecordsError> {
+        let (cut, behind) = match &self.0 {
+            Codec::Plain(_) => (false, 0),
+            Codec::Gzip(gzip) => (false, gzip.get_ref().rest.len()),
+            Codec::Snappy(snappy) => (false, snappy.rest.len()),
+            Codec::Lz4(lz4) => (lz4.get_ref().starved, lz4.get_ref().rest.len()),
+            Codec::Zstd(zstd) => (!zstd.ended, zstd.input.src.len() - zstd.input.pos()),
+        };
+        if cut {
+            return Err(RecordsError::Decompress("the compressed records are cut short".into()));
+        }
+        if behind > 0 {
+            return Err(RecordsError::Invalid("bytes behind the compressed records"));
+        }
+        Ok(())
+    }
+}
+
+impl Read for Unpack<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Codec::Plain(bytes) => bytes.read(buf),
+            Codec::Gzip(gzip) => gzip.read(buf),
+            Codec::Snappy(snappy) => snappy.read(buf),
+            Codec::Lz4(lz4) => lz4.read(buf),
+            Codec::Zstd(zstd) => zstd.read(buf),
+        }
+    }
+}
+
+/// The compressed bytes; it remembers whether more was asked of it than it had.
+struct Input<'a> {
+    rest: &'a [u8],
+    starved: bool,
+}
+
+impl Read for Input<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.rest.read(buf)?;
+        self.starved |= read < buf.len();
+        Ok(read)
+    }
+}
+
+impl BufRead for Input<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        Ok(self.rest)
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
+    }
+}
+
+/// Java reads version 1 with independent blocks and nothing else, so nothing else may be stored.
+fn lz4_head(packed: &[u8]) -> Result<(), RecordsError> {
+    let bad = |what: &str| Err(RecordsError::Decompress(what.into()));
+    let Some((magic, [flags, ..])) = packed.split_first_chunk::<4>() else {
+        return bad("an lz4 frame is cut short");
+    };
+    if *magic != LZ4_MAGIC || flags >> 6 != 1 {
+        return bad("no lz4 frame of version 1");
+    }
+    if flags & 0x20 == 0 {
+        return bad("blocks of an lz4 frame that depend on each other");
+    }
+    Ok(())
+}
+
+/// Snappy decompresses a block at a time, none larger than the cap.
+struct Snappy<'a> {
+    rest: &'a [u8],
+    framed: bool,
+    cap: usize,
+    block: Vec<u8>,
+    at: usize,
+}
+
+impl<'a> Snappy<'a> {
+    fn new(bytes: &'a [u8], cap: usize) -> Snappy<'a> {
+        let framed = bytes.len() >= XERIAL_HEAD && bytes.starts_with(XERIAL);
+        let rest = if framed { &bytes[XERIAL_HEAD..] } else { bytes };
+        Snappy { rest, framed, cap, block: Vec::new(), at: 0 }
+    }
+
+    fn next_block(&mut self) -> io::Result<()> {
+        let bad = |what: &'static str| io::Error::new(io::ErrorKind::InvalidData, what);
+        let packed = if self.framed {
+            let (length, rest) =
+                self.rest.split_first_chunk::<4>().ok_or(bad("a snappy block is cut short"))?;
+            let length = u32::from_be_bytes(*length) as usize;
+            let packed = rest.get(..length).ok_or(bad("a snappy block is cut short"))?;
+            self.rest = &rest[length..];
+            packed
+        } else {
+            std::mem::take(&mut self.rest)
+        };
+        let length = snap::raw::decompress_len(packed).map_err(io::Error::other)?;
+        // Snappy expands at most about 21-fold: a length beyond that, or beyond the cap, is a lie or a bomb.
+        if length > self.cap || length / 32 > packed.len() {
+            return Err(bad("a snappy block announces more than it may hold"));
+        }
+        self.block.resize(length, 0);
+        self.at = 0;
+        snap::raw::Decoder::new().decompress(packed, &mut self.block).map_err(io::Error::other)?;
+        Ok(())
+    }
+}
+
+impl Read for Snappy<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.block.len() {
+            if self.rest.is_empty() {
+                return Ok(0);
+            }
+            self.next_block()?;
+        }
+        let n = buf.len().min(self.block.len() - self.at);
+        buf[..n].copy_from_slice(&self.block[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+}
+
+/// Decoders that were used before: a window is a few MiB, so making one for each batch costs more than the batch. There
+/// are as many as ever ran at once, which the callers bound.
+static SPARES: Mutex<Vec<ZstdDecoder<'static>>> = Mutex::new(Vec::new());
+
+fn spares() -> MutexGuard<'static, Vec<ZstdDecoder<'static>>> {
+    SPARES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Zstd<'a> {
+    decoder: Option<ZstdDecoder<'static>>,
+    input: InBuffer<'a>,
+    /// The frame's window, as a power of two.
+    window: u32,
+    ended: bool,
+}
+
+impl<'a> Zstd<'a> {
+    fn new(packed: &'a [u8]) -> Result<Zstd<'a>, RecordsError> {
+        let failed = |e: io::Error| RecordsError::Decompress(e.to_string());
+        let window = zstd_window(packed)?;
+        let spare = if window <= WINDOW_KEPT { spares().pop() } else { None };
+        let mut decoder = match spare {
+            Some(spare) => spare,
+            None => ZstdDecoder::new().map_err(failed)?,
+        };
+        decoder.reinit().map_err(failed)?;
+        Ok(Zstd { decoder: Some(decoder), input: InBuffer::around(packed), window, ended: false })
+    }
+}
+
+impl Read for Zstd<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let Some(decoder) = self.decoder.as_mut().filter(|_| !self.ended && !buf.is_empty()) else {
+            return Ok(0);
+        };
+        let mut out = OutBuffer::around(buf);
+        loop {
+            let (before, hint) = (self.input.pos(), decoder.run(&mut self.input, &mut out)?);
+            self.ended = hint == 0;
+            if out.pos() > 0 || self.ended {
+                return Ok(out.pos());
+            }
+            if self.input.pos() == before {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a zstd frame is cut short"));
+            }
+        }
+    }
+}
+
+impl Drop for Zstd<'_> {
+    fn drop(&mut self) {
+        if self.window <= WINDOW_KEPT {
+            spares().extend(self.decoder.take());
+        }
+    }
+}
+
+/// The window that a zstd frame asks for, as a power of two (RFC 8878, 3.1.1.1).
+fn zstd_window(packed: &[u8]) -> Result<u32, RecordsError> {
+    let bad = |what: &str| RecordsError::Decompress(what.into());
+    let Some((magic, [descriptor, window, ..])) = packed.split_first_chunk::<4>() else {
+        return Err(bad("a zstd frame is cut short"));
+    };
+    if *magic != ZSTD_MAGIC {
+        return Err(bad("no zstd frame"));
+    }
+    if descriptor & 0x20 == 0 {
+        let (exponent, mantissa) = (u32::from(window >> 3), window & 7);
+        return Ok(10 + exponent + u32::from(mantissa > 0));
+    }
+    // One segment: the window is the content.
+    match zstd::zstd_safe::get_frame_content_size(packed) {
+        Ok(Some(content)) => Ok(u64::BITS - content.saturating_sub(1).leading_zeros()),
+        _ => Err(bad("a zstd frame without the size of its one segment")),
+    }
+}
