@@ -1,4 +1,4 @@
-# Sourced by run.sh, ../soak.sh and ../profile.sh: builds Callboard (release), fetches Apache Kafka and compiles the clients.
+# Sourced by run.sh, ../soak.sh, ../pairs.sh and ../profile.sh: builds Callboard (release), fetches Apache Kafka and compiles the clients.
 #
 # Sets root, target, python, and exports what the Python package `versus` reads: VERSUS_CALLBOARD (the binary),
 # VERSUS_CLASSES (the class path) and VERSUS_DIR (where data may go). CALLBOARD_BIN: the binary, else it is built.

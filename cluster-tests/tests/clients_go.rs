@@ -1,10 +1,12 @@
-//! franz-go against the built broker: the Go module in `clients/go`, built into the target directory.
+//! franz-go and sarama against the built broker: the Go modules `clients/go` and `clients/sarama`, built into the target
+//! directory.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
-use callboard_cluster_tests::process::wire::Wire;
+use anyhow::{Context, Result, ensure};
+use callboard_cluster_tests::process::wire::{Wire, whole_batches};
 use callboard_cluster_tests::process::{Broker, Options, find_program, need, run, say};
+use callboard_core::records::head;
 
 /// The Go toolchain: `CALLBOARD_GO`, else the one on the PATH.
 fn go() -> Option<PathBuf> {
@@ -14,15 +16,22 @@ fn go() -> Option<PathBuf> {
     found.status.success().then_some(go)
 }
 
+/// Builds a module below `clients`, with the versions that this one of its files names.
+fn build(go: &Path, module: &str, versions: &str) -> Result<PathBuf> {
+    let suite = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("client-suite-{module}-{versions}"));
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(module);
+    let versions = format!("-modfile={versions}");
+    run(go, &["build", &versions, "-o", &suite.to_string_lossy(), "."], |command| {
+        command.current_dir(sources);
+    })?
+    .good("go build")?;
+    Ok(suite)
+}
+
 #[test]
 fn franz_go_does_what_it_does_with_kafka() -> Result<()> {
     let Some(go) = need("clients_go", "Go (1.21 or later)", go())? else { return Ok(()) };
-    let suite = Path::new(env!("CARGO_TARGET_TMPDIR")).join("client-suite-go");
-    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/go");
-    run(&go, &["build", "-o", &suite.to_string_lossy(), "."], |command| {
-        command.current_dir(module);
-    })?
-    .good("go build")?;
+    let suite = build(&go, "go", "go.mod")?;
     let mut broker = Broker::start(Options { shards: 2, ..Options::default() })?;
     let bootstrap = broker.bootstrap();
     let out = run(&suite, &[&bootstrap], |_| ())?.good("the Go suite");
@@ -34,4 +43,40 @@ fn franz_go_does_what_it_does_with_kafka() -> Result<()> {
     // The codecs are the client's choice; what arrived is looked at here.
     ensure!(Wire::connect(broker.addr())?.codecs_are(&out)? >= 5, "too few codecs:\n{out}");
     broker.stop()
+}
+
+#[test]
+fn sarama_looks_up_by_time_what_it_wrote() -> Result<()> {
+    let Some(go) = need("clients_go", "Go (1.21 or later)", go())? else { return Ok(()) };
+    // v1.43 leaves the latest timestamp of its headers unset, newer ones set it.
+    for versions in ["v1.43.mod", "go.mod"] {
+        let suite = build(&go, "sarama", versions)?;
+        let mut broker = Broker::start(Options { shards: 2, ..Options::default() })?;
+        let bootstrap = broker.bootstrap();
+        let out = run(&suite, &[&bootstrap], |_| ())?.good(versions);
+        let out = out.map_err(|error| broker.broken(&format!("{error:#}")))?;
+        let out = String::from_utf8_lossy(&out);
+        say(&out);
+        ensure!(out.lines().filter(|line| line.starts_with("ok ")).count() >= 2, "too few checks:\n{out}");
+        let mut wire = Wire::connect(broker.addr())?;
+        ensure!(wire.codecs_are(&out)? >= 5, "too few codecs:\n{out}");
+        ensure!(stamped(&mut wire, &out)? >= 5, "too few topics:\n{out}");
+        broker.stop()?;
+    }
+    Ok(())
+}
+
+/// For every line `stamped TOPIC TIME`: one batch of three records is stored, and its header says that time.
+fn stamped(wire: &mut Wire, out: &str) -> Result<usize> {
+    let mut count = 0;
+    for line in out.lines().filter_map(|line| line.strip_prefix("stamped ")) {
+        let (topic, time) =
+            line.split_once(' ').with_context(|| format!("not `stamped TOPIC TIME`: {line}"))?;
+        let batches = whole_batches(wire.fetch(topic, 0, 0, 0)?.records);
+        let heads: Vec<_> = batches.iter().map(|batch| head(batch)).collect::<Result<_, _>>()?;
+        let found: Vec<_> = heads.iter().map(|head| (head.records, head.max_timestamp)).collect();
+        ensure!(found == [(3, time.parse()?)], "{topic}: {found:?}, and the latest record is of {time}");
+        count += 1;
+    }
+    Ok(count)
 }

@@ -1,6 +1,7 @@
 //! The Java client 4.3 against the built broker: the Maven project in `clients/java`, one class a test.
 //!
-//! Records (`Suite`), consumer groups (`Groups`), the admin client (`Operator`). Kafka's own tools: `clients_tools.rs`.
+//! Records (`Suite`), consumer groups (`Groups`), the admin client (`Operator`, `TopicConfigs`), Kafka Streams (`Streams`).
+//! Kafka's own tools: `clients_tools.rs`.
 
 use anyhow::{Result, ensure};
 use callboard_cluster_tests::process::wire::Wire;
@@ -40,5 +41,17 @@ fn members_of_java_groups_come_and_go() -> Result<()> {
 #[test]
 fn what_the_java_admin_client_asks_for_is_done() -> Result<()> {
     let Some((mut broker, _)) = suite("Operator", 11)? else { return Ok(()) };
+    broker.stop()
+}
+
+#[test]
+fn the_topic_configs_that_tools_set_are_taken_and_described() -> Result<()> {
+    let Some((mut broker, _)) = suite("TopicConfigs", 5)? else { return Ok(()) };
+    broker.stop()
+}
+
+#[test]
+fn kafka_streams_moves_records_through_a_topic_of_its_own() -> Result<()> {
+    let Some((mut broker, _)) = suite("Streams", 1)? else { return Ok(()) };
     broker.stop()
 }

@@ -3,23 +3,16 @@
 //!
 //! The interpreter is `CALLBOARD_PYTHON`, else `python3`; without the packages the suites are skipped loudly.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use callboard_cluster_tests::process::wire::Wire;
-use callboard_cluster_tests::process::{Broker, Options, find_program, need, run, say};
-
-fn python(package: &str) -> Option<PathBuf> {
-    let python =
-        std::env::var_os("CALLBOARD_PYTHON").map(PathBuf::from).or_else(|| find_program("python3"))?;
-    let found = run(&python, &["-c", &format!("import {package}")], |_| ()).ok()?;
-    found.status.success().then_some(python)
-}
+use callboard_cluster_tests::process::{Broker, Options, find_python, need, run, say};
 
 /// Runs a script against a broker of its own; what it printed. `checks`: an empty run is not a good one.
 fn suite(package: &str, script: &str, checks: usize) -> Result<Option<(Broker, String)>> {
     let what = format!("python3 with {package}");
-    let Some(python) = need("clients_python", &what, python(package))? else { return Ok(None) };
+    let Some(python) = need("clients_python", &what, find_python(package))? else { return Ok(None) };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/python").join(script);
     let mut broker = Broker::start(Options { shards: 2, ..Options::default() })?;
     let bootstrap = broker.bootstrap();

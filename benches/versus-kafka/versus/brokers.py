@@ -25,7 +25,7 @@ class Broker:
     name = ""
 
     def __init__(self, base, durability):
-        self.durability = durability
+        self.durability, self.base = durability, base
         self.dir = tempfile.mkdtemp(prefix=f"{self.name.lower()}-", dir=base)
         self.data = os.path.join(self.dir, "data")
         self.port = proc.free_port()
@@ -99,16 +99,17 @@ class Broker:
 
 
 class Callboard(Broker):
-    """The binary that was built."""
+    """The binary that was built, or the one that a subclass names."""
 
     name = "Callboard"
+    binary = None
 
     def prepare(self):
         with open(os.path.join(self.dir, "callboard.toml"), "w", encoding="ascii") as file:
             file.write(f"log_retention_check_interval_ms = {RETENTION_CHECK_MS}\ngroup_initial_rebalance_delay_ms = 0\n")
 
     def argv(self):
-        return [os.environ["VERSUS_CALLBOARD"], "--config", os.path.join(self.dir, "callboard.toml"), "--data", self.data,
+        return [self.binary or os.environ["VERSUS_CALLBOARD"], "--config", os.path.join(self.dir, "callboard.toml"), "--data", self.data,
                 "--kafka", self.bootstrap, "--http", "", "--durability", self.durability]
 
 
@@ -144,15 +145,17 @@ log.segment.delete.delay.ms=1000
 
     def storage_tool(self, *args):
         """Runs kafka-storage.sh; its last line."""
-        done = subprocess.run(["java", "-Xmx256M", "-XX:TieredStopAtLevel=1", "-cp", os.environ["VERSUS_CLASSES"],
-                               "-Dorg.slf4j.simpleLogger.defaultLogLevel=off", "kafka.tools.StorageTool", *args],
-                              check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        if done.returncode:
-            raise proc.Failed(f"kafka-storage {args[0]}: {done.stderr.strip()[-300:]}")
-        return (done.stdout.strip().splitlines() or [""])[-1]
+        child = proc.spawn(["java", "-Xmx256M", "-XX:TieredStopAtLevel=1", "-cp", os.environ["VERSUS_CLASSES"],
+                            "-Dorg.slf4j.simpleLogger.defaultLogLevel=off", "kafka.tools.StorageTool", *args],
+                           text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        said, errors = child.communicate()
+        proc.end(child)
+        if child.returncode:
+            raise proc.Failed(f"kafka-storage {args[0]}: {errors.strip()[-300:]}")
+        return (said.strip().splitlines() or [""])[-1]
 
     def argv(self):
-        return [*self.java, "-cp", os.environ["VERSUS_CLASSES"], "kafka.Kafka", self.properties]
+        return [*self.java, f"-Djava.io.tmpdir={self.dir}", "-cp", os.environ["VERSUS_CLASSES"], "kafka.Kafka", self.properties]
 
     def topic_configs(self):
         return {"flush.messages": "1"} if self.durability == "fsync" else {}

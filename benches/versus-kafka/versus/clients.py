@@ -7,14 +7,12 @@ at which they came. Producers run without an end and are killed when the window 
 import json
 import os
 import queue
-import random
 import re
-import string
 import subprocess
 import threading
 import time
 
-from . import proc
+from . import payload, proc
 
 JAVA = ["java", "-Xmx512M", "-Xms512M", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"]
@@ -24,8 +22,9 @@ FOR_EVER = 10**12
 class Lines:
     """A JVM and what it prints: pairs of arrival time and line."""
 
-    def __init__(self, *args, stdin=None):
-        self.child = proc.spawn([*JAVA, "-cp", os.environ["VERSUS_CLASSES"], *args], text=True, stdout=subprocess.PIPE,
+    def __init__(self, *args, stdin=None, scratch=None):
+        java = [*JAVA, f"-Djava.io.tmpdir={scratch}"] if scratch else JAVA
+        self.child = proc.spawn([*java, "-cp", os.environ["VERSUS_CLASSES"], *args], text=True, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, stdin=stdin or subprocess.DEVNULL)
         self.lines, self.errors = queue.Queue(), []
         threading.Thread(target=self._read, args=(self.child.stdout,), daemon=True).start()
@@ -83,27 +82,25 @@ class Helper:
         self.call("create", broker.bootstrap, topic, partitions, ",".join(f"{k}={v}" for k, v in all_configs.items()))
 
 
-def payload_file(directory, size):
-    """A file of 64 random lines of `size` bytes: the tool would spend more on random bytes than on sending them."""
-    path = os.path.join(directory, f"payload-{size}")
-    if not os.path.exists(path):
-        letters = string.ascii_letters + string.digits
-        with open(path, "w", encoding="ascii") as file:
-            file.write("\n".join("".join(random.choices(letters, k=size)) for _ in range(64)))
-    return path
-
-
-def producer_performance(broker, topic, size, records=FOR_EVER):
-    """Kafka's ProducerPerformance with batches of 64 KiB, a line a second."""
+def producer_performance(broker, topic, size, records=FOR_EVER, codec=None):
+    """Kafka's ProducerPerformance with batches of 64 KiB, a line a second; JSON if it is to be compressed."""
+    file = payload.json_lines(broker.base) if codec else payload.random_lines(broker.base, size)
     return Lines("org.apache.kafka.tools.ProducerPerformance", "--bootstrap-server", broker.bootstrap, "--topic", topic,
-                 "--num-records", str(records), "--throughput", "-1", "--payload-file", payload_file(broker.dir, size),
+                 "--num-records", str(records), "--throughput", "-1", "--payload-file", file,
                  "--reporting-interval", "1000", "--command-property", "acks=all", "batch.size=65536", "linger.ms=5",
-                 "buffer.memory=67108864")
+                 "buffer.memory=67108864", f"compression.type={codec or 'none'}", scratch=broker.dir)
+
+
+def ready(broker, topic, partitions, codec):
+    """`Ready.java`: JSON in batches that were compressed beforehand, over four connections."""
+    options = {"bootstrap": broker.bootstrap, "topic": topic, "partitions": partitions, "codec": codec, "connections": 4,
+               "file": payload.json_lines(broker.base)}
+    return Lines("Ready", *(f"{name}={value}" for name, value in options.items()), scratch=broker.dir)
 
 
 def sent(line):
-    """Records of one line of ProducerPerformance, or none if it is another line."""
-    found = re.match(r"(\d+) records sent, [\d.]+ records/sec .* max latency\.$", line)
+    """Records of one line of ProducerPerformance or Ready, or none if it is another line."""
+    found = re.match(r"(\d+) records sent(, [\d.]+ records/sec .* max latency\.)?$", line)
     return int(found.group(1)) if found else None
 
 

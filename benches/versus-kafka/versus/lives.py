@@ -8,7 +8,7 @@ two lines. MB is 2^20 bytes of values, GB is 2^30.
 import signal
 import time
 
-from . import brokers, clients, proc
+from . import brokers, clients, payload, proc
 
 MIB = 1 << 20
 PARTITIONS = 6
@@ -19,15 +19,17 @@ MANY = (10, 100)
 DISK_MAX = 20_000
 
 
-def produce(broker, topic, size, times, prefix):
-    """ProducerPerformance without a brake: MB/s, records/s, CPU seconds a GB, memory at the end, most disk."""
+def produce(broker, client, size, times, prefix):
+    """A producer without a brake: MB/s, records/s, CPU seconds a GB, memory at the end, most disk, the client's cores."""
     begin, disk = None, 0
-    with clients.producer_performance(broker, topic, size) as lines:
+    with client as lines:
         first = time.monotonic()
         while True:
             at, line = lines.next(60)
             if line is None:
-                raise proc.Failed(f"ProducerPerformance ended: {lines.errors[-3:]}")
+                raise proc.Failed(f"the producer ended: {lines.errors[-3:]}")
+            if line.startswith("ready "):
+                yield f"{prefix}.shrinks", float(line.split()[1].partition(":")[0])
             records = clients.sent(line)
             if records is None:
                 continue
@@ -36,18 +38,19 @@ def produce(broker, topic, size, times, prefix):
                 raise proc.Failed(f"it takes {disk:.0f} MiB on disk: {KEPT >> 20} should be kept")
             if begin is None:
                 if at - first >= times.warmup:
-                    begin, cpu, total = at, broker.cpu(), 0
+                    begin, cpu, total, own = at, broker.cpu(), 0, proc.cpu_seconds(lines.child.pid)
                 continue
             total += records
             if at - begin >= times.seconds:
                 break
-        cpu, rss = broker.cpu() - cpu, broker.rss()
+        cpu, own, rss = broker.cpu() - cpu, proc.cpu_seconds(lines.child.pid) - own, broker.rss()
     mib, seconds = total * size / MIB, at - begin
     yield f"{prefix}.mb_s", mib / seconds
     yield f"{prefix}.records_s", total / seconds
     yield f"{prefix}.cpu_gb", cpu / (mib / 1024)
     yield f"{prefix}.rss", rss
     yield f"{prefix}.disk", disk
+    yield f"{prefix}.client_cores", own / seconds
 
 
 def consume(broker, helper, topic, size, times, prefix):
@@ -82,7 +85,8 @@ def throughput(broker, helper, times, rows):
     broker.start()
     helper.create(broker, "load", PARTITIONS, retention__bytes=KEPT // PARTITIONS)
     if "produce" in rows:
-        yield from produce(broker, "load", 1024, times, f"produce.{broker.durability}")
+        client = clients.producer_performance(broker, "load", 1024)
+        yield from produce(broker, client, 1024, times, f"produce.{broker.durability}")
     else:
         fill(broker, "load", 1024, KEPT)
     if "consume" in rows and broker.durability == "os":
@@ -93,8 +97,19 @@ def small(broker, helper, times, _rows):
     """100 B records: produce, then consume what is kept of it."""
     broker.start()
     helper.create(broker, "small", PARTITIONS, retention__bytes=KEPT // PARTITIONS)
-    yield from produce(broker, "small", 100, times, f"small.produce.{broker.durability}")
+    client = clients.producer_performance(broker, "small", 100)
+    yield from produce(broker, client, 100, times, f"small.produce.{broker.durability}")
     yield from consume(broker, helper, "small", 100, times.shorter_warmup(True), f"small.consume.{broker.durability}")
+
+
+def compressed(broker, helper, times, _rows, codec):
+    """JSON lines with one codec: compressed by the producer as it goes, then beforehand."""
+    broker.start()
+    helper.create(broker, "load", PARTITIONS, retention__bytes=KEPT // PARTITIONS)
+    size, prefix = payload.JSON_SIZE, f"codecs.{codec}.{broker.durability}"
+    yield from produce(broker, clients.producer_performance(broker, "load", size, codec=codec), size, times, prefix)
+    client = clients.ready(broker, "load", PARTITIONS, codec)
+    yield from produce(broker, client, size, times.shorter_warmup(True), f"{prefix}.ready")
 
 
 def fill(broker, topic, size, how_much):

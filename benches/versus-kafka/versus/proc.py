@@ -15,7 +15,9 @@ import sys
 import time
 
 TICK = os.sysconf("SC_CLK_TCK")
+DEADLY = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _children = set()
+_spawning = []
 
 
 class Failed(Exception):
@@ -24,9 +26,16 @@ class Failed(Exception):
 
 def spawn(argv, **more):
     """Starts a child that does not outlive this process."""
-    child = subprocess.Popen(argv, start_new_session=True, **more)
-    _children.add(child)
-    return child
+    _spawning.append(None)  # a signal waits: a child that is not in the set yet would stay
+    try:
+        child = subprocess.Popen(argv, start_new_session=True, **more)
+        _children.add(child)
+        return child
+    finally:
+        came = [each for each in _spawning if each]
+        _spawning.clear()
+        if came:
+            _die(came[0])
 
 
 def end(child, sig=signal.SIGKILL, patience=60):
@@ -54,10 +63,19 @@ def _end_all():
         end(child)
 
 
+def _die(number, _frame=None):
+    if _spawning:
+        _spawning.append(number)
+        return
+    for sig in DEADLY:  # one is enough: a second would cut the cleaning short
+        signal.signal(sig, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def die_cleanly():
     """SIGTERM, SIGHUP and SIGINT end this process by way of its exit handlers."""
-    for sig in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(sig, lambda number, _: sys.exit(128 + number))
+    for sig in DEADLY:
+        signal.signal(sig, _die)
 
 
 def cpu_seconds(pid):

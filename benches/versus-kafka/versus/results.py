@@ -8,6 +8,8 @@ the target of issue 6 beside it. A measure without samples has no line; what fai
 import json
 import statistics
 
+from . import payload
+
 # measure, title, unit, target ("ratio" or "value" of Callboard, at least or at most)
 MEASURES = [
     ("produce.os.mb_s", "produce, `os` / Kafka's default", "MB/s", "ratio", ">=", 1.2),
@@ -32,6 +34,11 @@ MEASURES = [
     ("small.consume.os.cpu_gb", "broker CPU, consume 100 B", "s/GB", None, None, None),
     ("produce.os.rss", "memory while producing, `os`", "MiB", None, None, None),
     ("produce.os.disk", "most disk while producing, 4 GiB kept", "MiB", None, None, None),
+    *(each for codec in payload.CODECS for each in (
+        (f"codecs.{codec}.os.records_s", f"produce JSON, {codec}", "records/s", "ratio", ">=", 1),
+        (f"codecs.{codec}.os.ready.records_s", f"the same, compressed beforehand, {codec}", "records/s", "ratio", ">=", 1),
+        (f"codecs.{codec}.os.cpu_gb", f"broker CPU, produce JSON, {codec}", "s/GB", "ratio", "<=", 1),
+        (f"codecs.{codec}.os.ready.cpu_gb", f"broker CPU, compressed beforehand, {codec}", "s/GB", "ratio", "<=", 1))),
     ("start.empty", "start to first acknowledgement", "ms", "value", "<=", 300),
     ("start.killed", "the same after kill -9 with 2 GiB", "ms", "value", "<=", 1000),
     ("start.rss", "idle memory after 10 s", "MiB", "value", "<", 60),
@@ -84,7 +91,7 @@ def spread(values, suffix=""):
 
 
 def line(samples, measure, title, unit, target, sign, bound):
-    """One line of the table, or none."""
+    """One line of the table without its target, and what its target says; or none."""
     ours, theirs = samples.of(measure, "Callboard"), samples.of(measure, "Kafka")
     if not ours and not theirs:
         return None
@@ -95,24 +102,50 @@ def line(samples, measure, title, unit, target, sign, bound):
         wanted = f"{SIGNS[sign]} {bound:,}" + ("×" if target == "ratio" else f" {unit}")
         if judged:
             met = "yes" if HOLDS[sign](statistics.median(judged), bound) else "**no**"
-    return (f"| {title} | {spread(ours.values())} {unit} | {spread(theirs.values())} {unit} "
-            f"| {spread(ratios, '×')} | {wanted} | {met} |")
+    return (f"| {title} | {spread(ours.values())} {unit} | {spread(theirs.values())} {unit} | {spread(ratios, '×')} |",
+            f" {wanted} | {met} |")
+
+
+def lines(samples):
+    """All of them."""
+    return [each for each in (line(samples, *measure) for measure in MEASURES) if each]
+
+
+def rows(samples):
+    """The lines as the README has them: without targets."""
+    return [row for row, _ in lines(samples)]
+
+
+def codecs(samples):
+    """How far each codec came with the JSON, and how many cores the producer took that compressed it."""
+    found = {}
+    for each in samples.all:
+        words = each.get("measure", "").split(".")
+        if words[0] == "codecs" and words[-1] in ("shrinks", "client_cores"):
+            found.setdefault(words[1], {}).setdefault((words[-1], "ready" in words), []).append(each["value"])
+    said = [f"{codec} to 1/{number(max(values['shrinks', True]))} on {spread(values.get(('client_cores', False), []))} cores"
+            for codec, values in found.items() if ("shrinks", True) in values]
+    if not said:
+        return []
+    return ["", "JSON: lines of 1 KiB made with a fixed seed; a GB is one before compression. The producer compresses in one thread:",
+            "where that is the limit, records/s are those of the client, and the CPU tells the brokers apart. So the same lines",
+            "come compressed beforehand as well, over four connections, where the broker is the limit. The producer compressed",
+            f"{'; '.join(said)}."]
 
 
 def table(samples, where, command, took, lives):
     """The whole result."""
-    lines = [line(samples, *measure) for measure in MEASURES]
-    times = sorted({f"{'/'.join(each.rows)}: {each.pairs} × {each.times.seconds:g} s after {each.times.warmup:g} s"
+    times = sorted({f"{each.name()}: {each.pairs} × {each.times.seconds:g} s after {each.times.warmup:g} s"
                     for each in lives if each.loads})
     out = ["# Callboard beside Apache Kafka", "",
            *(f"- {name}: {value}" for name, value in where.items()), f"- command: `{command}`, {took / 60:.0f} minutes",
            f"- windows, a life each: {'; '.join(times)}" if times else None, "",
            "| what | Callboard | Kafka | ratio | target | met |", "|---|---|---|---|---|---|",
-           *(each for each in lines if each), "",
+           *(row + target for row, target in lines(samples)), "",
            "Median (lowest–highest) over the pairs; a pair is a fresh Callboard, then a fresh Kafka; the ratio is Callboard's",
            "divided by Kafka's of the same pair. MB is 2^20 bytes of values, GB 2^30. Client and broker share the machine.",
            "Six partitions, one connection, `acks=all`, 4 GiB kept (`retention.bytes`) unless the line says otherwise. Latency",
-           "counts from the time a record was due. Kafka's format is not counted in its start."]
+           "counts from the time a record was due. Kafka's format is not counted in its start.", *codecs(samples)]
     killed = min((each.times.kill_bytes for each in lives), default=0) >> 20
     if killed < 2048:
         out += [f"A short run: {killed} MiB, not 2 GiB, before kill -9."]

@@ -42,6 +42,14 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| is_program(path))
 }
 
+/// The Python that has a package: `CALLBOARD_PYTHON`, else `python3`.
+pub fn find_python(package: &str) -> Option<PathBuf> {
+    let python =
+        std::env::var_os("CALLBOARD_PYTHON").map(PathBuf::from).or_else(|| find_program("python3"))?;
+    let found = run(&python, &["-c", &format!("import {package}")], |_| ()).ok()?;
+    found.status.success().then_some(python)
+}
+
 fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)

@@ -31,7 +31,7 @@ pub mod verdict;
 pub mod wire;
 
 pub use broker::{Broker, Options};
-pub use client::{Finished, Running, find_program, need, run, say, scratch};
+pub use client::{Finished, Running, find_program, find_python, need, run, say, scratch};
 pub use java::{Java, find_java};
 pub use kafka::Kafka;
 pub use lines::Lines;
