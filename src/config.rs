@@ -52,7 +52,8 @@ pub struct Config {
     pub log_retention_bytes: i64,
     /// Largest batch where nobody says (Kafka: `message.max.bytes`).
     pub message_max_bytes: usize,
-    /// A producer that sends nothing for so long is forgotten (Kafka: `producer.id.expiration.ms`).
+    /// A producer that sends a partition nothing for so long is forgotten there; a start begins the time anew (Kafka:
+    /// `producer.id.expiration.ms`).
     pub producer_id_expiration_ms: i64,
     /// Expired records are looked for this often (Kafka: `log.retention.check.interval.ms`).
     pub log_retention_check_interval_ms: u64,

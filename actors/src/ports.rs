@@ -3,7 +3,7 @@
 use crate::permit::Permit;
 use bytes::Bytes;
 use callboard_core::metadata::{Image, MetadataRecord};
-use callboard_core::partition::ProducerTable;
+use callboard_core::partition::{Forgotten, ProducerTable};
 use callboard_core::storage::{Durability, Entry, Retention, Room};
 use callboard_core::{LeaderEpoch, Offset, ReplicaId, Seq, TopicPartition, UnixMillis};
 use futures_util::future::BoxFuture;
@@ -36,6 +36,10 @@ pub trait Shard: Send + Sync + 'static {
 
     /// Queues one entry for the journal. Never blocks: what is queued is bounded by the permits inside.
     fn submit(&self, submission: Submission) -> Result<(), ShardError>;
+
+    /// Says which producers a replica has forgotten: its next snapshot is without them. Lost in a crash, they are known for
+    /// longer.
+    fn forget(&self, replica: ReplicaId, forgotten: Forgotten);
 
     /// After an actor's restart: journals a `Fence` behind everything of its former life, and reads the replica's state
     /// as of that fence.

@@ -32,7 +32,7 @@ fn clean(shards: usize, seed: u64) {
         "the script is too tame: {counts:?}"
     );
     assert!(counts.truncations > 0 && counts.log_starts > 0 && counts.drops > 0 && counts.restarts > 0);
-    assert!(nested > 0 && rotten > 0);
+    assert!(counts.forgotten > 0 && nested > 0 && rotten > 0);
 }
 
 #[test]
@@ -105,5 +105,6 @@ planted! {
     truncation_not_journaled_is_caught: TruncationNotJournaled;
     stale_group_of_a_recycled_segment_accepted_is_caught: StaleGroupAccepted;
     producer_state_not_truncated_is_caught: ProducersNotTruncated;
+    producer_forgotten_too_soon_is_caught: ForgottenTooSoon;
     bad_crc_taken_for_the_end_of_the_log_is_caught: BadCrcIsEnd;
 }

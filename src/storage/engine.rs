@@ -20,7 +20,7 @@ use super::space::{Ahead, Space};
 use super::writer::{SyncedTo, Writer};
 use callboard_actors::ports::{ReplicaSink, ShardError, ShardStats};
 use callboard_core::mutant::{Mutant, planted};
-use callboard_core::partition::LeaderConfig;
+use callboard_core::partition::Forgotten;
 use callboard_core::storage::{Fresh, LARGE_RUN, Residence, ZEROS_BELOW, fresh, may_recycle, spares};
 use callboard_core::{Lsn, Offset, ReplicaId, Seq};
 use parking_lot::Mutex;
@@ -44,9 +44,6 @@ pub struct EngineOptions {
     pub residence: Residence,
     /// A new segment is written with zeros where the journal is synced more often than once in so many bytes.
     pub zeros_below: u64,
-    /// A producer that is silent for so long is forgotten when its replica is settled (Kafka:
-    /// `producer.id.expiration.ms`).
-    pub producer_expiration_ms: i64,
     /// Bytes of the file system that are held back for what frees space; 0: as `reserve_bytes` says.
     pub disk_reserve_bytes: u64,
     /// Shards of the data directory.
@@ -62,7 +59,6 @@ impl Default for EngineOptions {
             cache_bytes: budgets.redb_cache,
             residence: Residence { large_run: LARGE_RUN, journal_bytes_max: 4 << 30 },
             zeros_below: ZEROS_BELOW,
-            producer_expiration_ms: LeaderConfig::default().producer_expiration_ms,
             disk_reserve_bytes: 0,
             shards: 1,
         }
@@ -174,6 +170,13 @@ impl Engine {
             (None, None) => sink.persisted(live.announced),
         }
         live.sink = Some(sink);
+    }
+
+    /// Which producers a replica has forgotten: its next snapshot is without them.
+    pub fn forget(&self, replica: ReplicaId, forgotten: Forgotten) {
+        if let Some(live) = self.index.lock().replicas.get_mut(&replica) {
+            live.forgotten = Some(forgotten);
+        }
     }
 
     /// Journaled and not yet settled.

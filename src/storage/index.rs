@@ -7,6 +7,8 @@
 use super::segment::Segment;
 use callboard_actors::ports::{Persisted, ReplicaSink, ShardError};
 use callboard_core::limits;
+use callboard_core::mutant::{Mutant, planted};
+use callboard_core::partition::Forgotten;
 use callboard_core::records::BatchHead;
 use callboard_core::storage::{Durability, Entry, EntryHeader, ReplicaFold};
 use callboard_core::{Lsn, Offset, ReplicaId, Seq};
@@ -89,6 +91,8 @@ pub struct Live {
     pub settled_end: Offset,
     /// The replica as redb has it; none before its `Open` is settled.
     pub settled: Option<ReplicaFold>,
+    /// Producers that its next snapshot is to be without.
+    pub forgotten: Option<Forgotten>,
     /// What its last batch was written for, as the journal is known to say after a power cut.
     pub marked: Durability,
     /// Where notices go.
@@ -115,6 +119,7 @@ impl Live {
             pending: VecDeque::new(),
             settled_end: next,
             settled: None,
+            forgotten: None,
             marked: Durability::Fsync,
             sink: None,
             announced: Persisted { written: seq, synced: seq },
@@ -155,6 +160,8 @@ impl Live {
         match entry.entry {
             Entry::Truncate { to } if to < self.next => {
                 self.next = to;
+                // A producer's last batch may lie lower now than it did then.
+                self.forgotten = self.forgotten.filter(|_| planted(Mutant::ForgottenTooSoon));
                 self.log_start = self.log_start.min(to);
                 self.settled_end = self.settled_end.min(to);
                 self.runs.retain(|run| run.base < to);

@@ -57,6 +57,8 @@ pub use store::{Opened, Recovered, Store, StoreOptions};
 #[cfg(test)]
 mod descriptor_tests;
 #[cfg(test)]
+mod producers_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod times_tests;

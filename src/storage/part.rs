@@ -13,7 +13,7 @@ use super::segment::Segment;
 use super::tx::{NewContent, NewStretch, Straddling, Tx};
 use bytes::Bytes;
 use callboard_core::mutant::{Mutant, planted};
-use callboard_core::partition::ProducerTable;
+use callboard_core::partition::{Forgotten, ProducerTable};
 use callboard_core::records::{self, BatchHead, CRC_FROM};
 use callboard_core::storage::{Entry, EntryHeader, Folded, ReplicaFold, Span, blocks};
 use callboard_core::{Lsn, Offset, ReplicaId, Seq, UnixMillis, limits};
@@ -45,8 +45,10 @@ pub struct Part<'a, 't> {
     pub state: Option<ReplicaFold>,
     /// Not stored yet.
     pub batches: Vec<(Batch, BatchHead)>,
-    /// The time, and after how many milliseconds a producer that is silent is forgotten.
-    pub expiry: (UnixMillis, i64),
+    /// What the replica has forgotten.
+    pub forgotten: Option<Forgotten>,
+    /// When it is stored: how old records are that carry no time.
+    pub now: UnixMillis,
     /// Finds the segment that holds a position.
     pub find: &'a dyn Fn(Lsn) -> Option<Arc<Segment>>,
 }
@@ -105,7 +107,7 @@ impl Part<'_, '_> {
                 clipped(found.map(|found| found.map(batch)), to)?
             }
         };
-        put(self.tx, self.replica, &kept, self.expiry.0)?;
+        put(self.tx, self.replica, &kept, self.now)?;
         let producers = self.producers_at(to)?;
         if let Some(state) = &mut self.state
             && !planted(Mutant::ProducersNotTruncated)
@@ -150,14 +152,16 @@ impl Part<'_, '_> {
     /// Stores what is to be stored; the state that redb has then.
     pub fn finish(self) -> Result<Option<ReplicaFold>, ShardFault> {
         let Some(mut state) = self.state else { return Ok(None) };
-        state.producers.expire(self.expiry.0, self.expiry.1);
+        if let Some(forgotten) = self.forgotten {
+            state.forget(forgotten);
+        }
         // What the log start has passed already is never written.
         let kept: Vec<(Batch, BatchHead)> = self
             .batches
             .into_iter()
             .filter(|(_, h)| h.next_offset() > state.log_start && !state.dropped)
             .collect();
-        put(self.tx, self.replica, &kept, self.expiry.0)?;
+        put(self.tx, self.replica, &kept, self.now)?;
         self.tx.put_replica(self.replica, &state)?;
         Ok(Some(state))
     }

@@ -17,11 +17,11 @@ impl Engine {
         let stopped = |fault: ShardFault| ShardError::Stopped { shard: self.shard, reason: fault.0 };
         self.healthy().map_err(stopped)?;
         let (state, pending, failed) = {
-            let index = self.index.lock();
-            let live = index
-                .replicas
-                .get(&replica)
-                .ok_or(ShardError::UnknownReplica { shard: self.shard, replica: replica.0 })?;
+            let mut index = self.index.lock();
+            let unknown = ShardError::UnknownReplica { shard: self.shard, replica: replica.0 };
+            // What the former life forgot the next one knows again, if no snapshot is without it yet.
+            index.replicas.get_mut(&replica).ok_or(unknown.clone())?.forgotten = None;
+            let live = index.replicas.get(&replica).ok_or(unknown)?;
             // Segments are held, so that none is recycled before it is read.
             let pending: Vec<_> = live.pending.iter().map(|step| (*step, index.segment(step.at()))).collect();
             (live.settled.clone(), pending, live.failed.clone())

@@ -20,6 +20,7 @@ use super::segment::Segment;
 use super::tx::Tx;
 use super::writer::SyncedTo;
 use callboard_core::mutant::{Mutant, planted};
+use callboard_core::partition::Forgotten;
 use callboard_core::records::{self, BatchHead};
 use callboard_core::storage::ReplicaFold;
 use callboard_core::{Lsn, ReplicaId, UnixMillis};
@@ -39,6 +40,18 @@ struct Touched {
     replica: ReplicaId,
     state: ReplicaFold,
     steps: usize,
+}
+
+/// What is to be settled of one replica.
+#[derive(Default)]
+struct Due {
+    /// As redb has it.
+    state: Option<ReplicaFold>,
+    forgotten: Option<Forgotten>,
+    /// Its next steps.
+    steps: Vec<Pending>,
+    /// Whether there are more.
+    more: bool,
 }
 
 impl Engine {
@@ -137,13 +150,13 @@ impl Engine {
         target: SyncedTo,
         bytes: &mut usize,
     ) -> Result<(Option<Touched>, bool), ShardFault> {
-        let (state, steps, more) = self.steps(replica, target, TRANSACTION_BYTES.saturating_sub(*bytes));
+        let budget = TRANSACTION_BYTES.saturating_sub(*bytes);
+        let Due { state, forgotten, steps, more } = self.due(replica, target, budget);
         if steps.is_empty() {
             return Ok((None, false));
         }
-        let expiry = (wall(), self.options.producer_expiration_ms);
         let find = |at| self.index.lock().segment(at);
-        let mut part = Part { tx, replica, state, batches: Vec::new(), expiry, find: &find };
+        let mut part = Part { tx, replica, state, batches: Vec::new(), forgotten, now: wall(), find: &find };
         for step in &steps {
             match step {
                 Pending::Run(run) => *bytes += self.settle_run(&mut part, run)?,
@@ -154,28 +167,25 @@ impl Engine {
         Ok((Some(Touched { replica, state, steps: steps.len() }), more))
     }
 
-    /// The replica as redb has it, and its next steps, up to so many bytes of payload (one at least). Third: whether
-    /// more are due.
-    fn steps(
-        &self,
-        replica: ReplicaId,
-        target: SyncedTo,
-        budget: usize,
-    ) -> (Option<ReplicaFold>, Vec<Pending>, bool) {
+    /// What is due of a replica, up to so many bytes of payload; one step at least.
+    fn due(&self, replica: ReplicaId, target: SyncedTo, budget: usize) -> Due {
         let index = self.index.lock();
-        let Some(live) = index.replicas.get(&replica) else { return (None, Vec::new(), false) };
-        let (mut out, mut bytes) = (Vec::new(), 0);
+        let Some(live) = index.replicas.get(&replica) else { return Due::default() };
+        let (state, forgotten) = (live.settled.clone(), live.forgotten);
+        let mut due = Due { state, forgotten, ..Due::default() };
+        let mut bytes = 0;
         for step in live.pending.iter().take_while(|p| p.below(target.lsn)) {
-            if bytes >= budget && !out.is_empty() {
-                return (live.settled.clone(), out, true);
+            if bytes >= budget && !due.steps.is_empty() {
+                due.more = true;
+                break;
             }
             if let Pending::Run(run) = step {
                 bytes +=
                     if self.options.residence.stays(run.length) { ROW_BYTES } else { run.length as usize };
             }
-            out.push(*step);
+            due.steps.push(*step);
         }
-        (live.settled.clone(), out, false)
+        due
     }
 
     /// Folds a run. A large one stays where it is: its heads are all that is read of it. What it weighs in the transaction.

@@ -22,6 +22,7 @@ use callboard_actors::ports::{
     TimeHit,
 };
 use callboard_core::limits;
+use callboard_core::partition::Forgotten;
 use callboard_core::storage::{Durability, Entry, Retention, Room};
 use callboard_core::{Offset, ReplicaId, Seq, TopicPartition};
 use futures_util::future::BoxFuture;
@@ -317,6 +318,10 @@ impl Shard for ShardHandle {
         drop(queue);
         self.inner.queued.notify_one();
         Ok(())
+    }
+
+    fn forget(&self, replica: ReplicaId, forgotten: Forgotten) {
+        self.inner.engine.forget(replica, forgotten);
     }
 
     fn rebuild(&self, replica: ReplicaId) -> BoxFuture<'static, Result<ReplicaState, ShardError>> {

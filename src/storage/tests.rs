@@ -40,8 +40,6 @@ fn options() -> StoreOptions {
             unsettled_bytes_max: 1 << 20,
             cache_bytes: 1 << 20,
             residence: Residence { large_run: LARGE, journal_bytes_max: 0 },
-            // The records here are of 1970.
-            producer_expiration_ms: i64::MAX,
             ..EngineOptions::default()
         },
     }

@@ -33,6 +33,8 @@ pub enum Mutant {
     StaleGroupAccepted,
     /// Producer state survives the truncation of the batches it came from.
     ProducersNotTruncated,
+    /// A snapshot is without a producer that wrote again before its replica forgot it.
+    ForgottenTooSoon,
     /// A bad checksum is taken for the end of the log.
     BadCrcIsEnd,
     /// A committed offset shows before it is stored.

@@ -172,6 +172,7 @@ impl Perform<Effect> for LeaderIo {
                     reply.send(result);
                 }
             }
+            Effect::Forget(forgotten) => self.shard.forget(self.replica, forgotten),
             Effect::Note(event) => metrics::leader_event(event),
         }
     }

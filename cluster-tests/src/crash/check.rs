@@ -45,7 +45,6 @@ pub fn options(shards: usize, boot: &str) -> StoreOptions {
             cache_bytes: 1 << 20,
             residence: Residence { large_run: LARGE, journal_bytes_max: 0 },
             zeros_below: ZEROS_BELOW,
-            producer_expiration_ms: i64::MAX,
             ..EngineOptions::default()
         },
     }
@@ -212,7 +211,8 @@ fn epochs(state: &ReplicaState, expected: &Expected) -> Result<(), String> {
     if found == wanted { Ok(()) } else { Err(format!("leader epochs {found:?} in place of {wanted:?}")) }
 }
 
-/// A retry of the newest readable batch of each producer is a duplicate; of one that is not there, it is none.
+/// A retry of the newest readable batch of each producer is a duplicate, unless the store was told to forget who sent it;
+/// of one that is not there, it is none.
 fn producers(
     replica: &Replica,
     state: &ReplicaState,
@@ -223,6 +223,7 @@ fn producers(
     for head in newest.values() {
         match state.producers.judge(head) {
             Judgement::Duplicate(stored) if stored.base_offset == head.base_offset => {}
+            Judgement::Fresh if replica.may_forget(head, length) => {}
             other => return Err(format!("a retry of the batch at {} is {other:?}", head.base_offset)),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use callboard_actors::ports::{Persisted, ReplicaSink, ShardError};
+use callboard_core::partition::Forgotten;
 use callboard_core::records::{self, BatchHead};
 use callboard_core::storage::{Durability, Entry};
 use callboard_core::{Offset, ReplicaId, TopicPartition};
@@ -52,6 +53,8 @@ pub struct Replica {
     pub replica: ReplicaId,
     /// All entries submitted.
     pub entries: Vec<Arc<Written>>,
+    /// What the store was told of producers.
+    pub forgotten: Vec<Forgotten>,
     /// What was announced when this was taken.
     pub persisted: Persisted,
     /// What is announced now.
@@ -89,7 +92,8 @@ impl Replica {
     #[must_use]
     pub fn opened(id: TopicPartition, shard: usize, replica: ReplicaId, heard: Arc<Heard>) -> Replica {
         let open = Written { entry: Entry::Open { id }, durability: Durability::Fsync, bytes: Bytes::new() };
-        Replica { id, shard, replica, entries: vec![Arc::new(open)], persisted: Persisted::default(), heard }
+        let (entries, forgotten) = (vec![Arc::new(open)], Vec::new());
+        Replica { id, shard, replica, entries, forgotten, persisted: Persisted::default(), heard }
     }
 
     /// As it is at this moment, what is announced included.
@@ -139,6 +143,20 @@ impl Replica {
             }
         }
         out
+    }
+
+    /// Whether the store may know nothing of a producer any more, whose newest batch among the first `count` entries is
+    /// this one: it was told so, and this batch, or one after it, was the newest at that moment too.
+    #[must_use]
+    pub fn may_forget(&self, head: &BatchHead, count: usize) -> bool {
+        let told = self.forgotten.iter().filter(|told| told.seq.0 as usize <= count);
+        told.into_iter().any(|told| {
+            let then = self.after(told.seq.0 as usize);
+            let newest = then.batches.iter().rfind(|b| b.head.producer_id == head.producer_id);
+            newest.is_some_and(|newest| {
+                newest.head.next_offset() <= told.below && newest.head.base_offset >= head.base_offset
+            })
+        })
     }
 
     /// Its last entries in short: `+` an append, `<` a truncation, `>` a log start, `~` an `os` one.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use callboard_actors::permit::Permit;
 use callboard_actors::ports::Submission;
+use callboard_core::partition::Forgotten;
 use callboard_core::records::{BatchBuilder, NewRecord};
 use callboard_core::storage::{Durability, Entry};
 use callboard_core::{Offset, Seq, TopicId, TopicPartition};
@@ -34,6 +35,7 @@ pub struct Counts {
     pub promised: u32,
     pub restarts: u32,
     pub waited: u32,
+    pub forgotten: u32,
 }
 
 /// Every replica there ever was; the watcher reads it while the store works.
@@ -82,7 +84,9 @@ impl World {
             let length = *lengths.get(&(r.shard, r.replica))?;
             let heard = Arc::<Heard>::default();
             up.engines[r.shard].attach(r.replica, heard.clone());
-            Some(Replica { entries: r.entries[..length].to_vec(), heard, ..r.clone() })
+            let (entries, mut forgotten) = (r.entries[..length].to_vec(), r.forgotten.clone());
+            forgotten.retain(|told| told.seq.0 as usize <= length);
+            Some(Replica { entries, forgotten, heard, ..r.clone() })
         });
         let there = there.collect();
         World::on(up, there, shards, seed)
@@ -139,7 +143,8 @@ impl World {
     fn act(&mut self) -> Done {
         let shard = self.rng.below(self.shards as u64) as usize;
         match self.rng.below(100) {
-            0..=71 => self.write(shard),
+            0..=69 => self.write(shard),
+            70..=71 => self.forget(shard),
             72..=77 => self.settle(shard),
             78..=79 => {
                 self.counts.emptied += 1;
@@ -247,6 +252,22 @@ impl World {
         let shard = self.ledger.lock()[n].shard;
         self.journal(shard, vec![submission])?;
         self.open(shard, durability)
+    }
+
+    /// A replica says that its producers of all but its newest records are forgotten; now and then, of all.
+    fn forget(&mut self, shard: usize) -> Done {
+        let Some(n) = self.pick(Some(shard)) else { return Ok(()) };
+        self.counts.forgotten += 1;
+        let back = self.rng.below(6) as i64;
+        let (replica, forgotten) = {
+            let replica = &mut self.ledger.lock()[n];
+            let below = replica.expected().next - back;
+            let forgotten = Forgotten { below, seq: Seq(replica.entries.len() as u64) };
+            replica.forgotten.push(forgotten);
+            (replica.replica, forgotten)
+        };
+        self.up.engines[shard].forget(replica, forgotten);
+        Ok(())
     }
 
     fn toggle(&mut self) {

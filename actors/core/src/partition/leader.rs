@@ -20,7 +20,7 @@
 
 use super::epochs::trim_epochs;
 use super::messages::{Acks, Appended, Effect, Event, Input, LeaderConfig, LeaderStart};
-use super::producers::{Judgement, ProducerTable};
+use super::producers::{Forgotten, Judgement, ProducerTable};
 use super::retention::Checks;
 use super::view::{Role, View};
 use super::waits::{Waiting, Waits};
@@ -81,12 +81,13 @@ pub struct LeaderMachine {
     log_start_entry: LogStartEntry,
     trims: VecDeque<Trimming>,
     checks: Checks,
-    next_expiry: Millis,
+    /// None before the first step.
+    next_expiry: Option<Millis>,
     published: Option<View>,
 }
 
-/// Producers are looked through this often for those that have expired.
-const EXPIRY_EVERY_MS: u64 = 600_000;
+/// Producers are looked through this often for those that are idle (Kafka: `producer.id.expiration.check.interval.ms`).
+pub(super) const EXPIRY_EVERY_MS: u64 = 600_000;
 
 impl LeaderMachine {
     /// A leader over a log whose every byte is durable.
@@ -111,7 +112,7 @@ impl LeaderMachine {
             log_start_entry: LogStartEntry::default(),
             trims: VecDeque::new(),
             checks: Checks::default(),
-            next_expiry: Millis(EXPIRY_EVERY_MS),
+            next_expiry: None,
             published: None,
         }
     }
@@ -135,6 +136,15 @@ impl LeaderMachine {
             log_id: 0,
             rules: Some(self.config.rules()),
             epochs: Arc::clone(&self.epochs),
+        }
+    }
+
+    /// Called with every step: the first one starts the clock, for every producer known too.
+    fn begin(&mut self, now: Millis) {
+        self.checks.begin(now, &self.config);
+        if self.next_expiry.is_none() {
+            self.next_expiry = Some(now.plus(EXPIRY_EVERY_MS));
+            self.producers.begin(now);
         }
     }
 
@@ -187,7 +197,7 @@ impl LeaderMachine {
         if self.epochs.last().is_none_or(|(epoch, _)| *epoch < self.epoch) {
             Arc::make_mut(&mut self.epochs).push((self.epoch, base));
         }
-        self.producers.apply(&placed);
+        self.producers.apply_at(&placed, now.mono);
         self.end = placed.next_offset();
         self.seq = self.seq.next();
         self.in_flight.push_back(InFlight { seq: self.seq, end: self.end });
@@ -363,9 +373,10 @@ impl LeaderMachine {
             out.push(Effect::Note(Event::TimedOut));
             out.push(Effect::Answer { ticket: waiting.ticket, result: Err(Reject::TimedOut) });
         }
-        if now.mono >= self.next_expiry {
-            self.next_expiry = now.mono.plus(EXPIRY_EVERY_MS);
-            self.producers.expire(now.wall, self.config.producer_expiration_ms);
+        if self.next_expiry.is_some_and(|due| now.mono >= due) {
+            self.next_expiry = Some(now.mono.plus(EXPIRY_EVERY_MS));
+            let idle = self.producers.expire(now.mono, self.config.producer_expiration_ms);
+            out.extend(idle.map(|below| Effect::Forget(Forgotten { below, seq: self.seq })));
         }
         let (from, until) = (self.log_start, self.high_watermark);
         let some = from < until && self.offline.is_none();
@@ -380,7 +391,7 @@ impl Machine for LeaderMachine {
     type Effect = Effect;
 
     fn step(&mut self, now: Now, input: Input, out: &mut Effects<Effect>) {
-        self.checks.begin(now.mono, &self.config);
+        self.begin(now.mono);
         match input {
             Input::Append { ticket, head, acks, deadline } => {
                 let appended = self.appended(-1, -1);
@@ -398,7 +409,7 @@ impl Machine for LeaderMachine {
     }
 
     fn next_deadline(&self) -> Option<Millis> {
-        let expiry = (!self.producers.is_empty()).then_some(self.next_expiry);
+        let expiry = self.next_expiry.filter(|_| !self.producers.is_empty());
         self.waits.next_deadline().into_iter().chain(expiry).chain(self.checks.next()).min()
     }
 
@@ -407,6 +418,7 @@ impl Machine for LeaderMachine {
         assert!(self.high_watermark <= self.end, "high watermark above the end");
         assert!(self.synced_end <= self.end && self.written_end <= self.end);
         self.waits.check(self.high_watermark);
+        self.producers.check();
         assert!(self.epochs.is_sorted_by(|a, b| a.0 < b.0), "leader epochs strictly grow");
     }
 }

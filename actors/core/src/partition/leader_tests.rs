@@ -1,5 +1,6 @@
 //! Tests of the leader machine: state and effects after one step, and random histories against an oracle.
 
+use super::leader::EXPIRY_EVERY_MS;
 use super::*;
 use crate::machine::Machine;
 use crate::records::BatchHead;
@@ -294,6 +295,56 @@ fn the_answer_to_older_rules_does_not_count_and_without_rules_nothing_is_asked()
         assert_eq!(m.next_deadline(), None);
         assert_eq!(asked(&step(&mut m, 10_000, Input::Tick)), None);
     }
+}
+
+fn forgotten(effects: &[Effect]) -> Option<Forgotten> {
+    effects.iter().find_map(|e| match e {
+        Effect::Forget(forgotten) => Some(*forgotten),
+        _ => None,
+    })
+}
+
+/// Before the first look after a day, and that look.
+const DAY: (u64, u64) = (86_400_000 - 1, 86_400_000 + EXPIRY_EVERY_MS);
+
+#[test]
+fn producers_are_forgotten_by_monotonic_time_alone_and_the_store_is_told() {
+    for (n, max_timestamp) in [-1, 1_000_000 - 2 * 86_400_000, 1_000_000].into_iter().enumerate() {
+        let mut m = LeaderMachine::new(start());
+        let head = BatchHead { max_timestamp, base_timestamp: max_timestamp, ..from_producer(0, 2) };
+        step(&mut m, 7, append(1, head, Acks::All));
+        step(&mut m, 7, persisted(10, 10));
+        // A wall clock that jumps a year ahead, and one that jumps back.
+        for wall in [1_000_000 + 365 * 86_400_000, -1] {
+            let mut out = Vec::new();
+            m.step(Now { mono: Millis(DAY.0), wall: UnixMillis(wall) }, Input::Tick, &mut out);
+            assert_eq!((m.producers().len(), forgotten(&out)), (1, None), "case {n}");
+        }
+        let again = step(&mut m, DAY.0, append(2, head, Acks::All));
+        assert_eq!(answers(&again), vec![(2, Ok(100))], "a duplicate, and no sign of life");
+        let out = step(&mut m, DAY.1, Input::Tick);
+        assert_eq!(forgotten(&out), Some(Forgotten { below: 102, seq: Seq(10) }), "case {n}");
+        assert!(m.producers().is_empty());
+        assert_eq!(forgotten(&step(&mut m, 2 * DAY.1, Input::Tick)), None, "told once");
+    }
+}
+
+#[test]
+fn a_new_life_begins_its_producers_time_anew_and_looks_after_the_interval() {
+    let mut producers = ProducerTable::default();
+    producers.apply_at(&from_producer(0, 1), Millis(3));
+    let mut m = LeaderMachine::new(LeaderStart { producers, ..start() });
+    assert_eq!(m.next_deadline(), None, "its time has not begun");
+    let born = 100 * 86_400_000;
+    let config = LeaderConfig { retention_ms: -1, ..LeaderConfig::default() };
+    step(&mut m, born, Input::Configure(config));
+    assert_eq!(m.next_deadline(), Some(Millis(born + EXPIRY_EVERY_MS)));
+    step(&mut m, born + EXPIRY_EVERY_MS, Input::Tick);
+    assert_eq!(m.producers().len(), 1);
+    assert_eq!(m.next_deadline(), Some(Millis(born + 2 * EXPIRY_EVERY_MS)));
+    let out = step(&mut m, born + 86_400_000, Input::Tick);
+    assert_eq!(forgotten(&out), Some(Forgotten { below: 1, seq: Seq(9) }));
+    assert_eq!(m.next_deadline(), None, "nobody is left to look for");
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! The leader's vocabulary: what it is told, what it wants done, what it starts from.
 
-use super::producers::ProducerTable;
+use super::producers::{Forgotten, ProducerTable};
 use super::view::View;
 use crate::Reject;
 use crate::ids::{LeaderEpoch, Offset, Seq, Ticket};
@@ -185,6 +185,8 @@ pub enum Effect {
         /// The rules.
         rules: Retention,
     },
+    /// Tell the store which producers are forgotten: its snapshots need them no more.
+    Forget(Forgotten),
     /// Count and log.
     Note(Event),
 }

@@ -10,9 +10,11 @@ mod waits;
 
 #[cfg(test)]
 mod leader_tests;
+#[cfg(test)]
+mod producers_tests;
 
 pub use epochs::{epoch_at, last_offset_for, trim_epochs};
 pub use leader::LeaderMachine;
 pub use messages::{Acks, Appended, Effect, Event, Input, LeaderConfig, LeaderStart};
-pub use producers::{ActiveProducer, Judgement, ProducerTable, ProducersError, Written};
+pub use producers::{ActiveProducer, Forgotten, Judgement, ProducerTable, ProducersError, Written};
 pub use view::{Role, View};

@@ -2,16 +2,28 @@
 //!
 //! For each producer id its epoch and its last five batches. A batch is judged before it is appended, taken in when
 //! it is; replay takes batches as true. The table is a function of the log up to an offset: it is stored beside the
-//! log as a snapshot, rebuilt from snapshot and batch heads, and truncated with them.
+//! log as a snapshot, rebuilt from snapshot and batch heads, and truncated with them. At its bound the producer whose
+//! last batch lies lowest goes first, so every replica of the partition keeps the same ones.
+//!
+//! A replica forgets who is idle, by its own monotonic time: a wall clock steps, and timestamps are the client's.
+//!
+//! ```text
+//!   replica  batch ─> seen = now           idle for producer.id.expiration.ms ─> gone: a prefix, ordered by last offset
+//!                                            └─ Forgotten { below, seq } ─> the store: out of its next snapshot
+//!   store    batch ─> no time is kept        a start, a rebuild, a new role: every producer known counts as seen now
+//! ```
+//!
+//! What is not told before a crash is only known for longer.
 //!
 //! Kafka's rules, as seen on 4.3: a producer id new to the partition may start at any sequence; a resend within the
 //! last five batches is a duplicate; anything else that does not follow is out of order; a new epoch starts at 0.
 
 use crate::Reject;
-use crate::limits::PRODUCER_BATCHES_KEPT;
+use crate::ids::{Offset, Seq};
+use crate::limits::{PRODUCER_BATCHES_KEPT, PRODUCERS_PER_PARTITION};
 use crate::records::BatchHead;
-use crate::time::UnixMillis;
-use std::collections::{BTreeMap, VecDeque};
+use crate::time::Millis;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// One batch that a producer wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +43,26 @@ pub struct Written {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Producer {
     epoch: i16,
+    /// For DescribeProducers alone.
     last_timestamp: i64,
     batches: VecDeque<Written>,
+    /// When its last batch came to this replica; zero in the store.
+    seen: Millis,
+}
+
+impl Producer {
+    fn last_offset(&self) -> Offset {
+        self.batches.back().map_or(-1, |w| w.last_offset)
+    }
+}
+
+/// Which producers a replica has forgotten: as of its entry `seq`, all whose last batch ended below an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forgotten {
+    /// The offset.
+    pub below: Offset,
+    /// The replica's last entry at that moment.
+    pub seq: Seq,
 }
 
 /// What DescribeProducers tells of one producer.
@@ -74,6 +104,8 @@ pub enum ProducersError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProducerTable {
     producers: BTreeMap<i64, Producer>,
+    /// Last offset and id of each. `seen` never falls along it.
+    order: BTreeSet<(Offset, i64)>,
 }
 
 const FORMAT: u8 = 2;
@@ -145,20 +177,29 @@ impl ProducerTable {
         })
     }
 
-    /// Takes in a batch that is in the log, at the offsets its head says.
+    /// Takes in a batch that is in the log, at the offsets its head says. The store's way: no time is kept.
     pub fn apply(&mut self, head: &BatchHead) {
+        self.apply_at(head, Millis::default());
+    }
+
+    /// Takes in a batch that comes to this replica now.
+    pub fn apply_at(&mut self, head: &BatchHead, now: Millis) {
         if !head.has_producer() || head.is_control() {
             return;
         }
-        let producer = self.producers.entry(head.producer_id).or_insert_with(|| Producer {
+        let id = head.producer_id;
+        let producer = self.producers.entry(id).or_insert_with(|| Producer {
             epoch: head.producer_epoch,
             last_timestamp: head.max_timestamp,
             batches: VecDeque::new(),
+            seen: now,
         });
+        self.order.remove(&(producer.last_offset(), id));
         if producer.epoch != head.producer_epoch {
             producer.epoch = head.producer_epoch;
             producer.batches.clear();
         }
+        producer.seen = now;
         producer.last_timestamp = producer.last_timestamp.max(head.max_timestamp);
         if producer.batches.len() == PRODUCER_BATCHES_KEPT {
             producer.batches.pop_front();
@@ -170,11 +211,51 @@ impl ProducerTable {
             last_offset: head.next_offset() - 1,
             timestamp: head.max_timestamp,
         });
+        self.order.insert((producer.last_offset(), id));
+        self.keep_the_bound();
     }
 
-    /// Forgets producers whose last batch is older than this (Kafka: `producer.id.expiration.ms`).
-    pub fn expire(&mut self, wall: UnixMillis, after_ms: i64) {
-        self.producers.retain(|_, p| wall.0.saturating_sub(p.last_timestamp) < after_ms);
+    fn keep_the_bound(&mut self) {
+        while self.producers.len() > PRODUCERS_PER_PARTITION && self.take_lowest().is_some() {}
+    }
+
+    /// Removes the producer whose last batch lies lowest; that batch's last offset.
+    fn take_lowest(&mut self) -> Option<Offset> {
+        let (last_offset, id) = self.order.pop_first()?;
+        self.producers.remove(&id);
+        Some(last_offset)
+    }
+
+    /// A new life or a new role: the time of every producer begins now.
+    pub fn begin(&mut self, now: Millis) {
+        self.producers.values_mut().for_each(|producer| producer.seen = now);
+    }
+
+    /// Forgets producers that have been idle for so long (Kafka: `producer.id.expiration.ms`); the offset behind the
+    /// last batch of theirs, if there were any. All whose last batch ended below it are gone then.
+    pub fn expire(&mut self, now: Millis, after_ms: i64) -> Option<Offset> {
+        let after_ms = u64::try_from(after_ms).unwrap_or(0);
+        let mut below = None;
+        while let Some(lowest) = self.order.first().and_then(|(_, id)| self.producers.get(id)) {
+            if now.0.saturating_sub(lowest.seen.0) < after_ms {
+                break;
+            }
+            below = self.take_lowest().map(|last| last.saturating_add(1));
+        }
+        below
+    }
+
+    /// Forgets producers whose last batch ended below an offset.
+    pub fn forget_below(&mut self, below: Offset) {
+        while self.order.first().is_some_and(|(last, _)| *last < below) {
+            self.take_lowest();
+        }
+    }
+
+    /// What holds after every change.
+    pub fn check(&self) {
+        assert_eq!(self.order.len(), self.producers.len(), "each producer has one place in the order");
+        assert!(self.producers.len() <= PRODUCERS_PER_PARTITION, "more producers than a partition keeps");
     }
 
     /// For the snapshot row. The caller adds the checksum.
@@ -221,8 +302,14 @@ impl ProducerTable {
                     timestamp: i64::from_be_bytes(take(rest)?),
                 });
             }
-            table.producers.insert(id, Producer { epoch, last_timestamp, batches });
+            let producer = Producer { epoch, last_timestamp, batches, seen: Millis::default() };
+            table.order.insert((producer.last_offset(), id));
+            if table.producers.insert(id, producer).is_some() {
+                return Err(ProducersError::Malformed);
+            }
         }
+        // One of an earlier build may hold more.
+        table.keep_the_bound();
         if rest.is_empty() { Ok(table) } else { Err(ProducersError::Malformed) }
     }
 }
@@ -231,100 +318,4 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], ProducersError> {
     let (head, tail) = rest.split_first_chunk::<N>().ok_or(ProducersError::Malformed)?;
     *rest = tail;
     Ok(*head)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch(epoch: i16, sequence: i32, count: i32, offset: i64) -> BatchHead {
-        BatchHead {
-            base_offset: offset,
-            last_offset_delta: count - 1,
-            records: count,
-            producer_id: 7,
-            producer_epoch: epoch,
-            base_sequence: sequence,
-            max_timestamp: 1_000,
-            ..BatchHead::default()
-        }
-    }
-
-    #[test]
-    fn a_resend_within_the_last_five_is_a_duplicate_and_an_older_one_is_out_of_order() {
-        let mut table = ProducerTable::default();
-        assert_eq!(table.judge(&batch(0, 40, 1, 0)), Judgement::Fresh, "a new producer may start anywhere");
-        for n in 0..6 {
-            table.apply(&batch(0, n * 2, 2, i64::from(n) * 2));
-        }
-        let again = table.judge(&batch(0, 2, 2, -1));
-        assert!(matches!(again, Judgement::Duplicate(w) if w.base_offset == 2 && w.last_offset == 3));
-        assert!(matches!(
-            table.judge(&batch(0, 0, 2, -1)),
-            Judgement::Refused(Reject::OutOfOrderSequence { expected: 12, got: 0, .. })
-        ));
-        assert!(matches!(table.judge(&batch(0, 13, 1, -1)), Judgement::Refused(_)));
-        assert_eq!(table.judge(&batch(0, 12, 1, -1)), Judgement::Fresh);
-    }
-
-    #[test]
-    fn an_older_epoch_is_refused_and_a_newer_one_starts_at_zero() {
-        let mut table = ProducerTable::default();
-        table.apply(&batch(3, 0, 5, 0));
-        assert!(matches!(
-            table.judge(&batch(2, 5, 1, -1)),
-            Judgement::Refused(Reject::InvalidProducerEpoch { current: 3, got: 2, .. })
-        ));
-        assert!(matches!(table.judge(&batch(4, 5, 1, -1)), Judgement::Refused(_)));
-        assert_eq!(table.judge(&batch(4, 0, 1, -1)), Judgement::Fresh);
-    }
-
-    #[test]
-    fn sequences_wrap() {
-        let mut table = ProducerTable::default();
-        table.apply(&batch(0, i32::MAX - 1, 2, 0));
-        assert_eq!(table.judge(&batch(0, 0, 1, -1)), Judgement::Fresh);
-        assert!(matches!(table.judge(&batch(0, 1, 1, -1)), Judgement::Refused(_)));
-        table.apply(&batch(0, i32::MAX, 3, 2));
-        assert_eq!(table.judge(&batch(0, 2, 1, -1)), Judgement::Fresh);
-    }
-
-    #[test]
-    fn stored_and_read_back_it_is_the_same_and_cut_short_it_is_an_error() {
-        let mut table = ProducerTable::default();
-        for n in 0..9 {
-            table.apply(&BatchHead { producer_id: n % 3, ..batch(0, n as i32, 1, n) });
-        }
-        let bytes = table.encode();
-        assert_eq!(ProducerTable::decode(&bytes), Ok(table));
-        for cut in 0..bytes.len() {
-            assert!(ProducerTable::decode(&bytes[..cut]).is_err());
-        }
-    }
-
-    #[test]
-    fn expiry_forgets_only_the_old() {
-        let mut table = ProducerTable::default();
-        table.apply(&batch(0, 0, 1, 0));
-        table.expire(UnixMillis(1_000 + 99), 100);
-        assert_eq!(table.len(), 1);
-        table.expire(UnixMillis(1_000 + 100), 100);
-        assert!(table.is_empty());
-    }
-
-    #[test]
-    fn the_active_ones_are_told_with_their_last_sequence() {
-        let mut table = ProducerTable::default();
-        assert!(table.active().is_empty());
-        table.apply(&batch(0, 0, 5, 0));
-        table.apply(&BatchHead { producer_id: 3, max_timestamp: 2_000, ..batch(1, 7, 2, 5) });
-        table.apply(&batch(0, 5, 1, 7));
-        let active = |id, epoch, last_sequence, last_timestamp| ActiveProducer {
-            id,
-            epoch,
-            last_sequence,
-            last_timestamp,
-        };
-        assert_eq!(table.active(), [active(3, 1, 8, 2_000), active(7, 0, 5, 1_000)]);
-    }
 }

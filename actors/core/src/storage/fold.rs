@@ -11,7 +11,7 @@ use super::entry::{Durability, Entry};
 use super::frame::EntryHeader;
 use crate::ids::{LeaderEpoch, Offset, Seq, TopicPartition};
 use crate::mutant::{Mutant, planted};
-use crate::partition::{ProducerTable, trim_epochs};
+use crate::partition::{Forgotten, ProducerTable, trim_epochs};
 use crate::records::BatchHead;
 use crate::time::UnixMillis;
 
@@ -123,6 +123,14 @@ impl ReplicaFold {
         };
         self.seq = entry.seq;
         folded
+    }
+
+    /// Forgets the producers that the replica has forgotten, if it holds the entry as of which it had: who writes below
+    /// that entry is not forgotten.
+    pub fn forget(&mut self, forgotten: Forgotten) {
+        if self.seq >= forgotten.seq || planted(Mutant::ForgottenTooSoon) {
+            self.producers.forget_below(forgotten.below);
+        }
     }
 
     fn append(&mut self, epoch: LeaderEpoch, durability: Durability, head: &BatchHead) -> Folded {

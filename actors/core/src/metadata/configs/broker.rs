@@ -154,7 +154,7 @@ pub(super) static TABLE: [BrokerConfig; 41] = [
         "producer.id.expiration.ms",
         Int,
         Some("86400000"),
-        "A producer that sends nothing for so long is forgotten.",
+        "A producer that sends a partition nothing for so long, as the running broker counts, is forgotten there.",
     ),
     from_file("socket.request.max.bytes", Int, Some("104857600"), "The largest request."),
     from_file(
