@@ -10,7 +10,7 @@ use crate::directory::Directory;
 use crate::images::Images;
 use crate::partition::PartitionHandle;
 use callboard_core::group::{Answer, Input};
-use callboard_core::records::head;
+use callboard_core::records::Times;
 use callboard_core::{Offset, TopicPartition};
 use std::sync::Arc;
 
@@ -80,11 +80,19 @@ impl LagReader {
     /// Seconds since the record at this offset was written.
     async fn age(&self, handle: &PartitionHandle, from: Offset, until: Offset) -> f64 {
         let Ok(slices) = handle.read(from, until, 1).await else { return 0.0 };
-        let Some(Ok(head)) = slices.in_memory().next().map(|part| head(part)) else { return 0.0 };
-        let written = if head.is_log_append_time() { head.max_timestamp } else { head.base_timestamp };
+        let Some(written) = slices.in_memory().next().and_then(|batch| first_time(batch)) else { return 0.0 };
         match self.clock.now().wall.0.saturating_sub(written) {
             age if written >= 0 && age > 0 => age as f64 / 1000.0,
             _ => 0.0,
         }
     }
+}
+
+/// Unpacked at most to find a batch's first record.
+const LOOK_BYTES: usize = 64 * 1024;
+
+/// The first record's own time: a head's base timestamp is any number that its deltas are relative to.
+fn first_time(batch: &[u8]) -> Option<i64> {
+    let (_, timestamp) = Times::open(batch, LOOK_BYTES).ok()?.next()?.ok()?;
+    Some(timestamp)
 }
