@@ -183,7 +183,8 @@ async fn answer(
                     let result = answer.get().await;
                     drop(ticket);
                     call.apart.add(began.elapsed());
-                    result.map_err(|reject| (reject.code(), reject.to_string()))
+                    let by_id = call.version() >= IDS_FROM;
+                    result.map_err(|reject| (reject.code_for(by_id), reject.to_string()))
                 }
                 Part::Refused(code, why) => Err((code, why)),
             };

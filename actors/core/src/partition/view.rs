@@ -1,5 +1,6 @@
 //! What everyone else sees of a partition: published by its leader, read without a lock.
 
+use crate::Reject;
 use crate::ids::{LeaderEpoch, Offset};
 
 /// This node's part in a partition.
@@ -7,8 +8,24 @@ use crate::ids::{LeaderEpoch, Offset};
 pub enum Role {
     /// It leads.
     Leader,
-    /// Its replica cannot serve; the reason says why.
+    /// No role for the moment: its leader ended, and the next one is not up yet.
+    Idle,
+    /// A failure: its replica cannot serve, and the reason says why.
     Offline(String),
+    /// An orderly end: its topic was deleted. No other role follows.
+    Deleted,
+}
+
+impl Role {
+    /// Why a request is refused in this role, if it is. Every API asks here, so that all give Kafka's one answer.
+    pub fn serves(&self) -> Result<(), Reject> {
+        match self {
+            Role::Leader => Ok(()),
+            Role::Idle => Err(Reject::Unavailable),
+            Role::Offline(why) => Err(Reject::Storage(why.clone())),
+            Role::Deleted => Err(Reject::TopicDeleted),
+        }
+    }
 }
 
 /// A partition's boundaries at one moment.
@@ -30,4 +47,24 @@ pub struct View {
     pub log_id: u64,
     /// Leader epochs and the offset each starts at, ascending.
     pub epochs: std::sync::Arc<Vec<(LeaderEpoch, Offset)>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_role_has_one_answer_by_name_and_by_id() {
+        // Role, code where a request names the topic, code where it gives the topic's id.
+        let rows = [
+            (Role::Leader, 0, 0),
+            (Role::Idle, 6, 6),
+            (Role::Offline("the disk is broken".into()), 56, 56),
+            (Role::Deleted, 3, 100),
+        ];
+        for (role, by_name, by_id) in rows {
+            let code = |by_id| role.serves().map_or_else(|reject| reject.code_for(by_id).code(), |()| 0);
+            assert_eq!((code(false), code(true)), (by_name, by_id), "{role:?}");
+        }
+    }
 }
