@@ -5,6 +5,8 @@
 //!   SIGTERM: no new request ─> actors drained ─> shards settled and closed ─> clean marker
 //! ```
 
+#[cfg(test)]
+mod ended_tests;
 mod machine;
 mod observe;
 

@@ -1,4 +1,7 @@
 //! Who leads what on this node: read by every request without a lock, written by the node's actor in batches.
+//!
+//! A handle that loses its place here, to another or to none, is closed behind the swap: the fetches that wait on it wake,
+//! look the partition up anew, and find what took its place.
 
 use crate::partition::PartitionHandle;
 use arc_swap::ArcSwap;
@@ -33,15 +36,19 @@ impl Directory {
     /// Adds handles, or puts them in the place of former ones: one swap for all.
     pub fn insert(&self, handles: Vec<Arc<PartitionHandle>>) {
         let mut topics = HashMap::clone(&self.topics.load());
+        let mut former = Vec::new();
         for handle in handles {
             let Ok(at) = usize::try_from(handle.id.partition) else { continue };
             let partitions = Arc::make_mut(topics.entry(handle.id.topic).or_default());
             if partitions.len() <= at {
                 partitions.resize(at + 1, None);
             }
+            let same = |before: &Arc<PartitionHandle>| Arc::ptr_eq(before, &handle);
+            former.extend(partitions[at].take().filter(|before| !same(before)));
             partitions[at] = Some(handle);
         }
         self.topics.store(Arc::new(topics));
+        former.iter().for_each(|handle| handle.waiters.close());
         self.changed.send_modify(|n| *n += 1);
     }
 
@@ -51,13 +58,13 @@ impl Directory {
         self.changed.subscribe()
     }
 
-    /// Takes a topic out and returns its handles.
-    pub fn remove(&self, topic: TopicId) -> Vec<Arc<PartitionHandle>> {
+    /// Takes a topic out.
+    pub fn remove(&self, topic: TopicId) {
         let mut topics = HashMap::clone(&self.topics.load());
         let gone = topics.remove(&topic);
         self.topics.store(Arc::new(topics));
+        gone.iter().flat_map(|partitions| partitions.iter().flatten()).for_each(|h| h.waiters.close());
         self.changed.send_modify(|n| *n += 1);
-        gone.map(|partitions| partitions.iter().flatten().cloned().collect()).unwrap_or_default()
     }
 
     /// The handles of a topic's partitions on this node, by number.
@@ -77,5 +84,39 @@ impl Directory {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::Waiter;
+
+    fn handle(topic: u8, partition: i32) -> Arc<PartitionHandle> {
+        let id = TopicPartition { topic: TopicId([topic; 16]), partition };
+        Arc::new(PartitionHandle::offline(id, 0, "no store here".into()))
+    }
+
+    #[tokio::test]
+    async fn a_fetch_wakes_when_its_handle_loses_its_place_and_only_then() {
+        let directory = Directory::default();
+        let (replaced, removed, kept) = (handle(1, 0), handle(2, 3), handle(3, 0));
+        directory.insert(vec![Arc::clone(&replaced), Arc::clone(&removed), Arc::clone(&kept)]);
+        let waiters: Vec<_> = [&replaced, &removed, &kept]
+            .map(|handle| {
+                let waiter = Waiter::new(1);
+                handle.waiters.hang(&waiter, 0);
+                waiter
+            })
+            .into();
+        // The same one again has not lost its place.
+        directory.insert(vec![handle(1, 0), Arc::clone(&kept)]);
+        directory.remove(removed.id.topic);
+        waiters[0].woken().await;
+        waiters[1].woken().await;
+        let early = tokio::time::timeout(std::time::Duration::ZERO, waiters[2].woken()).await;
+        assert!(early.is_err() && kept.waiters.len() == 1, "nothing happened to that one");
+        assert!(!directory.get(replaced.id).is_some_and(|now| now.waiters.is_closed()));
+        assert!(directory.get(removed.id).is_none());
     }
 }

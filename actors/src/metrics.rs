@@ -19,7 +19,7 @@ pub const RESTARTS: &str = "callboard_actor_restarts_total";
 
 /// Gauge: topics that exist.
 pub const TOPICS: &str = "callboard_topics";
-/// Gauge, label `state` = leader | offline: partitions of this node.
+/// Gauge, label `state` = leader | idle (its leader starts again) | offline: partitions of this node.
 pub const PARTITIONS: &str = "callboard_partitions";
 /// Gauge, bytes: the newest batches of all partitions, in memory.
 pub const TAIL: &str = "callboard_tail_bytes";
@@ -72,7 +72,7 @@ pub fn describe() {
 /// What there is now; with `each`, also the offsets of the first [`PARTITIONS_SHOWN`] partitions, by name.
 pub fn sample(image: &Image, directory: &Directory, tails: &TailBudget, each: bool, out: &mut Samples) {
     out.one(&COUNTED_TOPICS, image.topics.len() as f64);
-    let (mut leading, mut offline, mut shown) = (0usize, 0usize, Vec::new());
+    let (mut leading, mut idle, mut offline, mut shown) = (0usize, 0usize, 0usize, Vec::new());
     let mut names: Vec<_> = image.topics.values().collect();
     names.sort_by(|a, b| a.name.cmp(&b.name));
     for topic in names {
@@ -80,7 +80,10 @@ pub fn sample(image: &Image, directory: &Directory, tails: &TailBudget, each: bo
             let view = handle.view();
             match view.role {
                 Role::Leader => leading += 1,
+                Role::Idle => idle += 1,
                 Role::Offline(_) => offline += 1,
+                // On its way out of the directory.
+                Role::Deleted => {}
             }
             if each && shown.len() < PARTITIONS_SHOWN && view.role == Role::Leader {
                 shown.push((topic.name.as_str(), handle.id.partition.to_string(), view));
@@ -89,6 +92,7 @@ pub fn sample(image: &Image, directory: &Directory, tails: &TailBudget, each: bo
     }
     let mut states = out.family(&PARTITIONS_BY_STATE);
     states.add(&[("state", "leader")], leading as f64);
+    states.add(&[("state", "idle")], idle as f64);
     states.add(&[("state", "offline")], offline as f64);
     out.one(&TAIL_BYTES, tails.used() as f64);
     out.one(&TAIL_MAX, tails.capacity() as f64);

@@ -278,11 +278,7 @@ impl NodeState {
                 }
             }
         }
-        for topic in gone {
-            for handle in self.args.directory.remove(topic) {
-                handle.waiters.wake_all();
-            }
-        }
+        gone.into_iter().for_each(|topic| self.args.directory.remove(topic));
         for shard in configured.iter().filter_map(|n| self.shards[*n].as_ref()) {
             if shard.cast(ShardMsg::Mark(image.applied)).is_ok() {
                 *self.configuring.entry(image.applied).or_default() += 1;

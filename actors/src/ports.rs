@@ -5,7 +5,7 @@ use bytes::Bytes;
 use callboard_core::metadata::{Image, MetadataRecord};
 use callboard_core::partition::{Forgotten, ProducerTable};
 use callboard_core::storage::{Durability, Entry, Retention, Room};
-use callboard_core::{LeaderEpoch, Offset, ReplicaId, Seq, TopicPartition, UnixMillis};
+use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, Seq, TopicPartition, UnixMillis};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::io;
@@ -320,6 +320,9 @@ pub enum ShardError {
         /// Why.
         reason: String,
     },
+    /// An orderly end: the node takes no more.
+    #[error("the node is ending")]
+    Ending,
     /// An entry that does not follow the replica's last one.
     #[error("entry refused: {0}")]
     Refused(String),
@@ -345,9 +348,12 @@ pub enum ReadError {
     /// Too many reads wait.
     #[error("too many reads wait: try again")]
     Busy,
-    /// The replica is gone or its shard has stopped.
+    /// A failure: the store does not have what it should have.
     #[error("the replica's storage is not available: {0}")]
     Gone(String),
+    /// Nothing failed: the partition is not served here, or not any more.
+    #[error("{0}")]
+    Refused(#[from] Reject),
 }
 
 // ------------------------------------------------------------------------------------------ the metadata log

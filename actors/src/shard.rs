@@ -114,7 +114,12 @@ impl Actor for ShardActor {
                 state.leaders.insert(id, leader);
                 state.spawn(&me, id, log).await;
             }
+            // Deleted while it was read: nobody is left to journal its end.
+            ShardMsg::Rebuilt(id, Ok(log)) if !state.leaders.contains_key(&id) => {
+                state.stray(log.replica, log.seq, None);
+            }
             ShardMsg::Rebuilt(id, Ok(log)) => state.spawn(&me, id, Some(log)).await,
+            ShardMsg::Rebuilt(_, Err(ShardError::Ending)) => {}
             ShardMsg::Rebuilt(id, Err(ShardError::Refused(why))) => state.rebuild(&me, id, &why),
             ShardMsg::Rebuilt(id, Err(error)) => state.leave_offline(id, error.to_string()),
             ShardMsg::Configure(id, config) => {
@@ -232,9 +237,10 @@ impl ShardState {
     }
 
     fn leave_offline(&self, id: TopicPartition, why: String) {
+        // Deleted meanwhile: that it could not be led any more is no fault.
+        let Some(leader) = self.leaders.get(&id) else { return };
         tracing::error!(partition = %id, "offline: {why}");
-        let epoch = self.leaders.get(&id).map_or(-1, |leader| leader.leader_epoch);
-        let handle = Arc::new(PartitionHandle::offline(id, epoch, why));
+        let handle = Arc::new(PartitionHandle::offline(id, leader.leader_epoch, why));
         let _ = self.args.node.cast(NodeMsg::Ready(handle));
     }
 

@@ -176,13 +176,20 @@ fn on_reader<T: Send + 'static>(
     if !queued {
         metrics::read_refused(inner.engine.shard());
     }
-    Box::pin(async move { rx.await.unwrap_or(Err(ReadError::Busy)) })
+    Box::pin(async move {
+        let unread = || match queued {
+            true => ReadError::Gone("the read ended without an answer: it panicked, or the node ends".into()),
+            false => ReadError::Busy,
+        };
+        rx.await.unwrap_or_else(|_| Err(unread()))
+    })
 }
 
 impl Inner {
     fn stopped(&self) -> ShardError {
-        let reason = self.engine.fault().map_or_else(|| "the node is ending".into(), |fault| fault.0.clone());
-        ShardError::Stopped { shard: self.engine.shard(), reason }
+        let stopped =
+            |fault: &ShardFault| ShardError::Stopped { shard: self.engine.shard(), reason: fault.0.clone() };
+        self.engine.fault().map_or(ShardError::Ending, stopped)
     }
 
     /// The shard stops for good; the first of its threads to see it says so.

@@ -157,9 +157,9 @@ pub enum Reject {
     /// An offset outside the log.
     #[error("offset {0} lies outside the log")]
     OffsetOutOfRange(i64),
-    /// The partition does not exist here (any more).
-    #[error("unknown topic or partition")]
-    UnknownPartition,
+    /// Its topic was deleted.
+    #[error("the topic was deleted: refresh the metadata")]
+    TopicDeleted,
     /// Its shard of the store has stopped, or the replica is offline.
     #[error("the partition's storage is not available: {0}")]
     Storage(String),
@@ -192,9 +192,18 @@ impl Reject {
             Reject::NotLeader | Reject::Unavailable => ErrorCode::NotLeaderOrFollower,
             Reject::NotDeletable => ErrorCode::PolicyViolation,
             Reject::OffsetOutOfRange(_) => ErrorCode::OffsetOutOfRange,
-            Reject::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+            Reject::TopicDeleted => ErrorCode::UnknownTopicOrPartition,
             Reject::Storage(_) => ErrorCode::KafkaStorageError,
             Reject::TimedOut | Reject::Busy => ErrorCode::RequestTimedOut,
+        }
+    }
+
+    /// The same for a request that may give topics by their ids: its client knows no name.
+    #[must_use]
+    pub fn code_for(&self, by_id: bool) -> ErrorCode {
+        match self {
+            Reject::TopicDeleted if by_id => ErrorCode::UnknownTopicId,
+            other => other.code(),
         }
     }
 }

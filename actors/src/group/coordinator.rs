@@ -8,6 +8,7 @@ use super::table::{Coordinators, GroupAnswer, Summaries};
 use crate::clock::Clock;
 use crate::partition::{Appending, PartitionHandle};
 use crate::permit::Permit;
+use crate::ports::ReadError;
 use crate::reply::{Answer, Reply};
 use crate::shell::{Perform, Shell};
 use bytes::BytesMut;
@@ -34,10 +35,18 @@ const RECORD_OVERHEAD: usize = 40;
 /// Makes a group's input, given who waits.
 pub(super) type MakeInput = Box<dyn FnOnce(Ticket) -> GroupInput + Send>;
 
+/// Why a log was not read.
+pub(super) enum Unloaded {
+    /// Nothing failed: the partition is not led here now, and its next handle gets a coordinator of its own.
+    NotLed(Reject),
+    /// A failure.
+    Failed(String),
+}
+
 /// What a coordinator is told.
 pub(super) enum CoordinatorMsg {
     /// The log was read, or could not be.
-    Loaded(Result<Box<Replay>, String>),
+    Loaded(Result<Box<Replay>, Unloaded>),
     /// A request for a group.
     Ask { group: String, make: MakeInput, reply: Reply<GroupAnswer> },
     /// A group's records.
@@ -206,17 +215,19 @@ impl Perform<Effect> for CoordinatorIo {
 }
 
 /// Reads the whole partition and folds it.
-async fn load(handle: Arc<PartitionHandle>) -> Result<Box<Replay>, String> {
+async fn load(handle: Arc<PartitionHandle>) -> Result<Box<Replay>, Unloaded> {
     let (mut replay, view) = (Box::<Replay>::default(), handle.view());
     let mut from = view.log_start;
     while from < view.high_watermark {
-        let slices =
-            handle.read(from, view.high_watermark, 1 << 20).await.map_err(|error| error.to_string())?;
+        let slices = handle.read(from, view.high_watermark, 1 << 20).await.map_err(|error| match error {
+            ReadError::Refused(reject) => Unloaded::NotLed(reject),
+            error => Unloaded::Failed(error.to_string()),
+        })?;
         if slices.next <= from {
-            return Err(format!("nothing can be read at offset {from}"));
+            return Err(Unloaded::Failed(format!("nothing can be read at offset {from}")));
         }
         for part in slices.in_memory() {
-            replay.take(part).map_err(|error| error.to_string())?;
+            replay.take(part).map_err(|error| Unloaded::Failed(error.to_string()))?;
         }
         from = slices.next;
     }
@@ -292,7 +303,10 @@ impl Actor for CoordinatorActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             CoordinatorMsg::Loaded(Ok(replay)) => state.loaded(&me, *replay).await?,
-            CoordinatorMsg::Loaded(Err(why)) => {
+            CoordinatorMsg::Loaded(Err(Unloaded::NotLed(reject))) => {
+                tracing::info!(partition = %state.shell.io.handle.id, "group state is not read: {reject}");
+            }
+            CoordinatorMsg::Loaded(Err(Unloaded::Failed(why))) => {
                 return Err(format!("{} cannot be replayed: {why}", state.shell.io.handle.id).into());
             }
             CoordinatorMsg::Ask { group, make, reply } => state.ask(&me, group, make, reply).await?,

@@ -186,7 +186,7 @@ impl CoordinatorsState {
             topics: image.by_name.keys().cloned().collect(),
         };
         let (actor, _) = Actor::spawn_linked(None, CoordinatorActor, args, me.get_cell()).await?;
-        Ok(Entry { actor, summaries, loaded })
+        Ok(Entry { actor, summaries, loaded, handle: Arc::clone(handle) })
     }
 
     fn failed(&mut self, me: &ActorRef<CoordinatorsMsg>, actor: ActorId, error: &str) {

@@ -1,9 +1,11 @@
 //! Which coordinator a group has, for requests: by Kafka's hash of its id, without asking an actor.
 
 use super::coordinator::{CoordinatorMsg, MakeInput};
+use crate::partition::PartitionHandle;
 use crate::reply::{Answer, Reply, Unavailable};
 use arc_swap::ArcSwap;
 use callboard_core::group::{Answer as Said, Input, Summary};
+use callboard_core::partition::Role;
 use callboard_core::{ErrorCode, Ticket};
 use parking_lot::Mutex;
 use ractor::ActorRef;
@@ -30,6 +32,19 @@ pub(super) struct Entry {
     pub actor: ActorRef<CoordinatorMsg>,
     pub summaries: Summaries,
     pub loaded: Arc<AtomicBool>,
+    /// The partition that holds its log.
+    pub handle: Arc<PartitionHandle>,
+}
+
+impl Entry {
+    /// Whether it takes requests. A log that is not loaded is waited for only where it can be.
+    fn check(&self) -> Result<(), ErrorCode> {
+        match (self.loaded.load(Ordering::Acquire), &self.handle.view().role) {
+            (true, _) => Ok(()),
+            (false, Role::Leader | Role::Idle) => Err(ErrorCode::CoordinatorLoadInProgress),
+            (false, Role::Offline(_) | Role::Deleted) => Err(ErrorCode::NotCoordinator),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -105,11 +120,7 @@ impl Coordinators {
             return Err(ErrorCode::CoordinatorNotAvailable);
         }
         let entry = table.entries.get(&partition_of(group, table.partitions));
-        let entry = entry.ok_or(ErrorCode::NotCoordinator)?;
-        match entry.loaded.load(Ordering::Acquire) {
-            true => Ok(()),
-            false => Err(ErrorCode::CoordinatorLoadInProgress),
-        }
+        entry.ok_or(ErrorCode::NotCoordinator)?.check()
     }
 
     /// Asks a group.
@@ -142,12 +153,15 @@ impl Coordinators {
         }
     }
 
-    /// All groups of this node; an error while some of them are being loaded.
+    /// All groups of this node; an error while some of them are being loaded. Like Kafka it leaves those out whose log
+    /// cannot be read at all.
     pub fn list(&self) -> Result<Vec<(String, Summary)>, ErrorCode> {
         let mut groups = Vec::new();
         for entry in self.table.load().entries.values() {
-            if !entry.loaded.load(Ordering::Acquire) {
-                return Err(ErrorCode::CoordinatorLoadInProgress);
+            match entry.check() {
+                Ok(()) => {}
+                Err(ErrorCode::NotCoordinator) => continue,
+                Err(code) => return Err(code),
             }
             groups.extend(entry.summaries.lock().iter().map(|(group, s)| (group.clone(), s.clone())));
         }

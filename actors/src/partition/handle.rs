@@ -10,7 +10,7 @@ use crate::ports::{Part, ReadError, ReadRequest, Shard, Slices, TimeHit};
 use crate::reply::{Answer, Reply};
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
-use callboard_core::partition::{Acks, ActiveProducer, Appended, Role, View};
+use callboard_core::partition::{Acks, ActiveProducer, Appended, LeaderConfig, Role, View};
 use callboard_core::records::BatchHead;
 use callboard_core::storage::Room;
 use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, TopicPartition};
@@ -86,7 +86,7 @@ impl PartitionHandle {
             high_watermark: 0,
             last_stable_offset: 0,
             log_id: 0,
-            rules: None,
+            rules: LeaderConfig::default().rules(),
             epochs: Arc::default(),
         };
         let view = ArcSwap::from_pointee(view);
@@ -126,18 +126,39 @@ impl PartitionHandle {
         }
     }
 
+    /// Its leader has ended. An orderly end and a failure were shown before; after any other the partition is idle
+    /// until the next leader's handle takes this one's place.
+    pub(super) fn leader_ended(&self) {
+        let last = self.view();
+        if last.role == Role::Leader {
+            self.publish(View { role: Role::Idle, ..View::clone(&last) });
+        }
+    }
+
     /// Sends a batch to the leader.
     #[must_use]
     pub fn append(&self, appending: Appending) -> Answer<Result<Appended, Reject>> {
+        // What is left of the reserve is for what frees space.
+        if self.home.as_ref().is_some_and(|home| home.shard.room() == Room::Spent) {
+            let (reply, answer) = Reply::new();
+            reply.send(Err(disk_full()));
+            return answer;
+        }
+        self.ask(|reply| LeaderMsg::Append(Box::new(appending), reply))
+    }
+
+    /// Sends the leader a message, if the role allows it. A leader that ends meanwhile drops the message, and the reply in
+    /// it answers.
+    fn ask<T>(
+        &self,
+        message: impl FnOnce(Reply<Result<T, Reject>>) -> LeaderMsg,
+    ) -> Answer<Result<T, Reject>> {
         let (reply, answer) = Reply::new();
-        match &self.home {
-            // What is left of the reserve is for what frees space.
-            Some(home) if home.shard.room() == Room::Spent => reply.send(Err(disk_full())),
-            Some(home) => {
-                // A leader that is gone drops the message, and the reply in it answers.
-                let _ = home.leader.cast(LeaderMsg::Append(Box::new(appending), reply));
+        match self.home() {
+            Ok(home) => {
+                let _ = home.leader.cast(message(reply));
             }
-            None => reply.send(Err(self.offline_reason())),
+            Err(reject) => reply.send(Err(reject)),
         }
         answer
     }
@@ -161,40 +182,13 @@ impl PartitionHandle {
     }
 
     fn move_log_start(&self, to: Offset, own: bool) -> Answer<Result<Appended, Reject>> {
-        let (reply, answer) = Reply::new();
-        match &self.home {
-            Some(home) => {
-                let _ = home.leader.cast(LeaderMsg::Trim(to, own, reply));
-            }
-            None => reply.send(Err(self.offline_reason())),
-        }
-        answer
+        self.ask(|reply| LeaderMsg::Trim(to, own, reply))
     }
 
     /// The producers that the leader knows.
     #[must_use]
     pub fn producers(&self) -> Answer<Result<Vec<ActiveProducer>, Reject>> {
-        let (reply, answer) = Reply::new();
-        match &self.home {
-            Some(home) => {
-                let _ = home.leader.cast(LeaderMsg::Producers(reply));
-            }
-            None => reply.send(Err(self.offline_reason())),
-        }
-        answer
-    }
-
-    /// Why it takes no batch now, by its role.
-    #[must_use]
-    pub fn reason(&self) -> Reject {
-        self.offline_reason()
-    }
-
-    fn offline_reason(&self) -> Reject {
-        match &self.view.load().role {
-            Role::Offline(why) => Reject::Storage(why.clone()),
-            Role::Leader => Reject::NotLeader,
-        }
+        self.ask(LeaderMsg::Producers)
     }
 
     /// Bytes to read from `from` on, as far as the tail knows; none where it does not reach back.
@@ -237,25 +231,34 @@ impl PartitionHandle {
             return Ok(Slices { parts, bytes, next });
         }
         let home = self.home()?;
-        home.shard.read(ReadRequest { replica: home.replica, from, until, max_bytes, files }).await
+        let request = ReadRequest { replica: home.replica, from, until, max_bytes, files };
+        self.read_ended(home.shard.read(request).await)
     }
 
     /// The first record at or after a timestamp.
     pub async fn find_time(&self, timestamp: i64, until: Offset) -> Result<Option<TimeHit>, ReadError> {
         let (home, from) = (self.home()?, self.view().log_start);
-        home.shard.find_time(home.replica, from, until, timestamp).await
+        self.read_ended(home.shard.find_time(home.replica, from, until, timestamp).await)
     }
 
     /// The record with the largest timestamp.
     pub async fn max_time(&self, until: Offset) -> Result<Option<TimeHit>, ReadError> {
         let (home, from) = (self.home()?, self.view().log_start);
-        home.shard.max_time(home.replica, from, until).await
+        self.read_ended(home.shard.max_time(home.replica, from, until).await)
     }
 
     /// Bytes of its batches in the store.
     pub async fn size(&self) -> Result<u64, ReadError> {
         let home = self.home()?;
-        home.shard.size(home.replica).await
+        self.read_ended(home.shard.size(home.replica).await)
+    }
+
+    /// A read that failed while the role ended tells the role's end: its replica was let go, and nothing is broken.
+    pub(super) fn read_ended<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
+        read.map_err(|error| match self.view.load().role.serves() {
+            Ok(()) => error,
+            Err(reject) => ReadError::Refused(reject),
+        })
     }
 
     /// Resolves when the store takes more: at its limit producers wait here, before their bytes do.
@@ -265,8 +268,9 @@ impl PartitionHandle {
         }
     }
 
-    fn home(&self) -> Result<&Home, ReadError> {
-        self.home.as_ref().ok_or_else(|| ReadError::Gone(self.offline_reason().to_string()))
+    /// Its home; a partition without one is told by its role.
+    fn home(&self) -> Result<&Home, Reject> {
+        self.view.load().role.serves().and(self.home.as_ref().ok_or(Reject::Unavailable))
     }
 }
 

@@ -5,7 +5,7 @@ use super::tail::TailBudget;
 use crate::clock::Clock;
 use crate::metrics;
 use crate::permit::Permit;
-use crate::ports::{Persisted, ReplicaSink, ReplicaState, Shard, ShardError, Submission};
+use crate::ports::{Persisted, ReadError, ReplicaSink, ReplicaState, Shard, ShardError, Submission};
 use crate::reply::Reply;
 use crate::shell::{Perform, Shell};
 use bytes::{Bytes, BytesMut};
@@ -143,18 +143,30 @@ impl LeaderIo {
     }
 
     fn retain(&self, from: Offset, until: Offset, rules: Retention) {
-        let (me, id) = (self.me.clone(), self.handle.id);
+        let (me, handle) = (self.me.clone(), Arc::clone(&self.handle));
         let answer = self.shard.expired(self.replica, from, until, rules);
         tokio::spawn(async move {
-            let to = answer.await.unwrap_or_else(|error| {
-                tracing::warn!(partition = %id, "retention could not look at the log, and will again: {error}");
-                None
-            });
+            let id = handle.id;
+            let to = match handle.read_ended(answer.await) {
+                Ok(to) => to,
+                Err(ReadError::Refused(_)) => None,
+                Err(error) => {
+                    tracing::warn!(partition = %id, "retention could not look at the log, and will again: {error}");
+                    None
+                }
+            };
             if let Some(to) = to {
                 tracing::info!(partition = %id, ?rules, "retention: below {to} all has expired, the log started at {from}");
             }
             let _ = me.cast(LeaderMsg::Expired(to));
         });
+    }
+}
+
+/// However the actor ended: who waits for its partition is told so.
+impl Drop for LeaderIo {
+    fn drop(&mut self) {
+        self.handle.leader_ended();
     }
 }
 
@@ -247,7 +259,8 @@ impl Actor for LeaderActor {
             LeaderMsg::Trim(to, own, reply) => Input::Trim { ticket: state.ticket(reply), to, own },
             LeaderMsg::Expired(to) => Input::Expired { to },
             LeaderMsg::Producers(reply) => {
-                reply.send(Ok(state.shell.machine().producers().active()));
+                let machine = state.shell.machine();
+                reply.send(machine.serves().map(|()| machine.producers().active()));
                 return Ok(());
             }
             LeaderMsg::Delete => Input::Delete,

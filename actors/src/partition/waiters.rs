@@ -2,11 +2,14 @@
 //!
 //! A partition takes off what has become readable; the waiter wakes when nothing is missing any more, or when a
 //! partition changed in a way that has to be answered at once. Nobody is woken for less.
+//!
+//! A handle that has lost its place in the directory closes its waiters: all wake, and one that is hung there later wakes
+//! at once. So a fetch never waits where nothing comes any more; it looks the partition up anew.
 
 use callboard_core::Offset;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use tokio::sync::Notify;
 
 /// One waiting request.
@@ -50,12 +53,19 @@ struct Hung {
 #[derive(Debug, Default)]
 pub struct Waiters {
     hung: Mutex<Vec<Hung>>,
+    /// Set under the lock of `hung`, and never taken back.
+    closed: AtomicBool,
 }
 
 impl Waiters {
     /// Hangs one here, for what comes at and above `from`; what is there already, [`Waiters::credit`] tells.
     pub fn hang(&self, waiter: &Arc<Waiter>, from: Offset) {
-        self.hung.lock().push(Hung { waiter: Arc::clone(waiter), from, counted: 0 });
+        let mut hung = self.hung.lock();
+        if self.is_closed() {
+            waiter.arrived(usize::MAX);
+        } else {
+            hung.push(Hung { waiter: Arc::clone(waiter), from, counted: 0 });
+        }
     }
 
     /// So many bytes behind `from` are there already: they count too, once.
@@ -92,6 +102,21 @@ impl Waiters {
         }
     }
 
+    /// The handle has lost its place: all wake, and so does whoever is hung here from now on.
+    pub fn close(&self) {
+        let mut hung = self.hung.lock();
+        self.closed.store(true, Ordering::Release);
+        for h in hung.drain(..) {
+            h.waiter.arrived(usize::MAX);
+        }
+    }
+
+    /// Whether the handle has lost its place in the directory.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Requests that wait here.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -124,6 +149,18 @@ mod tests {
         assert_eq!((a.len(), b.len()), (1, 0));
         a.unhang(&waiter);
         assert!(a.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_closed_place_wakes_those_before_and_those_after() {
+        let place = Waiters::default();
+        let (before, after) = (Waiter::new(100), Waiter::new(100));
+        place.hang(&before, 5);
+        place.close();
+        place.hang(&after, 5);
+        before.woken().await;
+        after.woken().await;
+        assert!(place.is_closed() && place.is_empty());
     }
 
     #[tokio::test]

@@ -12,7 +12,8 @@ use callboard_core::metadata::{Image, Topic};
 use callboard_core::{ErrorCode, ReplicaId, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 
-type Sizes = BTreeMap<(u16, ReplicaId), u64>;
+/// Bytes of each replica, by shard; a shard that did not answer is not among them.
+type Sizes = BTreeMap<u16, BTreeMap<ReplicaId, u64>>;
 
 pub(super) async fn handle(call: Call, request: DescribeLogDirsRequest) -> Outcome {
     let log_dir = call.context.settings.data_dir.clone();
@@ -37,7 +38,7 @@ async fn sizes(call: &Call) -> Result<Sizes, String> {
     let (mut sizes, mut failed) = (Sizes::new(), None);
     for shard in &call.context.shards {
         match shard.sizes().await {
-            Ok(of) => sizes.extend(of.into_iter().map(|(replica, bytes)| ((shard.index(), replica), bytes))),
+            Ok(of) => _ = sizes.insert(shard.index(), of),
             Err(error) => {
                 tracing::warn!(shard = shard.index(), "its sizes are not known: {error}");
                 failed = Some(error.to_string());
@@ -80,8 +81,10 @@ fn topics(
             .into_iter()
             .filter_map(|partition_index| {
                 let id = TopicPartition { topic: topic.id, partition: partition_index };
-                let home = call.context.directory.get(id)?.home_shard()?;
-                let partition_size = i64::try_from(*sizes.get(&home).unwrap_or(&0)).unwrap_or(i64::MAX);
+                let (shard, replica) = call.context.directory.get(id)?.home_shard()?;
+                // Not known is not the same as empty: like Kafka, a partition whose storage failed is left out.
+                let bytes = sizes.get(&shard)?.get(&replica).copied().unwrap_or(0);
+                let partition_size = i64::try_from(bytes).unwrap_or(i64::MAX);
                 Some(DescribeLogDirsPartition { partition_index, partition_size, ..Default::default() })
             })
             .collect();

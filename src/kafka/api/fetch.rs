@@ -4,6 +4,7 @@
 //!   count what is there ─> enough, an error, or max wait over ─> read once ─> answer
 //!            └ too little ─> one waiter on every partition, with the bytes still missing
 //! ```
+//! A handle that loses its place in the directory wakes the fetch, which looks that partition up anew.
 //!
 //! Which partitions, and which of them the answer leaves out, is the session's decision (`fetch_session` in core): here
 //! they are looked up anew for every request, so a topic that was deleted or made meanwhile is seen.
@@ -20,7 +21,7 @@ use callboard_actors::permit::Permit;
 use callboard_actors::ports::{Part as Piece, ReadError, Slices};
 use callboard_core::fetch_session::{self, Key, Kind, Known, Said, TopicKey, Wanted};
 use callboard_core::metadata::Image;
-use callboard_core::partition::{Role, View, last_offset_for};
+use callboard_core::partition::{View, last_offset_for};
 use callboard_core::{ErrorCode, Offset, TopicId, limits};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,14 +40,28 @@ struct Part {
 
 impl Part {
     fn new(call: &Call, image: &Image, asked: fetch_session::Part) -> Part {
-        let (name, id, by_id) = names(&asked.key);
-        let handle = find(&call.context, image, name, id, by_id, asked.key.partition);
+        let handle = look_up(call, image, &asked.key);
         Part { asked, handle }
+    }
+
+    /// Looks it up anew if its handle has lost its place in the directory; whether it had.
+    fn look_again(&mut self, call: &Call) -> bool {
+        let lost = self.handle.as_ref().is_ok_and(|handle| handle.waiters.is_closed());
+        if lost {
+            // The newest image: of a topic that was deleted, the one this request began with knows nothing.
+            self.handle = look_up(call, &call.context.images.current(), &self.asked.key);
+        }
+        lost
     }
 
     fn offset(&self) -> Offset {
         self.asked.wanted.fetch_offset
     }
+}
+
+fn look_up(call: &Call, image: &Image, key: &Key) -> Result<Arc<PartitionHandle>, ErrorCode> {
+    let (name, id, by_id) = names(key);
+    find(&call.context, image, name, id, by_id, key.partition)
 }
 
 /// A topic's name and id as they stand in a request, and whether it is named by its id.
@@ -89,12 +104,11 @@ fn session_request(request: FetchRequest, by_id: bool) -> fetch_session::Request
 /// What a view says to a request: up to where it may read, and where the client's log parts from this one; or why not.
 fn limits_of(
     view: &View,
-    wanted: &Wanted,
+    asked: &fetch_session::Part,
     committed: bool,
 ) -> Result<(Offset, Option<EpochEndOffset>), ErrorCode> {
-    if let Role::Offline(_) = view.role {
-        return Err(ErrorCode::KafkaStorageError);
-    }
+    view.role.serves().map_err(|reject| reject.code_for(names(&asked.key).2))?;
+    let wanted = &asked.wanted;
     match wanted.current_leader_epoch {
         // Like Kafka: below 0 none is given.
         ..0 => {}
@@ -141,9 +155,9 @@ pub(super) async fn handle(call: Call, request: FetchRequest) -> Outcome {
         Err(code) => return refuse(&call, code, (id, epoch), 0),
     };
     let image = call.context.images.current();
-    let parts: Vec<Part> = parts.into_iter().map(|asked| Part::new(&call, &image, asked)).collect();
+    let mut parts: Vec<Part> = parts.into_iter().map(|asked| Part::new(&call, &image, asked)).collect();
     let began = Instant::now();
-    wait_for(&parts, committed, min_bytes, began + wait).await;
+    wait_for(&call, &mut parts, committed, min_bytes, began + wait).await;
     call.apart.add(began.elapsed());
     let mut reading = Reading {
         call: &call,
@@ -265,13 +279,13 @@ impl Drop for Hung<'_> {
 }
 
 /// Waits until there are `min_bytes`, something to be said at once, or the deadline.
-async fn wait_for(parts: &[Part], committed: bool, min_bytes: usize, deadline: Instant) {
+async fn wait_for(call: &Call, parts: &mut [Part], committed: bool, min_bytes: usize, deadline: Instant) {
     loop {
         let waiter = Waiter::new(min_bytes.max(1));
         // Hung first, counted then: what arrives between is seen by one of the two.
         let hung = Hung::new(parts, &waiter);
         let (mut there, mut at_once) = (0usize, min_bytes == 0 || parts.is_empty());
-        for part in parts {
+        for part in &*parts {
             match (available(part, committed), &part.handle) {
                 (Some(bytes), Ok(handle)) => {
                     there = there.saturating_add(bytes);
@@ -286,7 +300,8 @@ async fn wait_for(parts: &[Part], committed: bool, min_bytes: usize, deadline: I
             timeout_at(deadline, waiter.woken()).await.is_ok()
         };
         drop(hung);
-        if enough || !woken || Instant::now() >= deadline {
+        let moved = parts.iter_mut().fold(false, |moved, part| part.look_again(call) | moved);
+        if (enough && !moved) || !woken || Instant::now() >= deadline {
             return;
         }
     }
@@ -296,7 +311,7 @@ async fn wait_for(parts: &[Part], committed: bool, min_bytes: usize, deadline: I
 fn available(part: &Part, committed: bool) -> Option<usize> {
     let handle = part.handle.as_ref().ok()?;
     let view = handle.view();
-    let (until, None) = limits_of(&view, &part.asked.wanted, committed).ok()? else { return None };
+    let (until, None) = limits_of(&view, &part.asked, committed).ok()? else { return None };
     let from = part.offset();
     if from >= until {
         return Some(0);
@@ -371,7 +386,7 @@ impl Reading<'_> {
         let partition = part.asked.key.partition;
         let mut out = nothing(partition);
         let result = match &part.handle {
-            Ok(handle) => self.read(handle, &part.asked.wanted, &mut out).await,
+            Ok(handle) => self.read(handle, &part.asked, &mut out).await,
             Err(code) => Err(*code),
         };
         let Err(code) = result else { return out };
@@ -382,12 +397,10 @@ impl Reading<'_> {
             out.aborted_transactions = Some(Vec::new());
         }
         let view = part.handle.as_ref().ok().map(|handle| handle.view());
-        let offline = match view.as_deref() {
-            Some(View { role: Role::Offline(why), .. }) => format!(": {why}"),
-            _ => String::new(),
-        };
+        let ended = view.as_ref().and_then(|view| view.role.serves().err());
+        let ended = ended.map_or_else(String::new, |reject| format!(": {reject}"));
         let (name, id, _) = names(&part.asked.key);
-        let why = format!("fetch at offset {}{offline}", part.offset());
+        let why = format!("fetch at offset {}{ended}", part.offset());
         self.call.refused(code, &named(name, id, part.asked.key.partition), &why);
         if let Some(view) = view
             && matches!(code, ErrorCode::FencedLeaderEpoch | ErrorCode::NotLeaderOrFollower)
@@ -401,11 +414,11 @@ impl Reading<'_> {
     async fn read(
         &mut self,
         handle: &PartitionHandle,
-        wanted: &Wanted,
+        asked: &fetch_session::Part,
         out: &mut PartitionData,
     ) -> Result<(), ErrorCode> {
-        let view = handle.view();
-        let (until, diverging) = limits_of(&view, wanted, self.committed)?;
+        let (view, wanted) = (handle.view(), &asked.wanted);
+        let (until, diverging) = limits_of(&view, asked, self.committed)?;
         out.log_start_offset = view.log_start;
         out.high_watermark = view.high_watermark;
         out.last_stable_offset = view.last_stable_offset;
@@ -442,6 +455,7 @@ impl Reading<'_> {
             Ok(_) | Err(ReadError::Busy) => {}
             // The log start moved meanwhile.
             Err(ReadError::OutOfRange(_)) => return Err(ErrorCode::OffsetOutOfRange),
+            Err(ReadError::Refused(reject)) => return Err(reject.code_for(names(&asked.key).2)),
             Err(error) => {
                 tracing::error!(partition = %handle.id, offset = wanted.fetch_offset, "a read failed: {error}");
                 return Err(ErrorCode::KafkaStorageError);

@@ -8,7 +8,7 @@ use crate::kafka::wire::messages::{
 use callboard_actors::partition::PartitionHandle;
 use callboard_actors::permit::Permit;
 use callboard_actors::ports::ReadError;
-use callboard_core::partition::{Role, epoch_at};
+use callboard_core::partition::epoch_at;
 use callboard_core::{ErrorCode, Offset, TopicId};
 use std::collections::BTreeMap;
 
@@ -93,9 +93,7 @@ async fn look(
     committed: bool,
 ) -> Result<(i64, Offset, i32), ErrorCode> {
     let view = handle.view();
-    if let Role::Offline(_) = view.role {
-        return Err(ErrorCode::KafkaStorageError);
-    }
+    view.role.serves().map_err(|reject| reject.code())?;
     match wanted.current_leader_epoch {
         -1 => {}
         epoch if epoch < view.leader_epoch => return Err(ErrorCode::FencedLeaderEpoch),
@@ -121,6 +119,7 @@ async fn look(
         Ok(Some(hit)) => Ok((hit.timestamp, hit.offset, hit.epoch)),
         Ok(None) => Ok((-1, -1, -1)),
         Err(ReadError::Busy | ReadError::OutOfRange(_)) => Err(ErrorCode::OffsetNotAvailable),
+        Err(ReadError::Refused(reject)) => Err(reject.code()),
         Err(error) => {
             tracing::error!(partition = %handle.id, "offsets could not be looked up: {error}");
             Err(ErrorCode::KafkaStorageError)

@@ -171,8 +171,7 @@ pub(super) fn describe_partition(
     let p = topic.partition(index)?;
     let handle = call.context.directory.get(TopicPartition { topic: topic.id, partition: index });
     // One that is led here and not up, or cannot be served: no leader.
-    let offline =
-        p.leader == me && handle.as_ref().is_none_or(|handle| matches!(handle.view().role, Role::Offline(_)));
+    let offline = p.leader == me && handle.is_none_or(|handle| handle.view().role != Role::Leader);
     Some(MetadataResponsePartition {
         error_code: if offline { ErrorCode::LeaderNotAvailable.code() } else { 0 },
         partition_index: index,

@@ -300,8 +300,12 @@ pub(super) fn find(
         return Err(ErrorCode::UnknownTopicOrPartition);
     }
     let id = TopicPartition { topic: topic.id, partition };
-    // In the image and not here: on its way up, or led elsewhere.
-    context.directory.get(id).ok_or(ErrorCode::NotLeaderOrFollower)
+    context.directory.get(id).ok_or_else(|| match context.images.current().topics.get(&id.topic) {
+        // In the newest image and not here: on its way up, or led elsewhere.
+        Some(_) => ErrorCode::NotLeaderOrFollower,
+        // Deleted while this request was under way.
+        None => unknown,
+    })
 }
 
 /// A partition in the words of the request: newer versions name the topic by its id.

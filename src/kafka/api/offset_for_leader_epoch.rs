@@ -6,7 +6,7 @@ use crate::kafka::wire::messages::{
     OffsetForLeaderPartition, OffsetForLeaderTopicResult,
 };
 use callboard_actors::permit::Permit;
-use callboard_core::partition::{Role, View, last_offset_for};
+use callboard_core::partition::{View, last_offset_for};
 use callboard_core::{ErrorCode, LeaderEpoch, Offset, TopicId};
 
 pub(super) async fn handle(call: Call, request: OffsetForLeaderEpochRequest) -> Outcome {
@@ -34,9 +34,7 @@ pub(super) async fn handle(call: Call, request: OffsetForLeaderEpochRequest) -> 
 }
 
 fn look(view: &View, wanted: &OffsetForLeaderPartition) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
-    if let Role::Offline(_) = view.role {
-        return Err(ErrorCode::KafkaStorageError);
-    }
+    view.role.serves().map_err(|reject| reject.code())?;
     match wanted.current_leader_epoch {
         -1 => {}
         epoch if epoch < view.leader_epoch => return Err(ErrorCode::FencedLeaderEpoch),

@@ -55,29 +55,27 @@ struct Sending {
 }
 
 /// Why a part is not taken.
-struct Refused {
-    code: ErrorCode,
-    why: String,
-    records: Vec<BadRecord>,
+enum Refused {
+    Code(ErrorCode, &'static str),
+    Reject(Reject),
 }
 
 impl From<Reject> for Refused {
     fn from(reject: Reject) -> Refused {
-        let (code, why) = (reject.code(), reject.to_string());
-        let records = if let Reject::InvalidTimestamp(records) = reject { records } else { Vec::new() };
-        Refused { code, why, records }
+        Refused::Reject(reject)
     }
 }
 
-impl Part {
-    fn refused(code: ErrorCode, why: &str) -> Part {
-        Part::Refused(Refused { code, why: why.to_owned(), records: Vec::new() })
-    }
-}
-
-impl From<Reject> for Part {
-    fn from(reject: Reject) -> Part {
-        Part::Refused(reject.into())
+impl Refused {
+    /// As the client is told: the code, in words, and the records that are to blame.
+    fn told(self, by_id: bool) -> (ErrorCode, String, Vec<BadRecord>) {
+        match self {
+            Refused::Code(code, why) => (code, why.to_owned(), Vec::new()),
+            Refused::Reject(reject) => {
+                let (code, why) = (reject.code_for(by_id), reject.to_string());
+                (code, why, if let Reject::InvalidTimestamp(records) = reject { records } else { Vec::new() })
+            }
+        }
     }
 }
 
@@ -141,7 +139,8 @@ fn split(
         let mut parts = Vec::with_capacity(topic.partition_data.len());
         for data in topic.partition_data {
             let Some(RecordBytes::Frame(range)) = data.records else {
-                parts.push((data.index, Part::refused(ErrorCode::InvalidRecord, "no records")));
+                let none = Refused::Code(ErrorCode::InvalidRecord, "no records");
+                parts.push((data.index, Part::Refused(none)));
                 continue;
             };
             let taken = splitter.take(&range);
@@ -176,17 +175,17 @@ fn part_of(
     (batch, permit): (BytesMut, Permit),
     acks: &Result<Acks, Reject>,
 ) -> Result<Sending, Refused> {
-    let refused = |code, why: &str| Refused { code, why: why.to_owned(), records: Vec::new() };
     let version = call.version();
     let handle = find(&call.context, image, name, id, version >= IDS_FROM, partition)
-        .map_err(|code| refused(code, "no such partition here"))?;
+        .map_err(|code| Refused::Code(code, "no such partition here"))?;
     // Like Kafka: what is not there is said first.
-    acks.as_ref().map_err(|reject| Refused::from(reject.clone()))?;
+    acks.as_ref().map_err(Reject::clone)?;
     if image.topic(OFFSETS_TOPIC).is_some_and(|topic| topic.id == handle.id.topic) {
         // Its records are the coordinators' own: one that they cannot read would stop them.
-        return Err(refused(ErrorCode::InvalidTopicException, "an internal topic takes no records"));
+        return Err(Refused::Code(ErrorCode::InvalidTopicException, "an internal topic takes no records"));
     }
-    let rules = handle.view().rules.ok_or_else(|| handle.reason())?;
+    let view = handle.view();
+    view.role.serves()?;
     if let Some(full) = handle.refuses() {
         return Err(full.into());
     }
@@ -195,7 +194,7 @@ fn part_of(
     {
         return Err(Reject::UnsupportedCompression.into());
     }
-    let batch = Opening::new(batch, rules).map_err(Reject::from)?;
+    let batch = Opening::new(batch, view.rules).map_err(Reject::from)?;
     let ticket = call.context.pools.tickets.try_acquire(limits::TICKET_BYTES).ok_or(Reject::Busy)?;
     Ok(Sending { handle, batch, permit, ticket })
 }
@@ -211,7 +210,7 @@ async fn prove(call: &Call, parts: &mut [&mut Part]) {
 
 /// Sends a batch to its leader if its records are proven.
 fn send(part: &mut Part, acks: Acks, timeout_ms: u64, pinned: usize) {
-    let taken = std::mem::replace(part, Reject::Unavailable.into());
+    let taken = std::mem::replace(part, Part::Refused(Reject::Unavailable.into()));
     *part = match taken {
         Part::Proving(sending) => {
             let Sending { handle, batch, permit, ticket } = *sending;
@@ -220,7 +219,7 @@ fn send(part: &mut Part, acks: Acks, timeout_ms: u64, pinned: usize) {
                     let appending = Appending { batch, pinned, head, acks, timeout_ms, permit };
                     Part::Sent(handle.append(appending), ticket)
                 }
-                Err(reject) => reject.into(),
+                Err(reject) => Part::Refused(reject.into()),
             }
         }
         other => other,
@@ -259,7 +258,8 @@ async fn answer(
                     out.log_append_time_ms = appended.log_append_time;
                     out.log_start_offset = appended.log_start;
                 }
-                Err(Refused { code, why, records }) => {
+                Err(refused) => {
+                    let (code, why, records) = refused.told(call.version() >= IDS_FROM);
                     let closed = if silent { "; acks=0: the connection is closed" } else { "" };
                     call.refused(code, &named(&topic.name, topic.id, index), &format!("{why}{closed}"));
                     (out.error_code, out.base_offset) = (code.code(), -1);

@@ -74,7 +74,7 @@ pub struct LeaderMachine {
     fsync_from: Offset,
     producers: ProducerTable,
     config: LeaderConfig,
-    offline: Option<String>,
+    role: Role,
     in_flight: VecDeque<InFlight>,
     persisted: (Seq, Seq),
     waits: Waits,
@@ -105,7 +105,7 @@ impl LeaderMachine {
             fsync_from: start.log_start,
             producers: start.producers,
             config: start.config,
-            offline: start.offline,
+            role: start.offline.map_or(Role::Leader, Role::Offline),
             in_flight: VecDeque::new(),
             persisted: (start.seq, start.seq),
             waits: Waits::default(),
@@ -123,18 +123,23 @@ impl LeaderMachine {
         &self.producers
     }
 
+    /// Why it serves nobody, if so.
+    pub fn serves(&self) -> Result<(), Reject> {
+        self.role.serves()
+    }
+
     /// The boundaries as they are.
     #[must_use]
     pub fn view(&self) -> View {
         View {
-            role: self.offline.clone().map_or(Role::Leader, Role::Offline),
+            role: self.role.clone(),
             leader_epoch: self.epoch,
             log_start: self.log_start,
             end: self.end,
             high_watermark: self.high_watermark,
             last_stable_offset: self.high_watermark,
             log_id: 0,
-            rules: Some(self.config.rules()),
+            rules: self.config.rules(),
             epochs: Arc::clone(&self.epochs),
         }
     }
@@ -170,9 +175,7 @@ impl LeaderMachine {
     }
 
     fn admit(&self, head: &BatchHead) -> Result<(), Reject> {
-        if let Some(why) = &self.offline {
-            return Err(Reject::Storage(why.clone()));
-        }
+        self.serves()?;
         if self.waits.len() >= limits::TICKETS_PER_PARTITION {
             return Err(Reject::Busy);
         }
@@ -286,12 +289,12 @@ impl LeaderMachine {
 
     fn trim(&mut self, ticket: Ticket, to: Offset, own: bool, out: &mut Effects<Effect>) {
         let to = if to == -1 { self.high_watermark } else { to };
-        let reject = match &self.offline {
-            Some(why) => Some(Reject::Storage(why.clone())),
-            None if !self.config.delete && !own => Some(Reject::NotDeletable),
-            None if to < 0 || to > self.high_watermark => Some(Reject::OffsetOutOfRange(to)),
-            None if self.trims.len() >= limits::TICKETS_PER_PARTITION => Some(Reject::Busy),
-            None => None,
+        let reject = match self.serves() {
+            Err(reject) => Some(reject),
+            Ok(()) if !self.config.delete && !own => Some(Reject::NotDeletable),
+            Ok(()) if to < 0 || to > self.high_watermark => Some(Reject::OffsetOutOfRange(to)),
+            Ok(()) if self.trims.len() >= limits::TICKETS_PER_PARTITION => Some(Reject::Busy),
+            Ok(()) => None,
         };
         if let Some(reject) = reject {
             out.push(Effect::Answer { ticket, result: Err(reject) });
@@ -334,7 +337,7 @@ impl LeaderMachine {
     fn expired(&mut self, now: Now, to: Option<Offset>, out: &mut Effects<Effect>) {
         let valid = self.checks.answered(now.mono, &self.config);
         let to = to.map(|to| to.min(self.high_watermark)).filter(|to| *to > self.log_start);
-        if let Some(to) = to.filter(|_| valid && self.offline.is_none()) {
+        if let Some(to) = to.filter(|_| valid && self.role == Role::Leader) {
             self.move_log_start(to, out);
             out.push(Effect::Note(Event::Expired));
         }
@@ -347,18 +350,25 @@ impl LeaderMachine {
     }
 
     fn shard_failed(&mut self, why: String, out: &mut Effects<Effect>) {
+        if self.role == Role::Deleted {
+            return;
+        }
         self.end_waits(&Reject::Storage(why.clone()), out);
-        self.offline = Some(why);
+        self.role = Role::Offline(why);
         self.publish(out);
     }
 
-    /// The replica's last entry; whoever waits is told that the partition is gone.
+    /// Ends all waits, then journals the replica's last entry. The new role is shown before that entry: a read that
+    /// misses the replica in the store finds the reason in the view.
     fn delete(&mut self, out: &mut Effects<Effect>) {
+        if self.role == Role::Deleted {
+            return;
+        }
+        self.role = Role::Deleted;
+        self.publish(out);
+        self.end_waits(&Reject::TopicDeleted, out);
         self.seq = self.seq.next();
         self.journal(Entry::Drop, out);
-        self.end_waits(&Reject::UnknownPartition, out);
-        self.offline = Some("the topic was deleted".into());
-        self.publish(out);
     }
 
     fn end_waits(&mut self, reject: &Reject, out: &mut Effects<Effect>) {
@@ -379,7 +389,7 @@ impl LeaderMachine {
             out.extend(idle.map(|below| Effect::Forget(Forgotten { below, seq: self.seq })));
         }
         let (from, until) = (self.log_start, self.high_watermark);
-        let some = from < until && self.offline.is_none();
+        let some = from < until && self.role == Role::Leader;
         if let Some(rules) = self.checks.due(now, &self.config, some) {
             out.push(Effect::Retain { from, until, rules });
         }

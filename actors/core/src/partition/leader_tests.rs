@@ -155,7 +155,7 @@ fn refusals() {
 #[test]
 fn the_edge_is_told_what_to_ask_of_a_batch_and_when_that_changes() {
     let mut m = LeaderMachine::new(start());
-    let rules = m.view().rules.unwrap();
+    let rules = m.view().rules;
     assert_eq!(
         (rules.max_bytes, rules.open, rules.timestamps.unwrap().after_max_ms),
         (1_048_588, true, 3_600_000)
@@ -163,7 +163,7 @@ fn the_edge_is_told_what_to_ask_of_a_batch_and_when_that_changes() {
     let trusting = LeaderConfig { validate_records: false, log_append_time: true, ..LeaderConfig::default() };
     let out = step(&mut m, 0, Input::Configure(trusting));
     let told =
-        out.iter().find_map(|e| if let Effect::Publish(view) = e { view.rules } else { None }).unwrap();
+        out.iter().find_map(|e| if let Effect::Publish(view) = e { Some(view.rules) } else { None }).unwrap();
     assert_eq!((told.open, told.timestamps), (false, None));
 }
 
@@ -210,7 +210,7 @@ fn a_trim_is_answered_when_its_entry_is_durable_and_so_is_one_that_finds_it_unde
 fn a_trim_that_waits_is_answered_when_shard_or_topic_go_and_refused_without_the_policy() {
     let mut m = LeaderMachine::new(start());
     step(&mut m, 0, trim(1, 40));
-    assert_eq!(answers(&step(&mut m, 0, Input::Delete)), vec![(1, Err(Reject::UnknownPartition))]);
+    assert_eq!(answers(&step(&mut m, 0, Input::Delete)), vec![(1, Err(Reject::TopicDeleted))]);
     let mut m = LeaderMachine::new(start());
     step(&mut m, 0, trim(1, 40));
     let out = step(&mut m, 0, Input::ShardFailed("gone".into()));
@@ -219,6 +219,33 @@ fn a_trim_that_waits_is_answered_when_shard_or_topic_go_and_refused_without_the_
     let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
     let out = step(&mut m, 0, trim(1, 999));
     assert_eq!(answers(&out)[0].1.clone().unwrap_err().code().code(), 44, "before the offset is looked at");
+}
+
+#[test]
+fn a_deleted_topic_and_a_broken_disk_are_told_apart_in_whatever_order_they_come() {
+    let deleted = Err(Reject::TopicDeleted);
+    let mut m = LeaderMachine::new(start());
+    step(&mut m, 0, append(1, plain(1), Acks::All));
+    step(&mut m, 0, trim(2, 40));
+    let out = step(&mut m, 0, Input::Delete);
+    assert_eq!(answers(&out), vec![(1, deleted.clone()), (2, deleted.clone())]);
+    let shown = out.iter().position(|e| matches!(e, Effect::Publish(v) if v.role == Role::Deleted));
+    let dropped = out.iter().position(|e| matches!(e, Effect::Journal { entry: Entry::Drop, .. }));
+    assert!(shown.unwrap() < dropped.unwrap(), "a read that misses the replica finds the reason");
+    // What was under way when the topic went, and what comes behind it.
+    assert_eq!(answers(&step(&mut m, 0, persisted(12, 12))), vec![]);
+    assert_eq!(answers(&step(&mut m, 0, append(3, plain(1), Acks::None))), vec![(3, deleted.clone())]);
+    assert_eq!(answers(&step(&mut m, 0, trim(4, 40))), vec![(4, deleted.clone())]);
+    assert_eq!(step(&mut m, 0, Input::Delete), vec![], "it ends once");
+    assert_eq!(step(&mut m, 0, Input::ShardFailed("EIO".into())), vec![], "an orderly end stays one");
+    assert_eq!((m.view().role, m.serves()), (Role::Deleted, deleted.map(|_: i64| ())));
+    let mut m = LeaderMachine::new(start());
+    step(&mut m, 0, Input::ShardFailed("EIO".into()));
+    let refused = Err(Reject::Storage("EIO".into()));
+    assert_eq!(answers(&step(&mut m, 0, append(1, plain(1), Acks::All))), vec![(1, refused.clone())]);
+    assert_eq!(answers(&step(&mut m, 0, trim(2, 40))), vec![(2, refused)]);
+    step(&mut m, 0, Input::Delete);
+    assert_eq!(m.view().role, Role::Deleted, "a topic can be deleted from a broken disk");
 }
 
 #[test]
