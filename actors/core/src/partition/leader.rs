@@ -284,7 +284,7 @@ impl LeaderMachine {
         let to = if to == -1 { self.high_watermark } else { to };
         let reject = match &self.offline {
             Some(why) => Some(Reject::Storage(why.clone())),
-            None if !self.config.delete && !own => Some(Reject::NotDeletable),
+            None if self.config.compact && !self.config.delete && !own => Some(Reject::NotDeletable),
             None if to < 0 || to > self.high_watermark => Some(Reject::OffsetOutOfRange(to)),
             None if self.trims.len() >= limits::TICKETS_PER_PARTITION => Some(Reject::Busy),
             None => None,
