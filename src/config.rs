@@ -344,6 +344,7 @@ impl Config {
         let mut out = vec![
             ("auto.create.topics.enable", self.auto_create_topics_enable.to_string()),
             ("broker.id", node_id.to_string()),
+            ("callboard.segment.bytes", self.segment_bytes.to_string()),
             ("connections.max.idle.ms", self.connections_max_idle_ms.to_string()),
             ("group.initial.rebalance.delay.ms", self.group_initial_rebalance_delay_ms.to_string()),
             ("group.max.session.timeout.ms", self.group_max_session_timeout_ms.to_string()),
@@ -353,7 +354,6 @@ impl Config {
             ("log.dirs", self.data_dir()),
             ("log.retention.bytes", self.log_retention_bytes.to_string()),
             ("log.retention.check.interval.ms", self.log_retention_check_interval_ms.to_string()),
-            ("log.segment.bytes", self.segment_bytes.to_string()),
             (
                 "max.incremental.fetch.session.cache.slots",
                 self.max_incremental_fetch_session_cache_slots.to_string(),

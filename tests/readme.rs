@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use callboard_core::metadata::configs::{Layers, Statics, topic_entries};
+use callboard_core::metadata::configs::{Class, Layers, Statics, topic_class, topic_entries};
 
 fn root(file: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)
@@ -48,15 +48,16 @@ fn node_table() -> String {
     table
 }
 
-/// Every topic config that can be changed, with its default.
+/// Every topic config with its default, and what becomes of its value.
 fn topic_table() -> String {
     let (cluster, statics) = (BTreeMap::new(), Statics::new([]));
     let layers = Layers { broker: None, cluster: &cluster, statics: &statics };
-    let mut table = String::from("| topic config | default | |\n|---|---|---|\n");
+    let mut table = String::from("| topic config | default | class | |\n|---|---|---|---|\n");
     for entry in topic_entries(&BTreeMap::new(), &layers) {
         let (name, value, doc) = (entry.name, entry.value.unwrap_or_default(), cell(entry.doc));
-        let fixed = if entry.read_only { " Takes no other value." } else { "" };
-        writeln!(table, "| `{name}` | `{value}` | {doc}{fixed} |").unwrap();
+        let class = topic_class(name).map(Class::label).unwrap();
+        let value = if value.is_empty() { value } else { format!("`{value}`") };
+        writeln!(table, "| `{name}` | {value} | {class} | {doc} |").unwrap();
     }
     table
 }

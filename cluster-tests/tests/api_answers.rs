@@ -24,6 +24,8 @@ mod partitions;
 mod produce;
 #[path = "api_answers/topics.rs"]
 mod topics;
+#[path = "api_answers/values.rs"]
+mod values;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -1,7 +1,8 @@
 //! Configs and partitions as operators know them, against the built binary.
 //!
-//! Each name that DescribeConfigs lists has a proof here: its value changes what the broker does, or it is read-only
-//! and takes no other value. A name without a proof fails its test, and so does a proof without a name.
+//! Each name that DescribeConfigs lists has a proof here: its value changes what the broker does, or it is stored and
+//! returned as Kafka's, or it takes no other value. A name without a proof fails its test, and so does a proof without
+//! a name.
 
 #[path = "configs/admin.rs"]
 mod admin;
@@ -24,40 +25,40 @@ fn prove(site: &mut Site, kind: i8, resource: &str, table: &[(&str, Proof)]) -> 
     for (name, proof) in table {
         let read_only = entry(&site.describe(kind, resource)?, name)?.read_only;
         ensure!(read_only == matches!(proof, Proof::ReadOnly(_)), "{name}: read-only is {read_only}");
-        match proof {
-            Proof::ReadOnly(other) => {
+        let topic =
+            format!("{}-{}", name.replace('.', "-"), if resource.is_empty() { "all" } else { resource });
+        let of = if kind == TOPIC { topic.clone() } else { resource.to_owned() };
+        let knob = Knob { kind, resource: of, name: (*name).to_owned(), topic };
+        let proved = match proof {
+            Proof::ReadOnly(other) | Proof::StoredForAll(other, _) => {
                 let before = site.describe(kind, resource)?;
                 let (code, why) = site.set(kind, resource, name, other)?;
                 // Kafka's codes: INVALID_CONFIG, or INVALID_REQUEST for what only the file of a broker sets.
                 ensure!(code == 40 || (kind == BROKER && code == 42), "{name}={other}: {code} {why}");
                 ensure!(site.describe(kind, resource)? == before, "{name} was refused and changed");
+                continue;
+            }
+            Proof::Stored(value, bad) => {
+                site.wire.create_topic(&knob.topic, 1)?;
+                proofs::stored(site, &knob, value, bad)
             }
             Proof::Changes(proof) => {
-                let topic = format!(
-                    "{}-{}",
-                    name.replace('.', "-"),
-                    if resource.is_empty() { "all" } else { resource }
-                );
-                site.wire.create_topic(&topic, 1)?;
-                let resource = if kind == TOPIC { topic.clone() } else { resource.to_owned() };
-                let knob = Knob { kind, resource, name: (*name).to_owned(), topic };
-                proof(site, &knob).map_err(|error| error.context(format!("{kind} {name}")))?;
-                knob.unset(site)?;
+                site.wire.create_topic(&knob.topic, 1)?;
+                proof(site, &knob)
             }
-        }
+        };
+        proved.map_err(|error| error.context(format!("{kind} {name}")))?;
+        knob.unset(site)?;
     }
     Ok(())
 }
 
 #[test]
-fn each_topic_config_changes_what_the_broker_does_or_is_read_only() -> Result<()> {
+fn each_topic_config_changes_what_the_broker_does_or_is_stored_or_takes_no_other_value() -> Result<()> {
     let mut site = Site::start("fsync")?;
     site.wire.create_topic("t", 1)?;
     prove(&mut site, TOPIC, "t", &proofs::topic())?;
-    // Every other name of Kafka is unknown.
-    for name in
-        ["no.such", "segment.ms", "flush.ms", "delete.retention.ms", "index.interval.bytes", "preallocate"]
-    {
+    for name in ["no.such", "message.format.version", "message.downconversion.enable", "log.retention.ms"] {
         let (code, why) = site.set(TOPIC, "t", name, "1")?;
         ensure!(code == 40 && why == format!("Unknown topic config name: {name}"), "{name}: {code} {why}");
     }
@@ -65,7 +66,7 @@ fn each_topic_config_changes_what_the_broker_does_or_is_read_only() -> Result<()
 }
 
 #[test]
-fn each_broker_config_changes_what_the_broker_does_or_is_read_only() -> Result<()> {
+fn each_broker_config_changes_what_the_broker_does_or_is_stored_or_takes_no_other_value() -> Result<()> {
     let mut site = Site::start("fsync")?;
     prove(&mut site, BROKER, "1", &proofs::broker())?;
     for name in ["no.such", "num.io.threads", "retention.ms", "log.cleaner.threads"] {
@@ -85,15 +86,51 @@ fn what_is_set_for_all_brokers_changes_what_this_one_does() -> Result<()> {
     };
     ensure!(others(&mut site)?.is_empty(), "nothing is set");
     for (name, proof) in proofs::broker() {
-        if let Proof::Changes(proof) = proof {
-            let topic = name.replace('.', "-");
-            site.wire.create_topic(&topic, 1)?;
-            let knob = Knob { kind: BROKER, resource: String::new(), name: name.to_owned(), topic };
-            proof(&mut site, &knob).map_err(|error| error.context(name))?;
-            ensure!(others(&mut site)? == [name]);
+        if matches!(proof, Proof::ReadOnly(_)) {
+            continue;
+        }
+        let topic = name.replace('.', "-");
+        site.wire.create_topic(&topic, 1)?;
+        let knob = Knob { kind: BROKER, resource: String::new(), name: name.to_owned(), topic };
+        let proved = match &proof {
+            Proof::Changes(proof) => proof(&mut site, &knob),
+            Proof::Stored(value, bad) | Proof::StoredForAll(value, bad) => {
+                proofs::stored(&mut site, &knob, value, bad)
+            }
+            Proof::ReadOnly(_) => Ok(()),
+        };
+        proved.map_err(|error| error.context(name))?;
+        if matches!(proof, Proof::StoredForAll(..)) {
+            // What Kafka says from the beginning is never taken back.
+            knob.set(&mut site, "1")?;
+            continue;
+        }
+        ensure!(others(&mut site)? == [name]);
+        knob.unset(&mut site)?;
+    }
+    ensure!(others(&mut site)?.is_empty(), "nothing is set any more");
+    site.broker.stop()
+}
+
+#[test]
+fn a_rate_of_throttled_replicas_is_listed_where_it_is_set() -> Result<()> {
+    let mut site = Site::start("fsync")?;
+    for name in [
+        "leader.replication.throttled.rate",
+        "follower.replication.throttled.rate",
+        "replica.alter.log.dirs.io.max.bytes.per.second",
+    ] {
+        for resource in ["", "1"] {
+            ensure!(entry(&site.describe(BROKER, resource)?, name).is_err(), "{name} is listed");
+            let knob = Knob {
+                kind: BROKER,
+                resource: resource.to_owned(),
+                name: name.to_owned(),
+                topic: String::new(),
+            };
+            proofs::stored(&mut site, &knob, "5", "-1")?;
             knob.unset(&mut site)?;
         }
     }
-    ensure!(others(&mut site)?.is_empty(), "nothing is set any more");
     site.broker.stop()
 }

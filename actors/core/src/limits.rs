@@ -56,6 +56,10 @@ pub const READ_QUEUE: usize = 256;
 /// Runs in a shard's run index at most (32 bytes each).
 pub const RUN_INDEX_MAX: usize = 1 << 20;
 
+/// Longest value of a config: the throttled replicas of the largest topic fit.
+pub const CONFIG_VALUE_MAX: usize = 256 * 1024;
+/// Longest name of a group or a subscription that has configs: a string of Kafka's older versions.
+pub const CONFIG_RESOURCE_NAME_MAX: usize = 32_767;
 /// Partitions in one answer to DescribeTopicPartitions (Kafka: `max.request.partition.size.limit`).
 pub const DESCRIBED_PARTITIONS_MAX: usize = 2000;
 

@@ -12,6 +12,7 @@ use kafka_protocol::messages::{
     ListConfigResourcesResponse,
 };
 
+use super::values::VALUES;
 use super::{ALL, Asked, Case, Names, text, words};
 
 const TOPIC: i8 = 2;
@@ -25,7 +26,7 @@ const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
 type Alter = AlterConfigsRequest;
-type Increment = IncrementalAlterConfigsRequest;
+pub(super) type Increment = IncrementalAlterConfigsRequest;
 type Describe = DescribeConfigsRequest;
 
 fn replace(_: i16, names: &Names) -> Alter {
@@ -130,13 +131,13 @@ const REPLACED: &[Case<Alter>] = &[
     ("type -1", ALL, |r, _| to(r, -1, "x")),
 ];
 
-fn increment(_: i16, names: &Names) -> Increment {
+pub(super) fn increment(_: i16, names: &Names) -> Increment {
     let resource =
         AlterConfigsResource::default().with_resource_type(TOPIC).with_resource_name(text(&names.of("t")));
     Increment::default().with_resources(vec![resource])
 }
 
-fn incremented(answer: &IncrementalAlterConfigsResponse, names: &Names) -> String {
+pub(super) fn incremented(answer: &IncrementalAlterConfigsResponse, names: &Names) -> String {
     let all = answer.responses.iter();
     let mut all: Vec<_> = all
         .map(|r| {
@@ -148,11 +149,11 @@ fn incremented(answer: &IncrementalAlterConfigsResponse, names: &Names) -> Strin
     all.join(", ")
 }
 
-fn at(r: &mut Increment, kind: i8, named: &str) {
+pub(super) fn at(r: &mut Increment, kind: i8, named: &str) {
     (r.resources[0].resource_type, r.resources[0].resource_name) = (kind, text(named));
 }
 
-fn op(r: &mut Increment, op: i8, named: &str, value: Option<&str>) {
+pub(super) fn op(r: &mut Increment, op: i8, named: &str, value: Option<&str>) {
     let config = AlterableConfig::default().with_name(text(named)).with_config_operation(op);
     r.resources[0].configs.push(config.with_value(value.map(text)));
 }
@@ -217,6 +218,15 @@ const INCREMENTED: &[Case<Increment>] = &[
     ("compressed, only checked", ALL, |r, _| {
         r.validate_only = true;
         op(r, SET, "compression.type", Some("gzip"));
+    }),
+    ("group, a config", ALL, |r, n| {
+        at(r, GROUP, &n.of("g"));
+        op(r, SET, "consumer.session.timeout.ms", Some("50000"));
+    }),
+    ("metrics, a config", ALL, |r, n| {
+        at(r, CLIENT_METRICS, &n.of("m"));
+        op(r, SET, "interval.ms", Some("500"));
+        op(r, SET, "match", Some("client_id=a,client_software_name=apache.*"));
     }),
     ("broker x", ALL, |r, _| at(r, BROKER, "x")),
     ("broker 99", ALL, |r, _| at(r, BROKER, "99")),
@@ -316,6 +326,15 @@ const DESCRIBED: &[Case<Describe>] = &[
     ("metrics, unknown", ALL, |r, _| about(r, CLIENT_METRICS, "x")),
     ("group of no letters", ALL, |r, _| about(r, GROUP, "")),
     ("group, unknown", ALL, |r, _| about(r, GROUP, "x")),
+    ("group, configs of its own", ALL, |r, n| {
+        about(r, GROUP, &n.of("g"));
+        let keys = ["consumer.session.timeout.ms", "share.auto.offset.reset"];
+        r.resources[0].configuration_keys = Some(keys.map(text).to_vec());
+    }),
+    ("metrics, configs of their own", ALL, |r, n| {
+        about(r, CLIENT_METRICS, &n.of("m"));
+        r.resources[0].configuration_keys = Some(["interval.ms", "match", "metrics"].map(text).to_vec());
+    }),
     ("type 0", ALL, |r, _| about(r, 0, "x")),
     ("type 3", ALL, |r, _| about(r, 3, "x")),
     ("type -1", ALL, |r, _| about(r, -1, "x")),
@@ -353,6 +372,7 @@ impl Asked {
     pub(super) fn configs(&mut self) -> Result<()> {
         self.each(replace, REPLACED, replaced)?;
         self.each(increment, INCREMENTED, incremented)?;
+        self.each(increment, VALUES, incremented)?;
         self.each(describe, DESCRIBED, described)?;
         self.each(resources, RESOURCES, listed)
     }

@@ -147,7 +147,7 @@ const CREATIONS: &[Case<CreateTopicsRequest>] = &[
         r.validate_only = true;
         config(r, "compression.type", Some("gzip"));
     }),
-    ("config that cannot change here, only checked", ALL, |r, _| {
+    ("config about files, only checked", ALL, |r, _| {
         r.validate_only = true;
         config(r, "segment.ms", Some("1000"));
     }),

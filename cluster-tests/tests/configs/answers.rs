@@ -128,10 +128,10 @@ fn a_new_topic_is_told_its_configs_and_their_limits() -> Result<()> {
     ensure!(code == 0);
     let of = |name: &str| configs.get(name).map(|(value, source, only)| (value.as_str(), *source, *only));
     ensure!(
-        of("flush.messages") == Some(("9", 1, false)) && of("cleanup.policy") == Some(("delete", 1, true))
+        of("flush.messages") == Some(("9", 1, false)) && of("cleanup.policy") == Some(("delete", 1, false))
     );
     ensure!(of("retention.ms") == Some(("604800000", 5, false)));
-    ensure!(of("segment.bytes") == Some(("65536", 4, true)), "the node's: {:?}", of("segment.bytes"));
+    ensure!(of("segment.bytes") == Some(("1073741824", 5, false)), "Kafka's: {:?}", of("segment.bytes"));
     for (config, value, why) in NO_VALUES {
         let (code, said, _) = created(&mut site, "u", &[(config, value)])?;
         ensure!((code, said.as_str()) == (40, why), "{config}={value}: {code} {said}");
@@ -265,12 +265,56 @@ fn what_has_configs_is_listed_by_type() -> Result<()> {
 }
 
 #[test]
+fn groups_and_subscriptions_keep_their_configs_over_a_kill() -> Result<()> {
+    let mut site = Site::start("fsync")?;
+    // Kafka's types and sources; what a group's stands on is the broker's.
+    let of = [
+        (
+            GROUP,
+            "consumer.session.timeout.ms",
+            "50000",
+            "45000",
+            8,
+            Some("group.consumer.session.timeout.ms"),
+        ),
+        (CLIENT_METRICS, "interval.ms", "500", "300000", 7, None),
+    ];
+    let list = |site: &mut Site| {
+        let answer =
+            site.wire.call(1, &ListConfigResourcesRequest::default().with_resource_types(vec![16, 32]))?;
+        anyhow::Ok(answer.config_resources.iter().map(|r| r.resource_type).collect::<Vec<_>>())
+    };
+    for (kind, config, value, ..) in of {
+        ensure!(site.set(kind, "x", config, value)? == (0, String::new()));
+        ensure!(site.alter((kind, "y"), config, SET, Some(value), true)?.0 == 0, "only checked");
+    }
+    site.killed()?;
+    ensure!(list(&mut site)? == [CLIENT_METRICS, GROUP], "{:?}", list(&mut site)?);
+    for (kind, config, value, default, source, below) in of {
+        let mut told = |resource: &str| {
+            let found = entry(&site.describe(kind, resource)?, config)?.clone();
+            let said = found.value.as_ref().map(|value| value.to_string()).unwrap_or_default();
+            let synonyms: Vec<_> = found.synonyms.iter().map(|s| (s.name.to_string(), s.source)).collect();
+            ensure!(found.documentation.is_some_and(|words| words.contains("Takes effect with")));
+            anyhow::Ok((said, found.config_source, found.config_type, synonyms))
+        };
+        let below: Vec<_> = below.map(|name| (name.to_owned(), 5)).into_iter().collect();
+        let own = [vec![(config.to_owned(), source)], below.clone()].concat();
+        ensure!(told("x")? == (value.to_owned(), source, 3, own));
+        ensure!(told("y")? == (default.to_owned(), 5, 3, below));
+        ensure!(site.alter((kind, "x"), config, DELETE, None, false)?.0 == 0);
+    }
+    ensure!(list(&mut site)?.is_empty(), "nothing is set any more");
+    site.broker.stop()
+}
+
+#[test]
 fn a_description_that_cannot_be_is_refused_as_kafka_does() -> Result<()> {
     let mut site = Site::start("fsync")?;
     site.wire.create_topic("t", 1)?;
     for version in 1..=4 {
         let all = site.described(version, TOPIC, "t")?;
-        ensure!(all.error_code == 0 && all.configs.len() == 14);
+        ensure!(all.error_code == 0 && all.configs.len() == 35);
         let one = entry(&all.configs, "retention.ms")?;
         let documented = one.documentation.as_ref().is_some_and(|words| !words.is_empty());
         ensure!((one.config_type == 5, documented) == (version >= 3, version >= 3), "version {version}");
@@ -291,9 +335,10 @@ fn a_description_that_cannot_be_is_refused_as_kafka_does() -> Result<()> {
             ensure!(said.configs.is_empty() && said.resource_name.as_str() == resource);
         }
         ensure!(site.described(version, TOPIC, "a/b")?.error_code == 17);
-        for (kind, resource) in [(LOGGER, "1"), (GROUP, "g"), (CLIENT_METRICS, "m")] {
-            let none = site.described(version, kind, resource)?;
-            ensure!(none.error_code == 0 && none.configs.is_empty());
+        // Whether they are there or not: Kafka's defaults.
+        for (kind, resource, configs) in [(LOGGER, "1", 0), (GROUP, "g", 17), (CLIENT_METRICS, "m", 3)] {
+            let found = site.described(version, kind, resource)?;
+            ensure!(found.error_code == 0 && found.configs.len() == configs, "{kind}: {found:?}");
         }
     }
     site.broker.stop()

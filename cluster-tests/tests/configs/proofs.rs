@@ -7,7 +7,7 @@ use callboard_cluster_tests::process::HANG;
 use callboard_cluster_tests::process::wire::{RETRY, whole_batches};
 use callboard_core::records::verify;
 
-use super::admin::{DELETE, Site, TOPIC, batch, now};
+use super::admin::{DELETE, Site, TOPIC, batch, entry, now};
 
 const INVALID_TIMESTAMP: i16 = 32;
 const MESSAGE_TOO_LARGE: i16 = 10;
@@ -36,48 +36,115 @@ impl Knob {
     }
 }
 
+/// Sets a value that is stored and returned from where it was set, and one that is not; then takes it back.
+pub fn stored(site: &mut Site, knob: &Knob, value: &str, bad: &str) -> Result<()> {
+    let told = |site: &mut Site| {
+        let all = site.describe(knob.kind, &knob.resource)?;
+        anyhow::Ok(entry(&all, &knob.name)?.clone())
+    };
+    knob.set(site, value)?;
+    let holds = told(site)?;
+    let source = match (knob.kind, knob.resource.as_str()) {
+        (TOPIC, _) => 1,
+        (_, "") => 3,
+        _ => 2,
+    };
+    let said = holds.value.as_ref().map(|value| value.to_string()).unwrap_or_default();
+    ensure!((said.as_str(), holds.config_source, holds.read_only) == (value, source, false), "{holds:?}");
+    ensure!(holds.synonyms.first().is_some_and(|first| first.source == source), "{holds:?}");
+    ensure!(holds.documentation.as_ref().is_some_and(|words| !words.is_empty()), "{holds:?}");
+    let (code, why) = site.set(knob.kind, &knob.resource, &knob.name, bad)?;
+    // Kafka's codes: INVALID_CONFIG of a topic, INVALID_REQUEST of a broker.
+    ensure!(code == if knob.kind == TOPIC { 40 } else { 42 }, "{}={bad}: {code} {why}", knob.name);
+    ensure!(told(site)? == holds, "{}={bad} was refused and changed", knob.name);
+    Ok(())
+}
+
 type Changes = fn(&mut Site, &Knob) -> Result<()>;
 
 pub enum Proof {
     /// Its value changes what the broker does.
     Changes(Changes),
+    /// A value that is stored and returned, and one that is refused; its documentation says what becomes of it.
+    Stored(&'static str, &'static str),
+    /// The same, for all brokers alone.
+    StoredForAll(&'static str, &'static str),
     /// It takes no other value, such as this one.
     ReadOnly(&'static str),
 }
 
 pub fn topic() -> Vec<(&'static str, Proof)> {
+    use Proof::{Changes, ReadOnly, Stored};
     vec![
-        ("callboard.durability", Proof::Changes(|site, knob| synced(site, knob, "fsync", "os"))),
-        ("cleanup.policy", Proof::ReadOnly("compact")),
-        ("compression.type", Proof::ReadOnly("zstd")),
-        ("flush.messages", Proof::Changes(|site, knob| synced(site, knob, "1", "10000"))),
-        ("max.message.bytes", Proof::Changes(size)),
-        ("message.timestamp.after.max.ms", Proof::Changes(ahead)),
-        ("message.timestamp.before.max.ms", Proof::Changes(behind)),
-        ("message.timestamp.type", Proof::Changes(stamped)),
-        ("min.insync.replicas", Proof::ReadOnly("2")),
-        ("remote.storage.enable", Proof::ReadOnly("true")),
-        ("retention.bytes", Proof::Changes(kept_by_size)),
-        ("retention.ms", Proof::Changes(kept_by_time)),
-        ("segment.bytes", Proof::ReadOnly("1048576")),
-        ("unclean.leader.election.enable", Proof::ReadOnly("true")),
+        ("callboard.durability", Changes(|site, knob| synced(site, knob, "fsync", "os"))),
+        ("callboard.validate.records", Stored("false", "no")),
+        ("cleanup.policy", Changes(kept_by_policy)),
+        ("compression.gzip.level", Stored("9", "0")),
+        ("compression.lz4.level", Stored("17", "18")),
+        ("compression.type", ReadOnly("zstd")),
+        ("compression.zstd.level", Stored("-5", "23")),
+        ("delete.retention.ms", Stored("0", "-1")),
+        ("file.delete.delay.ms", Stored("0", "-1")),
+        ("flush.messages", Changes(|site, knob| synced(site, knob, "1", "10000"))),
+        ("flush.ms", Stored("1000", "-1")),
+        ("follower.replication.throttled.replicas", Stored("0:1,1:1", "0")),
+        ("index.interval.bytes", Stored("0", "-1")),
+        ("leader.replication.throttled.replicas", Stored("*", "all")),
+        ("local.retention.bytes", Stored("-2", "-3")),
+        ("local.retention.ms", Stored("-2", "-3")),
+        ("max.compaction.lag.ms", Stored("1", "0")),
+        ("max.message.bytes", Changes(size)),
+        ("message.timestamp.after.max.ms", Changes(ahead)),
+        ("message.timestamp.before.max.ms", Changes(behind)),
+        ("message.timestamp.type", Changes(stamped)),
+        ("min.cleanable.dirty.ratio", Stored("0.1", "1.1")),
+        ("min.compaction.lag.ms", Stored("7", "-1")),
+        ("min.insync.replicas", Stored("2", "0")),
+        ("preallocate", Stored("true", "1")),
+        ("remote.log.copy.disable", Stored("true", "x")),
+        ("remote.log.delete.on.disable", Stored("true", "x")),
+        ("remote.storage.enable", ReadOnly("true")),
+        ("retention.bytes", Changes(kept_by_size)),
+        ("retention.ms", Changes(kept_by_time)),
+        ("segment.bytes", Stored("52428800", "1048575")),
+        ("segment.index.bytes", Stored("4", "3")),
+        ("segment.jitter.ms", Stored("0", "-1")),
+        ("segment.ms", Stored("43200000", "0")),
+        ("unclean.leader.election.enable", Stored("true", "yes")),
     ]
 }
 
 pub fn broker() -> Vec<(&'static str, Proof)> {
+    use Proof::{Changes, ReadOnly, Stored, StoredForAll};
     let mut all = vec![
-        ("compression.type", Proof::ReadOnly("zstd")),
-        ("log.cleanup.policy", Proof::ReadOnly("compact")),
-        ("log.flush.interval.messages", Proof::Changes(|site, knob| synced(site, knob, "1", "10000"))),
-        ("log.message.timestamp.after.max.ms", Proof::Changes(ahead)),
-        ("log.message.timestamp.before.max.ms", Proof::Changes(behind)),
-        ("log.message.timestamp.type", Proof::Changes(stamped)),
-        ("log.retention.bytes", Proof::Changes(kept_by_size)),
-        ("log.retention.ms", Proof::Changes(kept_by_time)),
-        ("log.segment.bytes", Proof::ReadOnly("1048576")),
-        ("message.max.bytes", Proof::Changes(size)),
-        ("min.insync.replicas", Proof::ReadOnly("2")),
-        ("unclean.leader.election.enable", Proof::ReadOnly("true")),
+        ("compression.gzip.level", Stored("9", "0")),
+        ("compression.lz4.level", Stored("17", "18")),
+        ("compression.type", ReadOnly("zstd")),
+        ("compression.zstd.level", Stored("-5", "23")),
+        ("log.cleaner.delete.retention.ms", Stored("0", "-1")),
+        ("log.cleaner.max.compaction.lag.ms", Stored("1", "0")),
+        ("log.cleaner.min.cleanable.ratio", Stored("0.1", "1.1")),
+        ("log.cleaner.min.compaction.lag.ms", Stored("7", "-1")),
+        ("log.cleanup.policy", Changes(kept_by_policy)),
+        ("log.flush.interval.messages", Changes(|site, knob| synced(site, knob, "1", "10000"))),
+        ("log.flush.interval.ms", Stored("1000", "x")),
+        ("log.index.interval.bytes", Stored("0", "-1")),
+        ("log.index.size.max.bytes", Stored("4", "3")),
+        ("log.local.retention.bytes", Stored("-2", "-3")),
+        ("log.local.retention.ms", Stored("99", "-1")),
+        ("log.message.timestamp.after.max.ms", Changes(ahead)),
+        ("log.message.timestamp.before.max.ms", Changes(behind)),
+        ("log.message.timestamp.type", Changes(stamped)),
+        ("log.preallocate", Stored("true", "1")),
+        ("log.retention.bytes", Changes(kept_by_size)),
+        ("log.retention.ms", Changes(kept_by_time)),
+        ("log.roll.jitter.ms", Stored("0", "-1")),
+        ("log.roll.ms", Stored("43200000", "0")),
+        ("log.segment.bytes", Stored("52428800", "1048575")),
+        ("log.segment.delete.delay.ms", Stored("0", "-1")),
+        ("message.max.bytes", Changes(size)),
+        ("min.insync.replicas", StoredForAll("2", "0")),
+        ("unclean.leader.election.enable", Stored("true", "yes")),
     ];
     let from_file = [
         "advertised.listeners",
@@ -85,6 +152,7 @@ pub fn broker() -> Vec<(&'static str, Proof)> {
         "broker.id",
         "broker.rack",
         "callboard.durability",
+        "callboard.segment.bytes",
         "connections.max.idle.ms",
         "default.replication.factor",
         "delete.topic.enable",
@@ -94,8 +162,11 @@ pub fn broker() -> Vec<(&'static str, Proof)> {
         "group.min.session.timeout.ms",
         "listeners",
         "log.dirs",
+        "log.flush.scheduler.interval.ms",
         "log.retention.check.interval.ms",
         "log.retention.hours",
+        "log.roll.hours",
+        "log.roll.jitter.hours",
         "max.connections",
         "max.incremental.fetch.session.cache.slots",
         "node.id",
@@ -190,6 +261,27 @@ fn kept_by_time(site: &mut Site, knob: &Knob) -> Result<()> {
     begins_at(site, &beside, 1)?;
     ensure!(site.wire.list_offset(&knob.topic, 0, -2)? == 0, "kept for ever, it is gone");
     knob.set(site, "1000")?;
+    begins_at(site, &knob.topic, 1)
+}
+
+/// Without a policy records are kept whatever their age, and compaction is refused.
+fn kept_by_policy(site: &mut Site, knob: &Knob) -> Result<()> {
+    knob.set(site, "")?;
+    // By the time a topic made later has been looked at, this one has been too.
+    let beside = format!("{}-beside", knob.topic);
+    site.wire.create_topic(&beside, 1)?;
+    ensure!(site.set(TOPIC, &beside, "cleanup.policy", "delete")?.0 == 0);
+    for topic in [&knob.topic, &beside] {
+        ensure!(site.set(TOPIC, topic, "retention.ms", "1000")?.0 == 0);
+        ensure!(site.produce(topic, batch(LONG_AGO, 10))? == 0);
+    }
+    begins_at(site, &beside, 1)?;
+    ensure!(site.wire.list_offset(&knob.topic, 0, -2)? == 0, "kept without a policy, it is gone");
+    for compacted in ["compact", "delete,compact"] {
+        let (code, why) = site.set(knob.kind, &knob.resource, &knob.name, compacted)?;
+        ensure!(code == 40 && why.contains("not supported by this version"), "{compacted}: {code} {why}");
+    }
+    knob.set(site, "delete")?;
     begins_at(site, &knob.topic, 1)
 }
 

@@ -1,7 +1,7 @@
-//! DescribeConfigs: what holds for a topic or this broker, where it comes from, and what stands below it.
+//! DescribeConfigs: what holds for a topic, this broker, a group or a subscription, and where it comes from.
 //!
-//! Only configs that are enforced or read-only are listed (`callboard_core::metadata::configs`). Loggers, groups and
-//! subscriptions to clients' metrics have none here.
+//! What becomes of a value the documentation says (`callboard_core::metadata::configs`). Loggers have no configs here.
+//! A group or a subscription that nothing is set for is described by the defaults, as by Kafka.
 
 use super::{Call, Outcome};
 use crate::kafka::wire::messages::{
@@ -10,8 +10,11 @@ use crate::kafka::wire::messages::{
 };
 use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;
-use callboard_core::metadata::configs::{Entry, broker_entries, cluster_entries, topic_entries};
-use callboard_core::metadata::{Image, ResourceKind, check_name};
+use callboard_core::metadata::configs::{
+    Entry, broker_entries, cluster_entries, group_entries, metrics_entries, topic_entries,
+};
+use callboard_core::metadata::{ConfigOf, Image, ResourceKind, check_name};
+use std::collections::BTreeMap;
 
 type Refused = (ErrorCode, String);
 
@@ -66,6 +69,8 @@ fn entries(call: &Call, image: &Image, resource: &DescribeConfigsResource) -> Re
     let (me, name) = (settings.broker_id, resource.resource_name.as_str());
     let layers = image.layers(me, &settings.statics);
     let refuse = |why: &str| Err((ErrorCode::InvalidRequest, why.to_owned()));
+    let none = BTreeMap::new();
+    let own = |of: ConfigOf| image.configs(&of).unwrap_or(&none);
     match ResourceKind::of(resource.resource_type) {
         ResourceKind::Topic => {
             check_name(name).map_err(|error| (ErrorCode::InvalidTopicException, error.to_string()))?;
@@ -86,7 +91,8 @@ fn entries(call: &Call, image: &Image, resource: &DescribeConfigsResource) -> Re
             refuse("Client metrics subscription name must not be empty")
         }
         ResourceKind::Group if name.is_empty() => refuse("Group name must not be empty"),
-        ResourceKind::ClientMetrics | ResourceKind::Group => Ok(Vec::new()),
+        ResourceKind::ClientMetrics => Ok(metrics_entries(own(ConfigOf::ClientMetrics(name.to_owned())))),
+        ResourceKind::Group => Ok(group_entries(own(ConfigOf::Group(name.to_owned())))),
         ResourceKind::Unknown(kind) => refuse(&format!("Unsupported resource type: {kind}")),
     }
 }

@@ -1,5 +1,5 @@
-//! ListConfigResources: what has, or could have, configs: this broker, its loggers, the topics. Version 0 asks for
-//! subscriptions to clients' metrics alone, of which there are none.
+//! ListConfigResources: what has, or could have, configs: this broker, its loggers, the topics; groups and subscriptions
+//! to clients' metrics that something is set for. Version 0 asks for subscriptions alone.
 
 use super::{Call, Outcome};
 use crate::kafka::wire::messages::{ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse};
@@ -30,6 +30,8 @@ pub(super) async fn handle(call: Call, request: ListConfigResourcesRequest) -> O
     list(Topic, &mut image.by_name.keys().cloned());
     list(Broker, &mut std::iter::once(me.clone()));
     list(BrokerLogger, &mut std::iter::once(me));
+    list(ClientMetrics, &mut image.metrics_configs.keys().cloned());
+    list(Group, &mut image.group_configs.keys().cloned());
     let body = ListConfigResourcesResponse { config_resources, ..Default::default() };
     call.reply(&body, Permit::free())
 }

@@ -128,6 +128,57 @@ fn some_configs_change_and_the_others_stay() {
     let less = change(ResourceKind::Topic, "a", &[("cleanup.policy", Subtract, Some("compact"))]);
     assert_eq!((alter(&mut rig, vec![same]), alter(&mut rig, vec![less])), (vec![Ok(())], vec![Ok(())]));
     assert_eq!(of(&rig, "a", "cleanup.policy"), Some("delete"));
+    const THROTTLED: &str = "leader.replication.throttled.replicas";
+    for (op, words, list) in [
+        (Append, "0:1", "0:1"),
+        (Append, "1:1,0:1,2:1", "0:1,1:1,2:1"),
+        (Subtract, "1:1,7:7", "0:1,2:1"),
+        (Subtract, "0:1,2:1", ""),
+    ] {
+        assert_eq!(
+            alter(&mut rig, vec![change(ResourceKind::Topic, "a", &[(THROTTLED, op, Some(words))])]),
+            [Ok(())]
+        );
+        assert_eq!(of(&rig, "a", THROTTLED), Some(list));
+    }
+}
+
+#[test]
+fn a_list_that_nobody_could_store_is_not_even_split() {
+    let mut rig = Rig::new();
+    rig.create(vec![topic("a", 1)]);
+    let long = "1:1,".repeat(crate::limits::CONFIG_VALUE_MAX);
+    for op in [ConfigOp::Set, ConfigOp::Append, ConfigOp::Subtract] {
+        let asked =
+            change(ResourceKind::Topic, "a", &[("leader.replication.throttled.replicas", op, Some(&long))]);
+        assert_eq!(alter(&mut rig, vec![asked]), [Err(ErrorCode::InvalidConfig)]);
+    }
+}
+
+#[test]
+fn groups_and_subscriptions_have_configs_until_the_last_is_taken_back() {
+    let mut rig = Rig::new();
+    for (kind, config, value) in [
+        (ResourceKind::Group, "consumer.session.timeout.ms", "50000"),
+        (ResourceKind::ClientMetrics, "interval.ms", "500"),
+    ] {
+        assert_eq!(alter(&mut rig, vec![set(kind, "x", config, value)]), [Ok(())]);
+        let json = serde_json::to_string(&*rig.image).unwrap();
+        assert_eq!(serde_json::from_str::<Image>(&json).unwrap(), *rig.image);
+    }
+    let listed = |rig: &Rig| (rig.image.group_configs.len(), rig.image.metrics_configs.len());
+    assert_eq!(listed(&rig), (1, 1));
+    assert_eq!(rig.image.metrics_configs["x"]["interval.ms"], "500");
+    for (kind, config) in
+        [(ResourceKind::Group, "consumer.session.timeout.ms"), (ResourceKind::ClientMetrics, "interval.ms")]
+    {
+        assert_eq!(alter(&mut rig, vec![change(kind, "x", &[(config, ConfigOp::Delete, None)])]), [Ok(())]);
+        assert_eq!(
+            alter(&mut rig, vec![change(kind, "x", &[("no.such", ConfigOp::Delete, None)])]),
+            [Ok(())]
+        );
+    }
+    assert_eq!(listed(&rig), (0, 0));
 }
 
 #[test]
@@ -143,7 +194,9 @@ fn what_cannot_be_altered_is_refused_with_kafkas_code() {
         (set(Topic, "a", "retention.ms", "-2"), InvalidConfig),
         (set(Topic, "a", "cleanup.policy", "compact"), InvalidConfig),
         (change(Topic, "a", &[("cleanup.policy", Append, Some("compact"))]), InvalidConfig),
-        (change(Topic, "a", &[("cleanup.policy", Subtract, Some("delete"))]), InvalidConfig),
+        (change(Topic, "a", &[("no.such", Subtract, Some("delete"))]), InvalidConfig),
+        (set(Topic, "a", "remote.storage.enable", "true"), InvalidConfig),
+        (set(Topic, "a", "segment.bytes", "1"), InvalidConfig),
         (change(Topic, "a", &[("retention.ms", Append, Some("1"))]), InvalidConfig),
         (change(Topic, "a", &[("retention.ms", Set, None)]), InvalidRequest),
         (change(Topic, "a", &[("retention.ms", Unknown(9), Some("1"))]), InvalidRequest),
@@ -159,13 +212,24 @@ fn what_cannot_be_altered_is_refused_with_kafkas_code() {
         (set(Broker, "1", "num.partitions", "3"), InvalidRequest),
         (set(Broker, "", "log.retention.ms", "0"), InvalidRequest),
         (set(Broker, "", "no.such", "1"), InvalidConfig),
-        (set(Broker, "", "min.insync.replicas", "2"), InvalidConfig),
+        (set(Broker, "", "min.insync.replicas", "0"), InvalidRequest),
+        (set(Broker, "1", "min.insync.replicas", "2"), InvalidConfig),
+        (change(Broker, "", &[("min.insync.replicas", ConfigOp::Delete, None)]), InvalidConfig),
+        (set(Broker, "", "log.local.retention.ms", "-1"), InvalidRequest),
+        (set(Broker, "", "log.cleanup.policy", "compact"), InvalidConfig),
         (change(Broker, "", &[("log.retention.ms", Append, Some("1"))]), InvalidConfig),
         (set(BrokerLogger, "1", "kafka", "INFO"), InvalidConfig),
         (set(BrokerLogger, "7", "kafka", "INFO"), InvalidRequest),
-        (set(ClientMetrics, "m", "interval.ms", "100"), InvalidRequest),
+        (set(ClientMetrics, "m", "interval.ms", "99"), InvalidRequest),
+        (set(ClientMetrics, "m", "interval.ms", "x"), InvalidConfig),
+        (set(ClientMetrics, "m", "match", "client_id"), InvalidConfig),
+        (set(ClientMetrics, "m", "no.such", "1"), InvalidRequest),
+        (change(ClientMetrics, "m", &[("metrics", Append, Some("a"))]), InvalidConfig),
         (set(ClientMetrics, "", "interval.ms", "100"), InvalidRequest),
-        (set(Group, "g", "consumer.session.timeout.ms", "50000"), InvalidConfig),
+        (set(Group, "g", "consumer.session.timeout.ms", "44999"), InvalidConfig),
+        (set(Group, "g", "no.such", "1"), InvalidConfig),
+        (change(Group, "g", &[("consumer.session.timeout.ms", Append, Some("1"))]), InvalidConfig),
+        (set(Group, &"g".repeat(40_000), "consumer.session.timeout.ms", "50000"), InvalidRequest),
         (set(Group, "", "consumer.session.timeout.ms", "50000"), InvalidRequest),
         (set(ResourceKind::Unknown(3), "x", "y", "z"), InvalidRequest),
         (replaced(BrokerLogger), InvalidRequest),

@@ -75,6 +75,12 @@ pub struct Image {
     /// What is set for one broker at run time.
     #[serde(default)]
     pub broker_configs: BTreeMap<BrokerId, BTreeMap<String, String>>,
+    /// What is set for groups, by their ids.
+    #[serde(default)]
+    pub group_configs: BTreeMap<String, BTreeMap<String, String>>,
+    /// Subscriptions to clients' metrics, by their names.
+    #[serde(default)]
+    pub metrics_configs: BTreeMap<String, BTreeMap<String, String>>,
     /// The next free producer id.
     pub next_producer_id: i64,
     /// Index of the last record batch applied.
@@ -148,18 +154,20 @@ impl Image {
                     topic.partitions.extend(replicas.iter().map(|replicas| partition(replicas)));
                 }
             }
-            MetadataRecord::Configs { of, changes } => self.configure(*of, changes),
+            MetadataRecord::Configs { of, changes } => self.configure(of, changes),
         }
     }
 
-    fn configure(&mut self, of: ConfigOf, changes: &BTreeMap<String, Option<String>>) {
+    fn configure(&mut self, of: &ConfigOf, changes: &BTreeMap<String, Option<String>>) {
         let configs = match of {
-            ConfigOf::Topic(id) => match self.topics.get_mut(&id) {
+            ConfigOf::Topic(id) => match self.topics.get_mut(id) {
                 Some(topic) => &mut Arc::make_mut(topic).configs,
                 None => return,
             },
-            ConfigOf::Broker(id) => self.broker_configs.entry(id).or_default(),
+            ConfigOf::Broker(id) => self.broker_configs.entry(*id).or_default(),
             ConfigOf::Cluster => &mut self.cluster_configs,
+            ConfigOf::Group(name) => self.group_configs.entry(name.clone()).or_default(),
+            ConfigOf::ClientMetrics(name) => self.metrics_configs.entry(name.clone()).or_default(),
         };
         for (name, value) in changes {
             match value {
@@ -167,16 +175,27 @@ impl Image {
                 None => configs.remove(name),
             };
         }
-        self.broker_configs.retain(|_, configs| !configs.is_empty());
+        if !configs.is_empty() {
+            return;
+        }
+        // Who has nothing set is not listed.
+        match of {
+            ConfigOf::Topic(_) | ConfigOf::Cluster => {}
+            ConfigOf::Broker(id) => drop(self.broker_configs.remove(id)),
+            ConfigOf::Group(name) => drop(self.group_configs.remove(name)),
+            ConfigOf::ClientMetrics(name) => drop(self.metrics_configs.remove(name)),
+        }
     }
 
     /// What is set for somebody.
     #[must_use]
-    pub fn configs(&self, of: ConfigOf) -> Option<&BTreeMap<String, String>> {
+    pub fn configs(&self, of: &ConfigOf) -> Option<&BTreeMap<String, String>> {
         match of {
-            ConfigOf::Topic(id) => self.topics.get(&id).map(|topic| &topic.configs),
-            ConfigOf::Broker(id) => self.broker_configs.get(&id),
+            ConfigOf::Topic(id) => self.topics.get(id).map(|topic| &topic.configs),
+            ConfigOf::Broker(id) => self.broker_configs.get(id),
             ConfigOf::Cluster => Some(&self.cluster_configs),
+            ConfigOf::Group(name) => self.group_configs.get(name),
+            ConfigOf::ClientMetrics(name) => self.metrics_configs.get(name),
         }
     }
 

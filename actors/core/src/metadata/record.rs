@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Whose configs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ConfigOf {
     /// A topic's.
     Topic(TopicId),
@@ -13,6 +13,10 @@ pub enum ConfigOf {
     Broker(BrokerId),
     /// All brokers'.
     Cluster,
+    /// A group's.
+    Group(String),
+    /// A subscription's to clients' metrics.
+    ClientMetrics(String),
 }
 
 /// One committed fact. A kind that a build does not know stops its applier; it is never skipped.

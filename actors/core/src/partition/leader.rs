@@ -291,7 +291,7 @@ impl LeaderMachine {
         let to = if to == -1 { self.high_watermark } else { to };
         let reject = match self.serves() {
             Err(reject) => Some(reject),
-            Ok(()) if !self.config.delete && !own => Some(Reject::NotDeletable),
+            Ok(()) if self.config.compact && !self.config.delete && !own => Some(Reject::NotDeletable),
             Ok(()) if to < 0 || to > self.high_watermark => Some(Reject::OffsetOutOfRange(to)),
             Ok(()) if self.trims.len() >= limits::TICKETS_PER_PARTITION => Some(Reject::Busy),
             Ok(()) => None,

@@ -218,6 +218,14 @@ fn a_trim_that_waits_is_answered_when_shard_or_topic_go_and_refused_without_the_
     let config = LeaderConfig { delete: false, ..LeaderConfig::default() };
     let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
     let out = step(&mut m, 0, trim(1, 999));
+    assert_eq!(
+        answers(&out)[0].1.clone().unwrap_err().code().code(),
+        1,
+        "a topic that keeps all may be cut by hand"
+    );
+    let config = LeaderConfig { compact: true, ..config };
+    let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
+    let out = step(&mut m, 0, trim(1, 999));
     assert_eq!(answers(&out)[0].1.clone().unwrap_err().code().code(), 44, "before the offset is looked at");
 }
 

@@ -24,7 +24,9 @@ pub struct LeaderConfig {
     pub producer_expiration_ms: i64,
     /// Whether `message.timestamp.type` is `LogAppendTime`.
     pub log_append_time: bool,
-    /// Whether `cleanup.policy` contains `delete`: without it nothing expires and nothing can be deleted.
+    /// Whether `cleanup.policy` contains `compact`: without `delete` beside it records cannot be deleted.
+    pub compact: bool,
+    /// Whether `cleanup.policy` contains `delete`: without it nothing expires.
     pub delete: bool,
     /// `callboard.validate.records`: whether compressed batches are opened before they are stored.
     pub validate_records: bool,
@@ -61,6 +63,7 @@ impl Default for LeaderConfig {
             timestamp_after_max_ms: 3_600_000,
             producer_expiration_ms: 86_400_000,
             log_append_time: false,
+            compact: false,
             delete: true,
             validate_records: true,
             retention_ms: 604_800_000,

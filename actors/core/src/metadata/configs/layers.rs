@@ -3,12 +3,14 @@
 //! What is reported (`Entry`, as DescribeConfigs shows it) and what a leader is told (`leader_config`) go through the
 //! same resolution, so they cannot differ.
 
-use super::Type;
 use super::broker::{self, Mode, Statics};
+use super::broker_table;
 use super::topic::{
-    self, AFTER, BEFORE, CLEANUP, DURABILITY, FLUSH, FOREVER, LOG_APPEND_TIME, MAX_MESSAGE, RETENTION_BYTES,
-    RETENTION_MS, TIMESTAMP_TYPE, TopicConfig,
+    self, AFTER, BEFORE, CLEANUP, COMPACT, Class, DURABILITY, FLUSH, FOREVER, LOG_APPEND_TIME, MAX_MESSAGE,
+    MIN_INSYNC, RETENTION_BYTES, RETENTION_MS, TIMESTAMP_TYPE, TopicConfig, VALIDATE,
 };
+use super::topic_table;
+use super::value::Type;
 use crate::partition::LeaderConfig;
 use crate::storage::Durability;
 use std::collections::BTreeMap;
@@ -27,6 +29,10 @@ pub enum Source {
     Static = 4,
     /// Kafka's default.
     Default = 5,
+    /// The subscription to clients' metrics.
+    ClientMetrics = 7,
+    /// The group.
+    Group = 8,
 }
 
 /// One place that says something, under its name there.
@@ -73,8 +79,14 @@ pub struct Layers<'a> {
 /// Names that mean the same to a broker, the first to hold first.
 fn names(name: &'static str) -> &'static [&'static str] {
     const RETENTION: [&str; 2] = ["log.retention.ms", "log.retention.hours"];
+    const ROLL: [&str; 2] = ["log.roll.ms", "log.roll.hours"];
+    const JITTER: [&str; 2] = ["log.roll.jitter.ms", "log.roll.jitter.hours"];
+    const FLUSHED: [&str; 2] = ["log.flush.interval.ms", "log.flush.scheduler.interval.ms"];
     match name {
         "log.retention.ms" | "log.retention.hours" => &RETENTION,
+        "log.roll.ms" | "log.roll.hours" => &ROLL,
+        "log.roll.jitter.ms" | "log.roll.jitter.hours" => &JITTER,
+        "log.flush.interval.ms" | "log.flush.scheduler.interval.ms" => &FLUSHED,
         _ => broker::config(name).map_or(&[], |c| std::slice::from_ref(&c.name)),
     }
 }
@@ -97,11 +109,7 @@ impl Layers<'_> {
 
     fn topic(&self, config: &'static TopicConfig, own: &BTreeMap<String, String>) -> Entry {
         let below = config.broker.map(|name| self.synonyms(name)).unwrap_or_default();
-        let honoured = below.first().map_or(config.default, |synonym| &synonym.value);
-        // The node may have been started with another value since a topic was told the only one it could have.
-        let holds =
-            |value: &&String| !config.fixed || *value == honoured || config.internal == Some(value.as_str());
-        let mine = own.get(config.name).filter(holds).map(|value| Synonym {
+        let mine = own.get(config.name).map(|value| Synonym {
             name: config.name,
             value: value.clone(),
             source: Source::Topic,
@@ -115,7 +123,8 @@ impl Layers<'_> {
             name: config.name,
             value: Some(value),
             source,
-            read_only: config.fixed,
+            // A list that is refused but for some words may still have none of them.
+            read_only: matches!(config.class, Class::Refused(_)) && config.kind != Type::List,
             kind: config.kind,
             doc: config.doc,
             synonyms,
@@ -128,6 +137,11 @@ impl Layers<'_> {
 
     fn number(&self, name: &str, own: &BTreeMap<String, String>) -> i64 {
         self.value(name, own).parse().unwrap_or(-1)
+    }
+
+    /// What holds for a broker, if anything says it.
+    pub(super) fn broker_number(&self, name: &'static str) -> Option<i64> {
+        self.synonyms(name).first()?.value.parse().ok()
     }
 
     /// One choice in two words: the topic's own word, else Kafka's.
@@ -149,7 +163,7 @@ pub fn topic_entries(own: &BTreeMap<String, String>, layers: &Layers<'_>) -> Vec
         // The topic has said it in the other word.
         _ => Entry { value: Some(value.to_owned()), source: Source::Default, synonyms: Vec::new(), ..entry },
     };
-    topic::TABLE
+    topic_table::TABLE
         .iter()
         .map(|config| layers.topic(config, own))
         .map(|entry| match entry.name {
@@ -171,7 +185,11 @@ fn broker_entry(config: &'static broker::BrokerConfig, synonyms: Vec<Synonym>) -
         name: config.name,
         value,
         source,
-        read_only: config.mode != Mode::Dynamic,
+        read_only: match config.mode {
+            Mode::Only(_) => config.kind != Type::List,
+            Mode::Static => true,
+            Mode::Dynamic | Mode::WhereSet => false,
+        },
         kind: config.kind,
         doc: config.doc,
         synonyms,
@@ -181,13 +199,15 @@ fn broker_entry(config: &'static broker::BrokerConfig, synonyms: Vec<Synonym>) -
 /// All configs of a broker, by name.
 #[must_use]
 pub fn broker_entries(layers: &Layers<'_>) -> Vec<Entry> {
-    broker::TABLE.iter().map(|config| broker_entry(config, layers.synonyms(config.name))).collect()
+    let all = broker_table::TABLE.iter().map(|config| (config, layers.synonyms(config.name)));
+    let listed = all.filter(|(config, synonyms)| config.mode != Mode::WhereSet || !synonyms.is_empty());
+    listed.map(|(config, synonyms)| broker_entry(config, synonyms)).collect()
 }
 
 /// What is set for all brokers at run time.
 #[must_use]
 pub fn cluster_entries(layers: &Layers<'_>) -> Vec<Entry> {
-    let set = broker::TABLE.iter().filter(|config| layers.cluster.contains_key(config.name));
+    let set = broker_table::TABLE.iter().filter(|config| layers.cluster.contains_key(config.name));
     set.map(|config| {
         let mut synonyms = layers.synonyms(config.name);
         synonyms.retain(|synonym| synonym.source == Source::DynamicDefault);
@@ -200,6 +220,8 @@ pub fn cluster_entries(layers: &Layers<'_>) -> Vec<Entry> {
 #[must_use]
 pub fn leader_config(own: &BTreeMap<String, String>, layers: &Layers<'_>) -> LeaderConfig {
     let number = |name| layers.number(name, own);
+    let policies = layers.value(CLEANUP, own);
+    let policy = |wanted| policies.split(',').any(|policy| policy == wanted);
     LeaderConfig {
         durability: layers.durability(own),
         max_message_bytes: usize::try_from(number(MAX_MESSAGE)).unwrap_or(0),
@@ -207,10 +229,18 @@ pub fn leader_config(own: &BTreeMap<String, String>, layers: &Layers<'_>) -> Lea
         timestamp_after_max_ms: number(AFTER),
         producer_expiration_ms: layers.statics.number("producer.id.expiration.ms", 86_400_000),
         log_append_time: layers.value(TIMESTAMP_TYPE, own) == LOG_APPEND_TIME,
-        delete: layers.value(CLEANUP, own).split(',').any(|policy| policy == "delete"),
-        validate_records: layers.value("callboard.validate.records", own) != "false",
+        compact: policy(COMPACT),
+        delete: policy("delete"),
+        validate_records: layers.value(VALIDATE, own) != "false",
         retention_ms: number(RETENTION_MS),
         retention_bytes: number(RETENTION_BYTES),
         retention_check_ms: layers.statics.number("log.retention.check.interval.ms", 300_000).unsigned_abs(),
     }
+}
+
+/// In-sync replicas that a write with acks=all waits for: what is said, and at most as many as there are.
+#[must_use]
+pub fn min_insync_replicas(own: &BTreeMap<String, String>, layers: &Layers<'_>, replicas: usize) -> usize {
+    let said = usize::try_from(layers.number(MIN_INSYNC, own)).unwrap_or(1);
+    said.min(replicas).max(1)
 }

@@ -1,7 +1,7 @@
 //! The tables agree with themselves, and values come from where Kafka takes them.
 
 use super::topic::{self, DURABILITY, FLUSH, MAX_MESSAGE};
-use super::*;
+use super::{broker, broker_table, others_table, topic_table, *};
 use crate::partition::LeaderConfig;
 use crate::storage::Durability;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ fn own<const N: usize>(pairs: [(&str, &str); N]) -> Configs {
 }
 
 fn checked(name: &str, value: &str) -> Result<Configs, ConfigError> {
-    check_topic("t", &own([(name, value)]), &Statics::default())
+    check_topic("t", &own([(name, value)]))
 }
 
 fn layered<T>(broker: &Configs, cluster: &Configs, statics: &Statics, of: impl Fn(&Layers<'_>) -> T) -> T {
@@ -22,29 +22,60 @@ fn layered<T>(broker: &Configs, cluster: &Configs, statics: &Statics, of: impl F
 
 #[test]
 fn every_default_passes_its_own_check() {
-    let statics = Statics::default();
-    assert!(topic::TABLE.is_sorted_by_key(|c| c.name) || topic::TABLE[0].name == DURABILITY);
-    for config in &topic::TABLE {
+    assert!(topic_table::TABLE.is_sorted_by_key(|c| (!c.name.starts_with("callboard."), c.name)));
+    for config in &topic_table::TABLE {
         assert_eq!(checked(config.name, config.default), Ok(own([(config.name, config.default)])));
         if let Some(name) = config.broker {
             let broker = broker::config(name).unwrap();
-            assert_eq!(
-                (broker.kind, broker.takes == config.takes || name == "log.retention.ms"),
-                (config.kind, true)
-            );
+            let unlike = ["log.retention.ms", "log.flush.interval.ms"].contains(&name);
+            assert_eq!((broker.kind, broker.takes == config.takes || unlike), (config.kind, true), "{name}");
             assert!(broker.default.is_none_or(|default| default == config.default), "{name}");
-            assert_eq!(broker.mode == broker::Mode::Fixed, config.fixed, "{name}");
+            match (broker.mode, config.class) {
+                (broker::Mode::Only(broker), Class::Refused(topic)) => assert_eq!(broker, topic),
+                (mode, _) => assert_eq!(mode, broker::Mode::Dynamic, "{name}"),
+            }
         }
     }
-    assert!(broker::TABLE.is_sorted_by_key(|c| c.name));
-    for config in broker::TABLE.iter().filter(|c| c.mode != broker::Mode::Static) {
+    assert!(broker_table::TABLE.is_sorted_by_key(|c| c.name));
+    for config in broker_table::TABLE.iter().filter(|c| c.mode != broker::Mode::Static) {
         if let Some(default) = config.default {
-            assert_eq!(
-                check_broker(&own([(config.name, default)]), &statics),
-                Ok(own([(config.name, default)]))
-            );
+            assert_eq!(check_broker(&own([(config.name, default)])), Ok(own([(config.name, default)])));
         }
     }
+    for config in &others_table::GROUPS {
+        assert_eq!(
+            check_group(&own([(config.name, config.default)])),
+            Ok(own([(config.name, config.default)]))
+        );
+    }
+    for config in &others_table::METRICS {
+        let set = own([(config.name, config.default)]);
+        assert_eq!(check_metrics(&set), Ok(set));
+    }
+}
+
+#[test]
+fn the_documentation_says_what_becomes_of_a_value() {
+    for config in &topic_table::TABLE {
+        let says = |words: &str| assert!(config.doc.contains(words), "{}: {}", config.name, config.doc);
+        match config.class {
+            Class::Layout => says("Changes nothing: "),
+            Class::Compaction => says("Takes effect with compaction."),
+            Class::With(what) => says(&format!("Takes effect with {what}")),
+            Class::Enforced | Class::Refused(_) => {}
+        }
+        // So does that of the broker's, which is its default.
+        let broker = config.broker.and_then(broker::config).map_or("", |broker| broker.doc);
+        match config.class {
+            Class::Layout => assert!(broker.ends_with("which changes nothing here."), "{broker}"),
+            Class::Compaction | Class::With(_) => {
+                assert!(broker.is_empty() || broker.contains("which takes effect with"), "{broker}");
+            }
+            Class::Enforced | Class::Refused(_) => {}
+        }
+    }
+    let others = others_table::GROUPS.iter().chain(&others_table::METRICS);
+    others.for_each(|config| assert!(config.doc.contains(". Takes effect with "), "{}", config.name));
 }
 
 #[test]
@@ -52,13 +83,13 @@ fn what_is_not_honoured_is_refused() {
     for (name, value) in [
         ("cleanup.policy", "compact"),
         ("cleanup.policy", "delete,compact"),
-        ("cleanup.policy", ""),
         ("compression.type", "gzip"),
-        ("min.insync.replicas", "2"),
-        ("segment.bytes", "104857600"),
-        ("unclean.leader.election.enable", "true"),
+        ("compression.type", "zstd"),
+        ("compression.type", "uncompressed"),
     ] {
         assert!(matches!(checked(name, value), Err(ConfigError::Unsupported { .. })), "{name}={value}");
+        let broker = own([(if name == "cleanup.policy" { "log.cleanup.policy" } else { name }, value)]);
+        assert!(matches!(check_broker(&broker), Err(ConfigError::Unsupported { .. })), "{name}={value}");
     }
     for (name, value) in [
         ("cleanup.policy", "DELETE"),
@@ -68,19 +99,64 @@ fn what_is_not_honoured_is_refused() {
         ("retention.ms", ""),
         (MAX_MESSAGE, "many"),
         (MAX_MESSAGE, "-1"),
-        (MAX_MESSAGE, "99999999999"),
-        (MAX_MESSAGE, "2147483647"),
+        (MAX_MESSAGE, "33554433"),
         (FLUSH, "0"),
+        (DURABILITY, "page-cache"),
     ] {
         assert!(matches!(checked(name, value), Err(ConfigError::Invalid { .. })), "{name}={value}");
     }
     assert!(matches!(checked("no.such", "1"), Err(ConfigError::Unknown(..))));
-    assert!(matches!(checked("segment.ms", "1"), Err(ConfigError::Unknown(..))));
     assert_eq!(checked("retention.ms", " 5000 "), Ok(own([("retention.ms", "5000")])));
-    assert_eq!(
-        checked("unclean.leader.election.enable", "FALSE").unwrap().into_values().next().unwrap(),
-        "false"
-    );
+    let policies = |value| checked("cleanup.policy", value).unwrap().into_values().next().unwrap();
+    assert_eq!((policies("delete,delete"), policies("")), ("delete".to_owned(), String::new()));
+    let long = "0:1,".repeat(crate::limits::CONFIG_VALUE_MAX);
+    let refused = checked("leader.replication.throttled.replicas", &long).unwrap_err().to_string();
+    assert!(refused.len() < 200, "what is too long is not said again: {}", refused.len());
+}
+
+#[test]
+fn what_a_topic_without_a_policy_has_is_kept_and_may_be_cut_by_hand() {
+    let (none, statics) = (Configs::new(), Statics::default());
+    let told = |own: &Configs| layered(&none, &none, &statics, |layers| leader_config(own, layers));
+    let kept = told(&own([("cleanup.policy", "")]));
+    assert_eq!((kept.compact, kept.delete), (false, false));
+    let offsets = told(&own([("cleanup.policy", "compact")]));
+    assert_eq!((offsets.compact, offsets.delete), (true, false));
+    let broker = own([("log.cleanup.policy", "")]);
+    assert!(!layered(&none, &broker, &statics, |layers| leader_config(&none, layers)).delete);
+    assert!(!told(&own([("callboard.validate.records", "false")])).validate_records);
+}
+
+#[test]
+fn a_write_waits_for_no_more_replicas_than_there_are() {
+    let (none, statics) = (Configs::new(), Statics::default());
+    let waits = |own: &Configs, cluster: &Configs, replicas| {
+        layered(&none, cluster, &statics, |layers| min_insync_replicas(own, layers, replicas))
+    };
+    let two = own([("min.insync.replicas", "2")]);
+    let counts = |replicas| waits(&two, &none, replicas);
+    assert_eq!((counts(1), counts(2), counts(3)), (1, 2, 2));
+    assert_eq!((waits(&none, &none, 3), waits(&none, &two, 3), waits(&none, &none, 0)), (1, 2, 1));
+}
+
+#[test]
+fn what_stays_local_is_a_part_of_what_is_kept() {
+    let (none, statics) = (Configs::new(), Statics::default());
+    let agreed = |own: &Configs, statics: &Statics| layered(&none, own, statics, agree_broker);
+    let set = |value: &str| own([("log.local.retention.ms", value)]);
+    for (value, why) in [
+        ("-1", "Value must not be -1 as log.retention.ms value is set as 604800000."),
+        ("99999999999", "Value must not be more than log.retention.ms property value: 604800000"),
+    ] {
+        let words = format!("Invalid value {value} for configuration log.local.retention.ms: {why}");
+        assert_eq!(agreed(&set(value), &statics).unwrap_err().to_string(), words);
+    }
+    let forever = Statics::new([("log.retention.ms", "-1".to_owned())]);
+    assert_eq!(agreed(&set("-2"), &statics).and(agreed(&set("99999999999"), &forever)), Ok(()));
+    let bytes = own([("log.retention.bytes", "50"), ("log.local.retention.bytes", "100")]);
+    assert!(agreed(&bytes, &statics).is_err());
+    // A topic's are compared only where its records are tiered, and none are.
+    assert!(check_topic("t", &own([("retention.ms", "50"), ("local.retention.ms", "100")])).is_ok());
 }
 
 #[test]
@@ -91,11 +167,13 @@ fn internal_topics_may_be_compacted_and_no_others() {
         ("segment.bytes", "104857600"),
     ]);
     let statics = Statics::default();
-    assert_eq!(check_topic("__consumer_offsets", &offsets, &statics), Ok(offsets.clone()));
-    assert!(check_topic("mine", &offsets, &statics).is_err());
-    let said = check_topic("__consumer_offsets", &Configs::new(), &statics);
+    assert_eq!(check_topic("__consumer_offsets", &offsets), Ok(offsets.clone()));
+    assert!(check_topic("mine", &offsets).is_err());
+    let said = check_topic("__consumer_offsets", &Configs::new());
     assert_eq!(said, Ok(own([("cleanup.policy", "compact")])), "whoever makes it, retention does not apply");
-    assert!(check_topic("__consumer_offsets", &own([("cleanup.policy", "delete")]), &statics).is_err());
+    for other in ["delete", "", "compact,delete"] {
+        assert!(check_topic("__consumer_offsets", &own([("cleanup.policy", other)])).is_err(), "{other}");
+    }
     let none = Configs::new();
     let delete = |own: &Configs| layered(&none, &none, &statics, |layers| leader_config(own, layers).delete);
     assert!(!delete(&offsets));
@@ -121,7 +199,7 @@ fn durability_is_kafkas_flush_or_our_own_word() {
     assert_eq!(dynamic, Durability::Os);
     // Both words, contradicting each other.
     let both = own([(DURABILITY, "os"), (FLUSH, "1")]);
-    assert!(matches!(check_topic("t", &both, &statics), Err(ConfigError::Conflict(_))));
+    assert!(matches!(check_topic("t", &both), Err(ConfigError::Conflict(_))));
     // What is reported is what holds, whichever word said it.
     let reported = |own: &Configs, name: &str| {
         let entries = layered(&none, &none, &fsync, |layers| topic_entries(own, layers));
@@ -161,6 +239,15 @@ fn a_value_comes_from_the_first_layer_that_says_something() {
     assert_eq!(retention(&none, &broker, &cluster, &statics).0, 2000);
     assert_eq!(retention(&none, &none, &cluster, &statics).0, 3000);
     assert_eq!(retention(&none, &none, &none, &statics).0, 4000);
+    // What is a default of its own under another name is a synonym only beside the one that is set, as in Kafka.
+    let rolled = own([("log.roll.ms", "7000")]);
+    let synonyms = |cluster: &Configs| {
+        let entries = layered(&none, cluster, &Statics::default(), |layers| topic_entries(&none, layers));
+        let entry = entries.into_iter().find(|e| e.name == "segment.ms").unwrap();
+        entry.synonyms.into_iter().map(|s| (s.name, s.value)).collect::<Vec<_>>()
+    };
+    assert_eq!(synonyms(&none), []);
+    assert_eq!(synonyms(&rolled), [("log.roll.ms", "7000".into()), ("log.roll.hours", "168".into())]);
     // Kafka's: hours alone are not named.
     let (value, source, synonyms) = retention(&none, &none, &none, &Statics::default());
     assert_eq!((value, source, synonyms.len()), (604_800_000, Source::Default, 0));
@@ -183,6 +270,10 @@ fn the_cluster_lists_what_is_set_for_all_and_a_broker_everything() {
         (Source::DynamicDefault, false)
     );
     assert_eq!((of("log.retention.ms").value.as_deref(), of("log.retention.ms").synonyms.len()), (None, 0));
+    let rates = |entries: &[Entry]| entries.iter().filter(|e| e.name.ends_with("throttled.rate")).count();
+    let throttled = own([("leader.replication.throttled.rate", "5")]);
+    let listed = layered(&none, &throttled, &statics, broker_entries);
+    assert_eq!((rates(&all), rates(&listed)), (0, 1), "a rate is listed where it is set, as by Kafka");
 }
 
 #[test]
@@ -193,15 +284,4 @@ fn kafkas_defaults_are_a_leaders_own() {
         layered(&none, &none, &statics, |layers| leader_config(&none, layers)),
         LeaderConfig::default()
     );
-}
-
-#[test]
-fn a_fixed_value_that_the_node_has_no_more_is_not_reported() {
-    let (none, own) = (Configs::new(), own([("segment.bytes", "65536")]));
-    let of = |statics: &Statics| {
-        let entries = layered(&none, &none, statics, |layers| topic_entries(&own, layers));
-        entries.into_iter().find(|e| e.name == "segment.bytes").unwrap().value.unwrap()
-    };
-    assert_eq!(of(&Statics::new([("log.segment.bytes", "65536".to_owned())])), "65536");
-    assert_eq!(of(&Statics::new([("log.segment.bytes", "131072".to_owned())])), "131072");
 }

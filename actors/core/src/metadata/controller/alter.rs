@@ -7,7 +7,10 @@ use super::messages::refuse;
 use super::{Alteration, ConfigOp, ControllerMachine, Refusal, ResourceKind};
 use crate::error::ErrorCode;
 use crate::ids::BrokerId;
-use crate::metadata::configs::{self, ConfigError, check_broker, check_topic};
+use crate::limits;
+use crate::metadata::configs::{
+    self, ConfigError, Layers, agree_broker, check_broker, check_group, check_metrics, check_topic,
+};
 use crate::metadata::image::Image;
 use crate::metadata::names::check_name;
 use crate::metadata::record::{ConfigOf, MetadataRecord};
@@ -60,12 +63,20 @@ impl ControllerMachine {
                 refuse(ErrorCode::InvalidRequest, "Subscription name can't be empty")
             }
             ResourceKind::ClientMetrics => {
-                nothing_set(one, ErrorCode::InvalidRequest, "client metrics configuration")
+                // Kafka's codes: what is no value is a bad config, what is no subscription a bad request.
+                let code = |error: &ConfigError| match error {
+                    ConfigError::Unknown(..) | ConfigError::Conflict(_) => ErrorCode::InvalidRequest,
+                    _ => ErrorCode::InvalidConfig,
+                };
+                alter_other(one, image, ConfigOf::ClientMetrics(one.name.clone()), check_metrics, code)
             }
             ResourceKind::Group if one.name.is_empty() => {
                 refuse(ErrorCode::InvalidRequest, "Default group resources are not allowed.")
             }
-            ResourceKind::Group => nothing_set(one, ErrorCode::InvalidConfig, "group config name"),
+            ResourceKind::Group => {
+                let of = ConfigOf::Group(one.name.clone());
+                alter_other(one, image, of, check_group, |_| ErrorCode::InvalidConfig)
+            }
             ResourceKind::BrokerLogger | ResourceKind::Unknown(_) => {
                 refuse(ErrorCode::InvalidRequest, format!("Unknown resource type {}", one.kind.id()))
             }
@@ -88,7 +99,7 @@ impl ControllerMachine {
         let after = applied(one, before, configs::is_list, default, |op, name| {
             format!("Can't {op} to key {name} because its type is not LIST.")
         })?;
-        let after = kept(before, after, |changed| check_topic(&one.name, changed, &self.defaults.statics))
+        let after = kept(before, after, |changed| check_topic(&one.name, changed))
             .and_then(|after| configs::agree(&after).map(|()| after))
             .or_else(|error| refuse(ErrorCode::InvalidConfig, error.to_string()))?;
         let Some(topic) = topic else {
@@ -109,28 +120,30 @@ impl ControllerMachine {
             name => ConfigOf::Broker(broker_named(asked, name, "Unexpected broker id, expected")?),
         };
         let none = Configs::new();
-        let before = image.configs(of).unwrap_or(&none);
-        const MIN_ISR: &str = "min.insync.replicas";
-        let taken_back = |(name, op, _): &(String, ConfigOp, _)| name == MIN_ISR && *op == ConfigOp::Delete;
-        if of == ConfigOf::Cluster && one.changes.iter().any(taken_back) {
-            let why = "Cluster-level min.insync.replicas cannot be removed while ELR is enabled.";
-            return refuse(ErrorCode::InvalidConfig, why);
-        }
+        let before = image.configs(&of).unwrap_or(&none);
+        min_insync_of_all(&of, one)?;
         let default = |name: &str| self.defaults.statics.value(name).map(str::to_owned);
         let after = applied(one, before, configs::is_broker_list, default, |op, name| {
             let op = op.to_ascii_lowercase();
             format!("Config value {op} is not allowed for config key: {name}")
         })?;
-        let after = kept(before, after, |changed| check_broker(changed, &self.defaults.statics)).or_else(
-            |error| {
-                // Kafka's codes: what is no value of a broker config is a bad request there.
-                let code = match error {
-                    ConfigError::Invalid { .. } | ConfigError::NotDynamic(_) => ErrorCode::InvalidRequest,
-                    _ => ErrorCode::InvalidConfig,
-                };
-                refuse(code, error.to_string())
-            },
-        )?;
+        let statics = &self.defaults.statics;
+        let checked = kept(before, after, check_broker).and_then(|after| {
+            let mine = match of {
+                ConfigOf::Cluster => Layers { cluster: &after, ..image.layers(asked, statics) },
+                _ => Layers { broker: Some(&after), ..image.layers(asked, statics) },
+            };
+            agree_broker(&mine)?;
+            Ok(after)
+        });
+        let after = checked.or_else(|error| {
+            // Kafka's codes: what is no value of a broker config is a bad request there.
+            let code = match error {
+                ConfigError::Unknown(..) | ConfigError::Unsupported { .. } => ErrorCode::InvalidConfig,
+                _ => ErrorCode::InvalidRequest,
+            };
+            refuse(code, error.to_string())
+        })?;
         Ok(difference(of, before, &after))
     }
 }
@@ -170,12 +183,41 @@ fn broker_named(asked: BrokerId, name: &str, unexpected: &str) -> Result<BrokerI
     }
 }
 
-/// A resource that has no configs: there is nothing to set, and nothing to take back.
-fn nothing_set(one: &Alteration, code: ErrorCode, what: &str) -> Result<Option<MetadataRecord>, Refusal> {
-    match one.changes.iter().find(|(_, op, _)| *op != ConfigOp::Delete) {
-        Some((name, ..)) => refuse(code, format!("Unknown {what}: {name}")),
-        None => Ok(None),
+/// What Kafka says of `min.insync.replicas`: of all brokers and not of one, and once said it stays said.
+fn min_insync_of_all(of: &ConfigOf, one: &Alteration) -> Result<(), Refusal> {
+    const NAME: &str = "min.insync.replicas";
+    let asked = one.changes.iter().find(|(name, ..)| name == NAME).map(|(_, op, _)| *op);
+    let why = match (of, asked) {
+        (ConfigOf::Cluster, Some(ConfigOp::Delete)) => {
+            "Cluster-level min.insync.replicas cannot be removed while ELR is enabled."
+        }
+        (ConfigOf::Broker(_), Some(_)) => {
+            "Broker-level min.insync.replicas cannot be altered while ELR is enabled."
+        }
+        _ => return Ok(()),
+    };
+    refuse(ErrorCode::InvalidConfig, why)
+}
+
+/// Configs of a group or a subscription, which need not be there: to set one makes it.
+fn alter_other(
+    one: &Alteration,
+    image: &Image,
+    of: ConfigOf,
+    check: fn(&Configs) -> Result<Configs, ConfigError>,
+    code: fn(&ConfigError) -> ErrorCode,
+) -> Result<Option<MetadataRecord>, Refusal> {
+    if one.name.len() > limits::CONFIG_RESOURCE_NAME_MAX {
+        let message = format!("the name has more than {} bytes", limits::CONFIG_RESOURCE_NAME_MAX);
+        return refuse(ErrorCode::InvalidRequest, message);
     }
+    let none = Configs::new();
+    let before = image.configs(&of).unwrap_or(&none);
+    // Kafka knows the types of topics' and brokers' configs alone here.
+    let no_list = |op: &str, name: &str| format!("Can't {op} to key {name} because its type is not LIST.");
+    let after = applied(one, before, |_| false, |_| None, no_list)?;
+    let after = kept(before, after, check).or_else(|error| refuse(code(&error), error.to_string()))?;
+    Ok(difference(of, before, &after))
 }
 
 /// What is asked for, applied to what is set; nothing is checked yet.
@@ -189,6 +231,10 @@ fn applied(
     let mut after = if one.replace { Configs::new() } else { before.clone() };
     for (name, op, value) in &one.changes {
         let value = value.as_deref().unwrap_or_default();
+        if value.len() > limits::CONFIG_VALUE_MAX {
+            let error = ConfigError::TooLong(name.clone(), value.len());
+            return refuse(ErrorCode::InvalidConfig, error.to_string());
+        }
         let word = if *op == ConfigOp::Append { "APPEND" } else { "SUBTRACT" };
         match op {
             ConfigOp::Set | ConfigOp::Unknown(_) => {
@@ -202,22 +248,31 @@ fn applied(
             }
             ConfigOp::Append | ConfigOp::Subtract => {
                 let old = before.get(name).cloned().or_else(|| default(name)).unwrap_or_default();
-                let mut words: Vec<&str> = old.split(',').filter(|word| !word.is_empty()).collect();
-                for word in value.split(',') {
-                    let at = words.iter().position(|old| *old == word);
-                    match (op, at) {
-                        (ConfigOp::Append, None) => words.push(word),
-                        (ConfigOp::Subtract, Some(at)) => {
-                            words.remove(at);
-                        }
-                        _ => {}
-                    }
-                }
-                after.insert(name.clone(), words.join(","));
+                after.insert(name.clone(), with_words(&old, *op, value));
             }
         }
     }
     Ok(after)
+}
+
+/// A list with words added that it has not, or taken out as often as they are named.
+fn with_words(old: &str, op: ConfigOp, value: &str) -> String {
+    let mut words: Vec<&str> = old.split(',').filter(|word| !word.is_empty()).collect();
+    if op == ConfigOp::Append {
+        let mut known: BTreeSet<&str> = words.iter().copied().collect();
+        words.extend(value.split(',').map(str::trim).filter(|word| known.insert(word)));
+    } else {
+        let mut named: BTreeMap<&str, usize> = BTreeMap::new();
+        value.split(',').for_each(|word| *named.entry(word.trim()).or_default() += 1);
+        words.retain(|word| match named.get_mut(word) {
+            Some(times) if *times > 0 => {
+                *times -= 1;
+                false
+            }
+            _ => true,
+        });
+    }
+    words.join(",")
 }
 
 /// Checks what is new; what was stored before passed its check then.

@@ -128,8 +128,7 @@ impl ControllerMachine {
             };
             asked.insert(name.clone(), value.clone());
         }
-        check_topic(&topic.name, &asked, &self.defaults.statics)
-            .or_else(|error| refuse(ErrorCode::InvalidConfig, error.to_string()))
+        check_topic(&topic.name, &asked).or_else(|error| refuse(ErrorCode::InvalidConfig, error.to_string()))
     }
 
     fn place(&self, topic: &NewTopic) -> Result<Vec<Vec<BrokerId>>, Refusal> {

@@ -72,9 +72,9 @@ pub enum ResourceKind {
     Broker,
     /// A broker's loggers, of which there are none.
     BrokerLogger,
-    /// A subscription to clients' metrics, of which there are none.
+    /// A subscription to clients' metrics.
     ClientMetrics,
-    /// A group, which has no configs of its own.
+    /// A group.
     Group,
     /// Something else.
     Unknown(i8),

@@ -1,0 +1,316 @@
+//! The table of broker configs: what the configuration file says, and what is the default of a topic config.
+
+use super::broker::{BrokerConfig, Mode};
+use super::topic::{
+    COMPRESSIONS, DELETE_ONLY, FOREVER, MESSAGE_SIZES, POLICIES, PRODUCER_ONLY, SEGMENTS, TIMESTAMP_TYPES,
+};
+use super::value::{Takes, Type};
+use Type::{Boolean, Double, Int, List, Long, Short, String as Text};
+
+const fn dynamic(
+    name: &'static str,
+    kind: Type,
+    takes: Takes,
+    default: Option<&'static str>,
+    doc: &'static str,
+) -> BrokerConfig {
+    BrokerConfig { name, kind, takes, default, mode: Mode::Dynamic, doc }
+}
+
+const fn where_set(name: &'static str, doc: &'static str) -> BrokerConfig {
+    BrokerConfig { name, kind: Long, takes: Takes::AtLeast(0), default: None, mode: Mode::WhereSet, doc }
+}
+
+const fn only(
+    name: &'static str,
+    kind: Type,
+    takes: Takes,
+    works: &'static [&'static str],
+    doc: &'static str,
+) -> BrokerConfig {
+    BrokerConfig { name, kind, takes, default: Some(works[0]), mode: Mode::Only(works), doc }
+}
+
+const fn from_file(
+    name: &'static str,
+    kind: Type,
+    default: Option<&'static str>,
+    doc: &'static str,
+) -> BrokerConfig {
+    BrokerConfig { name, kind, takes: Takes::Any, default, mode: Mode::Static, doc }
+}
+
+pub(super) static TABLE: [BrokerConfig; 64] = [
+    from_file("advertised.listeners", List, None, "What clients are told to connect to."),
+    from_file("auto.create.topics.enable", Boolean, Some("true"), "Whether asking for a topic makes it."),
+    from_file("broker.id", Int, Some("-1"), "This node."),
+    from_file("broker.rack", Text, None, "Rack of this node."),
+    from_file("callboard.durability", Text, Some("fsync"), "Durability of topics that do not say."),
+    from_file(
+        "callboard.segment.bytes",
+        Long,
+        Some("67108864"),
+        "Bytes of a journal segment, which the partitions of a shard share.",
+    ),
+    dynamic(
+        "compression.gzip.level",
+        Int,
+        Takes::GzipLevel,
+        Some("-1"),
+        "Default of a topic's level, which takes effect with compression.type=gzip.",
+    ),
+    dynamic(
+        "compression.lz4.level",
+        Int,
+        Takes::Between(1, 17),
+        Some("9"),
+        "Default of a topic's level, which takes effect with compression.type=lz4.",
+    ),
+    only(
+        "compression.type",
+        Text,
+        COMPRESSIONS,
+        PRODUCER_ONLY,
+        "Batches are stored as the producer compressed them.",
+    ),
+    dynamic(
+        "compression.zstd.level",
+        Int,
+        Takes::Between(-131_072, 22),
+        Some("3"),
+        "Default of a topic's level, which takes effect with compression.type=zstd.",
+    ),
+    from_file("connections.max.idle.ms", Long, Some("600000"), "An idle connection is closed after this."),
+    from_file("default.replication.factor", Int, Some("1"), "Replicas of topics that do not say."),
+    from_file("delete.topic.enable", Boolean, Some("true"), "Topics can be deleted."),
+    where_set(
+        "follower.replication.throttled.rate",
+        "Bytes a second that throttled replicas fetch. Takes effect with reassignment.",
+    ),
+    from_file(
+        "group.initial.rebalance.delay.ms",
+        Int,
+        Some("3000"),
+        "How long a new group waits for more members.",
+    ),
+    from_file(
+        "group.max.session.timeout.ms",
+        Int,
+        Some("1800000"),
+        "The longest session timeout of a member.",
+    ),
+    from_file("group.max.size", Int, Some("2147483647"), "Members of a group at most."),
+    from_file("group.min.session.timeout.ms", Int, Some("6000"), "The shortest session timeout of a member."),
+    where_set(
+        "leader.replication.throttled.rate",
+        "Bytes a second that a leader sends to throttled replicas. Takes effect with reassignment.",
+    ),
+    from_file("listeners", List, Some("PLAINTEXT://:9092"), "Where clients connect."),
+    dynamic(
+        "log.cleaner.delete.retention.ms",
+        Long,
+        Takes::AtLeast(0),
+        Some("86400000"),
+        "Default of delete.retention.ms, which takes effect with compaction.",
+    ),
+    dynamic(
+        "log.cleaner.max.compaction.lag.ms",
+        Long,
+        Takes::AtLeast(1),
+        Some(FOREVER),
+        "Default of max.compaction.lag.ms, which takes effect with compaction.",
+    ),
+    dynamic(
+        "log.cleaner.min.cleanable.ratio",
+        Double,
+        Takes::Ratio,
+        Some("0.5"),
+        "Default of min.cleanable.dirty.ratio, which takes effect with compaction.",
+    ),
+    dynamic(
+        "log.cleaner.min.compaction.lag.ms",
+        Long,
+        Takes::AtLeast(0),
+        Some("0"),
+        "Default of min.compaction.lag.ms, which takes effect with compaction.",
+    ),
+    only(
+        "log.cleanup.policy",
+        List,
+        POLICIES,
+        DELETE_ONLY,
+        "Default of cleanup.policy: old records are deleted, or (empty) kept.",
+    ),
+    from_file("log.dirs", Text, None, "The data directory."),
+    dynamic("log.flush.interval.messages", Long, Takes::AtLeast(1), Some("1"), "Default of flush.messages."),
+    dynamic(
+        "log.flush.interval.ms",
+        Long,
+        Takes::Any,
+        None,
+        "Default of flush.ms, which changes nothing here.",
+    ),
+    from_file(
+        "log.flush.scheduler.interval.ms",
+        Long,
+        Some(FOREVER),
+        "Default of flush.ms where log.flush.interval.ms is not set, which changes nothing here.",
+    ),
+    dynamic(
+        "log.index.interval.bytes",
+        Int,
+        Takes::AtLeast(0),
+        Some("4096"),
+        "Default of index.interval.bytes, which changes nothing here.",
+    ),
+    dynamic(
+        "log.index.size.max.bytes",
+        Int,
+        Takes::AtLeast(4),
+        Some("10485760"),
+        "Default of segment.index.bytes, which changes nothing here.",
+    ),
+    dynamic(
+        "log.local.retention.bytes",
+        Long,
+        Takes::AtLeast(-2),
+        Some("-2"),
+        "Default of local.retention.bytes, which takes effect with tiered storage.",
+    ),
+    dynamic(
+        "log.local.retention.ms",
+        Long,
+        Takes::AtLeast(-2),
+        Some("-2"),
+        "Default of local.retention.ms, which takes effect with tiered storage.",
+    ),
+    dynamic(
+        "log.message.timestamp.after.max.ms",
+        Long,
+        Takes::AtLeast(0),
+        Some("3600000"),
+        "Default of message.timestamp.after.max.ms.",
+    ),
+    dynamic(
+        "log.message.timestamp.before.max.ms",
+        Long,
+        Takes::AtLeast(0),
+        Some(FOREVER),
+        "Default of message.timestamp.before.max.ms.",
+    ),
+    dynamic(
+        "log.message.timestamp.type",
+        Text,
+        TIMESTAMP_TYPES,
+        Some("CreateTime"),
+        "Default of message.timestamp.type.",
+    ),
+    dynamic(
+        "log.preallocate",
+        Boolean,
+        Takes::Any,
+        Some("false"),
+        "Default of preallocate, which changes nothing here.",
+    ),
+    dynamic("log.retention.bytes", Long, Takes::Any, Some("-1"), "Default of retention.bytes."),
+    from_file(
+        "log.retention.check.interval.ms",
+        Long,
+        Some("300000"),
+        "How often a partition looks for records to delete.",
+    ),
+    from_file("log.retention.hours", Int, Some("168"), "Retention where log.retention.ms is not set."),
+    dynamic("log.retention.ms", Long, Takes::UnlimitedOrPositive, None, "Default of retention.ms."),
+    from_file(
+        "log.roll.hours",
+        Int,
+        Some("168"),
+        "Default of segment.ms where log.roll.ms is not set, which changes nothing here.",
+    ),
+    from_file(
+        "log.roll.jitter.hours",
+        Int,
+        Some("0"),
+        "Default of segment.jitter.ms where log.roll.jitter.ms is not set, which changes nothing here.",
+    ),
+    dynamic(
+        "log.roll.jitter.ms",
+        Long,
+        Takes::AtLeast(0),
+        None,
+        "Default of segment.jitter.ms, which changes nothing here.",
+    ),
+    dynamic(
+        "log.roll.ms",
+        Long,
+        Takes::AtLeast(1),
+        None,
+        "Default of segment.ms, which changes nothing here.",
+    ),
+    dynamic(
+        "log.segment.bytes",
+        Int,
+        SEGMENTS,
+        Some("1073741824"),
+        "Default of segment.bytes, which changes nothing here.",
+    ),
+    dynamic(
+        "log.segment.delete.delay.ms",
+        Long,
+        Takes::AtLeast(0),
+        Some("60000"),
+        "Default of file.delete.delay.ms, which changes nothing here.",
+    ),
+    from_file("max.connections", Int, Some("2147483647"), "Connections at most."),
+    from_file("max.incremental.fetch.session.cache.slots", Int, Some("1000"), "Fetch sessions at most."),
+    dynamic("message.max.bytes", Int, MESSAGE_SIZES, Some("1048588"), "Default of max.message.bytes."),
+    dynamic(
+        "min.insync.replicas",
+        Int,
+        Takes::AtLeast(1),
+        Some("1"),
+        "Default of min.insync.replicas of topics: for all brokers alone.",
+    ),
+    from_file("node.id", Int, None, "This node."),
+    from_file("num.partitions", Int, Some("1"), "Partitions of topics that do not say."),
+    from_file("offset.metadata.max.bytes", Int, Some("4096"), "The longest metadata of a committed offset."),
+    from_file(
+        "offsets.retention.check.interval.ms",
+        Long,
+        Some("600000"),
+        "How often offsets are looked through for those that have expired.",
+    ),
+    from_file(
+        "offsets.retention.minutes",
+        Int,
+        Some("10080"),
+        "How long committed offsets of a group without members are kept.",
+    ),
+    from_file("offsets.topic.num.partitions", Int, Some("50"), "Partitions of __consumer_offsets."),
+    from_file("offsets.topic.replication.factor", Short, Some("3"), "Replicas of __consumer_offsets."),
+    from_file("process.roles", List, None, "What this node is."),
+    from_file(
+        "producer.id.expiration.ms",
+        Int,
+        Some("86400000"),
+        "A producer that sends a partition nothing for so long, as the running broker counts, is forgotten there.",
+    ),
+    where_set(
+        "replica.alter.log.dirs.io.max.bytes.per.second",
+        "Bytes a second that move between log directories. Takes effect with reassignment.",
+    ),
+    from_file("socket.request.max.bytes", Int, Some("104857600"), "The largest request."),
+    from_file(
+        "socket.send.buffer.bytes",
+        Int,
+        Some("102400"),
+        "What the system buffers of answers for a connection.",
+    ),
+    dynamic(
+        "unclean.leader.election.enable",
+        Boolean,
+        Takes::Any,
+        Some("false"),
+        "Default of unclean.leader.election.enable of topics, which takes effect with replication.",
+    ),
+];
