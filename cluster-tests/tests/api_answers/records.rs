@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   refused   `87 stored nothing`, where records are named: `[(1, "Timestamp # of …")]` and the words of the answer
-//!   stored    `0 stored as sent`, or the changes under the CRC, and whether the CRC is right
-//!             `found 0 1 2 2, latest 2`: ListOffsets for four times and for the latest
+//!   stored    `0 stored as sent`, or the changes under the CRC, and whether the CRC is right;
+//!             `, found 0 1 2 2, latest 2`: ListOffsets for four times and for the latest
 //! ```
 //! `now+5` is five milliseconds after the test's own time; `#` stands for a number that a clock gave.
 
@@ -275,8 +275,8 @@ impl Asked {
         Ok(Topic { name: topic, id: made.topic_id })
     }
 
-    /// Sends a batch and notes the answer and the stored bytes; whether it was stored.
-    fn becomes(&mut self, case: &str, version: i16, topic: &Topic, batch: &Bytes, time: i64) -> Result<bool> {
+    /// Sends a batch and notes the answer and the stored bytes.
+    fn sent(&mut self, version: i16, topic: &Topic, batch: &Bytes, time: i64) -> Result<(String, bool)> {
         let data = PartitionProduceData::default().with_index(0).with_records(Some(batch.clone()));
         let data = TopicProduceData::default().with_partition_data(vec![data]);
         let data =
@@ -284,7 +284,7 @@ impl Asked {
         let request =
             ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![data]);
         let before = self.wire.list_offset(&topic.name, 0, -1)?;
-        let answer = self.wire.call(version, &request).with_context(|| format!("{case} v{version}"))?;
+        let answer = self.wire.call(version, &request).context("Produce")?;
         let said = answer.responses.first().and_then(|topic| topic.partition_responses.first());
         let said = said.context("Produce: no partition in the answer")?;
         let stored = self.wire.list_offset(&topic.name, 0, -1)? - before;
@@ -300,9 +300,26 @@ impl Asked {
             }
         };
         let words = if version < WORDS { String::new() } else { named(said, &topic.name) };
-        let line = format!("{} stored {what}{words}", said.error_code);
+        Ok((format!("{} stored {what}{words}", said.error_code), stored > 0))
+    }
+
+    /// Sends it and notes the same.
+    fn becomes(&mut self, case: &str, version: i16, topic: &Topic, batch: &Bytes, time: i64) -> Result<()> {
+        let sent = self.sent(version, topic, batch, time);
+        let (line, _) = sent.with_context(|| format!("{case} v{version}"))?;
         self.said.note(&called::<ProduceRequest>(case)?, version, line);
-        Ok(stored > 0)
+        Ok(())
+    }
+
+    /// ListOffsets for four times and for the latest.
+    fn found(&mut self, topic: &Topic, time: i64, stamped: bool) -> Result<String> {
+        let mut found = Vec::new();
+        for at in [time - MINUTE, time - MINUTE / 2, time - 1, time] {
+            found.push(self.wire.list_offset(&topic.name, 0, at)?.to_string());
+        }
+        // Under the broker's own time a clock decides which of them are found.
+        let found = if stamped { "by the clock".to_owned() } else { found.join(" ") };
+        Ok(format!(", found {found}, latest {}", self.wire.list_offset(&topic.name, 0, -3)?))
     }
 
     /// Batches that consumers cannot read, and some that they can.
@@ -351,18 +368,10 @@ impl Asked {
                 let batch = Odd { max_timestamp, ..Odd::of_times(codec, &times)? };
                 let topic = self.topic_of(configs)?;
                 let case = format!("{case}, {}", codec.name());
-                if !self.becomes(&case, ONE[0], &topic, &batch.bytes(), time)? {
-                    continue;
+                let (mut line, stored) = self.sent(ONE[0], &topic, &batch.bytes(), time)?;
+                if stored {
+                    line += &self.found(&topic, time, configs.contains(&STAMPED[0]))?;
                 }
-                let mut found = Vec::new();
-                for at in [time - MINUTE, time - MINUTE / 2, time - 1, time] {
-                    found.push(self.wire.list_offset(&topic.name, 0, at)?.to_string());
-                }
-                // Under the broker's own time a clock decides which of them are found.
-                let found =
-                    if configs.contains(&STAMPED[0]) { vec!["by the clock".to_owned()] } else { found };
-                let latest = self.wire.list_offset(&topic.name, 0, -3)?;
-                let line = format!("found {}, latest {latest}", found.join(" "));
                 self.said.note(&called::<ProduceRequest>(&case)?, ONE[0], line);
             }
         }
