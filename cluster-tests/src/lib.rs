@@ -1,4 +1,5 @@
-//! What the suites share: the crash backend, the process harness, the checkers.
+//! What the suites share: the crash backend, the process harness, the checkers, odd batches.
 
 pub mod crash;
+pub mod odd;
 pub mod process;

@@ -22,6 +22,8 @@ mod offsets;
 mod partitions;
 #[path = "api_answers/produce.rs"]
 mod produce;
+#[path = "api_answers/records.rs"]
+mod records;
 #[path = "api_answers/topics.rs"]
 mod topics;
 #[path = "api_answers/values.rs"]
@@ -302,6 +304,8 @@ fn ask(addr: SocketAddr) -> Result<Said> {
     asked.offsets().context("offsets")?;
     asked.produces().context("produces")?;
     asked.producers().context("producers")?;
+    asked.poisons().context("poisons")?;
+    asked.heads().context("heads")?;
     asked.topics().context("topics")?;
     asked.partitions().context("partitions")?;
     asked.configs().context("configs")?;

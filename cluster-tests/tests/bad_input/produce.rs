@@ -119,7 +119,17 @@ fn bad_batches() -> Vec<(&'static str, Option<Bytes>, (i16, &'static str))> {
         ("message format 1", Some(old_message(1)), INVALID),
         ("a batch that says magic 1", Some(old_magic.freeze()), INVALID),
         ("a length below the head's", Some(with_i32(&good, 8, 20)), INVALID),
+        // Kafka's own code for this one is -1: it fails inside.
+        ("compressed records cut short", Some(cut_short()), INVALID),
     ]
+}
+
+/// Three records, packed, without the last bytes.
+fn cut_short() -> Bytes {
+    let whole = ["one", "two", "three"];
+    let packed = build(BatchBuilder::new(0).compression(Compression::Gzip), &whole);
+    let length = packed.len() as i32 - 12 - 9;
+    with_i32(&packed.slice(..packed.len() - 9), 8, length)
 }
 
 /// Batches that are good, and wrong here and now.
