@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -158,10 +158,26 @@ impl Wire {
 
     /// Creates a topic; its id.
     pub fn create_topic(&mut self, topic: &str, partitions: i32) -> Result<uuid::Uuid> {
+        self.create_topic_with(topic, partitions, &[])
+    }
+
+    /// The same, with configs of its own.
+    pub fn create_topic_with(
+        &mut self,
+        topic: &str,
+        partitions: i32,
+        configs: &[(&'static str, &'static str)],
+    ) -> Result<uuid::Uuid> {
+        let config = |(key, value): &(&'static str, &'static str)| {
+            CreatableTopicConfig::default()
+                .with_name(StrBytes::from_static_str(key))
+                .with_value(Some(StrBytes::from_static_str(value)))
+        };
         let creatable = CreatableTopic::default()
             .with_name(name(topic))
             .with_num_partitions(partitions)
-            .with_replication_factor(1);
+            .with_replication_factor(1)
+            .with_configs(configs.iter().map(config).collect());
         let request = CreateTopicsRequest::default().with_topics(vec![creatable]).with_timeout_ms(30_000);
         let answer = self.call(CREATE_TOPICS, &request)?;
         let result = answer.topics.first().context("CreateTopics: no topic in the answer")?;

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use callboard_cluster_tests::odd::{Codec, Odd};
 use callboard_cluster_tests::process::HANG;
 use callboard_cluster_tests::process::wire::{RETRY, whole_batches};
 use callboard_core::records::verify;
@@ -10,6 +11,7 @@ use callboard_core::records::verify;
 use super::admin::{DELETE, Site, TOPIC, batch, entry, now};
 
 const INVALID_TIMESTAMP: i16 = 32;
+const INVALID_RECORD: i16 = 87;
 const MESSAGE_TOO_LARGE: i16 = 10;
 /// A record that nobody dated today, well after 1970 all the same.
 const LONG_AGO: i64 = 1_000_000_000_000;
@@ -77,7 +79,7 @@ pub fn topic() -> Vec<(&'static str, Proof)> {
     use Proof::{Changes, ReadOnly, Stored};
     vec![
         ("callboard.durability", Changes(|site, knob| synced(site, knob, "fsync", "os"))),
-        ("callboard.validate.records", Stored("false", "no")),
+        ("callboard.validate.records", Changes(opened)),
         ("cleanup.policy", Changes(kept_by_policy)),
         ("compression.gzip.level", Stored("9", "0")),
         ("compression.lz4.level", Stored("17", "18")),
@@ -208,6 +210,16 @@ fn size(site: &mut Site, knob: &Knob) -> Result<()> {
     for (most, code) in [("1000", MESSAGE_TOO_LARGE), ("3000", 0), ("0", MESSAGE_TOO_LARGE)] {
         knob.set(site, most)?;
         ensure!(site.produce(&knob.topic, batch.clone())? == code, "{most} bytes");
+    }
+    Ok(())
+}
+
+/// A compressed batch that does not open is taken where producers are trusted.
+fn opened(site: &mut Site, knob: &Knob) -> Result<()> {
+    for (trusted, code) in [("false", 0), ("true", INVALID_RECORD), ("false", 0)] {
+        knob.set(site, trusted)?;
+        let garbage = Odd::holding(Codec::Zstd, b"not a frame".to_vec(), 1, now());
+        ensure!(site.produce(&knob.topic, garbage.bytes())? == code, "{trusted}");
     }
     Ok(())
 }
