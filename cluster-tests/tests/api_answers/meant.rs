@@ -33,6 +33,7 @@ const LENGTHS: &str =
 const NULLS: &str = "only -1 is null: librdkafka hangs at keys and values of any other negative length";
 const SUMS: &str = "librdkafka looks at the checksum that Kafka passes over, and stops there";
 const HALF: &str = "a producer id without an epoch is no producer; Kafka remembers its sequence numbers";
+const EARLY: &str = "of records before 1970 the latest is found all the same";
 const TRANSACTIONS: &str = "transactions are not served yet, whatever else may be wrong with the request";
 
 pub const MEANT: &[Deviation] = &[
@@ -79,6 +80,7 @@ pub const MEANT: &[Deviation] = &[
     refused("Produce: window of 2 GiB, zstd", FAILS),
     refused("Produce: records in two frames, gzip", MEMBERS),
     refused("Produce: records in two frames, snappy", FAILS),
+    meant("Produce: times -5, ", ": 0 stored with max -1, found -1 -1 -1 -1, latest 0", EARLY),
     words("Produce: LogAppendTime bit, stamped"),
     meant("Produce: producer without epoch", "0 87 at nowhere", HALF),
     meant("Produce: a transaction nobody began", "0 48 at nowhere", TRANSACTIONS),

@@ -50,7 +50,7 @@ impl<'a> Records<'a> {
         let mut out = Vec::new();
         let mut unpack = Unpack::open(codec, packed, cap)?;
         let read = unpack.by_ref().take(cap as u64 + 1).read_to_end(&mut out);
-        read.map_err(|e| RecordsError::Decompress(e.to_string()))?;
+        read.map_err(|e| Unpack::failed(&e, cap))?;
         if out.len() > cap {
             return Err(RecordsError::Bomb(cap));
         }

@@ -40,9 +40,8 @@ pub struct TimestampBounds {
 impl TimestampBounds {
     /// −1 is no timestamp, and always taken.
     fn takes(&self, timestamp: i64, now: UnixMillis) -> bool {
-        timestamp == -1
-            || (now.0.saturating_sub(timestamp) <= self.before_max_ms
-                && timestamp.saturating_sub(now.0) <= self.after_max_ms)
+        let ahead = i128::from(timestamp) - i128::from(now.0);
+        timestamp == -1 || (-i128::from(self.before_max_ms)..=i128::from(self.after_max_ms)).contains(&ahead)
     }
 
     fn refuse(&self, index: i32, timestamp: i64, now: UnixMillis) -> BadRecord {

@@ -59,13 +59,18 @@ fn a_payload_that_a_consumer_could_not_read_is_refused_in_every_codec() {
             ("count 2 of 3", with(&good, packed, |b| count(b, 2))),
             ("a byte behind", with(&good, &[packed, &[0]].concat(), same)),
             ("a second frame behind", with(&good, &[packed, packed].concat(), same)),
-            ("a frame of nothing behind", with(&good, &[packed, &repack(b"")].concat(), same)),
             ("opens to nothing", with(&good, &repack(b""), same)),
             ("a byte too many inside", with(&good, &repack(&[&plain[..], &[0]].concat()), same)),
             ("a byte too few inside", with(&good, &repack(&plain[..plain.len() - 1]), same)),
         ];
         for (what, bytes) in cases {
             assert_eq!(refused(&bytes), 87, "{codec:?}: {what}");
+        }
+        // Every reader of zstd goes on with the next frame; of the others only some do.
+        let half = plain.len() / 2;
+        let zstd = *codec == Compression::Zstd;
+        for frames in [[repack(&plain[..half]), repack(&plain[half..])], [packed.to_vec(), repack(b"")]] {
+            assert_eq!(refused(&with(&good, &frames.concat(), same)), if zstd { 0 } else { 87 }, "{codec:?}");
         }
     }
 }
@@ -204,9 +209,12 @@ fn each_record_outside_the_bounds_is_named_in_kafkas_words() {
     let many = (0..1_500).fold(BatchBuilder::new(0), |b, _| b.record(record(1, b"v"))).build().unwrap();
     let Err(RecordsError::Timestamps(bad)) = proven(&many, &rules, now) else { panic!("too old") };
     assert_eq!(bad.len(), crate::limits::BAD_RECORDS_NAMED);
+    let unbounded = Some(TimestampBounds { before_max_ms: i64::MAX, after_max_ms: 3_600_000 });
     for extreme in [i64::MIN, i64::MAX] {
         let batch = BatchBuilder::new(0).record(record(extreme, b"v")).build().unwrap();
-        assert!(matches!(proven(&batch, &rules, now), Err(RecordsError::Timestamps(_))));
+        for rules in [rules, Rules { timestamps: unbounded, ..ANY }] {
+            assert!(matches!(proven(&batch, &rules, now), Err(RecordsError::Timestamps(_))), "{extreme}");
+        }
     }
 }
 
@@ -231,6 +239,23 @@ fn a_trusted_producers_batch_stays_closed_and_its_head_is_believed() {
     let open = three(Compression::None);
     assert_eq!(proven(&header_max(&open, -1), &trusting, 0).unwrap().0.max_timestamp, 30, "it lies open");
     assert!(proven(&with(&open, b"what a mess this is", |_| ()), &trusting, 0).is_err());
+}
+
+#[test]
+fn a_batch_that_unpacks_to_more_than_the_cap_says_so_in_every_codec() {
+    for codec in &CODECS[1..] {
+        // One raw block of snappy announces all of it.
+        let value = vec![7; 300_000];
+        let plain = BatchBuilder::new(0).record(record(5, &value)).build().unwrap();
+        let raw = snap::raw::Encoder::new().compress_vec(&plain[HEAD_BYTES..]).unwrap();
+        let good = BatchBuilder::new(0).compression(*codec).record(record(5, &value)).build().unwrap();
+        let good = if *codec == Compression::Snappy { with(&good, &raw, |_| ()) } else { good };
+        let head = prove_head(&good, &ANY).unwrap();
+        let now = crate::time::UnixMillis(0);
+        let small = prove_records(&mut good.clone(), &head, &ANY, now, 256 * 1024);
+        assert_eq!(small, Err(RecordsError::Bomb(256 * 1024)), "{codec:?}");
+        assert!(prove_records(&mut good.clone(), &head, &ANY, now, 1 << 20).is_ok(), "{codec:?}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   gzip    one member          lz4     one frame, blocks independent
-//!   zstd    one frame           snappy  one raw block, or Java's xerial framing (a 16-byte header, then blocks behind lengths)
+//!   zstd    frames              snappy  one raw block, or Java's xerial framing (a 16-byte header, then blocks behind lengths)
 //! ```
 //!
 //! A consumer that cannot unpack a batch stops at it for ever. So `end` tells, once nothing more comes out, whether the
@@ -57,6 +57,14 @@ impl<'a> Unpack<'a> {
         match &self.0 {
             Codec::Zstd(zstd) if zstd.window > WINDOW_HELD => cap.min(1 << WINDOW_HELD),
             _ => cap,
+        }
+    }
+
+    /// Why reading failed, where `cap` bytes may come out.
+    pub fn failed(error: &io::Error, cap: usize) -> RecordsError {
+        match error.kind() {
+            io::ErrorKind::FileTooLarge => RecordsError::Bomb(cap),
+            _ => RecordsError::Decompress(error.to_string()),
         }
     }
 
@@ -159,9 +167,12 @@ impl<'a> Snappy<'a> {
             std::mem::take(&mut self.rest)
         };
         let length = snap::raw::decompress_len(packed).map_err(io::Error::other)?;
-        // Snappy expands at most about 21-fold: a length beyond that, or beyond the cap, is a lie or a bomb.
-        if length > self.cap || length / 32 > packed.len() {
+        // Snappy expands at most about 21-fold: a length beyond that is a lie.
+        if length / 32 > packed.len() {
             return Err(bad("a snappy block announces more than it may hold"));
+        }
+        if length > self.cap {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a snappy block beyond the cap"));
         }
         self.block.resize(length, 0);
         self.at = 0;
@@ -215,8 +226,28 @@ impl<'a> Zstd<'a> {
     }
 }
 
+impl Zstd<'_> {
+    /// Goes on with the frame behind the one that ended, if there is one: consumers read frames as one stream.
+    fn next_frame(&mut self) -> io::Result<()> {
+        let rest = self.input.src.get(self.input.pos()..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let window = zstd_window(rest).map_err(io::Error::other)?;
+        if window > WINDOW_HELD {
+            return Err(io::Error::other("a window over 32 MiB in a later zstd frame"));
+        }
+        self.window = self.window.max(window);
+        self.ended = false;
+        Ok(())
+    }
+}
+
 impl Read for Zstd<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.ended {
+            self.next_frame()?;
+        }
         let Some(decoder) = self.decoder.as_mut().filter(|_| !self.ended && !buf.is_empty()) else {
             return Ok(0);
         };
@@ -224,13 +255,18 @@ impl Read for Zstd<'_> {
         loop {
             let (before, hint) = (self.input.pos(), decoder.run(&mut self.input, &mut out)?);
             self.ended = hint == 0;
-            if out.pos() > 0 || self.ended {
+            if out.pos() > 0 {
                 return Ok(out.pos());
+            }
+            if self.ended {
+                break;
             }
             if self.input.pos() == before {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a zstd frame is cut short"));
             }
         }
+        // A frame that holds nothing more; another may follow.
+        self.read(buf)
     }
 }
 

@@ -162,7 +162,7 @@ impl Packed<'_> {
         let room = (self.buffer.len() - self.end).min(self.left);
         let mut one = [0];
         let space = if self.left == 0 { &mut one[..] } else { &mut self.buffer[self.end..self.end + room] };
-        let read = self.unpack.read(space).map_err(|e| RecordsError::Decompress(e.to_string()))?;
+        let read = self.unpack.read(space).map_err(|e| Unpack::failed(&e, self.cap))?;
         self.dry = read == 0;
         if read > 0 && self.left == 0 {
             return Err(RecordsError::Bomb(self.cap));
