@@ -211,9 +211,23 @@ impl Asked {
         group: &str,
         member: &str,
         generation: i32,
-        (partition, offset, metadata): (i32, i64, &str),
+        at: (i32, i64, &str),
         known: bool,
     ) -> Result<()> {
+        let code = self.committed(version, group, member, generation, at, known)?;
+        self.note(case, version, code);
+        Ok(())
+    }
+
+    fn committed(
+        &mut self,
+        version: i16,
+        group: &str,
+        member: &str,
+        generation: i32,
+        (partition, offset, metadata): (i32, i64, &str),
+        known: bool,
+    ) -> Result<i16> {
         let asked = OffsetCommitRequestPartition::default()
             .with_partition_index(partition)
             .with_committed_offset(offset)
@@ -230,9 +244,7 @@ impl Asked {
             .with_member_id(text(member))
             .with_topics(vec![topic.with_partitions(vec![asked])]);
         let answer = self.wire.call(version, &request)?;
-        let code = answer.topics[0].partitions[0].error_code;
-        self.note(case, version, code);
-        Ok(())
+        Ok(answer.topics[0].partitions[0].error_code)
     }
 
     fn commits(&mut self) -> Result<()> {
@@ -408,6 +420,7 @@ fn ask(addr: SocketAddr) -> Result<Said> {
     asked.deletions().context("deletions")?;
     asked.live().context("a live group")?;
     asked.fenced().context("a static member")?;
+    asked.too_large().context("records that are too large")?;
     Ok(asked.said)
 }
 
