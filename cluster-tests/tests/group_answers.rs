@@ -114,8 +114,11 @@ impl Asked {
     }
 
     fn find(&mut self) -> Result<()> {
-        for version in 1..=6 {
-            let request = FindCoordinatorRequest::default().with_key_type(9);
+        let share = (1..=5).map(|version| ("find: key of a share group", 2, version));
+        for (case, key_type, version) in
+            (1..=6).map(|version| ("find: unknown type", 9, version)).chain(share)
+        {
+            let request = FindCoordinatorRequest::default().with_key_type(key_type);
             let request = if version < 4 {
                 request.with_key(text("x"))
             } else {
@@ -123,7 +126,7 @@ impl Asked {
             };
             let answer = self.wire.call(version, &request)?;
             let code = answer.coordinators.first().map_or(answer.error_code, |c| c.error_code);
-            self.note("find: unknown type", version, code);
+            self.note(case, version, code);
         }
         for version in 1..=3 {
             let group = self.group("found");

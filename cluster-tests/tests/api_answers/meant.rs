@@ -45,7 +45,7 @@ pub const MEANT: &[Deviation] = &[
     meant("Produce: first offset 1 of 2", "0 87 at nowhere", OFFSETS),
     meant("Produce: producer without epoch", "0 87 at nowhere", HALF),
     meant("Produce: a transaction nobody began", "0 48 at nowhere", TRANSACTIONS),
-    meant("InitProducerId: a transactional id, timeout ", "42 no id epoch -1", TRANSACTIONS),
+    meant("InitProducerId: a transactional id, timeout ", "31 no id epoch -1", TRANSACTIONS),
     words("CreateTopics: "),
     words("CreatePartitions: "),
     words("AlterConfigs: "),
