@@ -182,7 +182,7 @@ fn store_lap(scenario: &Scenario, setup: &Setup, batch: &[u8]) -> anyhow::Result
     let options = StoreOptions {
         shards: Some(1),
         default_shards: 1,
-        boot_id: "bench".into(),
+        boot_id: callboard_core::storage::Boot::from("bench"),
         journal_bytes_max: None,
         engine: setup.engine,
     };

@@ -32,6 +32,7 @@ use callboard_core::fetch_session::FetchSessions;
 use callboard_core::group::coordinator::CoordinatorConfig;
 use callboard_core::metadata::TopicDefaults;
 use callboard_core::metadata::configs::Statics;
+use callboard_core::storage::Boot;
 use machine::Fitted;
 use ractor::{Actor, ActorRef};
 use std::net::SocketAddr;
@@ -99,9 +100,16 @@ pub enum Ended {
     Actors,
 }
 
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map_or_else(|_| "unknown".into(), |s| s.trim().into())
+/// The kernel's boot.
+fn boot() -> Boot {
+    const ID: &str = "/proc/sys/kernel/random/boot_id";
+    let boot = std::fs::read_to_string(ID).map_or(Boot::UNKNOWN, Boot::from);
+    if !boot.is_known() {
+        tracing::warn!(
+            "{ID} cannot be read: a kill of this process will count as a power cut for topics of durability os; show it /proc"
+        );
+    }
+    boot
 }
 
 /// 22 characters, as Kafka's cluster ids.
@@ -351,7 +359,7 @@ async fn open_store(
     let options = StoreOptions {
         shards: (config.shards > 0).then_some(config.shards),
         default_shards: (cores / 2).max(1),
-        boot_id: boot_id(),
+        boot_id: boot(),
         journal_bytes_max: u64::try_from(config.journal_bytes_max).ok(),
         engine: EngineOptions {
             segment_bytes: config.segment_bytes,

@@ -114,8 +114,11 @@ impl Asked {
     }
 
     fn find(&mut self) -> Result<()> {
-        for version in 1..=6 {
-            let request = FindCoordinatorRequest::default().with_key_type(9);
+        let share = (1..=5).map(|version| ("find: key of a share group", 2, version));
+        for (case, key_type, version) in
+            (1..=6).map(|version| ("find: unknown type", 9, version)).chain(share)
+        {
+            let request = FindCoordinatorRequest::default().with_key_type(key_type);
             let request = if version < 4 {
                 request.with_key(text("x"))
             } else {
@@ -123,7 +126,7 @@ impl Asked {
             };
             let answer = self.wire.call(version, &request)?;
             let code = answer.coordinators.first().map_or(answer.error_code, |c| c.error_code);
-            self.note("find: unknown type", version, code);
+            self.note(case, version, code);
         }
         for version in 1..=3 {
             let group = self.group("found");
@@ -211,9 +214,23 @@ impl Asked {
         group: &str,
         member: &str,
         generation: i32,
-        (partition, offset, metadata): (i32, i64, &str),
+        at: (i32, i64, &str),
         known: bool,
     ) -> Result<()> {
+        let code = self.committed(version, group, member, generation, at, known)?;
+        self.note(case, version, code);
+        Ok(())
+    }
+
+    fn committed(
+        &mut self,
+        version: i16,
+        group: &str,
+        member: &str,
+        generation: i32,
+        (partition, offset, metadata): (i32, i64, &str),
+        known: bool,
+    ) -> Result<i16> {
         let asked = OffsetCommitRequestPartition::default()
             .with_partition_index(partition)
             .with_committed_offset(offset)
@@ -230,9 +247,7 @@ impl Asked {
             .with_member_id(text(member))
             .with_topics(vec![topic.with_partitions(vec![asked])]);
         let answer = self.wire.call(version, &request)?;
-        let code = answer.topics[0].partitions[0].error_code;
-        self.note(case, version, code);
-        Ok(())
+        Ok(answer.topics[0].partitions[0].error_code)
     }
 
     fn commits(&mut self) -> Result<()> {
@@ -408,6 +423,7 @@ fn ask(addr: SocketAddr) -> Result<Said> {
     asked.deletions().context("deletions")?;
     asked.live().context("a live group")?;
     asked.fenced().context("a static member")?;
+    asked.too_large().context("records that are too large")?;
     Ok(asked.said)
 }
 

@@ -54,7 +54,8 @@ pub async fn serve(
     metrics::opened();
     let local = socket.local_addr().ok();
     let (mut reading, mut writing) = socket.into_split();
-    let (client, answers) = (Client { peer, local }, Answers::default());
+    let (client, answers) =
+        (Client { peer, local, transactions_refused: Arc::default() }, Answers::default());
     let why = {
         let read = pin!(read(&mut reading, &client, &context, &answers, stop));
         let mut write = pin!(write(&mut writing, &answers, &context));

@@ -135,8 +135,13 @@ impl Context {
         }
     }
 
-    /// Makes `__consumer_offsets` if it is not there, and waits until it is served.
-    pub async fn offsets_topic(&self) -> Result<(), ErrorCode> {
+    /// Makes `__consumer_offsets` if it is not there, and waits until it is served. Kafka has one code for all that may
+    /// go wrong here; the words say what did.
+    pub async fn offsets_topic(&self) -> Result<(), Refusal> {
+        let refused = |why: &str| Refusal {
+            code: ErrorCode::CoordinatorNotAvailable,
+            message: format!("__consumer_offsets is not there yet: {why}"),
+        };
         if self.images.current().topic(OFFSETS_TOPIC).is_some() {
             return Ok(());
         }
@@ -149,9 +154,11 @@ impl Context {
                 }
                 // Somebody else was faster.
                 Some(Err(refusal)) if refusal.code == ErrorCode::TopicAlreadyExists => Ok(()),
-                _ => Err(ErrorCode::CoordinatorNotAvailable),
+                Some(Err(refusal)) => Err(refused(&refusal.message)),
+                None => Err(refused("try again")),
             },
-            _ => Err(ErrorCode::CoordinatorNotAvailable),
+            Said::Failed(refusal) => Err(refused(&refusal.message)),
+            _ => Err(refused("try again")),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::disk::Disk;
 use super::error::StoreError;
 use callboard_actors::ports::Verdict;
 use callboard_core::Lsn;
+use callboard_core::storage::Boot;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 const FORMAT: u32 = 1;
 
 /// Everything that is known of the directory besides its data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Identity {
     /// Format of the whole directory.
     pub format: u32,
@@ -34,7 +35,7 @@ pub struct Identity {
     /// Starts so far.
     pub incarnation: u64,
     /// The kernel's boot at the last start.
-    pub boot_id: String,
+    pub boot_id: Boot,
     /// The broker epoch granted last.
     pub last_broker_epoch: i64,
     /// Replicas that are not clean, by shard and replica id.
@@ -81,7 +82,7 @@ impl StoredVerdict {
 impl Identity {
     /// A new one.
     #[must_use]
-    pub fn new(uuids: impl Fn() -> [u8; 16], shards: usize, boot_id: &str) -> Identity {
+    pub fn new(uuids: impl Fn() -> [u8; 16], shards: usize, boot_id: &Boot) -> Identity {
         let text = |bytes: [u8; 16]| callboard_core::TopicId(bytes).to_string();
         Identity {
             format: FORMAT,
@@ -92,7 +93,7 @@ impl Identity {
             directory_id: text(uuids()),
             shards: (0..shards).map(|_| uuids()).collect(),
             incarnation: 0,
-            boot_id: boot_id.to_owned(),
+            boot_id: boot_id.clone(),
             last_broker_epoch: -1,
             verdicts: BTreeMap::new(),
             pinned: BTreeMap::new(),

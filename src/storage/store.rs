@@ -17,7 +17,7 @@ use super::reserve::RESERVE;
 use super::segment::Segments;
 use callboard_actors::ports::{ReplicaState, Verdict};
 use callboard_core::Lsn;
-use callboard_core::storage::{Fresh, Restart, journal_budget};
+use callboard_core::storage::{Boot, Fresh, Restart, journal_budget};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,8 +30,8 @@ pub struct StoreOptions {
     pub shards: Option<usize>,
     /// S where nothing is stored and nothing is asked.
     pub default_shards: usize,
-    /// The kernel's boot id: whether the page cache survived.
-    pub boot_id: String,
+    /// The kernel's boot: whether the page cache survived.
+    pub boot_id: Boot,
     /// What all journals together may hold before records in them move into redb; none: a quarter of the disk, at most 64
     /// GiB; 0: no settled records stay in a journal.
     pub journal_bytes_max: Option<u64>,
@@ -105,7 +105,7 @@ impl Store {
         }
         let restart = Restart {
             clean_marker: take_clean_marker(&*disk, dir, &identity)? || first_start,
-            same_boot: identity.boot_id == options.boot_id,
+            same_boot: options.boot_id.is_same(&identity.boot_id),
             sync_failed: identity.sync_failed.is_some(),
         };
         let volume = disk.volume_bytes(dir).unwrap_or(0);
@@ -331,7 +331,10 @@ fn record_verdicts(
         identity.verdicts.insert(shard, verdicts);
         all.push(states);
     }
-    if *identity != before {
+    if identity.verdicts != before.verdicts
+        || identity.pinned != before.pinned
+        || identity.lost != before.lost
+    {
         identity.write(disk, dir)?;
     }
     Ok(all)

@@ -5,7 +5,7 @@ use super::*;
 use callboard_actors::permit::Permit;
 use callboard_actors::ports::{Persisted, ReadRequest, ReplicaSink, ShardError, Submission, Verdict};
 use callboard_core::records::{BatchBuilder, NewRecord};
-use callboard_core::storage::{Durability, Entry, Residence};
+use callboard_core::storage::{Boot, Durability, Entry, Residence};
 use callboard_core::{ReplicaId, Seq, TopicId, TopicPartition};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ fn options() -> StoreOptions {
     StoreOptions {
         shards: Some(1),
         default_shards: 1,
-        boot_id: "boot".into(),
+        boot_id: Boot::from("boot"),
         journal_bytes_max: Some(JOURNAL),
         engine: EngineOptions {
             segment_bytes: 64 << 10,
@@ -233,4 +233,42 @@ fn a_shard_whose_files_are_gone_is_lost_and_nothing_is_created_in_its_place() {
     let store = Store::open(Arc::new(RealDisk), dir.path(), &options()).unwrap();
     assert!(matches!(&store.shards[0], Opened::Lost { fault } if fault.0.contains("missing")));
     assert!(!dir.path().join("shard-0/store.redb").exists());
+}
+
+/// What becomes of a replica whose `os` batch was not synced when the process was killed, `before` and `now` being the
+/// kernel's boots; and what the identity says of the boot meanwhile.
+fn killed(before: &str, now: &str) -> (Verdict, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |boot| {
+        let options = StoreOptions { boot_id: Boot::from(boot), ..options() };
+        Store::open(Arc::new(RealDisk), dir.path(), &options).unwrap()
+    };
+    {
+        let store = at(before);
+        let Opened::Shard { engine, .. } = &store.shards[0] else { panic!("the shard is lost") };
+        let replica = engine.mint(Arc::new(Seen::default())).unwrap();
+        let id = TopicPartition { topic: TopicId([1; 16]), partition: 0 };
+        engine.write(vec![submission(replica, 1, Entry::Open { id }, vec![])]).unwrap();
+        for n in 0..2 {
+            let batch = append(replica, n, n as u64 + 2, 100);
+            engine.write(vec![Submission { durability: Durability::Os, ..batch }]).unwrap();
+        }
+    }
+    let text = std::fs::read_to_string(dir.path().join("identity")).unwrap();
+    let line = text.lines().find(|line| line.contains("boot_id")).unwrap().trim().to_owned();
+    let store = at(now);
+    let Opened::Shard { states, .. } = &store.shards[0] else { panic!("the shard is lost") };
+    (states[0].verdict.clone(), line)
+}
+
+#[test]
+fn a_kill_is_told_from_a_power_cut_by_a_boot_that_is_known() {
+    assert_eq!(killed("one", "one").0, Verdict::Clean);
+    // As older builds wrote it, and read it.
+    let unknown = "\"boot_id\": \"unknown\",";
+    for (before, now) in [("one", "other"), ("unknown", "unknown"), ("", ""), ("one", ""), ("", "one")] {
+        let (verdict, line) = killed(before, now);
+        assert!(matches!(verdict, Verdict::Unclean(_)), "{before:?} {now:?}: {verdict:?}");
+        assert_eq!(line == unknown, before != "one", "{line}");
+    }
 }

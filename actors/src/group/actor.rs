@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::reply::Reply;
 use crate::shell::{Perform, Shell};
 use callboard_core::group::{Effect, GroupConfig, GroupMachine, GroupRecord, GroupState, Input};
-use callboard_core::{ErrorCode, Ticket};
+use callboard_core::{ErrorCode, Reject, Ticket};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ pub(super) enum GroupMsg {
     Ask(MakeInput, Reply<GroupAnswer>),
     /// What nobody waits for.
     Tell(Input),
-    /// A write is committed, or is not.
-    Stored(u64, Result<(), ErrorCode>),
+    /// A write is committed, or was refused.
+    Stored(u64, Result<(), Reject>),
     /// A deadline may have passed.
     Tick,
 }

@@ -156,7 +156,7 @@ impl CoordinatorIo {
         let _ = self.answers.send((batch, size as u64, answer));
     }
 
-    fn stored(&mut self, ticket: Ticket, result: Result<(), ErrorCode>) {
+    fn stored(&mut self, ticket: Ticket, result: Result<(), Reject>) {
         if let Some(Storing { from, write, .. }) = self.storing.remove(&ticket) {
             // Not by `Group::tell`: an unstored write keeps a group from being gone.
             let _ = from.cast(GroupMsg::Stored(write, result));

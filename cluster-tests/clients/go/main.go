@@ -112,6 +112,7 @@ func main() {
 		{"configs", s.configs},
 		{"records", s.records},
 		{"groups", s.groups},
+		{"transactions", s.transactions},
 	}
 	results := make([]chan error, len(checks))
 	for n, check := range checks {

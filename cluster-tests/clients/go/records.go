@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -130,4 +132,21 @@ func (s *suite) positions() {
 	late := client.PollFetches(ctx()).Records()
 	same(len(late), 1, "late records")
 	same(late[0].Offset, int64(300), "offset of the late record")
+}
+
+// transactions are not served: the client is told so by the first answer, and does not ask until its own time is up.
+// It shows the code and not the broker's words.
+func (s *suite) transactions() {
+	client := s.client(kgo.TransactionalID(name()))
+	defer client.Close()
+	begun := make(chan error, 1)
+	go func() { begun <- client.BeginTransaction() }()
+	select {
+	case err := <-begun:
+		if !errors.Is(err, kerr.ClusterAuthorizationFailed) {
+			fail("error for a transaction: %v", err)
+		}
+	case <-time.After(20 * time.Second): // a guard against a hang, not a measure
+		fail("a transaction is still waited for")
+	}
 }

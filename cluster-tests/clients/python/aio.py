@@ -18,7 +18,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import CommitFailedError, TopicAlreadyExistsError
+from aiokafka.errors import CommitFailedError, KafkaError, TopicAlreadyExistsError
 
 BOOTSTRAP = sys.argv[1]
 CODECS = [None, "gzip", "snappy", "lz4", "zstd"]
@@ -342,12 +342,25 @@ async def groups(admin):
     await a.leave()
 
 
+async def transactions(_admin):
+    """They are not served: the client is told so by the first answer, and does not ask for ever."""
+    producer = AIOKafkaProducer(bootstrap_servers=BOOTSTRAP, transactional_id=name())
+    try:
+        # A guard against a hang, not a measure.
+        await asyncio.wait_for(producer.start(), 20)
+        raise Failed("a transaction was let through")
+    except KafkaError as error:
+        check("ClusterAuthorizationFailed" in str(error), f"error: {error!r}")
+    finally:
+        await producer.stop()
+
+
 async def main():
     # What fails is said by the checks.
     logging.disable(logging.CRITICAL)
     print(f"aiokafka {aiokafka.__version__}", flush=True)
     checks = [codecs, large_records, positions, group_range, group_roundrobin, group_sticky, static_members, offsets]
-    checks += [operator, groups]
+    checks += [operator, groups, transactions]
     admin = AIOKafkaAdminClient(bootstrap_servers=BOOTSTRAP)
     await admin.start()
     results = await asyncio.gather(*(one(admin) for one in checks), return_exceptions=True)

@@ -291,6 +291,20 @@ def auto_create(_admin):
     compare(consume(name, OFFSET_BEGINNING), records)
 
 
+def transactions(_admin):
+    """They are not served: the client is told so by the first answer, and does not ask until its own time is up."""
+    sender = Producer({"bootstrap.servers": BOOTSTRAP, "transactional.id": f"python-{uuid.uuid4().hex[:12]}"})
+    try:
+        # A guard against a hang: the client's own limit is two minutes.
+        sender.init_transactions(20.0)
+        raise Failed("a transaction was let through")
+    except KafkaException as error:
+        refused = error.args[0]
+        same((refused.code(), refused.fatal()), (KafkaError.CLUSTER_AUTHORIZATION_FAILED, True), "error")
+        words = "transactions are not served by this broker yet: leave transactional.id out"
+        check(words in refused.str(), f"words of: {refused.str()}")
+
+
 def run(checks, admin):
     """Runs them; one line a check; the exit code says whether all held."""
     print(f"confluent-kafka {version()}, librdkafka {libversion()[0]}", flush=True)
@@ -308,5 +322,5 @@ def run(checks, admin):
 
 if __name__ == "__main__":
     suites = [topics, auto_create, codecs, without_acknowledgement, large_records, positions, tail, out_of_range]
-    suites.append(many_partitions)
+    suites += [many_partitions, transactions]
     run(suites, AdminClient({"bootstrap.servers": BOOTSTRAP}))

@@ -37,7 +37,7 @@ pub fn options(shards: usize, boot: &str) -> StoreOptions {
     StoreOptions {
         shards: Some(shards),
         default_shards: shards,
-        boot_id: boot.to_owned(),
+        boot_id: boot.into(),
         journal_bytes_max: Some(JOURNAL * shards as u64),
         engine: EngineOptions {
             segment_bytes: SEGMENT,

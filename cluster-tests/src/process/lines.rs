@@ -92,6 +92,11 @@ impl Lines {
         state.lines.iter().skip(from.saturating_sub(state.dropped)).cloned().collect()
     }
 
+    /// How many of the lines that are kept hold `text`.
+    pub fn holding(&self, text: &str) -> usize {
+        self.since(0).iter().filter(|line| line.contains(text)).count()
+    }
+
     /// The newest `count` lines as one text.
     pub fn tail(&self, count: usize) -> String {
         let state = self.0.0.lock();

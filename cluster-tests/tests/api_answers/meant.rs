@@ -84,7 +84,7 @@ pub const MEANT: &[Deviation] = &[
     words("Produce: LogAppendTime bit, stamped"),
     meant("Produce: producer without epoch", "0 87 at nowhere", HALF),
     meant("Produce: a transaction nobody began", "0 48 at nowhere", TRANSACTIONS),
-    meant("InitProducerId: a transactional id, timeout ", "42 no id epoch -1", TRANSACTIONS),
+    meant("InitProducerId: a transactional id, timeout ", "31 no id epoch -1", TRANSACTIONS),
     words("CreateTopics: "),
     words("CreatePartitions: "),
     words("AlterConfigs: "),

@@ -2,11 +2,18 @@
 
 use super::{Asked, text};
 use anyhow::{Result, ensure};
-use callboard_cluster_tests::process::wire::Wire;
+use bytes::Bytes;
+use callboard_cluster_tests::process::wire::{Wire, name};
 use kafka_protocol::messages::delete_groups_request::DeleteGroupsRequest;
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
+use kafka_protocol::messages::offset_delete_request::{
+    OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
+};
+use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    DescribeGroupsRequest, HeartbeatRequest, LeaveGroupRequest, SyncGroupRequest,
+    DescribeGroupsRequest, HeartbeatRequest, IncrementalAlterConfigsRequest, LeaveGroupRequest,
+    OffsetDeleteRequest, SyncGroupRequest,
 };
 
 impl Asked {
@@ -98,6 +105,93 @@ impl Asked {
         let answer = self.wire.call(3, &request)?;
         let each: Vec<_> = answer.members.iter().map(|m| m.error_code).collect();
         self.note("static: leave as the old one, as another, as itself", 3, format!("{each:?}"));
+        Ok(())
+    }
+
+    /// What a batch of `__consumer_offsets` may be; none: as it was made.
+    fn limit(&mut self, bytes: Option<&str>) -> Result<()> {
+        let config = AlterableConfig::default()
+            .with_name(text("max.message.bytes"))
+            .with_config_operation(if bytes.is_some() { 0 } else { 1 })
+            .with_value(bytes.map(text));
+        let topic = AlterConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(text("__consumer_offsets"))
+            .with_configs(vec![config]);
+        let request = IncrementalAlterConfigsRequest::default().with_resources(vec![topic]);
+        let answer = self.wire.call(1, &request)?;
+        ensure!(answer.responses[0].error_code == 0, "{:?}", answer.responses[0].error_message);
+        Ok(())
+    }
+
+    /// Records that the log does not take: an assignment over `max.message.bytes`, then any record at all.
+    pub(super) fn too_large(&mut self) -> Result<()> {
+        let (wide, kept, fixed) = (self.group("wide"), self.group("kept"), self.group("fixed"));
+        let joined = self.wire.call(3, &self.join(3, &wide, "", None))?;
+        ensure!(joined.error_code == 0, "JoinGroup: error {}", joined.error_code);
+        let assignment = SyncGroupRequestAssignment::default()
+            .with_member_id(joined.member_id.clone())
+            .with_assignment(Bytes::from(vec![7; 1_100_000]));
+        let sync = SyncGroupRequest::default()
+            .with_group_id(text(&wide).into())
+            .with_generation_id(joined.generation_id)
+            .with_member_id(joined.member_id)
+            .with_assignments(vec![assignment]);
+        let code = self.wire.call(3, &sync)?.error_code;
+        self.note("too large: assignment", 3, code);
+        let state =
+            self.wire.call(5, &DescribeGroupsRequest::default().with_groups(vec![text(&wide).into()]))?;
+        self.note("too large: the group then", 5, state.groups[0].group_state.to_string());
+
+        let old = self.wire.call(5, &self.join(5, &fixed, "", Some("one")))?;
+        let sync = SyncGroupRequest::default()
+            .with_group_id(text(&fixed).into())
+            .with_generation_id(old.generation_id)
+            .with_member_id(old.member_id);
+        ensure!(self.wire.call(3, &sync)?.error_code == 0);
+        self.commit("too large: before", 8, &kept, "", -1, (0, 5, ""), true)?;
+        self.limit(Some("1"))?;
+        let refused = self.refused(&kept);
+        let answers = refused.and_then(|()| self.without_room(&kept, &fixed));
+        self.limit(None)?;
+        answers
+    }
+
+    /// Until the limit is in force.
+    fn refused(&mut self, group: &str) -> Result<()> {
+        for _ in 0..3_000 {
+            if self.committed(8, group, "", -1, (0, 5, ""), true)? != 0 {
+                return Ok(());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        anyhow::bail!("the limit is not in force")
+    }
+
+    fn without_room(&mut self, kept: &str, fixed: &str) -> Result<()> {
+        for version in 2..=9 {
+            self.commit("too large: commit", version, kept, "", -1, (0, 6, ""), true)?;
+        }
+        let partition = OffsetDeleteRequestPartition::default().with_partition_index(0);
+        let topic =
+            OffsetDeleteRequestTopic::default().with_name(name(&self.topic)).with_partitions(vec![partition]);
+        let request =
+            OffsetDeleteRequest::default().with_group_id(text(kept).into()).with_topics(vec![topic]);
+        let answer = self.wire.call(0, &request)?;
+        self.note("too large: offset delete", 0, format!("{} {}", answer.error_code, answer.topics.len()));
+        let request = DeleteGroupsRequest::default().with_groups_names(vec![text(kept).into()]);
+        let answer = self.wire.call(2, &request)?;
+        self.note("too large: delete", 2, answer.results[0].error_code);
+        self.joined("too large: a static member again", 5, &self.join(5, fixed, "", Some("one")))?;
+        let member = MemberIdentity::default().with_group_instance_id(Some(text("one")));
+        let request =
+            LeaveGroupRequest::default().with_group_id(text(fixed).into()).with_members(vec![member]);
+        let answer = self.wire.call(3, &request)?;
+        self.note(
+            "too large: the last member leaves",
+            3,
+            format!("{} {}", answer.error_code, answer.members.len()),
+        );
         Ok(())
     }
 }

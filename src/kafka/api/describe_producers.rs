@@ -12,6 +12,9 @@ use callboard_core::metadata::{Image, check_name};
 use callboard_core::partition::ActiveProducer;
 use callboard_core::{ErrorCode, TopicId};
 
+/// A code, and words where there are any.
+type Refused = (ErrorCode, Option<String>);
+
 pub(super) async fn handle(call: Call, request: DescribeProducersRequest) -> Outcome {
     let image = call.context.images.current();
     let mut topics = Vec::with_capacity(request.topics.len());
@@ -22,7 +25,7 @@ pub(super) async fn handle(call: Call, request: DescribeProducersRequest) -> Out
             let mut out = DescribeProducersPartitionResponse { partition_index: index, ..Default::default() };
             let result = match &bad {
                 Some((code, why)) => Err((*code, Some(why.clone()))),
-                None => look(&call, &image, &asked.name, index).await.map_err(|code| (code, None)),
+                None => look(&call, &image, &asked.name, index).await,
             };
             match result {
                 Ok(producers) => out.active_producers = producers.into_iter().map(state).collect(),
@@ -48,9 +51,10 @@ fn check_topic(image: &Image, name: &str) -> Option<(ErrorCode, String)> {
     image.topic(name).is_none().then(unknown)
 }
 
-async fn look(call: &Call, image: &Image, name: &str, index: i32) -> Result<Vec<ActiveProducer>, ErrorCode> {
-    let handle = find(&call.context, image, name, TopicId::ZERO, false, index)?;
-    handle.producers().get().await.map_err(|reject| reject.code())
+async fn look(call: &Call, image: &Image, name: &str, index: i32) -> Result<Vec<ActiveProducer>, Refused> {
+    let handle =
+        find(&call.context, image, name, TopicId::ZERO, false, index).map_err(|code| (code, None))?;
+    handle.producers().get().await.map_err(|reject| (reject.code(), Some(reject.to_string())))
 }
 
 fn state(producer: ActiveProducer) -> ProducerState {

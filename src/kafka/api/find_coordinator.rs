@@ -1,13 +1,13 @@
 //! FindCoordinator: where a group is coordinated. The first one who asks for a group makes `__consumer_offsets`.
 //!
-//! Transactions and share groups are not coordinated on this node yet; their keys are told so with a code that clients
-//! try again on.
+//! Transactions and share groups are not coordinated yet. A code that says "not now" would have clients ask again until
+//! their own timeout: [`NO_TRANSACTIONS`](super::NO_TRANSACTIONS) ends them at once.
 
-use super::{Call, Outcome};
+use super::{Call, NO_TRANSACTIONS, Outcome};
 use crate::kafka::wire::messages::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;
-use callboard_core::metadata::OFFSETS_TOPIC;
+use callboard_core::metadata::{OFFSETS_TOPIC, Refusal};
 use std::time::Duration;
 
 /// Nobody: Kafka's `Node.noNode()`.
@@ -16,19 +16,23 @@ const NO_NODE: i32 = -1;
 const LOAD_WAIT: Duration = Duration::from_secs(1);
 /// From here on several keys are asked for at once.
 const BATCH_FROM: i16 = 4;
+/// From here on keys of share groups are defined.
+const SHARE_FROM: i16 = 6;
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 const SHARE: i8 = 2;
 
-type Found = Result<(i32, String, i32), (ErrorCode, &'static str)>;
+type Found = Result<(i32, String, i32), Refusal>;
 
 pub(super) async fn handle(call: Call, request: FindCoordinatorRequest) -> Outcome {
     let keys = if call.version() >= BATCH_FROM { request.coordinator_keys } else { vec![request.key] };
     let mut coordinators = Vec::with_capacity(keys.len());
     for key in keys {
         let found = find(&call, request.key_type, &key).await;
-        if let Err((code, why)) = found {
-            call.refused(code, &key, why);
+        match &found {
+            Ok(_) => {}
+            Err(_) if request.key_type == TRANSACTION => call.refused_transactions(&key),
+            Err(refusal) => call.refused(refusal.code, &key, &refusal.message),
         }
         coordinators.push(coordinator(key, found));
     }
@@ -49,21 +53,24 @@ pub(super) async fn handle(call: Call, request: FindCoordinatorRequest) -> Outco
 }
 
 async fn find(call: &Call, key_type: i8, key: &str) -> Found {
+    let refuse = |code, why: &str| Err(Refusal { code, message: why.to_owned() });
     match key_type {
         GROUP => {}
-        TRANSACTION => {
-            let why = "transactions are not served yet: leave transactional.id out";
-            return Err((ErrorCode::CoordinatorNotAvailable, why));
-        }
-        SHARE => {
+        TRANSACTION => return refuse(NO_TRANSACTIONS.0, NO_TRANSACTIONS.1),
+        // Kafka's brokers ask for this key. Consumers of share groups look for their group's coordinator, and stop because
+        // ShareGroupHeartbeat is not listed.
+        SHARE if call.version() >= SHARE_FROM => {
             let why = "share groups are not served yet: use a consumer group";
-            return Err((ErrorCode::CoordinatorNotAvailable, why));
+            return refuse(ErrorCode::ClusterAuthorizationFailed, why);
         }
-        _ => return Err((ErrorCode::InvalidRequest, "a key type that nobody defined: 0, 1 and 2 are")),
+        _ => {
+            return refuse(
+                ErrorCode::InvalidRequest,
+                "a key type that this version does not define: 0, 1, and from v6 on 2",
+            );
+        }
     }
-    if let Err(code) = call.context.offsets_topic().await {
-        return Err((code, "__consumer_offsets is not there yet: try again"));
-    }
+    call.context.offsets_topic().await?;
     // Told to come a moment later, a client would only wait longer.
     let _ = tokio::time::timeout(LOAD_WAIT, call.context.coordinators.loaded(key)).await;
     let image = call.context.images.current();
@@ -75,7 +82,7 @@ async fn find(call: &Call, key_type: i8, key: &str) -> Found {
         .and_then(|partition| Some(image.topic(OFFSETS_TOPIC)?.partition(partition)?.leader));
     let Some(broker) = leader.and_then(|leader| image.brokers.get(&leader)) else {
         let why = "the group's partition of __consumer_offsets has no leader: try again";
-        return Err((ErrorCode::CoordinatorNotAvailable, why));
+        return refuse(ErrorCode::CoordinatorNotAvailable, why);
     };
     let (host, port) = call.address_of(broker);
     Ok((broker.id, host, i32::from(port)))
@@ -92,13 +99,13 @@ fn coordinator(key: String, found: Found) -> Coordinator {
             // Kafka's text for "no error".
             error_message: Some("NONE".to_owned()),
         },
-        Err((code, why)) => Coordinator {
+        Err(refusal) => Coordinator {
             key,
             node_id: NO_NODE,
             host: String::new(),
             port: -1,
-            error_code: code.code(),
-            error_message: Some(why.to_owned()),
+            error_code: refusal.code.code(),
+            error_message: Some(refusal.message),
         },
     }
 }

@@ -1,15 +1,18 @@
 //! InitProducerId: a producer id for idempotence (KIP-98). Transactions are not served yet and are refused.
 
-use super::{Call, Outcome};
+use super::{Call, NO_TRANSACTIONS, Outcome};
 use crate::kafka::wire::messages::{InitProducerIdRequest, InitProducerIdResponse};
 use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;
 use callboard_core::metadata::Refusal;
 
 pub(super) async fn handle(call: Call, request: InitProducerIdRequest) -> Outcome {
-    let given = if request.transactional_id.is_some() {
-        let message = "transactions are not supported by this version: leave transactional.id out".to_owned();
+    let given = if request.transactional_id.as_deref() == Some("") {
+        let message = "an empty transactional id: leave transactional.id out".to_owned();
         Err(Refusal { code: ErrorCode::InvalidRequest, message })
+    } else if request.transactional_id.is_some() {
+        let (code, why) = NO_TRANSACTIONS;
+        Err(Refusal { code, message: why.to_owned() })
     } else if (request.producer_id == -1) != (request.producer_epoch == -1) {
         let message = "a producer id and its epoch come together: send both, or -1 for both".to_owned();
         Err(Refusal { code: ErrorCode::InvalidRequest, message })

@@ -37,6 +37,7 @@ use callboard_core::{ErrorCode, TopicId, TopicPartition, limits};
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Who asks.
@@ -46,6 +47,8 @@ pub struct Client {
     pub peer: SocketAddr,
     /// The address it reached us at.
     pub local: Option<SocketAddr>,
+    /// The log has a line of its asking for transactions.
+    pub transactions_refused: Arc<AtomicBool>,
 }
 
 /// What becomes of a request.
@@ -131,7 +134,24 @@ impl Call {
         let client = format!("{} {}", self.client.peer, self.header.client_id.as_deref().unwrap_or("-"));
         self.context.refusals.note(self.api.name(), code, &client, what, why);
     }
+
+    /// The same of a transactional id. librdkafka asks twice: the log gets one line a connection.
+    fn refused_transactions(&self, id: &str) {
+        let (code, why) = NO_TRANSACTIONS;
+        match self.client.transactions_refused.swap(true, Ordering::Relaxed) {
+            true => metrics::refused(self.api.name(), code.code()),
+            false => self.refused(code, id, why),
+        }
+    }
 }
+
+/// What ends a transactional producer at once, in words that it shows. Java, librdkafka and franz-go ask again on any
+/// code that Kafka calls retriable, librdkafka on all but two: this one and `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`,
+/// with which Java does not show the words.
+const NO_TRANSACTIONS: (ErrorCode, &str) = (
+    ErrorCode::ClusterAuthorizationFailed,
+    "transactions are not served by this broker yet: leave transactional.id out",
+);
 
 /// Reads a request's body. Like Kafka it ignores what follows: librdkafka 2.16 sends three bytes too many behind a
 /// Metadata request for all topics.

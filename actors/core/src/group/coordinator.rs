@@ -78,8 +78,8 @@ pub enum Input {
 pub enum Effect {
     /// Append these parts (ticket, number of the part) as one batch.
     Append(u64, Vec<(Ticket, usize)>),
-    /// Tell the group that its store is committed, or is not.
-    Stored(Ticket, Result<(), ErrorCode>),
+    /// Tell the group that its store is committed, or why the partition's leader refused it.
+    Stored(Ticket, Result<(), Reject>),
     /// Ask every group to write its live state again.
     Rewrite,
     /// Move the log start here.
@@ -88,25 +88,16 @@ pub enum Effect {
     Retire,
 }
 
-/// What a refused batch means to the clients whose records were in it: Kafka's translation.
-#[must_use]
-pub fn group_error(reject: &Reject) -> ErrorCode {
-    match reject.code() {
-        ErrorCode::UnknownTopicOrPartition
-        | ErrorCode::NotEnoughReplicas
-        | ErrorCode::NotEnoughReplicasAfterAppend
-        | ErrorCode::RequestTimedOut => ErrorCode::CoordinatorNotAvailable,
-        ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
-        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => ErrorCode::InvalidCommitOffsetSize,
-        _ => ErrorCode::UnknownServerError,
-    }
+/// Whether a refusal says that this node does not lead the partition any more, or cannot store for it.
+fn lost(refused: &Reject) -> bool {
+    matches!(refused.code(), ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError)
 }
 
 /// A store on its way.
 #[derive(Debug)]
 struct Storing {
     parts_left: usize,
-    result: Result<(), ErrorCode>,
+    result: Result<(), Reject>,
 }
 
 /// A rewrite under way.
@@ -160,7 +151,7 @@ impl CoordinatorMachine {
 
     fn store(&mut self, now: Now, ticket: Ticket, sizes: Vec<usize>, out: &mut Effects<Effect>) {
         if self.retired {
-            return out.push(Effect::Stored(ticket, Err(ErrorCode::NotCoordinator)));
+            return out.push(Effect::Stored(ticket, Err(Reject::NotLeader)));
         }
         if sizes.is_empty() {
             return out.push(Effect::Stored(ticket, Ok(())));
@@ -219,22 +210,24 @@ impl CoordinatorMachine {
             (Ok(_), _) => self.bytes += bytes,
             (Err(_), _) => {}
         }
-        let result = result.as_ref().map(|_| ()).map_err(group_error);
         for (ticket, _) in parts {
-            self.part_done(ticket, result, out);
+            self.part_done(ticket, result.as_ref().err(), out);
         }
-        if result == Err(ErrorCode::NotCoordinator) {
+        if result.as_ref().is_err_and(lost) {
             self.retire(out);
         }
     }
 
-    fn part_done(&mut self, ticket: Ticket, result: Result<(), ErrorCode>, out: &mut Effects<Effect>) {
+    /// Of a store in parts the first refusal counts.
+    fn part_done(&mut self, ticket: Ticket, refused: Option<&Reject>, out: &mut Effects<Effect>) {
         let Some(storing) = self.storing.get_mut(&ticket) else { return };
         storing.parts_left -= 1;
-        storing.result = storing.result.and(result);
-        if storing.parts_left == 0 {
-            let result = storing.result;
-            self.storing.remove(&ticket);
+        if let (Ok(()), Some(refused)) = (&storing.result, refused) {
+            storing.result = Err(refused.clone());
+        }
+        if storing.parts_left == 0
+            && let Some(Storing { result, .. }) = self.storing.remove(&ticket)
+        {
             out.push(Effect::Stored(ticket, result));
         }
     }
@@ -249,7 +242,7 @@ impl CoordinatorMachine {
         self.flush_at = None;
         self.waiting_bytes = 0;
         for (ticket, _, _) in std::mem::take(&mut self.waiting) {
-            self.part_done(ticket, Err(ErrorCode::NotCoordinator), out);
+            self.part_done(ticket, Some(&Reject::NotLeader), out);
         }
         out.push(Effect::Retire);
     }
@@ -389,8 +382,7 @@ mod tests {
         assert_eq!(out, [Effect::Append(0, vec![one(1)]), Effect::Append(1, vec![(Ticket(1), 1)])]);
         assert_eq!(bench.ok(0, 1), []);
         let failed = Input::Appended { batch: 1, bytes: 1, result: Err(Reject::TimedOut) };
-        let lost = Err(ErrorCode::CoordinatorNotAvailable);
-        assert_eq!(bench.step(failed), [Effect::Stored(Ticket(1), lost)]);
+        assert_eq!(bench.step(failed), [Effect::Stored(Ticket(1), Err(Reject::TimedOut))]);
     }
 
     #[test]
@@ -398,11 +390,25 @@ mod tests {
         let mut bench = Bench::new();
         bench.step(Input::Store(Ticket(1), vec![10]));
         bench.step(Input::Store(Ticket(2), vec![10]));
-        let gone = Err(ErrorCode::NotCoordinator);
-        let failed = Input::Appended { batch: 0, bytes: 0, result: Err(Reject::NotLeader) };
-        let told = [Effect::Stored(Ticket(1), gone), Effect::Stored(Ticket(2), gone), Effect::Retire];
+        let failed = Input::Appended { batch: 0, bytes: 0, result: Err(Reject::Unavailable) };
+        let of = |ticket, why| Effect::Stored(Ticket(ticket), Err(why));
+        let told = [of(1, Reject::Unavailable), of(2, Reject::NotLeader), Effect::Retire];
         assert_eq!(bench.step(failed), told);
-        assert_eq!(bench.step(Input::Store(Ticket(3), vec![1])), [Effect::Stored(Ticket(3), gone)]);
+        assert_eq!(bench.step(Input::Store(Ticket(3), vec![1])), [of(3, Reject::NotLeader)]);
+    }
+
+    #[test]
+    fn a_group_is_told_why_its_records_were_refused_and_only_a_lost_partition_retires() {
+        let large = Reject::TooLarge { size: 2, max: 1 };
+        let stopped = Reject::Storage("its shard has stopped".into());
+        let refusals = [(large, false), (Reject::TimedOut, false), (Reject::UnknownPartition, false)];
+        for (refused, retires) in refusals.into_iter().chain([(stopped, true), (Reject::NotLeader, true)]) {
+            let mut bench = Bench::new();
+            bench.step(Input::Store(Ticket(1), vec![10]));
+            let out = bench.step(Input::Appended { batch: 0, bytes: 0, result: Err(refused.clone()) });
+            assert_eq!(out[0], Effect::Stored(Ticket(1), Err(refused.clone())));
+            assert_eq!(out.contains(&Effect::Retire), retires, "{refused}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::messages::{
 use super::record::{GroupRecord, OffsetValue};
 use crate::ids::Ticket;
 use crate::time::{Millis, Now, UnixMillis};
-use crate::{ErrorCode, Machine};
+use crate::{ErrorCode, Machine, Reject};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -93,9 +93,9 @@ impl Harness {
     }
 
     /// The first write on its way fails.
-    pub fn fail(&mut self, code: ErrorCode) {
+    pub fn fail(&mut self, refused: Reject) {
         let (number, _) = self.writes.pop_front().expect("a write");
-        self.step(Input::Stored(number, Err(code)));
+        self.step(Input::Stored(number, Err(refused)));
     }
 
     /// Time passes, deadline by deadline.

@@ -17,7 +17,7 @@ use super::record::{GroupRecord, GroupValue, OffsetValue};
 use super::{GroupConfig, GroupMachine};
 use crate::ids::Ticket;
 use crate::time::{Millis, Now, UnixMillis};
-use crate::{ErrorCode, Machine};
+use crate::{ErrorCode, Machine, Reject};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -193,7 +193,7 @@ impl World {
         ticket
     }
 
-    fn stored(&mut self, at: usize, result: Result<(), ErrorCode>) {
+    fn stored(&mut self, at: usize, result: Result<(), Reject>) {
         let Some(number) = self.writes.keys().nth(at % self.writes.len().max(1)).copied() else { return };
         let Some(records) = self.writes.remove(&number) else { return };
         if result.is_ok() {
@@ -341,8 +341,8 @@ impl World {
             }
             Op::Store(at) => self.stored(at, Ok(())),
             Op::Refuse(at) => {
-                let code = [ErrorCode::NotEnoughReplicas, ErrorCode::NotLeaderOrFollower][at % 2];
-                self.stored(at, Err(code));
+                let refused = if at % 2 == 0 { Reject::TimedOut } else { Reject::NotLeader };
+                self.stored(at, Err(refused));
             }
             Op::Pass(ms) => self.pass(ms),
             Op::DeleteOffsets => {

@@ -4,7 +4,8 @@ use super::harness::{Harness, again, config, fixed, fresh, nobody, subscription,
 use super::messages::{Answer, CommitPartition, GroupState, Input, Join, MemberRef, Sync};
 use super::record::{GroupRecord, OffsetValue};
 use super::{GroupConfig, GroupMachine};
-use crate::{ErrorCode, Machine};
+use crate::ids::Ticket;
+use crate::{ErrorCode, Machine, Reject};
 use std::sync::Arc;
 
 #[test]
@@ -78,7 +79,7 @@ fn a_static_members_new_id_is_stored_before_it_is_told() {
     assert_eq!(h.joined(b).error, ErrorCode::FencedInstanceId);
     h.store_one();
     assert!(h.answer(c).is_none());
-    h.fail(ErrorCode::NotEnoughReplicas);
+    h.fail(Reject::TimedOut);
     let joined = h.joined(c);
     assert_eq!((joined.error, &*joined.member_id), (ErrorCode::CoordinatorNotAvailable, ""));
     assert_eq!(h.heartbeat("b", 1), ErrorCode::None);
@@ -223,7 +224,7 @@ fn an_assignment_that_cannot_be_stored_begins_a_rebalance() {
     let a = h.send_sync("a", 1, &[("a", b"x")]);
     assert!(h.answer(a).is_none() && h.answer(b).is_none());
     assert_eq!(h.heartbeat("b", 1), ErrorCode::None, "in CompletingRebalance");
-    h.fail(ErrorCode::NotLeaderOrFollower);
+    h.fail(Reject::NotLeader);
     assert_eq!(
         (h.synced(a).error, h.synced(b).error),
         (ErrorCode::NotCoordinator, ErrorCode::NotCoordinator)
@@ -317,17 +318,80 @@ fn a_commit_shows_once_stored_and_the_later_write_wins() {
     assert_eq!((h.committed(b), h.fetch("t", 0)), (ErrorCode::None, Some(2)));
     h.store_one();
     assert_eq!((h.committed(a), h.fetch("t", 0)), (ErrorCode::None, Some(2)));
-    h.fail(ErrorCode::MessageTooLarge);
-    assert_eq!((h.committed(c), h.fetch("t", 0)), (ErrorCode::InvalidCommitOffsetSize, Some(2)));
-    for (code, told) in [
-        (ErrorCode::RequestTimedOut, ErrorCode::CoordinatorNotAvailable),
-        (ErrorCode::NotEnoughReplicas, ErrorCode::CoordinatorNotAvailable),
-        (ErrorCode::NotLeaderOrFollower, ErrorCode::NotCoordinator),
-        (ErrorCode::KafkaStorageError, ErrorCode::NotCoordinator),
-    ] {
-        let ticket = h.send_commit(nobody(), "t", 0, 9);
-        h.fail(code);
-        assert_eq!((h.committed(ticket), h.fetch("t", 0)), (told, Some(2)));
+    h.fail(TOO_LARGE);
+    assert_eq!((h.committed(c), h.fetch("t", 0)), (ErrorCode::UnknownServerError, Some(2)));
+}
+
+const TOO_LARGE: Reject = Reject::TooLarge { size: 1_048_589, max: 1_048_588 };
+
+/// A stable group whose first write after that is refused: the code of the answer to what `asks`.
+fn refused(refused: &Reject, asks: impl FnOnce(&mut Harness) -> Ticket) -> ErrorCode {
+    let mut h = Harness::new();
+    let a = h.send_join(fixed("i", "a"));
+    h.pass(10_000);
+    h.joined(a);
+    h.send_sync("a", 1, &[("a", b"x")]);
+    assert_eq!(h.commit(who("a", 1), "u", 0, 1), ErrorCode::None);
+    let ticket = asks(&mut h);
+    h.fail(refused.clone());
+    match h.answer(ticket) {
+        Some(Answer::Joined(joined)) => joined.error,
+        Some(Answer::Synced(synced)) => synced.error,
+        Some(Answer::Committed(each)) => each[0].2,
+        Some(Answer::OffsetsDeleted(code, _) | Answer::Left(code, _) | Answer::Done(code)) => code,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Kafka 4.3: `GroupMetadataManager.appendGroupMetadataErrorToResponseError` of JoinGroup and SyncGroup,
+/// `CoordinatorOperationExceptionHelper.handleOperationException` of the others.
+#[test]
+fn a_refused_write_is_told_in_the_code_that_kafka_has_for_it() {
+    let table = [
+        (TOO_LARGE, ErrorCode::UnknownServerError),
+        (Reject::TimedOut, ErrorCode::CoordinatorNotAvailable),
+        (Reject::Busy, ErrorCode::CoordinatorNotAvailable),
+        (Reject::UnknownPartition, ErrorCode::CoordinatorNotAvailable),
+        (Reject::NotLeader, ErrorCode::NotCoordinator),
+        (Reject::Unavailable, ErrorCode::NotCoordinator),
+        (Reject::Storage("its shard has stopped".into()), ErrorCode::NotCoordinator),
+        (Reject::BadCrc, ErrorCode::CorruptMessage),
+    ];
+    let ask = |h: &mut Harness, input: &dyn Fn(Ticket) -> Input| {
+        h.storing = false;
+        let ticket = h.ticket();
+        h.step(input(ticket));
+        ticket
+    };
+    for (why, code) in table {
+        let commit = refused(&why, |h| {
+            h.storing = false;
+            h.send_commit(who("a", 1), "t", 0, 9)
+        });
+        let offsets = vec![("u".to_owned(), vec![0])];
+        let delete = refused(&why, |h| {
+            h.leave(&[("", Some("i"))]);
+            ask(h, &|ticket| Input::DeleteOffsets(ticket, offsets.clone()))
+        });
+        let group = refused(&why, |h| {
+            h.leave(&[("", Some("i"))]);
+            ask(h, &Input::DeleteGroup)
+        });
+        let leave = refused(&why, |h| ask(h, &|t| Input::Leave(t, vec![(String::new(), Some("i".into()))])));
+        let join = refused(&why, |h| {
+            h.storing = false;
+            h.send_join(fixed("i", "b"))
+        });
+        let sync = refused(&why, |h| {
+            let member = h.send_join(Join { protocols: again("a").protocols, ..fixed("j", "b") });
+            let leader = h.send_join(Join { instance_id: Some("i".into()), ..again("a") });
+            h.joined(member);
+            h.joined(leader);
+            h.storing = false;
+            h.send_sync("b", 2, &[]);
+            h.send_sync("a", 2, &[("a", b"x")])
+        });
+        assert_eq!([commit, delete, group, leave, join, sync], [code; 6], "{why}");
     }
 }
 
@@ -448,7 +512,7 @@ fn a_rewrite_holds_everything_and_what_is_on_its_way() {
     let before = h.log.len();
     let ticket = h.ticket();
     h.step(Input::Rewrite(ticket));
-    h.fail(ErrorCode::RequestTimedOut);
+    h.fail(Reject::TimedOut);
     assert_eq!(h.committed(late), ErrorCode::CoordinatorNotAvailable);
     h.store();
     assert_eq!(h.answer(ticket), Some(Answer::Done(ErrorCode::None)));

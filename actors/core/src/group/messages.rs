@@ -5,7 +5,7 @@
 
 use super::record::{GroupRecord, OffsetValue};
 use crate::ids::Ticket;
-use crate::{ErrorCode, Offset};
+use crate::{ErrorCode, Offset, Reject};
 use std::sync::Arc;
 
 /// Bounds and times of all groups, by Kafka's names.
@@ -134,8 +134,8 @@ pub enum Input {
     DeleteGroup(Ticket),
     /// This topic was deleted: its offsets go.
     TopicDeleted(String),
-    /// The records of this write are committed, or are not.
-    Stored(u64, Result<(), ErrorCode>),
+    /// The records of this write are committed, or the partition's leader refused them.
+    Stored(u64, Result<(), Reject>),
     /// The log up to the high watermark was replayed: sessions begin.
     Loaded,
     /// Write all live state again (the coordinator compacts its partition): one `Store` with everything, as it was last

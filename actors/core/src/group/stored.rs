@@ -11,7 +11,7 @@ use super::messages::{Answer, Effect, GroupState, Joined, Synced};
 use super::offsets::Key;
 use crate::ids::Ticket;
 use crate::time::Now;
-use crate::{Effects, ErrorCode};
+use crate::{Effects, ErrorCode, Reject};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -74,24 +74,17 @@ impl Write {
     }
 }
 
-/// What clients are told when the log does not take a group's record, as in Kafka.
-fn group_error(code: ErrorCode) -> ErrorCode {
-    match code {
-        ErrorCode::UnknownTopicOrPartition
-        | ErrorCode::NotEnoughReplicas
-        | ErrorCode::NotEnoughReplicasAfterAppend
-        | ErrorCode::RequestTimedOut => ErrorCode::CoordinatorNotAvailable,
+/// The code of a request whose records the log refused. Kafka has one table for all of them: SyncGroup and JoinGroup
+/// (`appendGroupMetadataErrorToResponseError`), OffsetCommit, OffsetDelete, LeaveGroup and DeleteGroups
+/// (`CoordinatorOperationExceptionHelper`).
+fn told(refused: &Reject) -> ErrorCode {
+    match refused.code() {
+        ErrorCode::UnknownTopicOrPartition | ErrorCode::NotEnoughReplicas | ErrorCode::RequestTimedOut => {
+            ErrorCode::CoordinatorNotAvailable
+        }
         ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
-        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => ErrorCode::UnknownServerError,
+        ErrorCode::MessageTooLarge => ErrorCode::UnknownServerError,
         code => code,
-    }
-}
-
-/// The same for offsets: too large is what the client sent.
-fn commit_error(code: ErrorCode) -> ErrorCode {
-    match code {
-        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => ErrorCode::InvalidCommitOffsetSize,
-        code => group_error(code),
     }
 }
 
@@ -100,11 +93,12 @@ impl GroupMachine {
         &mut self,
         now: Now,
         number: u64,
-        result: Result<(), ErrorCode>,
+        result: Result<(), Reject>,
         out: &mut Effects<Effect>,
     ) {
         let Some(write) = self.writes.remove(&number) else { return };
-        let ok = result.is_ok();
+        let result = result.map_err(|refused| told(&refused));
+        let (ok, code) = (result.is_ok(), result.err().unwrap_or(ErrorCode::None));
         if write.group {
             self.record.settle(number, ok);
             if ok && self.record.is_empty() && self.state == GroupState::Empty && !self.members.has_pending()
@@ -116,31 +110,28 @@ impl GroupMachine {
         for (topic, partition) in &write.keys {
             self.offsets.settle(number, topic, *partition, ok);
         }
-        let answer = |code: fn(ErrorCode) -> ErrorCode| result.err().map_or(ErrorCode::None, code);
         match write.then {
             Then::Nothing => {}
             Then::Committed(ticket, mut each) => {
-                for (topic, partition, code) in
-                    each.iter_mut().filter(|(_, _, code)| *code == ErrorCode::None)
+                for (topic, partition, each) in
+                    each.iter_mut().filter(|(_, _, each)| *each == ErrorCode::None)
                 {
                     self.offsets.settle(number, topic, *partition, ok);
-                    *code = answer(commit_error);
+                    *each = code;
                 }
                 out.push(Effect::Answer(ticket, Answer::Committed(each)));
             }
             Then::Deleted(ticket, each) => {
                 let each = if ok { each } else { Vec::new() };
-                out.push(Effect::Answer(ticket, Answer::OffsetsDeleted(answer(group_error), each)));
+                out.push(Effect::Answer(ticket, Answer::OffsetsDeleted(code, each)));
             }
-            Then::Done(ticket) => out.push(Effect::Answer(ticket, Answer::Done(answer(group_error)))),
+            Then::Done(ticket) => out.push(Effect::Answer(ticket, Answer::Done(code))),
             Then::Left(ticket, each) => {
                 let each = if ok { each } else { Vec::new() };
-                out.push(Effect::Answer(ticket, Answer::Left(answer(group_error), each)));
+                out.push(Effect::Answer(ticket, Answer::Left(code, each)));
             }
-            Then::Assigned(assignments) => {
-                self.assigned(now, number, assignments, result.map_err(group_error), out);
-            }
-            Then::Returned(returned) => self.returned(now, *returned, result.map_err(group_error), out),
+            Then::Assigned(assignments) => self.assigned(now, number, assignments, result, out),
+            Then::Returned(returned) => self.returned(now, *returned, result, out),
         }
     }
 

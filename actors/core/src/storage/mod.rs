@@ -23,7 +23,7 @@ pub use frame::{
     ALIGN, ENTRY_HEADER, EntryHeader, FORMAT, FrameError, GROUP_HEADER, GroupHeader, SEGMENT_HEADER,
     SegmentCut, SegmentHeader, aligned, check_payload, decode_group, encode_group, peek_group,
 };
-pub use plan::{Block, Restart, Trust, blocks, may_recycle, needs_sync, settle_due, trust};
+pub use plan::{Block, Boot, Restart, Trust, blocks, may_recycle, needs_sync, settle_due, trust};
 pub use residence::{
     Filled, Fresh, LARGE_RUN, Residence, SettledSegment, ZEROS_BELOW, fresh, journal_budget, spares, to_empty,
 };

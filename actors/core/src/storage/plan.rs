@@ -3,6 +3,7 @@
 use super::entry::{Durability, Entry};
 use crate::ids::{Lsn, Offset};
 use crate::mutant::{Mutant, planted};
+use serde::{Deserialize, Serialize};
 
 /// Largest block in redb: a page of a power of two, less what redb and the key take of it.
 const BLOCK_PAGES: [usize; 7] = [4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144];
@@ -73,12 +74,57 @@ pub fn needs_sync(entry: &Entry, durability: Durability, marked: Durability) -> 
     }
 }
 
+/// What stands for an unknown boot where text is stored.
+const UNKNOWN_BOOT: &str = "unknown";
+
+/// The kernel's boot, by its id. One that is not known (`/proc` is hidden) may be any: it has no `==`, so that two unknown
+/// ones never pass for the same.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct Boot(Option<String>);
+
+impl Boot {
+    /// The boot of which nothing is known.
+    pub const UNKNOWN: Boot = Boot(None);
+
+    /// Whether both are known to be the same boot.
+    #[must_use]
+    pub fn is_same(&self, other: &Boot) -> bool {
+        matches!((&self.0, &other.0), (Some(one), Some(other)) if one == other)
+    }
+
+    /// Whether its id is known.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl From<&str> for Boot {
+    fn from(id: &str) -> Boot {
+        let id = id.trim();
+        Boot((!id.is_empty() && id != UNKNOWN_BOOT).then(|| id.to_owned()))
+    }
+}
+
+impl From<String> for Boot {
+    fn from(id: String) -> Boot {
+        Boot::from(id.as_str())
+    }
+}
+
+impl From<Boot> for String {
+    fn from(boot: Boot) -> String {
+        boot.0.unwrap_or_else(|| UNKNOWN_BOOT.to_owned())
+    }
+}
+
 /// What is known of the process's life before this start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Restart {
     /// It ended cleanly and said so.
     pub clean_marker: bool,
-    /// The kernel is the one of the last start: the page cache survived.
+    /// The kernel's boot is known to be the one of the last start: the page cache survived.
     pub same_boot: bool,
     /// A sync failed in the last life.
     pub sync_failed: bool,
@@ -103,4 +149,48 @@ pub fn trust(restart: Restart, fsync_since: Offset, synced_end: Offset) -> Trust
         return Trust::Clean;
     }
     Trust::Unclean("the machine restarted without a clean end, and the topic's durability is os")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_boot_is_no_other_unknown_one() {
+        let (one, other) = (Boot::from("one\n"), Boot::from("other"));
+        assert!(one.is_same(&Boot::from("one")) && !one.is_same(&other));
+        let unknown = ["", "\n", "unknown", "unknown\n"].map(Boot::from);
+        for boot in &unknown {
+            assert!(!boot.is_known());
+            for known in unknown.iter().chain([&Boot::UNKNOWN, &one]) {
+                assert!(!boot.is_same(known) && !known.is_same(boot), "{boot:?} {known:?}");
+            }
+        }
+    }
+
+    /// Whom to trust: (clean end, boot before, boot now, failed sync, fsync since, synced to) → clean.
+    #[test]
+    fn a_replica_is_trusted_if_nothing_acknowledged_can_be_missing() {
+        const OS: Offset = Offset::MAX;
+        let table = [
+            (false, "a", "a", false, OS, 0, true),
+            (false, "a", "b", false, OS, 0, false),
+            (false, "unknown", "unknown", false, OS, 0, false),
+            (false, "", "", false, OS, 0, false),
+            (false, "a", "unknown", false, OS, 0, false),
+            (false, "unknown", "b", false, OS, 0, false),
+            (true, "unknown", "unknown", false, OS, 0, true),
+            (true, "a", "b", false, OS, 0, true),
+            (false, "unknown", "unknown", false, 0, 0, true),
+            (false, "a", "b", false, 10, 10, true),
+            (false, "a", "b", false, 11, 10, false),
+            (true, "a", "a", true, 0, 10, false),
+        ];
+        for (clean_marker, before, now, sync_failed, fsync_since, synced_end, clean) in table {
+            let same_boot = Boot::from(before).is_same(&Boot::from(now));
+            let restart = Restart { clean_marker, same_boot, sync_failed };
+            let found = trust(restart, fsync_since, synced_end);
+            assert_eq!(found == Trust::Clean, clean, "{restart:?} {before:?} {now:?}: {found:?}");
+        }
+    }
 }

@@ -32,8 +32,14 @@ impl Call {
             ErrorCode::IllegalGeneration => "the generation is over: the member must join again",
             ErrorCode::FencedInstanceId => "another member has this group.instance.id",
             ErrorCode::CoordinatorLoadInProgress => "the group's state is being read: try again",
-            ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => {
+            ErrorCode::NotCoordinator => {
                 "this node does not coordinate the group now: find the coordinator again"
+            }
+            ErrorCode::CoordinatorNotAvailable => {
+                "__consumer_offsets is not there, or did not store the group's records in time: try again"
+            }
+            ErrorCode::UnknownServerError => {
+                "the group's records are over max.message.bytes of __consumer_offsets: raise it or make the group smaller"
             }
             ErrorCode::InvalidSessionTimeout => {
                 "session.timeout.ms is outside group.min.session.timeout.ms and group.max.session.timeout.ms"

@@ -11,13 +11,19 @@ import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaShareConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
 import org.apache.kafka.clients.consumer.OffsetOutOfRangeException;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.errors.InvalidPartitionsException;
@@ -25,7 +31,9 @@ import org.apache.kafka.common.errors.InvalidTopicException;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
+import org.apache.kafka.common.errors.UnsupportedVersionException;
 import org.apache.kafka.common.header.Header;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /**
  * Callboard as the Java client sees it: produce, consume by assign, compare every field.
@@ -51,6 +59,8 @@ public final class Suite extends Kit {
         checks.put("tail", suite::tail);
         checks.put("outOfRange", suite::outOfRange);
         checks.put("manyPartitions", suite::manyPartitions);
+        checks.put("transactions", suite::transactions);
+        checks.put("shareGroup", suite::shareGroup);
         suite.run(checks, 1);
     }
 
@@ -311,6 +321,47 @@ public final class Suite extends Kit {
             Arrays.sort(sorted);
             same(values, sorted, "order of " + entry.getKey());
         }
+    }
+
+    /** They are not served: the client is told so by the first answer, and does not ask until its own time is up. */
+    private void transactions() throws Exception {
+        try (var producer = producer(Map.of("transactional.id", name(), "max.block.ms", 120_000))) {
+            String said = atOnce(KafkaException.class, producer::initTransactions, "initTransactions");
+            same(said.contains("transactions are not served"), true, "words of: " + said);
+            same(said.contains("leave transactional.id out"), true, "words of: " + said);
+        }
+    }
+
+    private void shareGroup() throws Exception {
+        Map<String, Object> config = Map.of("bootstrap.servers", bootstrap, "group.id", name());
+        var bytes = new ByteArrayDeserializer();
+        try (var consumer = new KafkaShareConsumer<>(config, bytes, bytes)) {
+            consumer.subscribe(List.of(topic(1)));
+            // The client's own words: it finds no API for such groups listed, and says so at the end of a poll.
+            atOnce(UnsupportedVersionException.class, () -> {
+                while (true) {
+                    consumer.poll(Duration.ofMillis(100));
+                }
+            }, "a share consumer");
+        }
+    }
+
+    /** The call must fail with this error, and not because its time is up; what it says. */
+    private static String atOnce(Class<? extends Throwable> wanted, Check call, String what) throws Exception {
+        Future<?> called = CompletableFuture.runAsync(() -> {
+            try {
+                call.run();
+            } catch (Exception error) {
+                throw new CompletionException(error);
+            }
+        });
+        try {
+            called.get(20, TimeUnit.SECONDS); // a guard against a hang, not a measure
+        } catch (ExecutionException error) {
+            same(error.getCause().getClass(), wanted, "error for " + what);
+            return String.valueOf(error.getCause().getMessage());
+        }
+        throw new AssertionError(what + " was let through");
     }
 
     private void topics() throws Exception {
