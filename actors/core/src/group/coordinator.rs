@@ -401,7 +401,7 @@ mod tests {
     fn a_group_is_told_why_its_records_were_refused_and_only_a_lost_partition_retires() {
         let large = Reject::TooLarge { size: 2, max: 1 };
         let stopped = Reject::Storage("its shard has stopped".into());
-        let refusals = [(large, false), (Reject::TimedOut, false), (Reject::UnknownPartition, false)];
+        let refusals = [(large, false), (Reject::TimedOut, false), (Reject::TopicDeleted, false)];
         for (refused, retires) in refusals.into_iter().chain([(stopped, true), (Reject::NotLeader, true)]) {
             let mut bench = Bench::new();
             bench.step(Input::Store(Ticket(1), vec![10]));

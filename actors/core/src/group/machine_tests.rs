@@ -351,7 +351,7 @@ fn a_refused_write_is_told_in_the_code_that_kafka_has_for_it() {
         (TOO_LARGE, ErrorCode::UnknownServerError),
         (Reject::TimedOut, ErrorCode::CoordinatorNotAvailable),
         (Reject::Busy, ErrorCode::CoordinatorNotAvailable),
-        (Reject::UnknownPartition, ErrorCode::CoordinatorNotAvailable),
+        (Reject::TopicDeleted, ErrorCode::CoordinatorNotAvailable),
         (Reject::NotLeader, ErrorCode::NotCoordinator),
         (Reject::Unavailable, ErrorCode::NotCoordinator),
         (Reject::Storage("its shard has stopped".into()), ErrorCode::NotCoordinator),
