@@ -1,7 +1,7 @@
 //! Who leads what on this node: read by every request without a lock, written by the node's actor in batches.
 //!
-//! A handle that loses its place here, to another or to none, is closed behind the swap: the fetches that wait on it wake,
-//! look the partition up anew, and find what took its place.
+//! A handle that loses its place here, to another or to none, is closed behind the swap. The fetches that wait
+//! on it wake, look the partition up anew, and find the handle that took its place.
 
 use crate::partition::PartitionHandle;
 use arc_swap::ArcSwap;
@@ -116,7 +116,8 @@ mod tests {
         waiters[1].woken().await;
         let early = tokio::time::timeout(std::time::Duration::ZERO, waiters[2].woken()).await;
         assert!(early.is_err() && kept.waiters.len() == 1, "nothing happened to that one");
-        assert!(!directory.get(replaced.id).is_some_and(|now| now.waiters.is_closed()));
+        let now = directory.get(replaced.id).expect("the handle that took the place");
+        assert!(!now.waiters.is_closed() && !Arc::ptr_eq(&now, &replaced));
         assert!(directory.get(removed.id).is_none());
     }
 }

@@ -3,8 +3,8 @@
 //! A mutated batch seldom has the right CRC, so each input is tried as it is and with its CRC made right.
 
 use callboard_core::records::{
-    BatchBuilder, BatchHead, Compression, HEAD_BYTES, NewRecord, Record, Records, RecordsError, Rules,
-    batches, head, patch, prove_head, prove_records, verify,
+    BatchBuilder, BatchHead, Budget, Compression, HEAD_BYTES, NewRecord, Record, Records, RecordsError,
+    Rules, batches, head, patch, prove_head, prove_records, verify,
 };
 use callboard_core::time::UnixMillis;
 
@@ -43,7 +43,8 @@ fn prove(bytes: &[u8]) -> Result<(BatchHead, Vec<u8>), RecordsError> {
     let rules = Rules { max_bytes: usize::MAX, open: true, timestamps: None };
     let head = prove_head(bytes, &rules)?;
     let mut batch = bytes.to_vec();
-    let head = prove_records(&mut batch, &head, &rules, UnixMillis(0), CAP)?;
+    let mut budget = Budget { batch: CAP, unpacked: CAP, named: 10 };
+    let head = prove_records(&mut batch, &head, &rules, UnixMillis(0), &mut budget)?;
     Ok((head, batch))
 }
 

@@ -8,11 +8,15 @@
 //!
 //! A small batch costs less than handing it over; a large one would keep a tokio worker from its other connections. The
 //! connection waits for its batches, so that they arrive at their leaders in the order in which they came. Memory is a
-//! window and a buffer for each opening that runs (`limits.rs`), whatever the batch unpacks to.
+//! window and a buffer for each opening that runs (`limits.rs`), whatever the batch unpacks to. The batches of a request share
+//! a budget of bytes that come out and of refused records that are named.
 
 use super::context::Context;
 use bytes::BytesMut;
-use callboard_core::records::{BatchHead, Compression, RecordsError, Rules, prove_head, prove_records};
+use callboard_actors::permit::Permit;
+use callboard_core::records::{
+    BatchHead, Budget, Compression, RecordsError, Rules, prove_head, prove_records,
+};
 use callboard_core::time::UnixMillis;
 use callboard_core::{Reject, limits};
 use std::sync::Arc;
@@ -20,6 +24,8 @@ use std::sync::Arc;
 /// A batch whose head is proven, and then its records.
 pub struct Opening {
     batch: BytesMut,
+    /// For the batch's bytes, wherever they are.
+    permit: Permit,
     head: BatchHead,
     rules: Rules,
     proven: Option<Result<BatchHead, RecordsError>>,
@@ -27,15 +33,15 @@ pub struct Opening {
 
 impl Opening {
     /// Proves the head.
-    pub fn new(batch: BytesMut, rules: Rules) -> Result<Opening, RecordsError> {
+    pub fn new(batch: BytesMut, permit: Permit, rules: Rules) -> Result<Opening, RecordsError> {
         let head = prove_head(&batch, &rules)?;
-        Ok(Opening { batch, head, rules, proven: None })
+        Ok(Opening { batch, permit, head, rules, proven: None })
     }
 
-    /// The batch as it is to be stored, and its head; or why it may not be.
-    pub fn proven(self) -> Result<(BytesMut, BatchHead), Reject> {
+    /// The batch as it is to be stored, its permit and its head; or why it may not be.
+    pub fn proven(self) -> Result<(BytesMut, Permit, BatchHead), Reject> {
         match self.proven {
-            Some(Ok(head)) => Ok((self.batch, head)),
+            Some(Ok(head)) => Ok((self.batch, self.permit, head)),
             Some(Err(error)) => Err(error.into()),
             None => Err(Reject::Unavailable),
         }
@@ -47,8 +53,8 @@ impl Opening {
         if lies_open || !self.rules.opens(&self.head) { 0 } else { self.batch.len() }
     }
 
-    fn prove(&mut self, now: UnixMillis, cap: usize) {
-        self.proven = Some(prove_records(&mut self.batch, &self.head, &self.rules, now, cap));
+    fn prove(&mut self, now: UnixMillis, budget: &mut Budget) {
+        self.proven = Some(prove_records(&mut self.batch, &self.head, &self.rules, now, budget));
     }
 
     /// Whether it was given up because it unpacks to more than is opened in passing.
@@ -60,34 +66,43 @@ impl Opening {
 /// Proves the records of these batches of one request, in passing or on a thread.
 pub async fn prove_all(context: &Context, batches: Vec<&mut Opening>) {
     let now = context.clock.now().wall;
-    let small = batches.iter().map(|batch| batch.packed()).sum::<usize>() <= limits::OPENED_AT_ONCE;
+    let packed = batches.iter().map(|batch| batch.packed()).sum::<usize>();
+    let small = packed <= limits::OPENED_AT_ONCE;
+    let mut budget = Budget {
+        batch: limits::UNPACKED_AT_ONCE,
+        unpacked: limits::UNPACKED_AT_ONCE_SUM,
+        named: limits::BAD_RECORDS_NAMED,
+    };
     let mut large = Vec::new();
     for batch in batches {
         if batch.packed() == 0 || small {
-            batch.prove(now, limits::UNPACKED_AT_ONCE);
+            batch.prove(now, &mut budget);
         }
         if batch.proven.is_none() || batch.is_large() {
             large.push(batch);
         }
     }
     if !large.is_empty() {
-        on_a_thread(context, large, now).await;
+        let times = packed.saturating_mul(limits::UNPACKED_TIMES_MAX);
+        budget.batch = limits::DECOMPRESSED_MAX;
+        budget.unpacked = limits::DECOMPRESSED_MAX.saturating_add(times);
+        on_a_thread(context, large, now, budget).await;
     }
 }
 
-async fn on_a_thread(context: &Context, batches: Vec<&mut Opening>, now: UnixMillis) {
+async fn on_a_thread(context: &Context, batches: Vec<&mut Opening>, now: UnixMillis, mut budget: Budget) {
     let slot = Arc::clone(&context.look_ups).acquire_owned().await;
     let (mut places, mut moved) = (Vec::with_capacity(batches.len()), Vec::with_capacity(batches.len()));
     for place in batches {
-        let (batch, head, rules) = (std::mem::take(&mut place.batch), place.head, place.rules);
-        moved.push(Opening { batch, head, rules, proven: None });
+        let (batch, permit) = (std::mem::take(&mut place.batch), std::mem::take(&mut place.permit));
+        moved.push(Opening { batch, permit, head: place.head, rules: place.rules, proven: None });
         place.proven = None;
         places.push(place);
     }
     // The slot goes with the work, which runs on when its connection ends.
     let proving = tokio::task::spawn_blocking(move || {
         let _slot = slot;
-        moved.iter_mut().for_each(|batch| batch.prove(now, limits::DECOMPRESSED_MAX));
+        moved.iter_mut().for_each(|batch| batch.prove(now, &mut budget));
         moved
     });
     match proving.await {

@@ -162,6 +162,11 @@ pub enum Reject {
     /// Its shard of the store has stopped, or the replica is offline.
     #[error("the partition's storage is not available: {0}")]
     Storage(String),
+    /// No room on the disk: a state, which ends by itself when there is room.
+    #[error(
+        "the disk is full: nothing is taken until there is room; delete records or topics, or enlarge the disk"
+    )]
+    DiskFull,
     /// The deadline passed before the batch was durable; it may still commit.
     #[error("timed out waiting for the batch to be durable; it may still commit")]
     TimedOut,
@@ -192,7 +197,7 @@ impl Reject {
             Reject::NotDeletable => ErrorCode::PolicyViolation,
             Reject::OffsetOutOfRange(_) => ErrorCode::OffsetOutOfRange,
             Reject::TopicDeleted => ErrorCode::UnknownTopicOrPartition,
-            Reject::Storage(_) => ErrorCode::KafkaStorageError,
+            Reject::Storage(_) | Reject::DiskFull => ErrorCode::KafkaStorageError,
             Reject::TimedOut | Reject::Busy => ErrorCode::RequestTimedOut,
         }
     }

@@ -47,17 +47,21 @@ pub const DECOMPRESSED_MAX: usize = 128 * MIB;
 pub const OPENED_AT_ONCE: usize = 16 * 1024;
 /// A batch that unpacks to more is opened by a thread of its own.
 pub const UNPACKED_AT_ONCE: usize = 256 * 1024;
+/// The same of all batches of a request together.
+pub const UNPACKED_AT_ONCE_SUM: usize = MIB;
+/// All batches of a request may unpack to [`DECOMPRESSED_MAX`] and so many times their own bytes: some seconds of a thread.
+pub const UNPACKED_TIMES_MAX: usize = 32;
 /// What opening small batches holds, a core: the window that a decoder keeps, and buffers.
 pub const OPENING_BYTES: usize = 3 * MIB;
-/// Refused records that an answer names one by one; Kafka names them all.
+/// Refused records that the answer to one request names one by one; Kafka names them all.
 pub const BAD_RECORDS_NAMED: usize = 1000;
 /// Jobs that wait for a reader thread at most.
 pub const READ_QUEUE: usize = 256;
 /// Runs in a shard's run index at most (32 bytes each).
 pub const RUN_INDEX_MAX: usize = 1 << 20;
 
-/// Longest value of a config: the throttled replicas of the largest topic fit.
-pub const CONFIG_VALUE_MAX: usize = 256 * 1024;
+/// Longest value of a config: a string of Kafka's wire, in which DescribeConfigs tells it.
+pub const CONFIG_VALUE_MAX: usize = 32_767;
 /// Longest name of a group or a subscription that has configs: a string of Kafka's older versions.
 pub const CONFIG_RESOURCE_NAME_MAX: usize = 32_767;
 /// Partitions in one answer to DescribeTopicPartitions (Kafka: `max.request.partition.size.limit`).

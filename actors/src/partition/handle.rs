@@ -141,7 +141,7 @@ impl PartitionHandle {
         // What is left of the reserve is for what frees space.
         if self.home.as_ref().is_some_and(|home| home.shard.room() == Room::Spent) {
             let (reply, answer) = Reply::new();
-            reply.send(Err(disk_full()));
+            reply.send(Err(Reject::DiskFull));
             return answer;
         }
         self.ask(|reply| LeaderMsg::Append(Box::new(appending), reply))
@@ -166,7 +166,7 @@ impl PartitionHandle {
     /// Why it takes no batch of a client now: its disk is full.
     #[must_use]
     pub fn refuses(&self) -> Option<Reject> {
-        self.home.as_ref().filter(|home| home.shard.room().refuses()).map(|_| disk_full())
+        self.home.as_ref().filter(|home| home.shard.room().refuses()).map(|_| Reject::DiskFull)
     }
 
     /// Moves the log start up to an offset (−1: the high watermark); answered when that is durable, with the log start.
@@ -272,11 +272,4 @@ impl PartitionHandle {
     fn home(&self) -> Result<&Home, Reject> {
         self.view.load().role.serves().and(self.home.as_ref().ok_or(Reject::Unavailable))
     }
-}
-
-fn disk_full() -> Reject {
-    Reject::Storage(
-        "the disk is full: nothing is taken until there is room; delete records or topics, or enlarge the disk"
-            .into(),
-    )
 }

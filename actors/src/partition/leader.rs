@@ -163,7 +163,7 @@ impl LeaderIo {
     }
 }
 
-/// However the actor ended: who waits for its partition is told so.
+/// Waiters learn of the end, however the actor ended.
 impl Drop for LeaderIo {
     fn drop(&mut self) {
         self.handle.leader_ended();

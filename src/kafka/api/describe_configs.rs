@@ -1,6 +1,6 @@
 //! DescribeConfigs: what holds for a topic, this broker, a group or a subscription, and where it comes from.
 //!
-//! What becomes of a value the documentation says (`callboard_core::metadata::configs`). Loggers have no configs here.
+//! The documentation of a config says the fate of its value (`callboard_core::metadata::configs`). Loggers have no configs here.
 //! A group or a subscription that nothing is set for is described by the defaults, as by Kafka.
 
 use super::{Call, Outcome};

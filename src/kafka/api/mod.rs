@@ -145,7 +145,7 @@ impl Call {
     }
 }
 
-/// What ends a transactional producer at once, in words that it shows. Java, librdkafka and franz-go ask again on any
+/// The refusal that ends a transactional producer at once, in words that it shows. Java, librdkafka and franz-go ask again on any
 /// code that Kafka calls retriable, librdkafka on all but two: this one and `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`,
 /// with which Java does not show the words.
 const NO_TRANSACTIONS: (ErrorCode, &str) = (

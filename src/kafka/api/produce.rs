@@ -50,7 +50,6 @@ enum Part {
 struct Sending {
     handle: Arc<PartitionHandle>,
     batch: Opening,
-    permit: Permit,
     ticket: Permit,
 }
 
@@ -194,9 +193,9 @@ fn part_of(
     {
         return Err(Reject::UnsupportedCompression.into());
     }
-    let batch = Opening::new(batch, view.rules).map_err(Reject::from)?;
+    let batch = Opening::new(batch, permit, view.rules).map_err(Reject::from)?;
     let ticket = call.context.pools.tickets.try_acquire(limits::TICKET_BYTES).ok_or(Reject::Busy)?;
-    Ok(Sending { handle, batch, permit, ticket })
+    Ok(Sending { handle, batch, ticket })
 }
 
 /// Proves the records of all batches of a request.
@@ -213,9 +212,9 @@ fn send(part: &mut Part, acks: Acks, timeout_ms: u64, pinned: usize) {
     let taken = std::mem::replace(part, Part::Refused(Reject::Unavailable.into()));
     *part = match taken {
         Part::Proving(sending) => {
-            let Sending { handle, batch, permit, ticket } = *sending;
+            let Sending { handle, batch, ticket } = *sending;
             match batch.proven() {
-                Ok((batch, head)) => {
+                Ok((batch, permit, head)) => {
                     let appending = Appending { batch, pinned, head, acks, timeout_ms, permit };
                     Part::Sent(handle.append(appending), ticket)
                 }

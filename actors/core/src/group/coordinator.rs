@@ -11,10 +11,10 @@
 //!
 //! A leader that is gone retires its coordinator: everything waiting is told so, and the next one replays the log.
 
+use crate::Reject;
 use crate::ids::{Offset, Ticket};
 use crate::machine::{Effects, Machine};
 use crate::time::{Millis, Now};
-use crate::{ErrorCode, Reject};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Bounds and times.
@@ -88,9 +88,10 @@ pub enum Effect {
     Retire,
 }
 
-/// Whether a refusal says that this node does not lead the partition any more, or cannot store for it.
+/// Whether a refusal says that this node does not lead the partition any more, or cannot store for it. A full disk does
+/// not: it takes records again by itself.
 fn lost(refused: &Reject) -> bool {
-    matches!(refused.code(), ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError)
+    matches!(refused, Reject::NotLeader | Reject::Unavailable | Reject::Storage(_))
 }
 
 /// A store on its way.
@@ -401,7 +402,8 @@ mod tests {
     fn a_group_is_told_why_its_records_were_refused_and_only_a_lost_partition_retires() {
         let large = Reject::TooLarge { size: 2, max: 1 };
         let stopped = Reject::Storage("its shard has stopped".into());
-        let refusals = [(large, false), (Reject::TimedOut, false), (Reject::TopicDeleted, false)];
+        let full = (Reject::DiskFull, false);
+        let refusals = [(large, false), (Reject::TimedOut, false), (Reject::TopicDeleted, false), full];
         for (refused, retires) in refusals.into_iter().chain([(stopped, true), (Reject::NotLeader, true)]) {
             let mut bench = Bench::new();
             bench.step(Input::Store(Ticket(1), vec![10]));

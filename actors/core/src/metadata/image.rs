@@ -75,7 +75,7 @@ pub struct Image {
     /// What is set for one broker at run time.
     #[serde(default)]
     pub broker_configs: BTreeMap<BrokerId, BTreeMap<String, String>>,
-    /// What is set for groups, by their ids.
+    /// Configs of groups, by their ids.
     #[serde(default)]
     pub group_configs: BTreeMap<String, BTreeMap<String, String>>,
     /// Subscriptions to clients' metrics, by their names.
@@ -178,7 +178,7 @@ impl Image {
         if !configs.is_empty() {
             return;
         }
-        // Who has nothing set is not listed.
+        // A resource without configs is not listed.
         match of {
             ConfigOf::Topic(_) | ConfigOf::Cluster => {}
             ConfigOf::Broker(id) => drop(self.broker_configs.remove(id)),

@@ -39,7 +39,7 @@ pub struct LeaderConfig {
 }
 
 impl LeaderConfig {
-    /// What the edge asks of a producer's batch.
+    /// The edge's rules for a producer's batch.
     #[must_use]
     pub fn rules(&self) -> Rules {
         let bounds = TimestampBounds {

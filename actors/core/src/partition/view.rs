@@ -46,7 +46,7 @@ pub struct View {
     pub last_stable_offset: Offset,
     /// Changes only when truncation went below the high watermark, so that a read can tell it was overtaken.
     pub log_id: u64,
-    /// What the edge asks of a producer's batch.
+    /// The edge's rules for a producer's batch.
     pub rules: Rules,
     /// Leader epochs and the offset each starts at, ascending.
     pub epochs: std::sync::Arc<Vec<(LeaderEpoch, Offset)>>,

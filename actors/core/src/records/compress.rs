@@ -20,7 +20,7 @@ pub enum Compression {
 }
 
 /// Java's framing of snappy: magic, version 1, compatible from version 1.
-const XERIAL_HEAD: &[u8; 16] = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
+pub(super) const XERIAL_HEAD: &[u8; 16] = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
 
 impl Compression {
     /// From the attribute bits.

@@ -16,6 +16,7 @@ mod build;
 mod compress;
 mod head;
 mod iter;
+mod lz4;
 mod prove;
 mod times;
 mod unpack;
@@ -33,7 +34,7 @@ pub use head::{
     BatchHead, CRC_FROM, HEAD_BYTES, batches, head, patch, peek, set_create_time, set_log_append_time, verify,
 };
 pub use iter::{Header, Record, Records};
-pub use prove::{Rules, TimestampBounds, prove_head, prove_records};
+pub use prove::{Budget, Rules, TimestampBounds, prove_head, prove_records};
 pub use times::Times;
 
 /// A record that is refused, and with it its batch (KIP-467).
@@ -78,8 +79,8 @@ pub enum RecordsError {
         /// `max.message.bytes` of the topic.
         max: usize,
     },
-    /// Timestamps that the topic does not take; the first thousand are named.
-    #[error("{n} records have timestamps that the topic does not take", n = .0.len())]
+    /// Timestamps that the topic does not take; the first of these records are named.
+    #[error("records have timestamps that the topic does not take")]
     Timestamps(Vec<BadRecord>),
     /// Fields that contradict each other or the protocol.
     #[error("the batch is invalid: {0}")]

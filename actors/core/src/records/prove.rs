@@ -11,13 +11,12 @@
 
 use super::walk::{Payload, Source, skim};
 use super::{BadRecord, BatchHead, Compression, RecordsError, head, set_create_time, verify};
-use crate::limits::BAD_RECORDS_NAMED;
 use crate::time::UnixMillis;
 
 /// Refuses a batch of a client that claims the broker's time, where the broker's time is stored.
 const NOT_THE_BROKER: &str = "Producer should not set timestamp type to LogAppendTime.";
 
-/// What a partition asks of its batches.
+/// A partition's rules for the batches of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// `max.message.bytes`.
@@ -87,16 +86,27 @@ pub fn prove_head(bytes: &[u8], rules: &Rules) -> Result<BatchHead, RecordsError
     Ok(head)
 }
 
-/// Proves the records of a batch whose head is proven; at most `cap` bytes are unpacked. Its largest timestamp is written
-/// over the one it came with. Returns the head as it is then.
+/// The most that proving the batches of one request may cost; each batch takes its share off.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Bytes that one batch may unpack to.
+    pub batch: usize,
+    /// Bytes that the batches still to come may unpack to, all together.
+    pub unpacked: usize,
+    /// Refused records that are still named one by one.
+    pub named: usize,
+}
+
+/// Proves the records of a batch whose head is proven. Its largest timestamp is written over the one it came with. Returns
+/// the head as it is then.
 pub fn prove_records(
     batch: &mut [u8],
     head: &BatchHead,
     rules: &Rules,
     now: UnixMillis,
-    cap: usize,
+    budget: &mut Budget,
 ) -> Result<BatchHead, RecordsError> {
-    let max = max_timestamp(batch, head, rules, now, cap)?;
+    let max = max_timestamp(batch, head, rules, now, budget)?;
     let proven = head.at_create_time(max);
     if proven != *head {
         set_create_time(batch, max);
@@ -109,19 +119,26 @@ fn max_timestamp(
     head: &BatchHead,
     rules: &Rules,
     now: UnixMillis,
-    cap: usize,
+    budget: &mut Budget,
 ) -> Result<i64, RecordsError> {
-    let mut judged = Judged { rules, now, of_broker: head.is_log_append_time(), max: -1, bad: Vec::new() };
+    let of_broker = head.is_log_append_time();
+    let mut judged =
+        Judged { rules, now, of_broker, named: budget.named, max: -1, refused: false, bad: Vec::new() };
     let head = &head.at_create_time(head.max_timestamp);
-    if !rules.opens(head) {
+    if rules.opens(head) {
+        let mut payload = Payload::open(batch, head, budget.batch.min(budget.unpacked))?;
+        let walked = match &mut payload {
+            Payload::Plain(plain) => judged.all(plain, head),
+            Payload::Packed(packed) => judged.all(packed, head),
+        };
+        budget.unpacked = budget.unpacked.saturating_sub(payload.unpacked());
+        walked?;
+    } else {
         judged.record(0, head.base_timestamp);
         judged.record(head.last_offset_delta, head.max_timestamp);
-        return judged.done().map(|_| head.max_timestamp);
+        judged.max = head.max_timestamp;
     }
-    match Payload::open(batch, head, cap)? {
-        Payload::Plain(mut plain) => judged.all(&mut plain, head)?,
-        Payload::Packed(mut packed) => judged.all(&mut packed, head)?,
-    }
+    budget.named = budget.named.saturating_sub(judged.bad.len());
     judged.done()
 }
 
@@ -133,13 +150,16 @@ impl Rules {
     }
 }
 
-/// What a walk over the records has found so far.
+/// The findings of a walk over the records so far.
 struct Judged<'a> {
     rules: &'a Rules,
     now: UnixMillis,
     /// The batch claims that its time is a broker's.
     of_broker: bool,
+    /// So many refused records are named.
+    named: usize,
     max: i64,
+    refused: bool,
     bad: Vec<BadRecord>,
 }
 
@@ -157,17 +177,21 @@ impl Judged<'_> {
 
     fn record(&mut self, index: i32, timestamp: i64) {
         self.max = self.max.max(timestamp);
-        let bad = match &self.rules.timestamps {
+        let bounds = match &self.rules.timestamps {
             Some(bounds) if bounds.takes(timestamp, self.now) => return,
-            _ if self.bad.len() == BAD_RECORDS_NAMED => return,
-            Some(bounds) => bounds.refuse(index, timestamp, self.now),
-            None if self.of_broker => BadRecord { index, why: NOT_THE_BROKER.to_owned() },
-            None => return,
+            None if !self.of_broker => return,
+            bounds => bounds,
         };
-        self.bad.push(bad);
+        self.refused = true;
+        if self.bad.len() < self.named {
+            self.bad.push(match bounds {
+                Some(bounds) => bounds.refuse(index, timestamp, self.now),
+                None => BadRecord { index, why: NOT_THE_BROKER.to_owned() },
+            });
+        }
     }
 
     fn done(self) -> Result<i64, RecordsError> {
-        if self.bad.is_empty() { Ok(self.max) } else { Err(RecordsError::Timestamps(self.bad)) }
+        if self.refused { Err(RecordsError::Timestamps(self.bad)) } else { Ok(self.max) }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::tests::{ANY, CODECS, proven};
 use super::*;
+use crate::time::UnixMillis;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use std::io::Write;
@@ -111,6 +112,28 @@ fn frames_that_java_does_not_read_are_refused() {
         rotten[at] ^= 1;
         assert_eq!(refused(&with(&good, &rotten, |_| ())), 87, "byte {at}");
     }
+    // A block of nothing in place of the end mark, an empty open block, literals that are no last ones, content sizes.
+    let end = checked.len() - 8;
+    for last in [&[1, 0, 0, 0, 0][..], &[0, 0, 0, 0x80], &[2, 0, 0, 0, 0x10, b'x']] {
+        assert_eq!(refused(&with(&good, &[&checked[..end], last].concat(), |_| ())), 87, "{last:?}");
+    }
+    let sized = |size| {
+        let info = lz4_flex::frame::FrameInfo::new().content_size(Some(size));
+        let mut out = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+        out.write_all(plain).unwrap();
+        out.finish().unwrap_or_default()
+    };
+    assert_eq!(refused(&with(&good, &sized(plain.len() as u64), |_| ())), 0);
+    let block = |bytes: &[u8]| {
+        let head = &three(Compression::Lz4)[HEAD_BYTES..HEAD_BYTES + 7];
+        let length = (bytes.len() as u32).to_le_bytes();
+        [head, &length, bytes, &[0; 4]].concat()
+    };
+    // The records as literals, then a match that is the last sequence: liblz4 wants literals behind it.
+    let literals = [&[0xf0 | 0, (plain.len() - 15) as u8][..], plain].concat();
+    assert_eq!(refused(&with(&good, &block(&literals), |_| ())), 0);
+    let closed_by_match = [&[0xf0, (plain.len() - 15) as u8][..], plain, &[1, 0]].concat();
+    assert_eq!(refused(&with(&good, &block(&closed_by_match), |_| ())), 87);
     let good = three(Compression::Gzip);
     let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
     zlib.write_all(plain).unwrap();
@@ -122,6 +145,27 @@ fn frames_that_java_does_not_read_are_refused() {
     let at = named.len() - 8;
     named[at] ^= 1;
     assert_eq!(refused(&with(&good, &named, |_| ())), 87, "gzip's own checksum");
+}
+
+#[test]
+fn lz4_blocks_of_every_size_open_and_snappy_framing_is_of_version_1() {
+    let value: Vec<u8> = (0..6_000_000u32).map(|n| (n / 7 % 251) as u8).collect();
+    let plain = BatchBuilder::new(0).record(record(5, &value)).build().unwrap();
+    let good = BatchBuilder::new(0).compression(Compression::Lz4).record(record(5, b"")).build().unwrap();
+    use lz4_flex::frame::BlockSize;
+    for size in [BlockSize::Max64KB, BlockSize::Max256KB, BlockSize::Max1MB, BlockSize::Max4MB] {
+        let info = lz4_flex::frame::FrameInfo::new().block_size(size);
+        let mut out = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+        out.write_all(&plain[HEAD_BYTES..]).unwrap();
+        let bytes = with(&good, &out.finish().unwrap(), |_| ());
+        assert_eq!(proven(&bytes, &ANY, 0).unwrap().0.max_timestamp, 5);
+    }
+    let snappy = three(Compression::Snappy);
+    for at in [11, 15] {
+        let mut other = snappy[HEAD_BYTES..].to_vec();
+        other[at] = 2;
+        assert_eq!(refused(&with(&snappy, &other, |_| ())), 87, "byte {at} of the framing");
+    }
 }
 
 #[test]
@@ -251,11 +295,33 @@ fn a_batch_that_unpacks_to_more_than_the_cap_says_so_in_every_codec() {
         let good = BatchBuilder::new(0).compression(*codec).record(record(5, &value)).build().unwrap();
         let good = if *codec == Compression::Snappy { with(&good, &raw, |_| ()) } else { good };
         let head = prove_head(&good, &ANY).unwrap();
-        let now = crate::time::UnixMillis(0);
-        let small = prove_records(&mut good.clone(), &head, &ANY, now, 256 * 1024);
-        assert_eq!(small, Err(RecordsError::Bomb(256 * 1024)), "{codec:?}");
-        assert!(prove_records(&mut good.clone(), &head, &ANY, now, 1 << 20).is_ok(), "{codec:?}");
+        let prove = |batch, unpacked| {
+            let mut budget = Budget { batch, unpacked, named: 0 };
+            let proven = prove_records(&mut good.clone(), &head, &ANY, UnixMillis(0), &mut budget);
+            (proven.map(|_| budget.unpacked), batch.min(unpacked))
+        };
+        for (batch, unpacked) in [(256 * 1024, 1 << 20), (1 << 20, 256 * 1024)] {
+            let (proven, cap) = prove(batch, unpacked);
+            assert_eq!(proven, Err(RecordsError::Bomb(cap)), "{codec:?}");
+        }
+        let left = (1 << 20) - (plain.len() - HEAD_BYTES);
+        assert_eq!(prove(1 << 20, 1 << 20).0, Ok(left), "{codec:?}: a batch takes its share off");
     }
+}
+
+#[test]
+fn beyond_the_budget_of_names_a_batch_is_refused_without_them() {
+    let early = BatchBuilder::new(0).record(record(1, b"v")).record(record(1, b"v")).build().unwrap();
+    let bounds = Some(TimestampBounds { before_max_ms: 0, after_max_ms: 0 });
+    let (rules, mut budget) =
+        (Rules { timestamps: bounds, ..ANY }, Budget { batch: 0, unpacked: 0, named: 3 });
+    let head = prove_head(&early, &rules).unwrap();
+    let named = [2, 1, 0].map(|expected| {
+        let proven = prove_records(&mut early.clone(), &head, &rules, UnixMillis(9), &mut budget);
+        let Err(RecordsError::Timestamps(bad)) = proven else { panic!("{proven:?}") };
+        bad.len() == expected
+    });
+    assert_eq!(named, [true; 3]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Properties of batches: what is built proves and reads back; what is bent is refused; nothing panics.
 
 use super::*;
-use crate::limits::DECOMPRESSED_MAX;
+use crate::limits::{BAD_RECORDS_NAMED, DECOMPRESSED_MAX};
 use crate::time::UnixMillis;
 use proptest::prelude::*;
 
@@ -15,7 +15,8 @@ pub(super) const ANY: Rules = Rules { max_bytes: usize::MAX, open: true, timesta
 pub(super) fn proven(bytes: &[u8], rules: &Rules, now: i64) -> Result<(BatchHead, Vec<u8>), RecordsError> {
     let head = prove_head(bytes, rules)?;
     let mut batch = bytes.to_vec();
-    let head = prove_records(&mut batch, &head, rules, UnixMillis(now), DECOMPRESSED_MAX)?;
+    let mut budget = Budget { batch: DECOMPRESSED_MAX, unpacked: DECOMPRESSED_MAX, named: BAD_RECORDS_NAMED };
+    let head = prove_records(&mut batch, &head, rules, UnixMillis(now), &mut budget)?;
     Ok((head, batch))
 }
 
@@ -154,7 +155,9 @@ fn times_of_a_bomb_end_at_the_cap_and_what_came_before_is_told() {
             continue;
         }
         let (seen, failed) = times(&bytes, 1 << 20);
-        assert_eq!(seen, [(7, 1), (8, 2)], "{codec:?}");
+        // A block of lz4 opens whole or not at all, and the encoder makes blocks of 4 MiB here.
+        let told: &[(i64, i64)] = if codec == Compression::Lz4 { &[] } else { &[(7, 1), (8, 2)] };
+        assert_eq!(seen, told, "{codec:?}");
         assert_eq!(failed, Some(RecordsError::Bomb(1 << 20)), "{codec:?}");
     }
 }

@@ -9,18 +9,17 @@
 //! payload was whole and nothing stood behind it; decoders alone pass over a missing end mark. How much may come out is
 //! the caller's bound (`walk.rs`, `iter.rs`).
 
+use super::compress::XERIAL_HEAD;
+use super::lz4::Lz4;
 use super::{Compression, RecordsError};
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use zstd::stream::raw::{Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
 
-const XERIAL: &[u8; 8] = b"\x82SNAPPY\0";
-const XERIAL_HEAD: usize = 16;
-const LZ4_MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
 const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 /// Largest block of snappy, which has no stream of its own.
 const BLOCK_MAX: usize = 32 << 20;
-/// Largest zstd window, as a power of two, whose decoder is kept for the next batch: levels up to 16 use no larger.
+/// Largest zstd window, as a power of two, whose decoder is kept for the next batch: levels up to 8 use no larger.
 const WINDOW_KEPT: u32 = 21;
 /// Largest zstd window, as a power of two, whose memory the bound of one look-up holds.
 const WINDOW_HELD: u32 = 25;
@@ -30,24 +29,20 @@ pub struct Unpack<'a>(Codec<'a>);
 
 enum Codec<'a> {
     Plain(&'a [u8]),
-    Gzip(Box<flate2::bufread::GzDecoder<Input<'a>>>),
+    Gzip(Box<flate2::bufread::GzDecoder<&'a [u8]>>),
     Snappy(Snappy<'a>),
-    Lz4(Box<lz4_flex::frame::FrameDecoder<Input<'a>>>),
+    Lz4(Box<Lz4<'a>>),
     Zstd(Zstd<'a>),
 }
 
 impl<'a> Unpack<'a> {
     /// Of a payload that may unpack to `cap` bytes.
     pub fn open(codec: Compression, packed: &'a [u8], cap: usize) -> Result<Unpack<'a>, RecordsError> {
-        let input = Input { rest: packed, starved: false };
         Ok(Unpack(match codec {
             Compression::None => Codec::Plain(packed),
-            Compression::Gzip => Codec::Gzip(Box::new(flate2::bufread::GzDecoder::new(input))),
-            Compression::Snappy => Codec::Snappy(Snappy::new(packed, cap.min(BLOCK_MAX))),
-            Compression::Lz4 => {
-                lz4_head(packed)?;
-                Codec::Lz4(Box::new(lz4_flex::frame::FrameDecoder::new(input)))
-            }
+            Compression::Gzip => Codec::Gzip(Box::new(flate2::bufread::GzDecoder::new(packed))),
+            Compression::Snappy => Codec::Snappy(Snappy::new(packed, cap.min(BLOCK_MAX))?),
+            Compression::Lz4 => Codec::Lz4(Box::new(Lz4::new(packed, cap)?)),
             Compression::Zstd => Codec::Zstd(Zstd::new(packed)?),
         }))
     }
@@ -72,9 +67,9 @@ impl<'a> Unpack<'a> {
     pub fn end(&self) -> Result<(), RecordsError> {
         let (cut, behind) = match &self.0 {
             Codec::Plain(_) => (false, 0),
-            Codec::Gzip(gzip) => (false, gzip.get_ref().rest.len()),
+            Codec::Gzip(gzip) => (false, gzip.get_ref().len()),
             Codec::Snappy(snappy) => (false, snappy.rest.len()),
-            Codec::Lz4(lz4) => (lz4.get_ref().starved, lz4.get_ref().rest.len()),
+            Codec::Lz4(lz4) => (!lz4.is_whole(), lz4.unread()),
             Codec::Zstd(zstd) => (!zstd.ended, zstd.input.src.len() - zstd.input.pos()),
         };
         if cut {
@@ -99,45 +94,6 @@ impl Read for Unpack<'_> {
     }
 }
 
-/// The compressed bytes; it remembers whether more was asked of it than it had.
-struct Input<'a> {
-    rest: &'a [u8],
-    starved: bool,
-}
-
-impl Read for Input<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let read = self.rest.read(buf)?;
-        self.starved |= read < buf.len();
-        Ok(read)
-    }
-}
-
-impl BufRead for Input<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        Ok(self.rest)
-    }
-
-    fn consume(&mut self, bytes: usize) {
-        self.rest = self.rest.get(bytes..).unwrap_or_default();
-    }
-}
-
-/// Java reads version 1 with independent blocks and nothing else, so nothing else may be stored.
-fn lz4_head(packed: &[u8]) -> Result<(), RecordsError> {
-    let bad = |what: &str| Err(RecordsError::Decompress(what.into()));
-    let Some((magic, [flags, ..])) = packed.split_first_chunk::<4>() else {
-        return bad("an lz4 frame is cut short");
-    };
-    if *magic != LZ4_MAGIC || flags >> 6 != 1 {
-        return bad("no lz4 frame of version 1");
-    }
-    if flags & 0x20 == 0 {
-        return bad("blocks of an lz4 frame that depend on each other");
-    }
-    Ok(())
-}
-
 /// Snappy decompresses a block at a time, none larger than the cap.
 struct Snappy<'a> {
     rest: &'a [u8],
@@ -148,10 +104,16 @@ struct Snappy<'a> {
 }
 
 impl<'a> Snappy<'a> {
-    fn new(bytes: &'a [u8], cap: usize) -> Snappy<'a> {
-        let framed = bytes.len() >= XERIAL_HEAD && bytes.starts_with(XERIAL);
-        let rest = if framed { &bytes[XERIAL_HEAD..] } else { bytes };
-        Snappy { rest, framed, cap, block: Vec::new(), at: 0 }
+    fn new(bytes: &'a [u8], cap: usize) -> Result<Snappy<'a>, RecordsError> {
+        let (rest, framed) = match bytes.strip_prefix(XERIAL_HEAD) {
+            Some(rest) => (rest, true),
+            // Java and Python read version 1 and nothing else.
+            None if bytes.starts_with(&XERIAL_HEAD[..8]) => {
+                return Err(RecordsError::Decompress("snappy framing of another version than 1".into()));
+            }
+            None => (bytes, false),
+        };
+        Ok(Snappy { rest, framed, cap, block: Vec::new(), at: 0 })
     }
 
     fn next_block(&mut self) -> io::Result<()> {
@@ -245,28 +207,19 @@ impl Zstd<'_> {
 
 impl Read for Zstd<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.ended {
-            self.next_frame()?;
-        }
-        let Some(decoder) = self.decoder.as_mut().filter(|_| !self.ended && !buf.is_empty()) else {
-            return Ok(0);
-        };
         let mut out = OutBuffer::around(buf);
-        loop {
-            let (before, hint) = (self.input.pos(), decoder.run(&mut self.input, &mut out)?);
-            self.ended = hint == 0;
-            if out.pos() > 0 {
-                return Ok(out.pos());
-            }
+        while out.pos() == 0 && out.capacity() > 0 {
             if self.ended {
-                break;
+                self.next_frame()?;
             }
-            if self.input.pos() == before {
+            let Some(decoder) = self.decoder.as_mut().filter(|_| !self.ended) else { break };
+            let before = self.input.pos();
+            self.ended = decoder.run(&mut self.input, &mut out)? == 0;
+            if out.pos() == 0 && !self.ended && self.input.pos() == before {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a zstd frame is cut short"));
             }
         }
-        // A frame that holds nothing more; another may follow.
-        self.read(buf)
+        Ok(out.pos())
     }
 }
 

@@ -74,7 +74,7 @@ pub fn needs_sync(entry: &Entry, durability: Durability, marked: Durability) -> 
     }
 }
 
-/// What stands for an unknown boot where text is stored.
+/// The stored text of an unknown boot.
 const UNKNOWN_BOOT: &str = "unknown";
 
 /// The kernel's boot, by its id. One that is not known (`/proc` is hidden) may be any: it has no `==`, so that two unknown

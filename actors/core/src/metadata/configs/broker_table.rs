@@ -269,7 +269,7 @@ pub(super) static TABLE: [BrokerConfig; 64] = [
         Int,
         Takes::AtLeast(1),
         Some("1"),
-        "Default of min.insync.replicas of topics: for all brokers alone.",
+        "Default of min.insync.replicas of topics, for all brokers alone, which takes effect with replication.",
     ),
     from_file("node.id", Int, None, "This node."),
     from_file("num.partitions", Int, Some("1"), "Partitions of topics that do not say."),

@@ -139,7 +139,7 @@ impl Layers<'_> {
         self.value(name, own).parse().unwrap_or(-1)
     }
 
-    /// What holds for a broker, if anything says it.
+    /// A broker's value, if any layer has one.
     pub(super) fn broker_number(&self, name: &'static str) -> Option<i64> {
         self.synonyms(name).first()?.value.parse().ok()
     }

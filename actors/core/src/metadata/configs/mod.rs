@@ -6,21 +6,21 @@
 //!   value.rs, words.rs: types and bounds      alter: controller/alter.rs      what a leader is told: leader_config
 //! ```
 //!
-//! The table has every topic config of Kafka 4.3, so that what is valid there is taken here. Its `Class` says what
-//! becomes of a value; all but refused ones are checked as in Kafka, stored, and returned.
+//! The table has every topic config of Kafka 4.3, so that what is valid there is taken here. Its `Class` says the
+//! fate of a value; all but refused ones are checked as in Kafka, stored, and returned.
 //!
 //! | class | topic configs |
 //! |---|---|
-//! | enforced | `callboard.durability` and `flush.messages` (one choice in two words, which may not contradict each other), `callboard.validate.records`, `max.message.bytes`, `message.timestamp.*`, `min.insync.replicas` (`min_insync_replicas`), `retention.*` |
+//! | enforced | `callboard.durability` and `flush.messages` (one choice in two words, which may not contradict each other), `callboard.validate.records`, `max.message.bytes`, `message.timestamp.*`, `retention.*` |
 //! | layout: about files that this store does not have; the documentation says why they change nothing | `file.delete.delay.ms`, `flush.ms`, `index.interval.bytes`, `preallocate`, `segment.*` |
 //! | compaction tuning: takes effect with compaction | `delete.retention.ms`, `max.compaction.lag.ms`, `min.cleanable.dirty.ratio`, `min.compaction.lag.ms` |
-//! | with `compression.type`, reassignment, replication, tiered storage: takes effect when that is here | `compression.*.level`; `*.replication.throttled.replicas`; `unclean.leader.election.enable`; `local.retention.*`, `remote.log.*` |
+//! | with `compression.type`, reassignment, replication, tiered storage: takes effect when that is here | `compression.*.level`; `*.replication.throttled.replicas`; `min.insync.replicas` (`min_insync_replicas`), `unclean.leader.election.enable`; `local.retention.*`, `remote.log.*` |
 //! | refused, but for what works | `cleanup.policy` (`delete`, or empty; of an internal topic `compact`), `compression.type` (`producer`), `remote.storage.enable` (`false`, as in Kafka without tiered storage) |
 //!
 //! Defaults are Kafka's, but for `flush.messages`: 1, a record is on disk before it is acknowledged.
 //!
-//! Broker configs that are defaults of topic configs are dynamic as in Kafka, for one broker or for all, and share the
-//! class of theirs. All others come from the configuration file, and what Kafka has besides is unknown here.
+//! Broker configs that are defaults of topic configs are dynamic as in Kafka and share the class of theirs. Each may be
+//! set for one broker or for all; `min.insync.replicas` only for all. All others come from the configuration file, and what Kafka has besides is unknown here.
 //!
 //! Configs of groups (of KIP-848, share and streams groups) and of subscriptions to clients' metrics are checked against
 //! Kafka's default bounds, stored and returned; their documentation says with which feature they take effect.

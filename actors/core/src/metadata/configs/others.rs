@@ -19,7 +19,7 @@ pub(super) struct OtherConfig {
     pub default: &'static str,
     /// The broker config that is its default.
     pub broker: Option<&'static str>,
-    /// What the broker allows, by Kafka's defaults: the least and the most.
+    /// The broker's bounds, by Kafka's defaults: the least and the most.
     pub within: Option<(i64, i64)>,
     pub doc: &'static str,
 }

@@ -6,7 +6,7 @@ use crate::limits;
 use crate::metadata::OFFSETS_TOPIC;
 use std::collections::BTreeMap;
 
-/// What becomes of a config's value.
+/// The fate of a config's value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Class {
     /// It changes what the broker does.
@@ -73,9 +73,9 @@ pub(super) const POLICIES: Takes = Takes::OneOf(&["compact", "delete"]);
 pub(super) const COMPRESSIONS: Takes =
     Takes::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]);
 pub(super) const MESSAGE_SIZES: Takes = Takes::UpTo(limits::MESSAGE_MAX_BYTES_CEILING as i64);
-/// What works of the policies: to delete, and (saying none) to keep everything.
+/// Policies that work: deletion, and (none) keeping everything.
 pub(super) const DELETE_ONLY: &[&str] = &["delete"];
-/// What works of the codecs.
+/// Codecs that work.
 pub(super) const PRODUCER_ONLY: &[&str] = &["producer"];
 
 pub(super) fn config(name: &str) -> Option<&'static TopicConfig> {
@@ -88,7 +88,7 @@ pub fn is_list(name: &str) -> bool {
     config(name).is_some_and(|c| c.kind == Type::List)
 }
 
-/// What becomes of a topic config's value.
+/// The fate of a topic config's value.
 #[must_use]
 pub fn topic_class(name: &str) -> Option<Class> {
     config(name).map(|c| c.class)

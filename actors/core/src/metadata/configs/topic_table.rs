@@ -209,12 +209,12 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         "The shortest time before a record is compacted. Milliseconds. Takes effect with compaction.",
     ),
     row(
-        Enforced,
+        With("replication"),
         MIN_INSYNC,
         (Int, Takes::AtLeast(1)),
         "1",
         Some("min.insync.replicas"),
-        "In-sync replicas that a write with acks=all waits for; more than a partition has replicas (here one) count as all of them.",
+        "In-sync replicas that a write with acks=all needs; more than a partition has replicas count as all of them. Takes effect with replication: here each has one.",
     ),
     row(
         Layout,

@@ -121,8 +121,13 @@ pub(super) fn parse(name: &str, kind: Type, takes: Takes, value: &str) -> Result
 }
 
 fn invalid(name: &str, value: &str, wants: impl Into<String>) -> ConfigError {
-    ConfigError::Invalid { name: name.into(), value: value.into(), wants: wants.into() }
+    // The message has to fit into a string of Kafka's wire, whatever the value.
+    let value = value.chars().take(SHOWN_MAX).collect();
+    ConfigError::Invalid { name: name.into(), value, wants: wants.into() }
 }
+
+/// Characters of a refused value that its refusal repeats.
+const SHOWN_MAX: usize = 1000;
 
 fn number(
     name: &str,

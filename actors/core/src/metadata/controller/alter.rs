@@ -183,7 +183,7 @@ fn broker_named(asked: BrokerId, name: &str, unexpected: &str) -> Result<BrokerI
     }
 }
 
-/// What Kafka says of `min.insync.replicas`: of all brokers and not of one, and once said it stays said.
+/// Kafka's rule for `min.insync.replicas`: all brokers have one value, no broker its own, and it is never taken back.
 fn min_insync_of_all(of: &ConfigOf, one: &Alteration) -> Result<(), Refusal> {
     const NAME: &str = "min.insync.replicas";
     let asked = one.changes.iter().find(|(name, ..)| name == NAME).map(|(_, op, _)| *op);
