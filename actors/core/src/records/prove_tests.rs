@@ -130,7 +130,7 @@ fn frames_that_java_does_not_read_are_refused() {
         [head, &length, bytes, &[0; 4]].concat()
     };
     // The records as literals, then a match that is the last sequence: liblz4 wants literals behind it.
-    let literals = [&[0xf0 | 0, (plain.len() - 15) as u8][..], plain].concat();
+    let literals = [&[0xf0, (plain.len() - 15) as u8][..], plain].concat();
     assert_eq!(refused(&with(&good, &block(&literals), |_| ())), 0);
     let closed_by_match = [&[0xf0, (plain.len() - 15) as u8][..], plain, &[1, 0]].concat();
     assert_eq!(refused(&with(&good, &block(&closed_by_match), |_| ())), 87);
