@@ -45,7 +45,7 @@ fn bad(what: &'static str) -> io::Error {
 }
 
 fn take<'a>(rest: &mut &'a [u8], bytes: usize) -> io::Result<&'a [u8]> {
-    let taken = rest.get(..bytes).ok_or(bad("an lz4 frame is cut short"))?;
+    let taken = rest.get(..bytes).ok_or_else(|| bad("an lz4 frame is cut short"))?;
     *rest = &rest[bytes..];
     Ok(taken)
 }
@@ -213,7 +213,7 @@ fn extended(block: &[u8], at: &mut usize, nibble: usize) -> io::Result<usize> {
     let mut length = nibble;
     if nibble == 15 {
         loop {
-            let byte = *block.get(*at).ok_or(bad("an lz4 block is cut short"))?;
+            let byte = *block.get(*at).ok_or_else(|| bad("an lz4 block is cut short"))?;
             *at += 1;
             length += usize::from(byte);
             if byte != 255 {

@@ -120,9 +120,9 @@ impl<'a> Snappy<'a> {
         let bad = |what: &'static str| io::Error::new(io::ErrorKind::InvalidData, what);
         let packed = if self.framed {
             let (length, rest) =
-                self.rest.split_first_chunk::<4>().ok_or(bad("a snappy block is cut short"))?;
+                self.rest.split_first_chunk::<4>().ok_or_else(|| bad("a snappy block is cut short"))?;
             let length = u32::from_be_bytes(*length) as usize;
-            let packed = rest.get(..length).ok_or(bad("a snappy block is cut short"))?;
+            let packed = rest.get(..length).ok_or_else(|| bad("a snappy block is cut short"))?;
             self.rest = &rest[length..];
             packed
         } else {
