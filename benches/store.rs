@@ -22,7 +22,7 @@ mod raw;
 
 use anyhow::{Context, bail};
 use callboard::storage::{EngineOptions, Opened, Readers, RealDisk, ShardHandle, Store, StoreOptions};
-use callboard_actors::ports::Shard;
+use callboard_actors::ports::Admission;
 use callboard_core::storage::{ENTRY_HEADER, GROUP_HEADER, aligned};
 use load::{Driven, Load, Shape};
 use meter::{Counts, Meter, SyncTimes, cpu_by_thread, median, percentile};

@@ -1,7 +1,7 @@
 //! The actors of Callboard: ractor shells round the machines of `callboard-core`, their handles, messages and ports.
 //!
 //! A shell moves bytes and performs effects; it decides nothing. What it needs of the outside is a port
-//! (`ports.rs`, `clock.rs`), implemented by an adapter in the package `callboard` and by fakes in tests.
+//! (`ports/`, `clock.rs`), implemented by an adapter in the package `callboard` and by fakes in tests.
 
 pub mod clock;
 pub mod controller;
@@ -18,3 +18,4 @@ pub mod reply;
 pub mod samples;
 pub mod shard;
 pub mod shell;
+pub mod tickets;

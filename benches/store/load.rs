@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use callboard::storage::ShardHandle;
 use callboard_actors::permit::Permit;
-use callboard_actors::ports::{Persisted, ReplicaSink, Shard, ShardError, Submission};
+use callboard_actors::ports::{Admission, Journal, Persisted, ReplicaSink, ShardError, Submission};
 use callboard_core::records::{self, BatchBuilder, NewRecord};
 use callboard_core::storage::{Durability, Entry};
 use callboard_core::{ReplicaId, Seq, TopicId, TopicPartition};

@@ -16,7 +16,7 @@ use crate::kafka::wire::messages::{
 use crate::kafka::wire::{Message, Part, Reader, RecordBytes, flat, frame_request};
 use bytes::Bytes;
 use callboard_actors::permit::Permit;
-use callboard_actors::ports::{Shard, Submission};
+use callboard_actors::ports::{Journal, Reading, Submission};
 use callboard_core::records::{BatchBuilder, NewRecord};
 use callboard_core::storage::{Durability, Entry};
 use callboard_core::{ErrorCode, ReplicaId, Seq};

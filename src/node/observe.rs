@@ -7,7 +7,7 @@ use crate::{kafka, storage};
 use callboard_actors::group::LagReader;
 use callboard_actors::lag::GroupLags;
 use callboard_actors::partition::TailBudget;
-use callboard_actors::ports::Shard;
+use callboard_actors::ports::Admission;
 use callboard_actors::samples::Samples;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;

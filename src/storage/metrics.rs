@@ -2,7 +2,7 @@
 
 use super::readers::Readers;
 use super::shard::ShardHandle;
-use callboard_actors::ports::Shard;
+use callboard_actors::ports::Admission;
 use callboard_actors::samples::{Family, Samples};
 use callboard_core::limits;
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};

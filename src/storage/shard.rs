@@ -18,8 +18,8 @@ use super::readers::Readers;
 use super::threads;
 use callboard_actors::permit::Permit;
 use callboard_actors::ports::{
-    ReadError, ReadRequest, ReplicaSink, ReplicaState, Shard, ShardError, ShardStats, Slices, Submission,
-    TimeHit,
+    Admission, Journal, ReadError, ReadRequest, Reading, ReplicaSink, ReplicaState, ShardError, ShardStats,
+    Slices, Submission, TimeHit,
 };
 use callboard_core::limits;
 use callboard_core::partition::Forgotten;
@@ -290,11 +290,7 @@ impl Inner {
     }
 }
 
-impl Shard for ShardHandle {
-    fn index(&self) -> u16 {
-        self.inner.engine.shard()
-    }
-
+impl Journal for ShardHandle {
     fn recovered(&self) -> Vec<ReplicaState> {
         self.states.clone()
     }
@@ -367,7 +363,9 @@ impl Shard for ShardHandle {
             }
         })
     }
+}
 
+impl Reading for ShardHandle {
     fn read(&self, request: ReadRequest) -> BoxFuture<'static, Result<Slices, ReadError>> {
         self.on_reader(move |engine| engine.read_on(request))
     }
@@ -412,6 +410,12 @@ impl Shard for ShardHandle {
 
     fn sizes(&self) -> BoxFuture<'static, Result<BTreeMap<ReplicaId, u64>, ReadError>> {
         self.on_reader(Engine::sizes)
+    }
+}
+
+impl Admission for ShardHandle {
+    fn index(&self) -> u16 {
+        self.inner.engine.shard()
     }
 
     fn stats(&self) -> ShardStats {

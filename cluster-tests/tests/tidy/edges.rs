@@ -1,4 +1,4 @@
-//! Who may import whom. Adapters meet only through the ports of `actors/src/ports.rs`; each foreign crate that shapes
+//! Who may import whom. Adapters meet only through the ports of `actors/src/ports/`; each foreign crate that shapes
 //! an adapter is known in one place, so that it can be changed in one place.
 
 use syn::visit::{self, Visit};
@@ -40,9 +40,8 @@ pub fn between_adapters(sources: &[Source]) -> Vec<String> {
                 ADAPTERS.contains(&to) || (ROOTS.contains(&to) && ADAPTERS.contains(&from.as_str()));
             if to == "*" || (adapter && from != to && !ALLOWED.contains(&(from.as_str(), to))) {
                 let place = format!("{}:{line}", source.path);
-                complaints.push(format!(
-                    "{place}: {from} imports {to}: they meet through actors/src/ports.rs only"
-                ));
+                complaints
+                    .push(format!("{place}: {from} imports {to}: they meet through actors/src/ports/ only"));
             }
         }
     }

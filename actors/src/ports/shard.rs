@@ -1,8 +1,10 @@
-//! Ports: what actors need of the outside. Adapters (`src/storage`, `src/controller`) implement them and meet only here.
+//! The store, one shard of it: three contracts, by who needs them.
+//!
+//! A replica's actor needs [`Journal`], a fetch [`Reading`], the front-end and the metrics [`Admission`]. One handle
+//! implements all three and is known as [`Shard`].
 
 use crate::permit::Permit;
 use bytes::Bytes;
-use callboard_core::metadata::{Image, MetadataRecord};
 use callboard_core::partition::{Forgotten, ProducerTable};
 use callboard_core::storage::{Durability, Entry, Retention, Room};
 use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, Seq, TopicPartition, UnixMillis};
@@ -11,15 +13,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
 
-// ------------------------------------------------------------------------------------------------- the shard
-
-/// One journal and one redb database: the durable home of its replicas.
-pub trait Shard: Send + Sync + 'static {
-    /// This shard's number on this node.
-    fn index(&self) -> u16;
-
+/// The order of a shard: entries go in, notices of durability come out.
+pub trait Journal: Send + Sync + 'static {
     /// What recovery found: every replica of this shard, those that are only `stray` too.
     fn recovered(&self) -> Vec<ReplicaState>;
 
@@ -44,7 +40,10 @@ pub trait Shard: Send + Sync + 'static {
     /// After an actor's restart: journals a `Fence` behind everything of its former life, and reads the replica's state
     /// as of that fence.
     fn rebuild(&self, replica: ReplicaId) -> BoxFuture<'static, Result<ReplicaState, ShardError>>;
+}
 
+/// What a shard stores, read on its reader threads.
+pub trait Reading: Send + Sync + 'static {
     /// Reads whole batches, on the reader threads.
     fn read(&self, request: ReadRequest) -> BoxFuture<'static, Result<Slices, ReadError>>;
 
@@ -81,6 +80,12 @@ pub trait Shard: Send + Sync + 'static {
 
     /// The same of all replicas of this shard.
     fn sizes(&self) -> BoxFuture<'static, Result<BTreeMap<ReplicaId, u64>, ReadError>>;
+}
+
+/// How much more a shard takes, and what it counts.
+pub trait Admission: Send + Sync + 'static {
+    /// This shard's number on this node.
+    fn index(&self) -> u16;
 
     /// Counters for admission, metrics and health.
     fn stats(&self) -> ShardStats;
@@ -91,6 +96,11 @@ pub trait Shard: Send + Sync + 'static {
     /// How much room its disk has: whether batches are refused.
     fn room(&self) -> Room;
 }
+
+/// One journal and one redb database: the durable home of its replicas.
+pub trait Shard: Journal + Reading + Admission {}
+
+impl<S: Journal + Reading + Admission> Shard for S {}
 
 /// Where a replica's notices go; one cast into its actor. Must not block.
 pub trait ReplicaSink: Send + Sync + 'static {
@@ -354,61 +364,4 @@ pub enum ReadError {
     /// Nothing failed: the partition is not served here, or not any more.
     #[error("{0}")]
     Refused(#[from] Reject),
-}
-
-// ------------------------------------------------------------------------------------------ the metadata log
-
-/// The one log of metadata: redb on a single node, openraft in a cluster, a model in the simulator.
-pub trait MetadataLog: Send + Sync + 'static {
-    /// Proposes one batch of records: one entry, all or nothing.
-    fn propose(&self, term: u64, records: Vec<MetadataRecord>) -> BoxFuture<'static, ProposeResult>;
-    /// Committed batches in order, beginning with a snapshot. Called once.
-    fn committed(&self) -> mpsc::UnboundedReceiver<Committed>;
-    /// Whether this node may propose.
-    fn role(&self) -> watch::Receiver<MetadataRole>;
-}
-
-/// How a proposal ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProposeResult {
-    /// Committed at this index.
-    Committed(u64),
-    /// This node does not lead the log.
-    NotLeader,
-    /// It may or may not be committed: ask the image.
-    Unknown(String),
-}
-
-/// What the log hands out.
-#[derive(Clone, Debug)]
-pub enum Committed {
-    /// Everything up to an index.
-    Snapshot {
-        /// All of it.
-        image: Arc<Image>,
-        /// Its index.
-        index: u64,
-    },
-    /// One more batch.
-    Batch {
-        /// Its index.
-        index: u64,
-        /// Its records.
-        records: Arc<Vec<MetadataRecord>>,
-    },
-}
-
-/// This node's part in the metadata log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetadataRole {
-    /// It may propose in this term.
-    Leader {
-        /// The term.
-        term: u64,
-    },
-    /// Another node may.
-    Follower {
-        /// Which, if known.
-        leader: Option<i32>,
-    },
 }
