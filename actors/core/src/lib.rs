@@ -16,9 +16,11 @@ pub mod limits;
 pub mod machine;
 pub mod metadata;
 pub mod mutant;
+pub mod node;
 pub mod pace;
 pub mod partition;
 pub mod records;
+pub mod restarts;
 pub mod storage;
 pub mod time;
 

@@ -6,6 +6,7 @@
 use crate::permit::Permit;
 use bytes::Bytes;
 use callboard_core::partition::{Forgotten, ProducerTable};
+pub use callboard_core::storage::Verdict;
 use callboard_core::storage::{Durability, Entry, Retention, Room};
 use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, Seq, TopicPartition, UnixMillis};
 use futures_util::future::BoxFuture;
@@ -162,17 +163,6 @@ pub struct ReplicaState {
     pub stray: Option<UnixMillis>,
     /// Whether it may be trusted.
     pub verdict: Verdict,
-}
-
-/// What recovery says of a replica.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Nothing acknowledged is missing.
-    Clean,
-    /// A suffix may be missing: out of leadership, ISR and ELR until it has caught up. The only replica still serves.
-    Unclean(String),
-    /// Bytes that were known durable are missing or wrong: as the only replica it is offline, and this says where.
-    Corrupt(String),
 }
 
 /// Which batches to read.

@@ -2,11 +2,11 @@
 
 use super::controller::{Effect, Input, Reply};
 use super::controller_tests::{Rig, topic};
-use super::{
-    Alteration, Assignment, ConfigOp, Image, MetadataRecord, MorePartitions, ResourceKind, assignments,
-};
+use super::{Alteration, ConfigOp, Image, MetadataRecord, MorePartitions, ResourceKind};
 use crate::error::ErrorCode;
 use crate::ids::{Ticket, TopicId};
+use crate::node::tests::between;
+use crate::node::{Effect as Done, Origin};
 use std::sync::Arc;
 
 fn more(name: &str, count: i32) -> MorePartitions {
@@ -53,10 +53,12 @@ fn a_topic_grows_and_its_new_partitions_are_started() {
     let before = Arc::clone(&rig.image);
     assert_eq!(grow(&mut rig, vec![more("a", 5), placed("b", 4, &[&[1]])]), [Ok(()), Ok(())]);
     assert_eq!(rig.image.topic("a").unwrap().partitions.len(), 5);
-    let started: Vec<(TopicId, i32)> = assignments(&before, &rig.image, 1)
+    let started: Vec<(TopicId, i32)> = between(&before, &rig.image, 1)
         .into_iter()
-        .map(|a| match a {
-            Assignment::Start { id, leader_epoch: 0, opened: false, .. } => (id.topic, id.partition),
+        .map(|done| match done {
+            Done::Start { life, origin: Origin::New, assigned, .. } if assigned.leader_epoch == 0 => {
+                (life.id.topic, life.id.partition)
+            }
             other => panic!("{other:?}"),
         })
         .collect();
@@ -121,8 +123,9 @@ fn some_configs_change_and_the_others_stay() {
     let gone = change(ResourceKind::Topic, "a", &[("retention.ms", Delete, None), ("no.such", Delete, None)]);
     assert_eq!(alter(&mut rig, vec![gone]), [Ok(())]);
     assert_eq!((of(&rig, "a", "retention.ms"), of(&rig, "a", "max.message.bytes")), (None, Some("7")));
-    let told = assignments(&before, &rig.image, 1);
-    assert!(told.len() == 3 && told.iter().all(|a| matches!(a, Assignment::Configure { .. })));
+    let told = between(&before, &rig.image, 1);
+    assert_eq!(told.iter().filter(|done| matches!(done, Done::Configure { .. })).count(), 3, "{told:?}");
+    assert!(matches!(told[3..], [Done::Mark { .. }]), "{told:?}");
     // A list takes words: those it has already, and those it has not, change nothing.
     let same = change(ResourceKind::Topic, "a", &[("cleanup.policy", Append, Some("delete"))]);
     let less = change(ResourceKind::Topic, "a", &[("cleanup.policy", Subtract, Some("compact"))]);
@@ -275,11 +278,9 @@ fn what_is_set_for_brokers_reaches_every_leader_and_survives_as_json() {
             alter(&mut rig, vec![set(ResourceKind::Broker, name, "message.max.bytes", "500")]),
             [Ok(())]
         );
-        let told = assignments(&before, &rig.image, 1);
-        assert!(
-            told.len() == 3 && told.iter().all(|a| matches!(a, Assignment::Configure { .. })),
-            "{told:?}"
-        );
+        let told = between(&before, &rig.image, 1);
+        assert_eq!(told.iter().filter(|done| matches!(done, Done::Configure { .. })).count(), 3, "{told:?}");
+        assert!(matches!(told[3..], [Done::Mark { .. }]), "{told:?}");
     }
     let json = serde_json::to_string(&*rig.image).unwrap();
     assert_eq!(serde_json::from_str::<Image>(&json).unwrap(), *rig.image);

@@ -1,6 +1,5 @@
-//! Metadata: committed records, the image they add up to, the controller that decides them, what they mean for a node.
+//! Metadata: committed records, the image they add up to, the controller that decides them.
 
-mod assign;
 pub mod configs;
 pub mod controller;
 mod image;
@@ -12,7 +11,6 @@ mod alter_tests;
 #[cfg(test)]
 mod controller_tests;
 
-pub use assign::{Assignment, assignments};
 pub use controller::{
     Alteration, ConfigOp, ControllerMachine, MorePartitions, NewTopic, Refusal, ResourceKind, TopicDefaults,
     TopicRef,

@@ -24,11 +24,11 @@ pub fn last_offset_for(
     Some((found, before))
 }
 
-/// The epoch of the record at an offset; −1 if it is not known.
+/// The epoch of the record at an offset, if it is known.
 #[must_use]
-pub fn epoch_at(epochs: &[(LeaderEpoch, Offset)], offset: Offset) -> LeaderEpoch {
+pub fn epoch_at(epochs: &[(LeaderEpoch, Offset)], offset: Offset) -> Option<LeaderEpoch> {
     let at = epochs.partition_point(|(_, start)| *start <= offset);
-    at.checked_sub(1).and_then(|at| epochs.get(at)).map_or(-1, |(epoch, _)| *epoch)
+    at.checked_sub(1).and_then(|at| epochs.get(at)).map(|(epoch, _)| *epoch)
 }
 
 /// Forgets what lies below a new log start: the epoch that covers it stays, beginning there (Kafka:
@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn an_offset_is_of_the_epoch_that_began_last_before_it() {
         let epochs = [(1, 0), (3, 10), (4, 20)];
-        assert_eq!((epoch_at(&epochs, 9), epoch_at(&epochs, 10), epoch_at(&[], 3)), (1, 3, -1));
+        assert_eq!((epoch_at(&epochs, 9), epoch_at(&epochs, 10), epoch_at(&[], 3)), (Some(1), Some(3), None));
     }
 
     #[test]

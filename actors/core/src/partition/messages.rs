@@ -1,77 +1,13 @@
-//! The leader's vocabulary: what it is told, what it wants done, what it starts from.
+//! The replica's vocabulary: what it is told, and what it wants done.
 
-use super::producers::{Forgotten, ProducerTable};
+use super::config::LeaderConfig;
+use super::producers::Forgotten;
 use super::view::View;
 use crate::Reject;
 use crate::ids::{LeaderEpoch, Offset, Seq, Ticket};
-use crate::limits;
-use crate::records::{BatchHead, Rules, TimestampBounds};
+use crate::records::BatchHead;
 use crate::storage::{Durability, Entry, Retention};
 use crate::time::Millis;
-
-/// What a topic's configuration says to its leaders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaderConfig {
-    /// What an acknowledgement means.
-    pub durability: Durability,
-    /// `max.message.bytes`.
-    pub max_message_bytes: usize,
-    /// `message.timestamp.before.max.ms`.
-    pub timestamp_before_max_ms: i64,
-    /// `message.timestamp.after.max.ms`.
-    pub timestamp_after_max_ms: i64,
-    /// `producer.id.expiration.ms`.
-    pub producer_expiration_ms: i64,
-    /// Whether `message.timestamp.type` is `LogAppendTime`.
-    pub log_append_time: bool,
-    /// Whether `cleanup.policy` contains `compact`: without `delete` beside it records cannot be deleted.
-    pub compact: bool,
-    /// Whether `cleanup.policy` contains `delete`: without it nothing expires.
-    pub delete: bool,
-    /// `callboard.validate.records`: whether compressed batches are opened before they are stored.
-    pub validate_records: bool,
-    /// `retention.ms`; negative: never.
-    pub retention_ms: i64,
-    /// `retention.bytes`; negative: no bound.
-    pub retention_bytes: i64,
-    /// `log.retention.check.interval.ms`.
-    pub retention_check_ms: u64,
-}
-
-impl LeaderConfig {
-    /// The edge's rules for a producer's batch.
-    #[must_use]
-    pub fn rules(&self) -> Rules {
-        let bounds = TimestampBounds {
-            before_max_ms: self.timestamp_before_max_ms,
-            after_max_ms: self.timestamp_after_max_ms,
-        };
-        Rules {
-            max_bytes: self.max_message_bytes,
-            open: self.validate_records,
-            timestamps: (!self.log_append_time).then_some(bounds),
-        }
-    }
-}
-
-impl Default for LeaderConfig {
-    fn default() -> LeaderConfig {
-        LeaderConfig {
-            durability: Durability::Fsync,
-            max_message_bytes: limits::MESSAGE_MAX_BYTES_DEFAULT,
-            timestamp_before_max_ms: i64::MAX,
-            timestamp_after_max_ms: 3_600_000,
-            producer_expiration_ms: 86_400_000,
-            log_append_time: false,
-            compact: false,
-            delete: true,
-            validate_records: true,
-            retention_ms: 604_800_000,
-            retention_bytes: -1,
-            retention_check_ms: 300_000,
-        }
-    }
-}
 
 /// Which acknowledgement a request asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,9 +32,42 @@ impl Acks {
     }
 }
 
-/// What can happen to a leader.
+/// The role that the image gives a replica. A follower's comes with replication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AssignedRole {
+    /// Another node leads, or none does.
+    Idle,
+    Leader,
+}
+
+/// What the image says of one replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    pub role: AssignedRole,
+    pub leader_epoch: LeaderEpoch,
+}
+
+/// Where DeleteRecords moves the log start to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrimTo {
+    /// −1 on the wire.
+    HighWatermark,
+    Offset(Offset),
+}
+
+impl TrimTo {
+    /// From the wire. An offset below −1 is refused later, like any that is out of range.
+    #[must_use]
+    pub fn of(offset: i64) -> TrimTo {
+        if offset == -1 { TrimTo::HighWatermark } else { TrimTo::Offset(offset) }
+    }
+}
+
+/// What can happen to a replica.
 #[derive(Clone, Debug)]
 pub enum Input {
+    /// The image gives it this role.
+    Assign(Assigned),
     /// A batch wants in.
     Append {
         /// Names its bytes and its answer.
@@ -123,8 +92,7 @@ pub enum Input {
     Trim {
         /// Names its answer.
         ticket: Ticket,
-        /// The new log start; −1: the high watermark.
-        to: Offset,
+        to: TrimTo,
         /// The broker has written anew what is live: the topic's policy is not asked.
         own: bool,
     },
@@ -137,6 +105,8 @@ pub enum Input {
     ShardFailed(String),
     /// The topic was deleted.
     Delete,
+    /// The image lists this node among the partition's replicas no more.
+    Leave,
     /// A deadline may have passed.
     Tick,
 }
@@ -146,14 +116,14 @@ pub enum Input {
 pub struct Appended {
     /// Offset of its first record.
     pub base_offset: Offset,
-    /// The broker's timestamp under `LogAppendTime`, else −1; of a batch that was stored before, like Kafka, the largest
-    /// timestamp stored.
-    pub log_append_time: i64,
+    /// The broker's timestamp under `LogAppendTime`; of a batch that was stored before, like Kafka, the largest timestamp
+    /// stored.
+    pub log_append_time: Option<i64>,
     /// The partition's log start.
     pub log_start: Offset,
 }
 
-/// What a leader wants done.
+/// What a replica wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Journal this entry; for `Append`, the bytes kept under `ticket` go with it, base offset, epoch and, if it has one,
@@ -170,6 +140,8 @@ pub enum Effect {
         /// Under `LogAppendTime`: the time of all its records.
         log_append_time: Option<i64>,
     },
+    /// The replica's `Open` is durable: the image may say that it exists. Said once.
+    Opened,
     /// Show the new boundaries and wake who waits for them.
     Publish(View),
     /// Answer this ticket.
@@ -205,25 +177,4 @@ pub enum Event {
     TimedOut,
     /// Retention moved the log start.
     Expired,
-}
-
-/// What a leader starts from.
-#[derive(Clone, Debug)]
-pub struct LeaderStart {
-    /// Its epoch.
-    pub leader_epoch: LeaderEpoch,
-    /// Number of the replica's last entry; all up to it are durable.
-    pub seq: Seq,
-    /// Log start offset.
-    pub log_start: Offset,
-    /// Log end offset; everything below it is durable.
-    pub next: Offset,
-    /// Leader epochs so far.
-    pub epochs: Vec<(LeaderEpoch, Offset)>,
-    /// Producers at `next`.
-    pub producers: ProducerTable,
-    /// The topic's configuration.
-    pub config: LeaderConfig,
-    /// Why the replica may not serve.
-    pub offline: Option<String>,
 }

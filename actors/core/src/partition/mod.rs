@@ -1,20 +1,25 @@
-//! Partition machines: the leader, what it shows, and the producers it knows.
+//! Partition machines: one replica with its log and its role, what it shows, and the producers it knows.
 
+mod config;
 mod epochs;
 mod leader;
+mod log;
 mod messages;
 mod producers;
+mod replica;
 mod retention;
 mod view;
 mod waits;
 
 #[cfg(test)]
-mod leader_tests;
-#[cfg(test)]
 mod producers_tests;
+#[cfg(test)]
+mod replica_tests;
 
+pub use config::LeaderConfig;
 pub use epochs::{epoch_at, last_offset_for, trim_epochs};
-pub use leader::LeaderMachine;
-pub use messages::{Acks, Appended, Effect, Event, Input, LeaderConfig, LeaderStart};
+pub use log::{LocalLog, LogStart};
+pub use messages::{Acks, Appended, Assigned, AssignedRole, Effect, Event, Input, TrimTo};
 pub use producers::{ActiveProducer, Forgotten, Judgement, ProducerTable, ProducersError, Written};
+pub use replica::ReplicaMachine;
 pub use view::{Role, View};

@@ -8,7 +8,7 @@
 //!
 //! What expires is decided in `storage::retention`; the log start is moved by the leader.
 
-use super::messages::LeaderConfig;
+use super::config::LeaderConfig;
 use crate::storage::Retention;
 use crate::time::{Millis, Now};
 

@@ -1,5 +1,6 @@
 //! What everyone else sees of a partition: published by its leader, read without a lock.
 
+use super::config::LeaderConfig;
 use crate::Reject;
 use crate::ids::{LeaderEpoch, Offset};
 use crate::records::Rules;
@@ -9,7 +10,7 @@ use crate::records::Rules;
 pub enum Role {
     /// It leads.
     Leader,
-    /// No role for the moment: its leader ended, and the next one is not up yet.
+    /// No role on this node now: another node leads, or the actor ended and the next one is not up yet.
     Idle,
     /// A failure: its replica cannot serve, and the reason says why.
     Offline(String),
@@ -50,6 +51,24 @@ pub struct View {
     pub rules: Rules,
     /// Leader epochs and the offset each starts at, ascending.
     pub epochs: std::sync::Arc<Vec<(LeaderEpoch, Offset)>>,
+}
+
+impl View {
+    /// Of a replica whose log is not known yet.
+    #[must_use]
+    pub fn unknown(role: Role, leader_epoch: LeaderEpoch) -> View {
+        View {
+            role,
+            leader_epoch,
+            log_start: 0,
+            end: 0,
+            high_watermark: 0,
+            last_stable_offset: 0,
+            log_id: 0,
+            rules: LeaderConfig::default().rules(),
+            epochs: std::sync::Arc::default(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! The queue is bounded by its owner (`limits::TICKETS_PER_PARTITION`); it never answers anything itself.
 
-use super::messages::{Acks, Appended};
+use super::messages::Appended;
 use crate::ids::{Offset, Ticket};
 use crate::time::Millis;
 use std::collections::{BTreeMap, VecDeque};
@@ -14,8 +14,6 @@ pub struct Waiting {
     pub ticket: Ticket,
     /// Answered once the watched end is past this.
     pub last_offset: Offset,
-    /// What it waits for.
-    pub acks: Acks,
     /// When it gives up.
     pub deadline: Millis,
     /// The answer.

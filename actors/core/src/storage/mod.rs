@@ -9,6 +9,7 @@ mod residence;
 mod retention;
 mod room;
 mod scan;
+mod verdict;
 
 #[cfg(test)]
 mod fold_tests;
@@ -30,3 +31,4 @@ pub use residence::{
 pub use retention::{Retention, Span, expired_to};
 pub use room::{Room, RoomEffect, RoomInput, RoomMachine, free_in_store, reserve_bytes};
 pub use scan::{Candidate, Gap, ScanError, SegmentInfo, Stream, walk};
+pub use verdict::Verdict;

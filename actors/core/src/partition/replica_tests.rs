@@ -1,6 +1,6 @@
-//! Tests of the leader machine: state and effects after one step, and random histories against an oracle.
+//! Tests of the replica machine: state and effects after one step, and random histories against an oracle.
 
-use super::leader::EXPIRY_EVERY_MS;
+use super::replica::EXPIRY_EVERY_MS;
 use super::*;
 use crate::machine::Machine;
 use crate::records::BatchHead;
@@ -10,17 +10,23 @@ use crate::{Reject, Seq, Ticket};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-fn start() -> LeaderStart {
-    LeaderStart {
-        leader_epoch: 4,
-        seq: Seq(9),
-        log_start: 0,
-        next: 100,
-        epochs: vec![(3, 0)],
-        producers: ProducerTable::default(),
-        config: LeaderConfig::default(),
-        offline: None,
-    }
+fn start() -> LogStart {
+    LogStart { seq: Seq(9), next: 100, high_watermark: 100, epochs: vec![(3, 0)], ..LogStart::default() }
+}
+
+fn assign(role: AssignedRole, leader_epoch: i32) -> Input {
+    Input::Assign(Assigned { role, leader_epoch })
+}
+
+/// A leader in epoch 4 since this moment.
+fn leader_at(ms: u64, log: LogStart, config: LeaderConfig) -> ReplicaMachine {
+    let mut machine = ReplicaMachine::new(LocalLog::recovered(log, config.durability), config);
+    step(&mut machine, ms, assign(AssignedRole::Leader, 4));
+    machine
+}
+
+fn leader(config: LeaderConfig) -> ReplicaMachine {
+    leader_at(0, start(), config)
 }
 
 fn now(ms: u64) -> Now {
@@ -49,7 +55,7 @@ fn append(ticket: u64, head: BatchHead, acks: Acks) -> Input {
     Input::Append { ticket: Ticket(ticket), head, acks, deadline: Millis(1_000) }
 }
 
-fn step(machine: &mut LeaderMachine, ms: u64, input: Input) -> Vec<Effect> {
+fn step(machine: &mut ReplicaMachine, ms: u64, input: Input) -> Vec<Effect> {
     let mut out = Vec::new();
     machine.step(now(ms), input, &mut out);
     machine.check();
@@ -57,7 +63,7 @@ fn step(machine: &mut LeaderMachine, ms: u64, input: Input) -> Vec<Effect> {
 }
 
 fn trim(ticket: u64, to: i64) -> Input {
-    Input::Trim { ticket: Ticket(ticket), to, own: false }
+    Input::Trim { ticket: Ticket(ticket), to: TrimTo::of(to), own: false }
 }
 
 fn persisted(written: u64, synced: u64) -> Input {
@@ -76,7 +82,7 @@ fn answers(effects: &[Effect]) -> Vec<(u64, Result<i64, Reject>)> {
 
 #[test]
 fn an_append_is_answered_only_when_synced() {
-    let mut m = LeaderMachine::new(start());
+    let mut m = leader(LeaderConfig::default());
     let out = step(&mut m, 0, append(1, plain(3), Acks::All));
     assert_eq!(
         out,
@@ -99,7 +105,7 @@ fn an_append_is_answered_only_when_synced() {
 #[test]
 fn os_topics_are_answered_when_written_and_acks_0_at_once() {
     let config = LeaderConfig { durability: Durability::Os, ..LeaderConfig::default() };
-    let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
+    let mut m = leader(config);
     step(&mut m, 0, append(1, plain(1), Acks::Leader));
     assert_eq!(answers(&step(&mut m, 0, append(2, plain(1), Acks::None))), vec![(2, Ok(101))]);
     assert_eq!(answers(&step(&mut m, 1, persisted(10, 9))), vec![(1, Ok(100))]);
@@ -108,7 +114,7 @@ fn os_topics_are_answered_when_written_and_acks_0_at_once() {
 #[test]
 fn from_os_to_fsync_the_durable_end_waits_for_the_sync_of_what_was_shown() {
     let config = LeaderConfig { durability: Durability::Os, ..LeaderConfig::default() };
-    let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
+    let mut m = leader(config);
     step(&mut m, 0, append(1, plain(1), Acks::All));
     step(&mut m, 0, persisted(10, 9));
     step(&mut m, 0, Input::Configure(LeaderConfig::default()));
@@ -119,7 +125,7 @@ fn from_os_to_fsync_the_durable_end_waits_for_the_sync_of_what_was_shown() {
 
 #[test]
 fn a_retry_of_a_batch_in_flight_joins_it() {
-    let mut m = LeaderMachine::new(start());
+    let mut m = leader(LeaderConfig::default());
     step(&mut m, 0, append(1, from_producer(0, 2), Acks::All));
     let again = step(&mut m, 0, append(2, from_producer(0, 2), Acks::All));
     assert_eq!(again, vec![Effect::Note(Event::Duplicate)], "not journaled, not answered");
@@ -130,7 +136,7 @@ fn a_retry_of_a_batch_in_flight_joins_it() {
 
 #[test]
 fn a_deadline_answers_timed_out_and_the_record_still_commits() {
-    let mut m = LeaderMachine::new(start());
+    let mut m = leader(LeaderConfig::default());
     step(&mut m, 0, append(1, plain(1), Acks::All));
     assert_eq!(m.next_deadline(), Some(Millis(1_000)));
     assert_eq!(answers(&step(&mut m, 1_000, Input::Tick)), vec![(1, Err(Reject::TimedOut))]);
@@ -141,7 +147,7 @@ fn a_deadline_answers_timed_out_and_the_record_still_commits() {
 
 #[test]
 fn refusals() {
-    let mut m = LeaderMachine::new(start());
+    let mut m = leader(LeaderConfig::default());
     let big = BatchHead { size: 2_000_000, ..plain(1) };
     let transactional = BatchHead { attributes: 0x10, ..from_producer(0, 1) };
     for (head, code) in [(big, 10), (transactional, 48)] {
@@ -154,7 +160,7 @@ fn refusals() {
 
 #[test]
 fn the_edge_is_told_what_to_ask_of_a_batch_and_when_that_changes() {
-    let mut m = LeaderMachine::new(start());
+    let mut m = leader(LeaderConfig::default());
     let rules = m.view().rules;
     assert_eq!(
         (rules.max_bytes, rules.open, rules.timestamps.unwrap().after_max_ms),
@@ -169,7 +175,7 @@ fn the_edge_is_told_what_to_ask_of_a_batch_and_when_that_changes() {
 
 #[test]
 fn a_failed_shard_answers_everyone_and_refuses_the_rest() {
-    let mut m = LeaderMachine::new(start());
+    let mut m = leader(LeaderConfig::default());
     step(&mut m, 0, append(1, plain(1), Acks::All));
     let out = step(&mut m, 1, Input::ShardFailed("fsync failed".into()));
     assert_eq!(answers(&out), vec![(1, Err(Reject::Storage("fsync failed".into())))]);
@@ -179,7 +185,7 @@ fn a_failed_shard_answers_everyone_and_refuses_the_rest() {
 
 #[test]
 fn trimming_moves_the_log_start_within_the_log() {
-    let mut m = LeaderMachine::new(start());
+    let mut m = leader(LeaderConfig::default());
     let out = step(&mut m, 0, trim(1, 40));
     assert!(matches!(out[0], Effect::Journal { entry: Entry::LogStart { to: 40 }, seq: Seq(10), .. }));
     assert_eq!((m.view().log_start, &*m.view().epochs), (40, &vec![(3, 40)]));
@@ -192,7 +198,7 @@ fn trimming_moves_the_log_start_within_the_log() {
 
 #[test]
 fn a_trim_is_answered_when_its_entry_is_durable_and_so_is_one_that_finds_it_under_way() {
-    let mut m = LeaderMachine::new(start());
+    let mut m = leader(LeaderConfig::default());
     assert_eq!(answers(&step(&mut m, 0, trim(1, 0))), vec![(1, Ok(0))], "nothing to do, nothing to wait for");
     assert_eq!(answers(&step(&mut m, 0, trim(2, 40))), vec![]);
     assert_eq!(answers(&step(&mut m, 0, trim(3, 30))), vec![], "40 may still be lost, and 30 with it");
@@ -201,22 +207,22 @@ fn a_trim_is_answered_when_its_entry_is_durable_and_so_is_one_that_finds_it_unde
     assert_eq!(answers(&out), vec![(2, Ok(40)), (3, Ok(30))]);
     assert!(out.iter().all(|e| !matches!(e, Effect::Answer { result: Ok(a), .. } if a.log_start != 40)));
     let config = LeaderConfig { durability: Durability::Os, ..LeaderConfig::default() };
-    let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
+    let mut m = leader(config);
     step(&mut m, 0, trim(1, 40));
     assert_eq!(answers(&step(&mut m, 0, persisted(10, 9))), vec![(1, Ok(40))]);
 }
 
 #[test]
 fn a_trim_that_waits_is_answered_when_shard_or_topic_go_and_refused_without_the_policy() {
-    let mut m = LeaderMachine::new(start());
+    let mut m = leader(LeaderConfig::default());
     step(&mut m, 0, trim(1, 40));
     assert_eq!(answers(&step(&mut m, 0, Input::Delete)), vec![(1, Err(Reject::TopicDeleted))]);
-    let mut m = LeaderMachine::new(start());
+    let mut m = leader(LeaderConfig::default());
     step(&mut m, 0, trim(1, 40));
     let out = step(&mut m, 0, Input::ShardFailed("gone".into()));
     assert_eq!(answers(&out), vec![(1, Err(Reject::Storage("gone".into())))]);
     let config = LeaderConfig { delete: false, ..LeaderConfig::default() };
-    let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
+    let mut m = leader(config);
     let out = step(&mut m, 0, trim(1, 999));
     assert_eq!(
         answers(&out)[0].1.clone().unwrap_err().code().code(),
@@ -224,7 +230,7 @@ fn a_trim_that_waits_is_answered_when_shard_or_topic_go_and_refused_without_the_
         "a topic that keeps all may be cut by hand"
     );
     let config = LeaderConfig { compact: true, ..config };
-    let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
+    let mut m = leader(config);
     let out = step(&mut m, 0, trim(1, 999));
     assert_eq!(answers(&out)[0].1.clone().unwrap_err().code().code(), 44, "before the offset is looked at");
 }
@@ -232,7 +238,7 @@ fn a_trim_that_waits_is_answered_when_shard_or_topic_go_and_refused_without_the_
 #[test]
 fn a_deleted_topic_and_a_broken_disk_are_told_apart_in_whatever_order_they_come() {
     let deleted = Err(Reject::TopicDeleted);
-    let mut m = LeaderMachine::new(start());
+    let mut m = leader(LeaderConfig::default());
     step(&mut m, 0, append(1, plain(1), Acks::All));
     step(&mut m, 0, trim(2, 40));
     let out = step(&mut m, 0, Input::Delete);
@@ -246,8 +252,8 @@ fn a_deleted_topic_and_a_broken_disk_are_told_apart_in_whatever_order_they_come(
     assert_eq!(answers(&step(&mut m, 0, trim(4, 40))), vec![(4, deleted.clone())]);
     assert_eq!(step(&mut m, 0, Input::Delete), vec![], "it ends once");
     assert_eq!(step(&mut m, 0, Input::ShardFailed("EIO".into())), vec![], "an orderly end stays one");
-    assert_eq!((m.view().role, m.serves()), (Role::Deleted, deleted.map(|_: i64| ())));
-    let mut m = LeaderMachine::new(start());
+    assert_eq!((m.view().role, m.producers()), (Role::Deleted, Err(Reject::TopicDeleted)));
+    let mut m = leader(LeaderConfig::default());
     step(&mut m, 0, Input::ShardFailed("EIO".into()));
     let refused = Err(Reject::Storage("EIO".into()));
     assert_eq!(answers(&step(&mut m, 0, append(1, plain(1), Acks::All))), vec![(1, refused.clone())]);
@@ -264,14 +270,14 @@ fn under_log_append_time_the_broker_dates_the_batch_and_a_duplicate_is_told_the_
         timestamp_before_max_ms: 0,
         ..LeaderConfig::default()
     };
-    let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
+    let mut m = leader(config);
     let head = BatchHead { max_timestamp: 5, base_timestamp: 9_000_000, ..from_producer(0, 2) };
     let out = step(&mut m, 7, append(1, head, Acks::All));
     assert!(matches!(out[0], Effect::Journal { log_append_time: Some(1_000_007), .. }), "{out:?}");
     step(&mut m, 8, append(2, head, Acks::All));
     let times = |out: &[Effect]| -> Vec<i64> {
         let time = |e: &Effect| match e {
-            Effect::Answer { result: Ok(a), .. } => Some(a.log_append_time),
+            Effect::Answer { result: Ok(a), .. } => Some(a.log_append_time.unwrap_or(-1)),
             _ => None,
         };
         out.iter().filter_map(time).collect()
@@ -294,7 +300,7 @@ fn asked(effects: &[Effect]) -> Option<(i64, i64, Retention)> {
 #[test]
 fn retention_is_asked_soon_then_once_an_interval_and_moves_the_log_start() {
     let config = LeaderConfig { retention_ms: 500, retention_check_ms: 60_000, ..LeaderConfig::default() };
-    let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
+    let mut m = leader_at(10, start(), config);
     assert_eq!(asked(&step(&mut m, 10, Input::Tick)), None);
     assert_eq!(m.next_deadline(), Some(Millis(30_010)), "soon after the start");
     let out = step(&mut m, 30_010, Input::Tick);
@@ -316,7 +322,7 @@ fn retention_is_asked_soon_then_once_an_interval_and_moves_the_log_start() {
 #[test]
 fn the_answer_to_older_rules_does_not_count_and_without_rules_nothing_is_asked() {
     let config = LeaderConfig { retention_bytes: 7, retention_check_ms: 100, ..LeaderConfig::default() };
-    let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
+    let mut m = leader(config);
     step(&mut m, 0, Input::Tick);
     assert!(asked(&step(&mut m, 100, Input::Tick)).is_some());
     step(&mut m, 110, Input::Configure(LeaderConfig { retention_bytes: 1 << 30, ..config }));
@@ -345,7 +351,7 @@ const DAY: (u64, u64) = (86_400_000 - 1, 86_400_000 + EXPIRY_EVERY_MS);
 #[test]
 fn producers_are_forgotten_by_monotonic_time_alone_and_the_store_is_told() {
     for (n, max_timestamp) in [-1, 1_000_000 - 2 * 86_400_000, 1_000_000].into_iter().enumerate() {
-        let mut m = LeaderMachine::new(start());
+        let mut m = leader(LeaderConfig::default());
         let head = BatchHead { max_timestamp, base_timestamp: max_timestamp, ..from_producer(0, 2) };
         step(&mut m, 7, append(1, head, Acks::All));
         step(&mut m, 7, persisted(10, 10));
@@ -353,33 +359,139 @@ fn producers_are_forgotten_by_monotonic_time_alone_and_the_store_is_told() {
         for wall in [1_000_000 + 365 * 86_400_000, -1] {
             let mut out = Vec::new();
             m.step(Now { mono: Millis(DAY.0), wall: UnixMillis(wall) }, Input::Tick, &mut out);
-            assert_eq!((m.producers().len(), forgotten(&out)), (1, None), "case {n}");
+            assert_eq!((m.producers().unwrap().len(), forgotten(&out)), (1, None), "case {n}");
         }
         let again = step(&mut m, DAY.0, append(2, head, Acks::All));
         assert_eq!(answers(&again), vec![(2, Ok(100))], "a duplicate, and no sign of life");
         let out = step(&mut m, DAY.1, Input::Tick);
         assert_eq!(forgotten(&out), Some(Forgotten { below: 102, seq: Seq(10) }), "case {n}");
-        assert!(m.producers().is_empty());
+        assert!(m.producers().unwrap().is_empty());
         assert_eq!(forgotten(&step(&mut m, 2 * DAY.1, Input::Tick)), None, "told once");
     }
 }
 
 #[test]
-fn a_new_life_begins_its_producers_time_anew_and_looks_after_the_interval() {
+fn a_new_life_and_a_new_role_begin_the_producers_time_anew() {
     let mut producers = ProducerTable::default();
     producers.apply_at(&from_producer(0, 1), Millis(3));
-    let mut m = LeaderMachine::new(LeaderStart { producers, ..start() });
+    let log = LogStart { producers, ..start() };
+    let config = LeaderConfig { retention_ms: -1, ..LeaderConfig::default() };
+    let mut m = ReplicaMachine::new(LocalLog::recovered(log, config.durability), config);
     assert_eq!(m.next_deadline(), None, "its time has not begun");
     let born = 100 * 86_400_000;
-    let config = LeaderConfig { retention_ms: -1, ..LeaderConfig::default() };
-    step(&mut m, born, Input::Configure(config));
+    step(&mut m, born, assign(AssignedRole::Leader, 4));
     assert_eq!(m.next_deadline(), Some(Millis(born + EXPIRY_EVERY_MS)));
     step(&mut m, born + EXPIRY_EVERY_MS, Input::Tick);
-    assert_eq!(m.producers().len(), 1);
+    assert_eq!(m.producers().unwrap().len(), 1);
     assert_eq!(m.next_deadline(), Some(Millis(born + 2 * EXPIRY_EVERY_MS)));
-    let out = step(&mut m, born + 86_400_000, Input::Tick);
+    step(&mut m, born + 80_000_000, assign(AssignedRole::Leader, 5));
+    let (day, again) = (born + 86_400_000, born + 80_000_000 + 86_400_000);
+    assert_eq!(forgotten(&step(&mut m, day, Input::Tick)), None, "the new role began its time anew");
+    let out = step(&mut m, again, Input::Tick);
     assert_eq!(forgotten(&out), Some(Forgotten { below: 1, seq: Seq(9) }));
     assert_eq!(m.next_deadline(), None, "nobody is left to look for");
+}
+
+#[test]
+fn a_role_that_ends_or_an_epoch_that_grows_ends_all_that_waits_first() {
+    let rows = [(AssignedRole::Leader, 5, Role::Leader), (AssignedRole::Idle, 5, Role::Idle)];
+    for (role, epoch, shown) in rows {
+        let mut m = leader(LeaderConfig::default());
+        step(&mut m, 0, append(1, plain(1), Acks::All));
+        step(&mut m, 0, trim(2, 40));
+        let out = step(&mut m, 0, assign(role, epoch));
+        let unavailable = Err(Reject::Unavailable);
+        assert_eq!(answers(&out), vec![(1, unavailable.clone()), (2, unavailable)], "{shown:?}");
+        let at = out.iter().position(|e| matches!(e, Effect::Publish(v) if v.leader_epoch == epoch)).unwrap();
+        assert_eq!((at, m.view().role), (out.len() - 1, shown.clone()), "R31: the new role comes last");
+        // The record of the former epoch commits; nobody of that epoch is told so.
+        let out = step(&mut m, 0, persisted(11, 11));
+        assert_eq!(answers(&out), vec![], "{shown:?}");
+        assert_eq!(m.view().high_watermark, if shown == Role::Leader { 101 } else { 100 });
+    }
+    let mut m = leader(LeaderConfig::default());
+    step(&mut m, 0, append(1, plain(1), Acks::All));
+    assert_eq!(step(&mut m, 0, assign(AssignedRole::Leader, 4)), vec![], "the same role, no change");
+    assert_eq!(step(&mut m, 0, assign(AssignedRole::Idle, 3)), vec![], "an older image");
+    assert_eq!(answers(&step(&mut m, 0, persisted(10, 10))), vec![(1, Ok(100))]);
+}
+
+#[test]
+fn leadership_that_leaves_and_comes_back_finds_the_log_as_it_was() {
+    let mut m = leader(LeaderConfig::default());
+    step(&mut m, 0, append(1, from_producer(0, 1), Acks::All));
+    step(&mut m, 0, assign(AssignedRole::Idle, 5));
+    assert_eq!(
+        answers(&step(&mut m, 0, append(2, plain(1), Acks::All))),
+        vec![(2, Err(Reject::Unavailable))]
+    );
+    assert_eq!(answers(&step(&mut m, 0, trim(3, 40))), vec![(3, Err(Reject::Unavailable))]);
+    assert_eq!(m.producers(), Err(Reject::Unavailable));
+    step(&mut m, 0, persisted(10, 10));
+    assert_eq!(m.view().high_watermark, 100, "an idle replica commits nothing by itself");
+    let out = step(&mut m, 0, assign(AssignedRole::Leader, 7));
+    assert!(matches!(&out[..], [Effect::Publish(v)] if v.high_watermark == 101 && v.leader_epoch == 7));
+    let again = step(&mut m, 0, append(4, from_producer(0, 1), Acks::All));
+    assert_eq!(answers(&again), vec![(4, Ok(100))], "the retry finds its batch");
+    let out = step(&mut m, 0, append(5, plain(1), Acks::All));
+    assert!(matches!(
+        out[0],
+        Effect::Journal { seq: Seq(11), entry: Entry::Append { base: 101, epoch: 7 }, .. }
+    ));
+    assert_eq!(*m.view().epochs, vec![(3, 0), (4, 100), (7, 101)]);
+}
+
+#[test]
+fn a_cold_replica_starts_at_its_hint_and_a_sole_leader_at_its_end() {
+    for (hint, log_start, idle) in [(60, 0, 60), (600, 0, 100), (10, 20, 20)] {
+        let config = LeaderConfig::default();
+        let log = LogStart { high_watermark: hint, log_start, ..start() };
+        let mut m = ReplicaMachine::new(LocalLog::recovered(log, config.durability), config);
+        step(&mut m, 0, assign(AssignedRole::Idle, 4));
+        assert_eq!(m.view().high_watermark, idle, "R32");
+        step(&mut m, 0, assign(AssignedRole::Leader, 5));
+        assert_eq!(m.view().high_watermark, 100);
+    }
+}
+
+#[test]
+fn an_opened_replica_says_so_once_when_its_open_is_on_disk() {
+    let config = LeaderConfig::default();
+    let mut m = ReplicaMachine::new(LocalLog::opening(config.durability), config);
+    let out = step(&mut m, 0, assign(AssignedRole::Leader, 0));
+    assert!(!out.contains(&Effect::Opened));
+    assert!(!step(&mut m, 0, persisted(1, 0)).contains(&Effect::Opened), "written is not on disk");
+    assert!(step(&mut m, 0, persisted(1, 1)).contains(&Effect::Opened));
+    assert!(!step(&mut m, 0, persisted(1, 1)).contains(&Effect::Opened));
+    let out = step(&mut m, 0, append(1, plain(1), Acks::All));
+    assert!(matches!(out[0], Effect::Journal { seq: Seq(2), entry: Entry::Append { base: 0, .. }, .. }));
+    let mut m = ReplicaMachine::new(LocalLog::recovered(start(), config.durability), config);
+    assert!(step(&mut m, 0, assign(AssignedRole::Idle, 4)).contains(&Effect::Opened), "it was opened before");
+}
+
+#[test]
+fn a_replica_that_leaves_is_marked_stray_and_says_not_leader() {
+    let mut m = leader(LeaderConfig::default());
+    step(&mut m, 0, append(1, plain(1), Acks::All));
+    let out = step(&mut m, 7, Input::Leave);
+    assert_eq!(answers(&out), vec![(1, Err(Reject::Unavailable))]);
+    let at = UnixMillis(1_000_007);
+    assert!(
+        matches!(out.last(), Some(Effect::Journal { seq: Seq(11), entry: Entry::Stray { at: a }, .. }) if *a == at)
+    );
+    assert_eq!(m.view().role, Role::Idle);
+    assert_eq!(step(&mut m, 8, assign(AssignedRole::Leader, 9)), vec![], "no role follows");
+    assert_eq!(step(&mut m, 8, Input::Delete), vec![], "its last entry has left");
+}
+
+#[test]
+fn an_offline_replica_takes_no_role_and_shows_the_newest_epoch() {
+    let mut m = leader(LeaderConfig::default());
+    step(&mut m, 0, Input::ShardFailed("EIO".into()));
+    let out = step(&mut m, 0, assign(AssignedRole::Leader, 9));
+    assert!(
+        matches!(&out[..], [Effect::Publish(v)] if v.leader_epoch == 9 && v.role == Role::Offline("EIO".into()))
+    );
 }
 
 proptest! {
@@ -389,7 +501,7 @@ proptest! {
     fn histories(script in prop::collection::vec((0u8..6, 0i32..4, 1i32..4), 1..120), os in any::<bool>()) {
         let durability = if os { Durability::Os } else { Durability::Fsync };
         let config = LeaderConfig { durability, ..LeaderConfig::default() };
-        let mut m = LeaderMachine::new(LeaderStart { config, ..start() });
+        let mut m = leader(config);
         let (mut ticket, mut ms, mut sequence) = (0u64, 0u64, 0i32);
         let mut last = from_producer(0, 1);
         let mut journaled: BTreeMap<u64, i64> = BTreeMap::new();

@@ -1,0 +1,376 @@
+//! The node machine: compares each image with the last one and follows every replica from its start to the directory.
+
+use super::messages::{Effect, Found, Input, Life};
+use super::replicas::{Disks, Startable};
+use super::served::Served;
+use crate::ids::{BrokerId, TopicPartition};
+use crate::machine::{Effects, Machine};
+use crate::metadata::configs::{Statics, leader_config};
+use crate::metadata::{Image, Partition, Topic};
+use crate::partition::{Assigned, AssignedRole, LeaderConfig};
+use crate::time::{Millis, Now};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Openings that could not be recorded are asked for again after this.
+const RECORD_AGAIN_MS: u64 = 500;
+
+/// Where a replica runs, or why it does not.
+#[derive(Debug)]
+enum Place {
+    In(usize),
+    Offline(String),
+}
+
+/// How far a replica has come on its way to the directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Starting,
+    /// Up; its opening is being recorded.
+    Recording,
+    /// In the next swap of the directory.
+    Gathered,
+    Served,
+}
+
+#[derive(Debug)]
+struct Replica {
+    life: u64,
+    place: Place,
+    assigned: Assigned,
+    stage: Stage,
+    /// The index of the metadata log that it was started for.
+    since: u64,
+}
+
+/// One node.
+#[derive(Debug)]
+pub struct NodeMachine {
+    me: BrokerId,
+    statics: Arc<Statics>,
+    disks: Disks,
+    image: Arc<Image>,
+    /// The broker epoch; none before the registration.
+    epoch: Option<u64>,
+    ready: bool,
+    replicas: BTreeMap<TopicPartition, Replica>,
+    lives: u64,
+    /// Up, and not yet known to the image as opened.
+    to_record: Vec<Life>,
+    recording: Vec<Life>,
+    record_again: Option<Millis>,
+    gathered: Vec<Life>,
+    served: Served,
+}
+
+impl NodeMachine {
+    /// A node that has recovered its shards and has seen no image yet. A shard that is lost comes with the reason.
+    #[must_use]
+    pub fn new(
+        me: BrokerId,
+        statics: Arc<Statics>,
+        shards: Vec<Result<(), String>>,
+        found: Vec<Found>,
+    ) -> NodeMachine {
+        NodeMachine {
+            me,
+            statics,
+            disks: Disks::new(shards, found),
+            image: Arc::default(),
+            epoch: None,
+            ready: false,
+            replicas: BTreeMap::new(),
+            lives: 0,
+            to_record: Vec::new(),
+            recording: Vec::new(),
+            record_again: None,
+            gathered: Vec::new(),
+            served: Served::default(),
+        }
+    }
+
+    /// Takes a newer image. One from before this node's own registration says nothing of this process (R20).
+    fn look(&mut self, now: Now, image: Arc<Image>, out: &mut Effects<Effect>) {
+        if self.epoch.is_none_or(|epoch| image.applied < epoch) || image.applied < self.image.applied {
+            return;
+        }
+        let first = self.image.applied == 0;
+        let old = std::mem::replace(&mut self.image, Arc::clone(&image));
+        let below = old.cluster_configs != image.cluster_configs
+            || old.broker_configs.get(&self.me) != image.broker_configs.get(&self.me);
+        let mut told = BTreeSet::new();
+        for (id, topic) in &image.topics {
+            match old.topics.get(id) {
+                Some(before) if !below && Arc::ptr_eq(before, topic) => {}
+                before => {
+                    let configured = below || before.is_some_and(|before| before.configs != topic.configs);
+                    self.compare(topic, old.applied + 1, configured, &mut told, out);
+                }
+            }
+        }
+        let gone = old.topics.iter().filter(|(id, _)| !image.topics.contains_key(id));
+        gone.for_each(|(_, topic)| self.deleted(topic, out));
+        for shard in told {
+            self.served.begin(image.applied);
+            out.push(Effect::Mark { shard, index: image.applied });
+        }
+        if first {
+            let strays = self.disks.strays(now.wall);
+            out.extend(strays.into_iter().map(|(found, at)| Effect::Stray { found, at }));
+        }
+    }
+
+    /// One topic that is new or has changed. Its records came no earlier than index `since`.
+    fn compare(
+        &mut self,
+        topic: &Topic,
+        since: u64,
+        configured: bool,
+        told: &mut BTreeSet<usize>,
+        out: &mut Effects<Effect>,
+    ) {
+        let mut withdrawn = Vec::new();
+        for (partition, p) in (0i32..).zip(&topic.partitions) {
+            let id = TopicPartition { topic: topic.id, partition };
+            match (self.replicas.get_mut(&id), p.replicas.contains(&self.me)) {
+                (None, false) => {}
+                (None, true) => self.start(id, topic, p, since, out),
+                (Some(_), false) => {
+                    self.leave(id, out);
+                    withdrawn.push(id);
+                }
+                (Some(replica), true) => {
+                    let assigned = assigned(p, self.me);
+                    let life = Life { id, number: replica.life };
+                    let changed = std::mem::replace(&mut replica.assigned, assigned) != assigned;
+                    match &replica.place {
+                        Place::In(shard) => {
+                            let shard = *shard;
+                            if configured {
+                                let config = self.config(topic);
+                                out.push(Effect::Configure { id, shard, config });
+                            }
+                            if changed {
+                                out.push(Effect::Assign { id, shard, assigned });
+                            }
+                            if configured || changed {
+                                told.insert(shard);
+                            }
+                        }
+                        Place::Offline(why) if changed => {
+                            let (leader_epoch, why) = (p.leader_epoch, why.clone());
+                            out.push(Effect::Offline { life, leader_epoch, why });
+                        }
+                        Place::Offline(_) => {}
+                    }
+                }
+            }
+        }
+        if !withdrawn.is_empty() {
+            out.push(Effect::Withdraw(withdrawn));
+        }
+    }
+
+    fn config(&self, topic: &Topic) -> LeaderConfig {
+        leader_config(&topic.configs, &self.image.layers(self.me, &self.statics))
+    }
+
+    fn start(
+        &mut self,
+        id: TopicPartition,
+        topic: &Topic,
+        p: &Partition,
+        since: u64,
+        out: &mut Effects<Effect>,
+    ) {
+        self.lives += 1;
+        let life = Life { id, number: self.lives };
+        let assigned = assigned(p, self.me);
+        let place = match self.disks.claim(id, p.opened.contains(&self.me)) {
+            Ok(Startable { shard, origin, unclean }) => {
+                out.extend(unclean.map(|why| Effect::Unclean { id, why }));
+                let config = self.config(topic);
+                out.push(Effect::Start { life, shard, origin, assigned, config });
+                Place::In(shard)
+            }
+            Err(why) => {
+                out.push(Effect::Offline { life, leader_epoch: p.leader_epoch, why: why.clone() });
+                Place::Offline(why)
+            }
+        };
+        let offline = matches!(place, Place::Offline(_));
+        self.served.begin(since);
+        self.replicas
+            .insert(id, Replica { life: life.number, place, assigned, stage: Stage::Starting, since });
+        if offline {
+            self.gather(life, out);
+        }
+    }
+
+    fn deleted(&mut self, topic: &Topic, out: &mut Effects<Effect>) {
+        let mut withdrawn = Vec::new();
+        for (partition, _) in (0i32..).zip(&topic.partitions) {
+            let id = TopicPartition { topic: topic.id, partition };
+            self.disks.forget(id);
+            if let Some(replica) = self.remove(id) {
+                if let Place::In(shard) = replica.place {
+                    out.push(Effect::Drop { id, shard });
+                }
+                withdrawn.push(id);
+            }
+        }
+        if !withdrawn.is_empty() {
+            out.push(Effect::Withdraw(withdrawn));
+        }
+    }
+
+    fn leave(&mut self, id: TopicPartition, out: &mut Effects<Effect>) {
+        if let Some(Replica { place: Place::In(shard), .. }) = self.remove(id) {
+            self.disks.leaves(id, shard);
+            out.push(Effect::Leave { id, shard });
+        }
+    }
+
+    fn remove(&mut self, id: TopicPartition) -> Option<Replica> {
+        let replica = self.replicas.remove(&id)?;
+        if replica.stage != Stage::Served {
+            self.served.done(replica.since);
+        }
+        Some(replica)
+    }
+
+    /// The replica of this life, if it is not over.
+    fn living(&mut self, life: Life) -> Option<&mut Replica> {
+        self.replicas.get_mut(&life.id).filter(|replica| replica.life == life.number)
+    }
+
+    fn is_recorded(&self, id: TopicPartition) -> bool {
+        let partition = self.image.topics.get(&id.topic).and_then(|topic| topic.partition(id.partition));
+        partition.is_some_and(|partition| partition.opened.contains(&self.me))
+    }
+
+    fn up(&mut self, life: Life, out: &mut Effects<Effect>) {
+        let recorded = self.is_recorded(life.id);
+        let Some(replica) = self.living(life).filter(|r| r.stage == Stage::Starting) else { return };
+        if recorded {
+            return self.gather(life, out);
+        }
+        replica.stage = Stage::Recording;
+        self.to_record.push(life);
+        self.record(out);
+    }
+
+    /// One that cannot be served has nothing to be recorded.
+    fn broken(&mut self, life: Life, out: &mut Effects<Effect>) {
+        if self.living(life).is_some_and(|replica| replica.stage == Stage::Starting) {
+            self.gather(life, out);
+        }
+    }
+
+    fn gather(&mut self, life: Life, out: &mut Effects<Effect>) {
+        if let Some(replica) = self.living(life) {
+            replica.stage = Stage::Gathered;
+            if self.gathered.is_empty() {
+                out.push(Effect::Gather);
+            }
+            self.gathered.push(life);
+        }
+    }
+
+    /// Asks for what is to be recorded, one question at a time.
+    fn record(&mut self, out: &mut Effects<Effect>) {
+        if !self.recording.is_empty() || self.record_again.is_some() {
+            return;
+        }
+        let mut to_record = std::mem::take(&mut self.to_record);
+        to_record.retain(|life| self.living(*life).is_some());
+        if !to_record.is_empty() {
+            out.push(Effect::RecordOpened(to_record.iter().map(|life| life.id).collect()));
+            self.recording = to_record;
+        }
+    }
+
+    fn recorded(&mut self, now: Millis, committed: bool, out: &mut Effects<Effect>) {
+        let asked = std::mem::take(&mut self.recording);
+        if committed {
+            self.serve(asked, out);
+            self.record(out);
+        } else {
+            // Not committed, as far as is known: asked again, with what has come up since.
+            self.to_record.extend(asked);
+            self.record_again = Some(now.plus(RECORD_AGAIN_MS));
+        }
+    }
+
+    /// Puts those into the directory whose life is not over.
+    fn serve(&mut self, lives: Vec<Life>, out: &mut Effects<Effect>) {
+        let mut serve = Vec::with_capacity(lives.len());
+        for life in lives {
+            if let Some(replica) = self.living(life).filter(|replica| replica.stage != Stage::Served) {
+                replica.stage = Stage::Served;
+                let since = replica.since;
+                self.served.done(since);
+                serve.push(life);
+            }
+        }
+        if !serve.is_empty() {
+            out.push(Effect::Serve(serve));
+        }
+    }
+
+    /// Says up to where the image is served; the first time that this covers the registration, the node is ready.
+    fn progress(&mut self, out: &mut Effects<Effect>) {
+        let Some(epoch) = self.epoch else { return };
+        let applied = self.image.applied;
+        out.extend(self.served.news(applied).map(Effect::Served));
+        if !self.ready && self.served.index(applied) >= epoch {
+            self.ready = true;
+            out.push(Effect::Ready { epoch });
+        }
+    }
+}
+
+/// What the image says of this node's replica.
+fn assigned(partition: &Partition, me: BrokerId) -> Assigned {
+    let role = if partition.leader == me { AssignedRole::Leader } else { AssignedRole::Idle };
+    Assigned { role, leader_epoch: partition.leader_epoch }
+}
+
+impl Machine for NodeMachine {
+    type Input = Input;
+    type Effect = Effect;
+
+    fn step(&mut self, now: Now, input: Input, out: &mut Effects<Effect>) {
+        match input {
+            Input::Registered { epoch } => self.epoch = Some(epoch),
+            Input::Image(image) => self.look(now, image, out),
+            Input::Ready(life) => self.up(life, out),
+            Input::Broken(life) => self.broken(life, out),
+            Input::Told { index } => self.served.done(index),
+            Input::Recorded(committed) => self.recorded(now.mono, committed, out),
+            Input::Gathered => {
+                let gathered = std::mem::take(&mut self.gathered);
+                self.serve(gathered, out);
+            }
+            Input::Tick => {
+                if self.record_again.is_some_and(|due| due <= now.mono) {
+                    self.record_again = None;
+                    self.record(out);
+                }
+            }
+        }
+        self.progress(out);
+    }
+
+    fn next_deadline(&self) -> Option<Millis> {
+        self.record_again
+    }
+
+    fn check(&self) {
+        let waits = |life: &Life, stage| {
+            self.replicas.get(&life.id).is_none_or(|r| r.life != life.number || r.stage == stage)
+        };
+        assert!(self.to_record.iter().chain(&self.recording).all(|life| waits(life, Stage::Recording)));
+        assert!(self.gathered.iter().all(|life| waits(life, Stage::Gathered)));
+    }
+}
