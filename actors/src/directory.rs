@@ -3,26 +3,20 @@
 //! A handle that loses its place here, to another or to none, is closed behind the swap. The fetches that wait
 //! on it wake, look the partition up anew, and find the handle that took its place.
 
+use crate::changes::Changes;
 use crate::partition::PartitionHandle;
 use arc_swap::ArcSwap;
 use callboard_core::{TopicId, TopicPartition};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use tokio::sync::watch;
 
 type Partitions = Arc<Vec<Option<Arc<PartitionHandle>>>>;
 
 /// Partition handles by topic id and number.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Directory {
     topics: ArcSwap<HashMap<TopicId, Partitions>>,
-    changed: watch::Sender<u64>,
-}
-
-impl Default for Directory {
-    fn default() -> Directory {
-        Directory { topics: ArcSwap::default(), changed: watch::Sender::new(0) }
-    }
+    changes: Arc<Changes>,
 }
 
 impl Directory {
@@ -49,22 +43,29 @@ impl Directory {
         }
         self.topics.store(Arc::new(topics));
         former.iter().for_each(|handle| handle.waiters.close());
-        self.changed.send_modify(|n| *n += 1);
+        self.changes.ring();
     }
 
-    /// Wakes at each change.
+    /// The bell of this directory, for the handles in it: it rings at each change of the directory or of a role.
     #[must_use]
-    pub fn watch(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+    pub fn changes(&self) -> &Arc<Changes> {
+        &self.changes
     }
 
-    /// Takes a topic out.
-    pub fn remove(&self, topic: TopicId) {
+    /// Takes partitions out: one swap for all. A topic without any is gone.
+    pub fn remove(&self, ids: &[TopicPartition]) {
         let mut topics = HashMap::clone(&self.topics.load());
-        let gone = topics.remove(&topic);
+        let mut gone = Vec::new();
+        for id in ids {
+            let Some(partitions) = topics.get_mut(&id.topic).map(Arc::make_mut) else { continue };
+            let at = usize::try_from(id.partition).ok().and_then(|at| partitions.get_mut(at));
+            gone.extend(at.and_then(Option::take));
+        }
+        let touched: HashSet<TopicId> = ids.iter().map(|id| id.topic).collect();
+        topics.retain(|id, partitions| !touched.contains(id) || partitions.iter().any(Option::is_some));
         self.topics.store(Arc::new(topics));
-        gone.iter().flat_map(|partitions| partitions.iter().flatten()).for_each(|h| h.waiters.close());
-        self.changed.send_modify(|n| *n += 1);
+        gone.iter().for_each(|handle| handle.waiters.close());
+        self.changes.ring();
     }
 
     /// The handles of a topic's partitions on this node, by number.
@@ -94,7 +95,7 @@ mod tests {
 
     fn handle(topic: u8, partition: i32) -> Arc<PartitionHandle> {
         let id = TopicPartition { topic: TopicId([topic; 16]), partition };
-        Arc::new(PartitionHandle::offline(id, 0, "no store here".into()))
+        Arc::new(PartitionHandle::new(id, None, Arc::default()))
     }
 
     #[tokio::test]
@@ -111,7 +112,7 @@ mod tests {
             .into();
         // The same one again has not lost its place.
         directory.insert(vec![handle(1, 0), Arc::clone(&kept)]);
-        directory.remove(removed.id.topic);
+        directory.remove(&[removed.id]);
         waiters[0].woken().await;
         waiters[1].woken().await;
         let early = tokio::time::timeout(std::time::Duration::ZERO, waiters[2].woken()).await;

@@ -1,91 +1,78 @@
-//! The supervisor of a shard's leaders. It starts them, starts them again after an error, and lets them go.
+//! The supervisor of a shard's replicas. It starts them, starts them again after an error, and lets them go.
 //!
-//! A leader that ended by an error is rebuilt from the log: a fence behind everything of its former life, then its
-//! state. One that keeps failing is left offline with the reason, instead of for ever starting over.
+//! ```text
+//!   Start ──> actor ──fails──> Shard::rebuild ──> actor        the handle stays the same all the while
+//!               │                 └─ too often ──> offline, with the reason
+//!               └─ Delete · Leave ──> its last entry, then it is drained
+//! ```
+//!
+//! A replica whose actor ended by an error is rebuilt from the log: a fence behind everything of its former life, then its
+//! state. A replica that has to end while it has no actor is rebuilt too, because its last entry needs the next number.
+//!
+//! Roles, epochs and offsets are not looked at here. When a failed actor is started again `core/restarts.rs` decides.
 
 use crate::clock::Clock;
+use crate::messages::{NodeMsg, ShardMsg, Starting};
 use crate::metrics;
-use crate::node::NodeMsg;
-use crate::partition::{LeaderActor, LeaderArgs, LeaderMsg, LeaderOrigin, PartitionHandle, TailBudget};
+use crate::partition::{PartitionHandle, ReplicaActor, ReplicaArgs, ReplicaMsg, TailBudget};
 use crate::permit::Permit;
 use crate::ports::{ReplicaState, Shard, ShardError, Submission};
-use callboard_core::partition::LeaderConfig;
+use callboard_core::node::{Life, Origin};
+use callboard_core::partition::{Assigned, LeaderConfig};
+use callboard_core::restarts::{Policy, Restarts, Verdict};
 use callboard_core::storage::{Durability, Entry};
-use callboard_core::{LeaderEpoch, ReplicaId, Seq, TopicPartition, UnixMillis};
+use callboard_core::{ReplicaId, Seq, TopicPartition, UnixMillis};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Restarts of one leader within [`RESTART_WINDOW`] before it is left offline.
-const RESTARTS_MAX: usize = 5;
-/// See [`RESTARTS_MAX`].
-const RESTART_WINDOW: Duration = Duration::from_secs(60);
-/// Before the second restart within that, twice as long before the third, and so on.
-const RESTART_WAIT: Duration = Duration::from_millis(200);
-
-/// What a shard's supervisor is told.
-#[derive(Debug)]
-pub enum ShardMsg {
-    /// Lead this partition.
-    Start {
-        /// Which.
-        id: TopicPartition,
-        /// In which epoch.
-        leader_epoch: LeaderEpoch,
-        /// With which configuration.
-        config: LeaderConfig,
-        /// From this log; none: a new one.
-        state: Option<Box<ReplicaState>>,
-    },
-    /// The topic's configuration changed.
-    Configure(TopicPartition, LeaderConfig),
-    /// Says to the node that everything before this has been told.
-    Mark(u64),
-    /// The topic was deleted.
-    Delete(TopicPartition),
-    /// Nobody knows this replica: mark it, or let it go.
-    Stray {
-        /// Which.
-        replica: ReplicaId,
-        /// Number of its last entry.
-        seq: Seq,
-        /// Marked at this time; none: let it go.
-        at: Option<UnixMillis>,
-    },
-    /// A leader's log was read again.
-    Rebuilt(TopicPartition, Result<Box<ReplicaState>, ShardError>),
-}
-
-/// What it starts with.
+/// What the supervisor starts with.
 pub struct ShardArgs {
-    /// Its shard.
     pub shard: Arc<dyn Shard>,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The bound of all tails.
     pub tails: Arc<TailBudget>,
-    /// Told of each leader that is up.
     pub node: ActorRef<NodeMsg>,
 }
 
-struct Leader {
-    actor: Option<ActorRef<LeaderMsg>>,
-    /// Known once it is open.
-    replica: Arc<OnceLock<ReplicaId>>,
-    leader_epoch: LeaderEpoch,
-    config: LeaderConfig,
-    failures: Vec<Instant>,
+/// How a replica ends.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Drop,
+    Stray,
 }
 
-/// Its state.
+/// Who works for a replica at the moment.
+enum At {
+    Actor(ActorRef<ReplicaMsg>),
+    /// Its log is being read again.
+    Rebuilding,
+    /// Nobody: it keeps failing, or could not be opened.
+    Down,
+}
+
+struct Local {
+    life: Life,
+    handle: Arc<PartitionHandle>,
+    assigned: Assigned,
+    config: LeaderConfig,
+    at: At,
+    restarts: Restarts,
+    ending: Option<Ending>,
+    /// The next life, which begins when this one is over.
+    next: Option<Box<Starting>>,
+}
+
+/// The replicas of one shard.
 pub struct ShardState {
     args: ShardArgs,
-    leaders: HashMap<TopicPartition, Leader>,
+    locals: HashMap<TopicPartition, Local>,
     by_actor: HashMap<ActorId, TopicPartition>,
+    /// Replicas that have left this node and lie in the shard as strays.
+    left: HashMap<TopicPartition, ReplicaId>,
 }
 
-/// The actor.
+/// The supervisor of one shard's replicas.
 pub struct ShardActor;
 
 impl Actor for ShardActor {
@@ -98,7 +85,8 @@ impl Actor for ShardActor {
         _me: ActorRef<ShardMsg>,
         args: ShardArgs,
     ) -> Result<ShardState, ActorProcessingErr> {
-        Ok(ShardState { args, leaders: HashMap::new(), by_actor: HashMap::new() })
+        let (locals, by_actor, left) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Ok(ShardState { args, locals, by_actor, left })
     }
 
     async fn handle(
@@ -108,38 +96,28 @@ impl Actor for ShardActor {
         state: &mut ShardState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ShardMsg::Start { id, leader_epoch, config, state: log } => {
-                let replica = Arc::default();
-                let leader = Leader { actor: None, replica, leader_epoch, config, failures: Vec::new() };
-                state.leaders.insert(id, leader);
-                state.spawn(&me, id, log).await;
+            ShardMsg::Start(starting) => state.start(&me, starting).await,
+            ShardMsg::Rebuilt(life, log) => state.rebuilt(&me, life, log).await,
+            ShardMsg::Assign(id, assigned) => {
+                if let Some(local) = state.locals.get_mut(&id) {
+                    local.assigned = assigned;
+                    local.tell(ReplicaMsg::Assign(assigned));
+                }
             }
-            // Deleted while it was read: nobody is left to journal its end.
-            ShardMsg::Rebuilt(id, Ok(log)) if !state.leaders.contains_key(&id) => {
-                state.stray(log.replica, log.seq, None);
-            }
-            ShardMsg::Rebuilt(id, Ok(log)) => state.spawn(&me, id, Some(log)).await,
-            ShardMsg::Rebuilt(_, Err(ShardError::Ending)) => {}
-            ShardMsg::Rebuilt(id, Err(ShardError::Refused(why))) => state.rebuild(&me, id, &why),
-            ShardMsg::Rebuilt(id, Err(error)) => state.leave_offline(id, error.to_string()),
             ShardMsg::Configure(id, config) => {
-                if let Some(leader) = state.leaders.get_mut(&id) {
-                    leader.config = config;
-                    leader.tell(LeaderMsg::Configure(config));
+                if let Some(local) = state.locals.get_mut(&id) {
+                    local.config = config;
+                    local.tell(ReplicaMsg::Configure(config));
                 }
             }
             ShardMsg::Mark(index) => {
-                let _ = state.args.node.cast(NodeMsg::Marked(index));
+                let _ = state.args.node.cast(NodeMsg::Told(index));
             }
             ShardMsg::Delete(id) => {
-                if let Some(leader) = state.leaders.remove(&id) {
-                    leader.tell(LeaderMsg::Delete);
-                    if let Some(actor) = leader.actor {
-                        state.by_actor.remove(&actor.get_id());
-                        let _ = actor.drain();
-                    }
-                }
+                state.left.remove(&id);
+                state.end(&me, id, Ending::Drop);
             }
+            ShardMsg::Leave(id) => state.end(&me, id, Ending::Stray),
             ShardMsg::Stray { replica, seq, at } => state.stray(replica, seq, at),
         }
         Ok(())
@@ -153,10 +131,12 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(cell, error) => {
-                state.failed(&me, cell.get_id(), &error.to_string())
+                state.failed(&me, cell.get_id(), &error.to_string());
             }
             SupervisionEvent::ActorTerminated(cell, _, _) => {
-                state.by_actor.remove(&cell.get_id());
+                if let Some(id) = state.by_actor.remove(&cell.get_id()) {
+                    state.over(&me, id);
+                }
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
         }
@@ -173,37 +153,52 @@ impl Actor for ShardActor {
     }
 }
 
-impl Leader {
-    fn tell(&self, message: LeaderMsg) {
-        if let Some(actor) = &self.actor {
+impl Local {
+    fn tell(&self, message: ReplicaMsg) {
+        if let At::Actor(actor) = &self.at {
             let _ = actor.cast(message);
         }
     }
 }
 
 impl ShardState {
+    async fn start(&mut self, me: &ActorRef<ShardMsg>, mut starting: Box<Starting>) {
+        let id = starting.life.id;
+        if let Some(former) = self.locals.get_mut(&id) {
+            former.next = Some(starting);
+            return;
+        }
+        let (origin, log) = (starting.origin, starting.log.take());
+        let Starting { life, handle, assigned, config, .. } = *starting;
+        let (at, restarts) = (At::Down, Restarts::new(Policy::REPLICA));
+        let local = Local { life, handle, assigned, config, at, restarts, ending: None, next: None };
+        self.locals.insert(id, local);
+        match (origin, self.left.remove(&id)) {
+            (Origin::Returned, Some(replica)) => self.rebuild(me, id, replica, Duration::ZERO),
+            (Origin::Returned, None) => self.leave_offline(id, "its former life left no log".to_owned()),
+            (Origin::New | Origin::Recovered(_), _) => self.spawn(me, id, log).await,
+        }
+    }
+
     async fn spawn(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition, log: Option<Box<ReplicaState>>) {
-        let Some(leader) = self.leaders.get_mut(&id) else { return };
-        let (node, replica) = (self.args.node.clone(), Arc::clone(&leader.replica));
-        let args = LeaderArgs {
-            id,
-            leader_epoch: leader.leader_epoch,
-            config: leader.config,
-            origin: log.map_or(LeaderOrigin::New, LeaderOrigin::State),
+        let Some(local) = self.locals.get_mut(&id) else { return };
+        let (node, life) = (self.args.node.clone(), local.life);
+        let args = ReplicaArgs {
+            handle: Arc::clone(&local.handle),
+            assigned: local.assigned,
+            config: local.config,
+            log,
             shard: Arc::clone(&self.args.shard),
             clock: Arc::clone(&self.args.clock),
             tails: Arc::clone(&self.args.tails),
-            on_ready: Box::new(move |handle| {
-                if let Some(opened) = handle.replica() {
-                    let _ = replica.set(opened);
-                }
-                let _ = node.cast(NodeMsg::Ready(handle));
+            on_opened: Box::new(move || {
+                let _ = node.cast(NodeMsg::Ready(life));
             }),
         };
-        match Actor::spawn_linked(None, LeaderActor, args, me.get_cell()).await {
+        match Actor::spawn_linked(None, ReplicaActor, args, me.get_cell()).await {
             Ok((actor, _)) => {
                 self.by_actor.insert(actor.get_id(), id);
-                leader.actor = Some(actor);
+                local.at = At::Actor(actor);
             }
             Err(error) => self.leave_offline(id, error.to_string()),
         }
@@ -211,37 +206,108 @@ impl ShardState {
 
     fn failed(&mut self, me: &ActorRef<ShardMsg>, actor: ActorId, error: &str) {
         let Some(id) = self.by_actor.remove(&actor) else { return };
-        let Some(leader) = self.leaders.get_mut(&id) else { return };
-        tracing::error!(partition = %id, "its leader ended and is started again: {error}");
-        metrics::restarted("leader");
-        leader.actor = None;
-        self.rebuild(me, id, error);
+        metrics::restarted("replica");
+        if self.locals.get(&id).is_some_and(|local| local.ending.is_some()) {
+            tracing::error!(partition = %id, "its actor ended before it had let the replica go: {error}");
+            return self.read_to_end(me, id);
+        }
+        tracing::error!(partition = %id, "its actor ended and is started again: {error}");
+        self.again(me, id, error);
     }
 
-    /// Reads a leader's log again, at once the first time, then a little later each time.
-    fn rebuild(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition, error: &str) {
-        let Some(leader) = self.leaders.get_mut(&id) else { return };
-        leader.failures.retain(|at| at.elapsed() < RESTART_WINDOW);
-        let wait = RESTART_WAIT * u32::try_from(leader.failures.len()).unwrap_or(u32::MAX);
-        leader.failures.push(Instant::now());
-        match leader.replica.get().copied() {
-            Some(replica) if leader.failures.len() <= RESTARTS_MAX => {
-                let (shard, me) = (Arc::clone(&self.args.shard), me.clone());
-                tokio::spawn(async move {
-                    tokio::time::sleep(wait).await;
-                    let _ = me.cast(ShardMsg::Rebuilt(id, shard.rebuild(replica).await.map(Box::new)));
-                });
+    /// Reads a replica's log again, or gives it up.
+    fn again(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition, error: &str) {
+        let now = self.args.clock.now().mono;
+        let Some(local) = self.locals.get_mut(&id) else { return };
+        local.at = At::Down;
+        match (local.restarts.failed(now), local.handle.replica()) {
+            (Verdict::Again { after_ms }, Some(replica)) => {
+                self.rebuild(me, id, replica, Duration::from_millis(after_ms));
             }
-            _ => self.leave_offline(id, format!("its leader keeps failing: {error}")),
+            _ => self.leave_offline(id, format!("its actor keeps failing: {error}")),
         }
     }
 
-    fn leave_offline(&self, id: TopicPartition, why: String) {
-        // Deleted meanwhile: that it could not be led any more is no fault.
-        let Some(leader) = self.leaders.get(&id) else { return };
+    fn rebuild(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition, replica: ReplicaId, wait: Duration) {
+        let Some(local) = self.locals.get_mut(&id) else { return };
+        local.at = At::Rebuilding;
+        let (shard, me, life) = (Arc::clone(&self.args.shard), me.clone(), local.life);
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            let _ = me.cast(ShardMsg::Rebuilt(life, shard.rebuild(replica).await.map(Box::new)));
+        });
+    }
+
+    async fn rebuilt(
+        &mut self,
+        me: &ActorRef<ShardMsg>,
+        life: Life,
+        log: Result<Box<ReplicaState>, ShardError>,
+    ) {
+        let id = life.id;
+        let Some(local) = self.locals.get_mut(&id).filter(|local| local.life == life) else { return };
+        match (log, local.ending) {
+            (Ok(log), None) => self.spawn(me, id, Some(log)).await,
+            (Ok(log), Some(ending)) => {
+                let at = matches!(ending, Ending::Stray).then(|| self.args.clock.now().wall);
+                self.stray(log.replica, log.seq, at);
+                self.over(me, id);
+            }
+            (Err(ShardError::Ending), _) => {}
+            (Err(ShardError::Refused(why)), None) => self.again(me, id, &why),
+            (Err(error), None) => self.leave_offline(id, error.to_string()),
+            (Err(error), Some(_)) => {
+                tracing::warn!(partition = %id, "it could not be ended, and will be stray at the next start: {error}");
+                self.over(me, id);
+            }
+        }
+    }
+
+    /// Ends a replica: its actor journals the last entry, or this supervisor does if there is no actor.
+    fn end(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition, ending: Ending) {
+        let Some(local) = self.locals.get_mut(&id) else { return };
+        local.next = None;
+        if local.ending.replace(ending).is_some() {
+            return;
+        }
+        match &local.at {
+            At::Actor(actor) => {
+                local.tell(match ending {
+                    Ending::Drop => ReplicaMsg::Delete,
+                    Ending::Stray => ReplicaMsg::Leave,
+                });
+                let _ = actor.drain();
+            }
+            At::Rebuilding => {}
+            At::Down => self.read_to_end(me, id),
+        }
+    }
+
+    /// A replica without an actor is read again to be ended, if it was ever opened.
+    fn read_to_end(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition) {
+        match self.locals.get(&id).and_then(|local| local.handle.replica()) {
+            Some(replica) => self.rebuild(me, id, replica, Duration::ZERO),
+            None => self.over(me, id),
+        }
+    }
+
+    /// A life is over; the next one begins, if it waits.
+    fn over(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition) {
+        let Some(mut local) = self.locals.remove(&id) else { return };
+        if let (Some(Ending::Stray), Some(replica)) = (local.ending, local.handle.replica()) {
+            self.left.insert(id, replica);
+        }
+        if let Some(next) = local.next.take() {
+            let _ = me.cast(ShardMsg::Start(next));
+        }
+    }
+
+    fn leave_offline(&mut self, id: TopicPartition, why: String) {
+        let Some(local) = self.locals.get_mut(&id) else { return };
         tracing::error!(partition = %id, "offline: {why}");
-        let handle = Arc::new(PartitionHandle::offline(id, leader.leader_epoch, why));
-        let _ = self.args.node.cast(NodeMsg::Ready(handle));
+        local.at = At::Down;
+        local.handle.offline(local.assigned.leader_epoch, why);
+        let _ = self.args.node.cast(NodeMsg::Broken(local.life));
     }
 
     fn stray(&self, replica: ReplicaId, seq: Seq, at: Option<UnixMillis>) {

@@ -10,9 +10,11 @@ use crate::directory::Directory;
 use crate::images::Images;
 use crate::metrics;
 use crate::partition::PartitionHandle;
+use callboard_core::LeaderEpoch;
 use callboard_core::group::GroupConfig;
 use callboard_core::group::coordinator::CoordinatorConfig;
 use callboard_core::metadata::{Image, OFFSETS_TOPIC, Topic};
+use callboard_core::partition::Role;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,8 +47,23 @@ pub enum CoordinatorsMsg {
     Look,
 }
 
+/// Which leadership a coordinator belongs to.
+#[derive(PartialEq, Eq)]
+struct Led {
+    leader_epoch: LeaderEpoch,
+    life: u64,
+}
+
+/// The leadership of a partition on this node; none while another node, or nobody, leads it.
+fn led(handle: &PartitionHandle) -> Option<Led> {
+    let life = handle.life();
+    let view = handle.view();
+    (view.role == Role::Leader).then_some(Led { leader_epoch: view.leader_epoch, life })
+}
+
 struct Running {
     handle: Arc<PartitionHandle>,
+    led: Led,
     entry: Entry,
 }
 
@@ -70,7 +87,7 @@ impl Actor for CoordinatorsActor {
         me: ActorRef<CoordinatorsMsg>,
         args: CoordinatorsArgs,
     ) -> Result<CoordinatorsState, ActorProcessingErr> {
-        let (mut images, mut directory) = (args.images.watch(), args.directory.watch());
+        let (mut images, mut directory) = (args.images.watch(), args.directory.changes().watch());
         tokio::spawn(async move {
             loop {
                 let changed = tokio::select! {
@@ -144,17 +161,19 @@ impl CoordinatorsState {
         };
         let handles: BTreeMap<i32, _> = handles.into_iter().map(|h| (h.id.partition, h)).collect();
         self.running.retain(|partition, running| {
-            let same = handles.get(partition).is_some_and(|now| Arc::ptr_eq(now, &running.handle));
+            let now = handles.get(partition).filter(|now| Arc::ptr_eq(now, &running.handle));
+            let same = now.and_then(|now| led(now)).is_some_and(|led| led == running.led);
             if !same {
                 let _ = running.entry.actor.drain();
             }
             same
         });
         for (partition, handle) in handles {
-            // One that is offline has no replica, and nothing to coordinate.
-            if handle.replica().is_some() && !self.running.contains_key(&partition) {
+            if let Some(led) = led(&handle)
+                && !self.running.contains_key(&partition)
+            {
                 let entry = self.start(me, &image, &handle).await?;
-                self.running.insert(partition, Running { handle, entry });
+                self.running.insert(partition, Running { handle, led, entry });
             }
         }
         self.publish(&image);

@@ -1,57 +1,42 @@
 //! A partition from outside: what it shows (`View`), its tail, who waits for it, and where to send a batch.
 //!
 //! A fetch never enters an actor: it reads the view, then the tail or the store, below the high watermark.
+//!
+//! There is one handle for a replica's whole life on this node. Roles change in its view; the actor behind it may fail and
+//! be started again. Requests that hold the handle see both without looking the partition up anew.
 
-use super::leader::LeaderMsg;
+use super::messages::{Appending, ReplicaMsg};
 use super::tail::Tail;
 use super::waiters::Waiters;
-use crate::permit::Permit;
+use crate::changes::Changes;
 use crate::ports::{Part, ReadError, ReadRequest, Shard, Slices, TimeHit};
 use crate::reply::{Answer, Reply};
-use arc_swap::ArcSwap;
-use bytes::BytesMut;
-use callboard_core::partition::{Acks, ActiveProducer, Appended, LeaderConfig, Role, View};
-use callboard_core::records::BatchHead;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use callboard_core::partition::{ActiveProducer, Appended, Role, TrimTo, View};
 use callboard_core::storage::Room;
 use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, TopicPartition};
 use parking_lot::Mutex;
-use ractor::ActorRef;
-use std::sync::Arc;
+use ractor::{ActorId, ActorRef};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-/// Where a partition's bytes are, and who leads it.
-#[derive(Clone)]
-struct Home {
-    shard: Arc<dyn Shard>,
-    replica: ReplicaId,
-    leader: ActorRef<LeaderMsg>,
-}
-
-/// A batch on its way in.
-#[derive(Debug)]
-pub struct Appending {
-    /// The batch, writable in place.
-    pub batch: BytesMut,
-    /// Memory that the batch holds on to.
-    pub pinned: usize,
-    /// Its head.
-    pub head: BatchHead,
-    /// When to answer.
-    pub acks: Acks,
-    /// How long to wait, in milliseconds.
-    pub timeout_ms: u64,
-    /// Its bytes' permit.
-    pub permit: Permit,
-}
-
-/// One partition.
+/// One replica of a partition on this node, for as long as it lives here: its roles and actors come and go.
 pub struct PartitionHandle {
-    /// Which.
     pub id: TopicPartition,
     view: ArcSwap<View>,
-    pub(crate) tail: Mutex<Tail>,
-    /// Who waits for bytes.
+    pub(super) tail: Mutex<Tail>,
+    /// Fetches that wait for bytes.
     pub waiters: Waiters,
-    home: Option<Home>,
+    /// None where no shard has a replica that works.
+    shard: Option<Arc<dyn Shard>>,
+    /// Known once the replica is open.
+    replica: OnceLock<ReplicaId>,
+    /// None while the actor is being started again.
+    actor: ArcSwapOption<ActorRef<ReplicaMsg>>,
+    /// Actors that have served the replica so far.
+    lives: AtomicU64,
+    /// Rung when role or leader epoch change.
+    roles: Arc<Changes>,
 }
 
 impl std::fmt::Debug for PartitionHandle {
@@ -61,48 +46,55 @@ impl std::fmt::Debug for PartitionHandle {
 }
 
 impl PartitionHandle {
-    /// A partition that is served.
+    /// An idle replica, whose log is not known yet. `roles` is rung at each change of its role.
     #[must_use]
-    pub fn new(
-        id: TopicPartition,
-        view: View,
-        shard: Arc<dyn Shard>,
-        replica: ReplicaId,
-        leader: ActorRef<LeaderMsg>,
-    ) -> PartitionHandle {
-        let home = Some(Home { shard, replica, leader });
-        let view = ArcSwap::from_pointee(view);
-        PartitionHandle { id, view, tail: Mutex::default(), waiters: Waiters::default(), home }
+    pub fn new(id: TopicPartition, shard: Option<Arc<dyn Shard>>, roles: Arc<Changes>) -> PartitionHandle {
+        PartitionHandle {
+            id,
+            view: ArcSwap::from_pointee(View::unknown(Role::Idle, 0)),
+            tail: Mutex::default(),
+            waiters: Waiters::default(),
+            shard,
+            replica: OnceLock::new(),
+            actor: ArcSwapOption::empty(),
+            lives: AtomicU64::new(0),
+            roles,
+        }
     }
 
-    /// A partition that cannot be served, and why.
-    #[must_use]
-    pub fn offline(id: TopicPartition, leader_epoch: LeaderEpoch, why: String) -> PartitionHandle {
-        let view = View {
-            role: Role::Offline(why),
-            leader_epoch,
-            log_start: 0,
-            end: 0,
-            high_watermark: 0,
-            last_stable_offset: 0,
-            log_id: 0,
-            rules: LeaderConfig::default().rules(),
-            epochs: Arc::default(),
-        };
-        let view = ArcSwap::from_pointee(view);
-        PartitionHandle { id, view, tail: Mutex::default(), waiters: Waiters::default(), home: None }
-    }
-
-    /// Its replica in the store, if it is served.
+    /// The replica's id in its shard, once it is open.
     #[must_use]
     pub fn replica(&self) -> Option<ReplicaId> {
-        self.home.as_ref().map(|home| home.replica)
+        self.replica.get().copied()
     }
 
-    /// Its shard's number, and its replica there, if it is served.
+    /// Its shard's number, and its replica there, unless it is offline.
     #[must_use]
     pub fn home_shard(&self) -> Option<(u16, ReplicaId)> {
-        self.home.as_ref().map(|home| (home.shard.index(), home.replica))
+        if let Role::Offline(_) = self.view.load().role {
+            return None;
+        }
+        Some((self.shard.as_ref()?.index(), self.replica()?))
+    }
+
+    /// A life of the replica's actor begins. What a former one left in the tail may be in no log.
+    pub(super) fn begin(&self, replica: ReplicaId, actor: ActorRef<ReplicaMsg>) {
+        let _ = self.replica.set(replica);
+        self.tail.lock().clear();
+        self.lives.fetch_add(1, Ordering::AcqRel);
+        self.actor.store(Some(Arc::new(actor)));
+    }
+
+    /// Grows with each actor of the replica. Of what a former one had taken in, its next one knows only what is journaled.
+    #[must_use]
+    pub fn life(&self) -> u64 {
+        self.lives.load(Ordering::Acquire)
+    }
+
+    /// Shows the partition as offline: no actor serves it.
+    pub fn offline(&self, leader_epoch: LeaderEpoch, why: String) {
+        let last = self.view();
+        self.publish(View { role: Role::Offline(why), leader_epoch, ..View::clone(&last) });
     }
 
     /// Its boundaries now.
@@ -115,20 +107,25 @@ impl PartitionHandle {
     pub fn publish(&self, view: View) {
         let before = self.view.swap(Arc::new(view));
         let now = self.view.load();
-        if before.role != now.role
-            || before.leader_epoch != now.leader_epoch
-            || before.log_start != now.log_start
-        {
+        let role = before.role != now.role || before.leader_epoch != now.leader_epoch;
+        if role || before.log_start != now.log_start {
             self.waiters.wake_all();
         } else if before.high_watermark != now.high_watermark {
             let tail = self.tail.lock();
             self.waiters.advanced(|from| tail.bytes_between(from, now.high_watermark));
         }
+        if role {
+            self.roles.ring();
+        }
     }
 
-    /// Its leader has ended. An orderly end and a failure were shown before; after any other the partition is idle
-    /// until the next leader's handle takes this one's place.
-    pub(super) fn leader_ended(&self) {
+    /// An actor of the replica has ended. An orderly end and a failure of the disk were shown before; after any other the
+    /// replica is idle until its actor is started again.
+    pub(super) fn ended(&self, actor: ActorId) {
+        if self.actor.load().as_ref().is_none_or(|now| now.get_id() != actor) {
+            return;
+        }
+        self.actor.store(None);
         let last = self.view();
         if last.role == Role::Leader {
             self.publish(View { role: Role::Idle, ..View::clone(&last) });
@@ -139,26 +136,27 @@ impl PartitionHandle {
     #[must_use]
     pub fn append(&self, appending: Appending) -> Answer<Result<Appended, Reject>> {
         // What is left of the reserve is for what frees space.
-        if self.home.as_ref().is_some_and(|home| home.shard.room() == Room::Spent) {
+        if self.shard.as_ref().is_some_and(|shard| shard.room() == Room::Spent) {
             let (reply, answer) = Reply::new();
             reply.send(Err(Reject::DiskFull));
             return answer;
         }
-        self.ask(|reply| LeaderMsg::Append(Box::new(appending), reply))
+        self.ask(|reply| ReplicaMsg::Append(Box::new(appending), reply))
     }
 
-    /// Sends the leader a message, if the role allows it. A leader that ends meanwhile drops the message, and the reply in
-    /// it answers.
+    /// Sends the replica's actor a message, if the role allows it. An actor that ends meanwhile drops the message, and the
+    /// reply in it answers.
     fn ask<T>(
         &self,
-        message: impl FnOnce(Reply<Result<T, Reject>>) -> LeaderMsg,
+        message: impl FnOnce(Reply<Result<T, Reject>>) -> ReplicaMsg,
     ) -> Answer<Result<T, Reject>> {
         let (reply, answer) = Reply::new();
-        match self.home() {
-            Ok(home) => {
-                let _ = home.leader.cast(message(reply));
+        match (self.view.load().role.serves(), &*self.actor.load()) {
+            (Ok(()), Some(actor)) => {
+                let _ = actor.cast(message(reply));
             }
-            Err(reject) => reply.send(Err(reject)),
+            (Ok(()), None) => reply.send(Err(Reject::Unavailable)),
+            (Err(reject), _) => reply.send(Err(reject)),
         }
         answer
     }
@@ -166,29 +164,25 @@ impl PartitionHandle {
     /// Why it takes no batch of a client now: its disk is full.
     #[must_use]
     pub fn refuses(&self) -> Option<Reject> {
-        self.home.as_ref().filter(|home| home.shard.room().refuses()).map(|_| Reject::DiskFull)
+        self.shard.as_ref().filter(|shard| shard.room().refuses()).map(|_| Reject::DiskFull)
     }
 
-    /// Moves the log start up to an offset (−1: the high watermark); answered when that is durable, with the log start.
+    /// Moves the log start up; answered when that is durable, with the log start.
     #[must_use]
-    pub fn trim(&self, to: Offset) -> Answer<Result<Appended, Reject>> {
-        self.move_log_start(to, false)
+    pub fn trim(&self, to: TrimTo) -> Answer<Result<Appended, Reject>> {
+        self.ask(|reply| ReplicaMsg::Trim(to, false, reply))
     }
 
     /// The same, by the broker itself, which has written anew what is live: whatever the topic's policy.
     #[must_use]
     pub fn compacted(&self, to: Offset) -> Answer<Result<Appended, Reject>> {
-        self.move_log_start(to, true)
-    }
-
-    fn move_log_start(&self, to: Offset, own: bool) -> Answer<Result<Appended, Reject>> {
-        self.ask(|reply| LeaderMsg::Trim(to, own, reply))
+        self.ask(|reply| ReplicaMsg::Trim(TrimTo::Offset(to), true, reply))
     }
 
     /// The producers that the leader knows.
     #[must_use]
     pub fn producers(&self) -> Answer<Result<Vec<ActiveProducer>, Reject>> {
-        self.ask(LeaderMsg::Producers)
+        self.ask(ReplicaMsg::Producers)
     }
 
     /// Bytes to read from `from` on, as far as the tail knows; none where it does not reach back.
@@ -230,27 +224,27 @@ impl PartitionHandle {
             let parts = parts.into_iter().map(Part::Bytes).collect();
             return Ok(Slices { parts, bytes, next });
         }
-        let home = self.home()?;
-        let request = ReadRequest { replica: home.replica, from, until, max_bytes, files };
-        self.read_ended(home.shard.read(request).await)
+        let (shard, replica) = self.home()?;
+        let request = ReadRequest { replica, from, until, max_bytes, files };
+        self.read_ended(shard.read(request).await)
     }
 
     /// The first record at or after a timestamp.
     pub async fn find_time(&self, timestamp: i64, until: Offset) -> Result<Option<TimeHit>, ReadError> {
-        let (home, from) = (self.home()?, self.view().log_start);
-        self.read_ended(home.shard.find_time(home.replica, from, until, timestamp).await)
+        let ((shard, replica), from) = (self.home()?, self.view().log_start);
+        self.read_ended(shard.find_time(replica, from, until, timestamp).await)
     }
 
     /// The record with the largest timestamp.
     pub async fn max_time(&self, until: Offset) -> Result<Option<TimeHit>, ReadError> {
-        let (home, from) = (self.home()?, self.view().log_start);
-        self.read_ended(home.shard.max_time(home.replica, from, until).await)
+        let ((shard, replica), from) = (self.home()?, self.view().log_start);
+        self.read_ended(shard.max_time(replica, from, until).await)
     }
 
     /// Bytes of its batches in the store.
     pub async fn size(&self) -> Result<u64, ReadError> {
-        let home = self.home()?;
-        self.read_ended(home.shard.size(home.replica).await)
+        let (shard, replica) = self.home()?;
+        self.read_ended(shard.size(replica).await)
     }
 
     /// A read that failed while the role ended tells the role's end: its replica was let go, and nothing is broken.
@@ -263,13 +257,14 @@ impl PartitionHandle {
 
     /// Resolves when the store takes more: at its limit producers wait here, before their bytes do.
     pub async fn admitted(&self) {
-        if let Some(home) = &self.home {
-            home.shard.admitted().await;
+        if let Some(shard) = &self.shard {
+            shard.admitted().await;
         }
     }
 
-    /// Its home; a partition without one is told by its role.
-    fn home(&self) -> Result<&Home, Reject> {
-        self.view.load().role.serves().and(self.home.as_ref().ok_or(Reject::Unavailable))
+    /// Where its bytes are, if its role lets them be read.
+    fn home(&self) -> Result<(&Arc<dyn Shard>, ReplicaId), Reject> {
+        self.view.load().role.serves()?;
+        self.shard.as_ref().zip(self.replica()).ok_or(Reject::Unavailable)
     }
 }

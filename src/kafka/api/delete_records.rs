@@ -7,7 +7,7 @@ use crate::kafka::wire::messages::{
 use callboard_actors::permit::Permit;
 use callboard_actors::reply::Answer;
 use callboard_core::metadata::{Image, is_internal};
-use callboard_core::partition::Appended;
+use callboard_core::partition::{Appended, TrimTo};
 use callboard_core::{ErrorCode, Reject, TopicId};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -71,7 +71,7 @@ fn ask(
         let why = "records of an internal topic are not deleted by offset".to_owned();
         return Err((ErrorCode::InvalidTopicException, why));
     }
-    Ok(handle.trim(offset))
+    Ok(handle.trim(TrimTo::of(offset)))
 }
 
 async fn answered(answer: Answer<Result<Appended, Reject>>, deadline: Instant) -> Result<Appended, Refused> {

@@ -103,7 +103,10 @@ async fn look(
     let end = if committed { view.last_stable_offset } else { view.high_watermark };
     let hit = match wanted.timestamp {
         LATEST => return Ok((-1, end, view.leader_epoch)),
-        EARLIEST | EARLIEST_LOCAL => return Ok((-1, view.log_start, epoch_at(&view.epochs, view.log_start))),
+        EARLIEST | EARLIEST_LOCAL => {
+            let epoch = epoch_at(&view.epochs, view.log_start).unwrap_or(-1);
+            return Ok((-1, view.log_start, epoch));
+        }
         // Nothing of a log is anywhere but here.
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => return Ok((-1, -1, -1)),
         timestamp => {

@@ -254,7 +254,7 @@ async fn answer(
             match result {
                 Ok(appended) => {
                     out.base_offset = appended.base_offset;
-                    out.log_append_time_ms = appended.log_append_time;
+                    out.log_append_time_ms = appended.log_append_time.unwrap_or(-1);
                     out.log_start_offset = appended.log_start;
                 }
                 Err(refused) => {

@@ -98,8 +98,10 @@ impl Node {
     }
 }
 
-/// What is started, with role and epoch; what is offline.
-fn started(effects: &[Effect]) -> Vec<(u8, Result<(usize, Origin, AssignedRole, i32), String>)> {
+/// Shard, origin, role and leader epoch of a replica that is started, or why it is offline.
+type Started = Result<(usize, Origin, AssignedRole, i32), String>;
+
+fn started(effects: &[Effect]) -> Vec<(u8, Started)> {
     let of = |id: &TopicPartition| id.topic.0[0];
     let said = |effect: &Effect| match effect {
         Effect::Start { life, shard, origin, assigned, .. } => {

@@ -1,0 +1,262 @@
+//! The actor of a replica: `callboard_core::partition::ReplicaMachine`, and the bytes and replies it names by ticket.
+//!
+//! It journals, fills the tail, publishes the view and answers, as the machine says. Offsets, epochs and roles are the
+//! machine's; nothing here looks at them.
+
+use super::handle::PartitionHandle;
+use super::messages::{Appending, ReplicaMsg};
+use super::tails::TailBudget;
+use crate::clock::Clock;
+use crate::metrics;
+use crate::permit::Permit;
+use crate::ports::{Persisted, ReadError, ReplicaSink, ReplicaState, Shard, ShardError, Submission};
+use crate::reply::Reply;
+use crate::shell::{Perform, Shell};
+use crate::tickets::Tickets;
+use bytes::{Bytes, BytesMut};
+use callboard_core::partition::{
+    Appended, Assigned, Effect, Input, LeaderConfig, LocalLog, LogStart, ReplicaMachine,
+};
+use callboard_core::storage::{Durability, Entry, Retention};
+use callboard_core::{Offset, Reject, ReplicaId, Seq, Ticket, records};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::sync::Arc;
+
+/// Told that the replica is open and durable; a restarted actor says it again.
+pub type OnOpened = Box<dyn Fn() + Send + Sync>;
+
+/// What a replica starts with.
+pub struct ReplicaArgs {
+    pub handle: Arc<PartitionHandle>,
+    pub assigned: Assigned,
+    pub config: LeaderConfig,
+    /// From recovery, or rebuilt after a restart of the actor; none: the replica is opened now.
+    pub log: Option<Box<ReplicaState>>,
+    pub shard: Arc<dyn Shard>,
+    pub clock: Arc<dyn Clock>,
+    pub tails: Arc<TailBudget>,
+    pub on_opened: OnOpened,
+}
+
+/// The actor of one replica.
+pub struct ReplicaActor;
+
+/// A replica's machine in its shell.
+pub struct ReplicaShell {
+    shell: Shell<ReplicaMachine, ReplicaIo>,
+}
+
+struct Sink(ActorRef<ReplicaMsg>);
+
+impl ReplicaSink for Sink {
+    fn persisted(&self, persisted: Persisted) {
+        let _ = self.0.cast(ReplicaMsg::Persisted(persisted));
+    }
+
+    fn failed(&self, error: ShardError) {
+        let _ = self.0.cast(ReplicaMsg::Failed(error));
+    }
+}
+
+struct Payload {
+    batch: BytesMut,
+    pinned: usize,
+    permit: Permit,
+}
+
+/// Who waits for an answer, and the batch until it is journaled.
+struct Waiting {
+    reply: Reply<Result<Appended, Reject>>,
+    payload: Option<Payload>,
+}
+
+/// Performs a replica's effects.
+struct ReplicaIo {
+    handle: Arc<PartitionHandle>,
+    shard: Arc<dyn Shard>,
+    replica: ReplicaId,
+    me: ActorRef<ReplicaMsg>,
+    tails: Arc<TailBudget>,
+    waiting: Tickets<Waiting>,
+    on_opened: OnOpened,
+}
+
+impl ReplicaIo {
+    fn journal(
+        &mut self,
+        seq: Seq,
+        entry: Entry,
+        durability: Durability,
+        (ticket, log_append_time): (Option<Ticket>, Option<i64>),
+    ) {
+        let payload = ticket.and_then(|ticket| self.waiting.get_mut(ticket)?.payload.take());
+        let (bytes, permit) = match (payload, entry) {
+            (Some(mut payload), Entry::Append { base, epoch }) => {
+                records::patch(&mut payload.batch, base, epoch);
+                if let Some(time) = log_append_time {
+                    records::set_log_append_time(&mut payload.batch, time);
+                }
+                let bytes = payload.batch.freeze();
+                let next = records::head(&bytes).map_or(base, |head| head.next_offset());
+                self.tails.push(&self.handle, base, next, &bytes, payload.pinned);
+                metrics::appended(bytes.len());
+                (bytes, payload.permit)
+            }
+            _ => (Bytes::new(), Permit::free()),
+        };
+        let submission = Submission { replica: self.replica, seq, entry, bytes, durability, permit };
+        if let Err(error) = self.shard.submit(submission) {
+            // The shard tells its sinks itself; until that arrives nothing is acknowledged.
+            tracing::debug!(partition = %self.handle.id, "not journaled: {error}");
+        }
+    }
+
+    fn retain(&self, from: Offset, until: Offset, rules: Retention) {
+        let (me, handle) = (self.me.clone(), Arc::clone(&self.handle));
+        let answer = self.shard.expired(self.replica, from, until, rules);
+        tokio::spawn(async move {
+            let id = handle.id;
+            let to = match handle.read_ended(answer.await) {
+                Ok(to) => to,
+                Err(ReadError::Refused(_)) => None,
+                Err(error) => {
+                    tracing::warn!(partition = %id, "retention could not look at the log, and will again: {error}");
+                    None
+                }
+            };
+            if let Some(to) = to {
+                tracing::info!(partition = %id, ?rules, "retention: below {to} all has expired, the log started at {from}");
+            }
+            let _ = me.cast(ReplicaMsg::Expired(to));
+        });
+    }
+}
+
+/// Waiters learn of the end, however the actor ended.
+impl Drop for ReplicaIo {
+    fn drop(&mut self) {
+        self.handle.ended(self.me.get_id());
+    }
+}
+
+impl Perform<Effect> for ReplicaIo {
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Journal { seq, entry, durability, ticket, log_append_time } => {
+                self.journal(seq, entry, durability, (ticket, log_append_time));
+            }
+            Effect::Retain { from, until, rules } => self.retain(from, until, rules),
+            Effect::Publish(view) => self.handle.publish(view),
+            Effect::Answer { ticket, result } => {
+                if let Some(waiting) = self.waiting.take(ticket) {
+                    waiting.reply.send(result);
+                }
+            }
+            Effect::Opened => (self.on_opened)(),
+            Effect::Forget(forgotten) => self.shard.forget(self.replica, forgotten),
+            Effect::Note(event) => metrics::leader_event(event),
+        }
+    }
+}
+
+impl Actor for ReplicaActor {
+    type Msg = ReplicaMsg;
+    type State = ReplicaShell;
+    type Arguments = ReplicaArgs;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<ReplicaMsg>,
+        args: ReplicaArgs,
+    ) -> Result<ReplicaShell, ActorProcessingErr> {
+        let sink = Arc::new(Sink(me.clone()));
+        let (replica, log) = match args.log {
+            None => {
+                // The Open always waits for its sync: the image will say that the replica exists.
+                let replica = args.shard.open(args.handle.id, Durability::Fsync, sink)?;
+                (replica, LocalLog::opening(args.config.durability))
+            }
+            Some(state) => {
+                args.shard.attach(state.replica, sink);
+                (state.replica, LocalLog::recovered(start_of(*state), args.config.durability))
+            }
+        };
+        args.handle.begin(replica, me.clone());
+        let io = ReplicaIo {
+            handle: args.handle,
+            shard: args.shard,
+            replica,
+            me: me.clone(),
+            tails: args.tails,
+            waiting: Tickets::default(),
+            on_opened: args.on_opened,
+        };
+        let machine = ReplicaMachine::new(log, args.config);
+        let mut shell = Shell::new(machine, io, args.clock);
+        shell.step(Input::Assign(args.assigned));
+        shell.rearm(&me, || ReplicaMsg::Tick);
+        Ok(ReplicaShell { shell })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<ReplicaMsg>,
+        message: ReplicaMsg,
+        state: &mut ReplicaShell,
+    ) -> Result<(), ActorProcessingErr> {
+        let input = match message {
+            ReplicaMsg::Assign(assigned) => Input::Assign(assigned),
+            ReplicaMsg::Append(appending, reply) => state.append(*appending, reply),
+            ReplicaMsg::Persisted(Persisted { written, synced }) => Input::Persisted { written, synced },
+            ReplicaMsg::Failed(ShardError::Stopped { reason, .. }) => Input::ShardFailed(reason),
+            // Ours to mend: the supervisor starts this actor again, from the log.
+            ReplicaMsg::Failed(refused) => return Err(refused.into()),
+            ReplicaMsg::Configure(config) => Input::Configure(config),
+            ReplicaMsg::Trim(to, own, reply) => Input::Trim { ticket: state.wait(reply, None), to, own },
+            ReplicaMsg::Expired(to) => Input::Expired { to },
+            ReplicaMsg::Producers(reply) => {
+                reply.send(state.shell.machine().producers());
+                return Ok(());
+            }
+            ReplicaMsg::Delete => Input::Delete,
+            ReplicaMsg::Leave => Input::Leave,
+            ReplicaMsg::Tick => Input::Tick,
+        };
+        state.shell.step(input);
+        state.shell.rearm(&me, || ReplicaMsg::Tick);
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _me: ActorRef<ReplicaMsg>,
+        state: &mut ReplicaShell,
+    ) -> Result<(), ActorProcessingErr> {
+        state.shell.io.tails.forget(&state.shell.io.handle);
+        Ok(())
+    }
+}
+
+impl ReplicaShell {
+    fn wait(&mut self, reply: Reply<Result<Appended, Reject>>, payload: Option<Payload>) -> Ticket {
+        self.shell.io.waiting.keep(Waiting { reply, payload })
+    }
+
+    fn append(&mut self, appending: Appending, reply: Reply<Result<Appended, Reject>>) -> Input {
+        let deadline = self.shell.now().mono.plus(appending.timeout_ms);
+        let Appending { batch, pinned, head, acks, permit, .. } = appending;
+        let ticket = self.wait(reply, Some(Payload { batch, pinned, permit }));
+        Input::Append { ticket, head, acks, deadline }
+    }
+}
+
+fn start_of(state: ReplicaState) -> LogStart {
+    LogStart {
+        seq: state.seq,
+        log_start: state.log_start,
+        next: state.next,
+        high_watermark: state.high_watermark,
+        epochs: state.epochs,
+        producers: state.producers,
+    }
+}
