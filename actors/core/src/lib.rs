@@ -19,6 +19,7 @@ pub mod mutant;
 pub mod pace;
 pub mod partition;
 pub mod records;
+pub mod restarts;
 pub mod storage;
 pub mod time;
 
