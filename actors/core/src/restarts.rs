@@ -128,7 +128,9 @@ mod tests {
         }
         assert!(restarts.failures.len() <= KEPT_MAX + 2, "{}", restarts.failures.len());
         let mut restarts = Restarts::new(Policy::REPLICA);
-        (0..1_000).for_each(|at| drop(restarts.failed(Millis(at))));
+        for at in 0..1_000 {
+            let _ = restarts.failed(Millis(at));
+        }
         assert!(restarts.failures.len() <= 7, "{}", restarts.failures.len());
     }
 }
