@@ -1,6 +1,6 @@
 //! The coordinator of one partition of `__consumer_offsets`: replays it, spawns its groups, appends what they store.
 //!
-//! Its machine gathers and compacts (`callboard_core::group::coordinator`). Answers of the partition's leader come back
+//! Its machine gathers and compacts (`callboard_core::coordinator`). Answers of the partition's leader come back
 //! in the order of the batches: one task waits for them, one after the other.
 
 use super::actor::{GroupActor, GroupArgs, GroupMsg};
@@ -12,10 +12,10 @@ use crate::ports::ReadError;
 use crate::reply::{Answer, Reply};
 use crate::shell::{Perform, Shell};
 use bytes::BytesMut;
-use callboard_core::group::coordinator::{
+use callboard_core::coordinator::load::Replay;
+use callboard_core::coordinator::machine::{
     CoordinatorConfig, CoordinatorMachine, Effect, Input, PART_BYTES_MAX,
 };
-use callboard_core::group::load::Replay;
 use callboard_core::group::{Answer as Said, GroupConfig, GroupRecord, Input as GroupInput};
 use callboard_core::partition::{Acks, Appended};
 use callboard_core::records::{BatchBuilder, NewRecord};

@@ -6,10 +6,8 @@
 //! ```
 
 mod commits;
-pub mod coordinator;
 mod expiry;
 mod join;
-pub mod load;
 mod machine;
 mod members;
 pub mod messages;
@@ -22,15 +20,7 @@ mod subscription;
 mod sync;
 
 #[cfg(test)]
-mod harness;
-#[cfg(test)]
-mod history_client;
-#[cfg(all(test, feature = "mutants"))]
-mod history_mutants;
-#[cfg(test)]
-mod history_tests;
-#[cfg(test)]
-mod machine_tests;
+mod tests;
 
 pub use machine::GroupMachine;
 pub use messages::{Answer, Effect, GroupConfig, GroupState, Input, Summary};

@@ -3,7 +3,7 @@
 //! Batches are taken in log order. Control batches and keys of a kind that this build does not know are skipped, as
 //! Kafka skips them. Transactional offset commits are not told apart yet: no transaction can be open on this broker.
 
-use super::record::{GroupRecord, RecordError};
+use crate::group::record::{GroupRecord, RecordError};
 use crate::limits::DECOMPRESSED_MAX;
 use crate::records::{Records, RecordsError, batches};
 use std::collections::BTreeMap;
