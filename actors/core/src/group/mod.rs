@@ -1,10 +1,16 @@
-//! Consumer groups (the classic protocol, KIP-62, -134, -345, -394, -429): the machine of one group, its vocabulary,
-//! and what `__consumer_offsets` holds of it.
+//! Consumer groups (the classic protocol, KIP-62, -134, -345, -394, -429).
+//!
+//! A group's members share the partitions of topics, and the group remembers how far they have read. Each group is one
+//! machine; every change that must survive is a record that its coordinator stores first.
 //!
 //! ```text
 //!   request ──> GroupMachine ──> Store(records) ─ ─ coordinator: gathered, appended, committed ─ ─> Stored ──> Answer
 //! ```
+//!
+//! `machine.rs` names the files of the machine, `messages.rs` its words, `record.rs` the records of `__consumer_offsets`.
+//! How records are gathered and loaded is in `coordinator/`.
 
+mod answers;
 mod commits;
 mod expiry;
 mod join;
@@ -15,13 +21,15 @@ mod offsets;
 mod rebalance;
 pub mod record;
 mod replay;
+mod state;
 mod stored;
 mod subscription;
 mod sync;
+mod write;
 
 #[cfg(test)]
 mod tests;
 
-pub use machine::GroupMachine;
 pub use messages::{Answer, Effect, GroupConfig, GroupState, Input, Summary};
 pub use record::{GroupRecord, GroupValue, MemberValue, OffsetValue};
+pub use state::GroupMachine;

@@ -1,6 +1,6 @@
 //! For tests: a group with a clock in hand, its answers collected, its writes stored when the test says so.
 
-use crate::group::machine::GroupMachine;
+use crate::group::GroupMachine;
 use crate::group::messages::{
     Answer, CommitPartition, Described, Effect, GroupConfig, GroupState, Input, Join, Joined, MemberRef,
     Summary, Sync, Synced,
