@@ -28,7 +28,7 @@ use callboard_actors::node::{NodeActor, NodeArgs, NodeIdentity, NodeMsg};
 use callboard_actors::partition::TailBudget;
 use callboard_actors::permit::Pool;
 use callboard_actors::ports::{MetadataLog, Shard};
-use callboard_core::coordinator::machine::CoordinatorConfig;
+use callboard_core::coordinator::CoordinatorConfig;
 use callboard_core::fetch_session::FetchSessions;
 use callboard_core::metadata::TopicDefaults;
 use callboard_core::metadata::configs::Statics;

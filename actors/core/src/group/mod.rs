@@ -8,12 +8,13 @@
 //! ```
 //!
 //! `machine.rs` names the files of the machine, `messages.rs` its words, `record.rs` the records of `__consumer_offsets`.
-//! How records are gathered and loaded is in `coordinator/`.
+//! `log.rs` tells the coordinator what a record replaces. How records are gathered and loaded is in `coordinator/`.
 
 mod answers;
 mod commits;
 mod expiry;
 mod join;
+mod log;
 mod machine;
 mod members;
 pub mod messages;
@@ -25,6 +26,7 @@ mod state;
 mod stored;
 mod subscription;
 mod sync;
+pub mod topics;
 mod write;
 
 #[cfg(test)]
