@@ -8,6 +8,7 @@
 //! as an input, payload bytes stay with the shell: a machine sees a [`records::BatchHead`] and a [`Ticket`].
 //! The actor round each machine lives at the same path in `callboard-actors`.
 
+pub mod coordinator;
 pub mod error;
 pub mod fetch_session;
 pub mod group;

@@ -1,27 +1,17 @@
-//! The actor of one group: `callboard_core::group::GroupMachine`, and the replies it names by ticket.
+//! The actor of one group: `callboard_core::group::GroupMachine`, and the replies that it names by ticket.
+//!
+//! A group is a mailbox and a machine. The machine's records go to the coordinator, which stores them; its answers go to
+//! whoever asked. The actor decides nothing, and it does not end by itself: it says that nothing is left.
 
-use super::coordinator::{CoordinatorMsg, MakeInput};
-use super::table::{GroupAnswer, Summaries};
+use super::messages::{CoordinatorMsg, GroupAnswer, GroupMsg, Summaries};
 use crate::clock::Clock;
 use crate::reply::Reply;
 use crate::shell::{Perform, Shell};
+use crate::tickets::Tickets;
+use callboard_core::ErrorCode;
 use callboard_core::group::{Effect, GroupConfig, GroupMachine, GroupRecord, GroupState, Input};
-use callboard_core::{ErrorCode, Reject, Ticket};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use std::collections::HashMap;
 use std::sync::Arc;
-
-/// What a group is told.
-pub(super) enum GroupMsg {
-    /// A request.
-    Ask(MakeInput, Reply<GroupAnswer>),
-    /// What nobody waits for.
-    Tell(Input),
-    /// A write is committed, or was refused.
-    Stored(u64, Result<(), Reject>),
-    /// A deadline may have passed.
-    Tick,
-}
 
 /// What a group starts with.
 pub(super) struct GroupArgs {
@@ -33,22 +23,19 @@ pub(super) struct GroupArgs {
     pub clock: Arc<dyn Clock>,
 }
 
-/// The actor.
+/// The actor of one group.
 pub(super) struct GroupActor;
 
-/// Its state.
-pub(super) struct GroupShell {
-    shell: Shell<GroupMachine, GroupIo>,
-    next_ticket: u64,
-}
+type GroupShell = Shell<GroupMachine, GroupIo>;
 
-struct GroupIo {
+/// What a group's machine acts through.
+pub(super) struct GroupIo {
     group: String,
     me: ActorRef<GroupMsg>,
     coordinator: ActorRef<CoordinatorMsg>,
     summaries: Summaries,
-    replies: HashMap<Ticket, Reply<GroupAnswer>>,
-    /// Messages of the coordinator so far: with as many sent, nothing is under way when the group is gone.
+    replies: Tickets<Reply<GroupAnswer>>,
+    /// Messages of the coordinator so far. If it sent no more, nothing is under way when the group is gone.
     handled: u64,
 }
 
@@ -60,7 +47,7 @@ impl Perform<Effect> for GroupIo {
                 let _ = self.coordinator.cast(store);
             }
             Effect::Answer(ticket, answer) => {
-                if let Some(reply) = self.replies.remove(&ticket) {
+                if let Some(reply) = self.replies.take(ticket) {
                     reply.send(Ok(answer));
                 }
             }
@@ -96,7 +83,7 @@ impl Actor for GroupActor {
             me: me.clone(),
             coordinator: args.coordinator,
             summaries: args.summaries,
-            replies: HashMap::new(),
+            replies: Tickets::default(),
             handled: 0,
         };
         let mut shell = Shell::new(machine, io, args.clock);
@@ -104,41 +91,38 @@ impl Actor for GroupActor {
             shell.step(Input::Loaded);
             shell.rearm(&me, || GroupMsg::Tick);
         }
-        Ok(GroupShell { shell, next_ticket: 0 })
+        Ok(shell)
     }
 
     async fn handle(
         &self,
         me: ActorRef<GroupMsg>,
         message: GroupMsg,
-        state: &mut GroupShell,
+        shell: &mut GroupShell,
     ) -> Result<(), ActorProcessingErr> {
         let input = match message {
             GroupMsg::Ask(make, reply) => {
-                let ticket = Ticket(state.next_ticket);
-                state.next_ticket += 1;
-                state.shell.io.handled += 1;
-                state.shell.io.replies.insert(ticket, reply);
-                make(ticket)
+                shell.io.handled += 1;
+                make(shell.io.replies.keep(reply))
             }
             GroupMsg::Tell(input) => {
-                state.shell.io.handled += 1;
+                shell.io.handled += 1;
                 input
             }
             GroupMsg::Stored(write, result) => Input::Stored(write, result),
             GroupMsg::Tick => Input::Tick,
         };
-        state.shell.step(input);
-        state.shell.rearm(&me, || GroupMsg::Tick);
+        shell.step(input);
+        shell.rearm(&me, || GroupMsg::Tick);
         Ok(())
     }
 
     async fn post_stop(
         &self,
         _me: ActorRef<GroupMsg>,
-        state: &mut GroupShell,
+        shell: &mut GroupShell,
     ) -> Result<(), ActorProcessingErr> {
-        for (_, reply) in state.shell.io.replies.drain() {
+        for reply in shell.io.replies.drain() {
             reply.send(Err(ErrorCode::NotCoordinator));
         }
         Ok(())

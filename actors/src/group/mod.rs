@@ -11,10 +11,13 @@
 
 mod actor;
 mod coordinator;
+mod io;
 mod lag;
+mod messages;
 mod supervisor;
 mod table;
 
 pub use lag::{GroupLag, LagReader};
-pub use supervisor::{CoordinatorsActor, CoordinatorsArgs, CoordinatorsMsg};
+pub use messages::CoordinatorsMsg;
+pub use supervisor::{CoordinatorsActor, CoordinatorsArgs};
 pub use table::Coordinators;

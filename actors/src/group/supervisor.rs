@@ -1,80 +1,54 @@
 //! The supervisor of this node's coordinators: one for each partition of `__consumer_offsets` that it leads.
 //!
-//! It looks whenever directory or image change. A partition whose handle is another one has another leader: its former
-//! coordinator is let go and a new one replays the log. One that failed is started again a moment later.
+//! It looks whenever the directory, a partition's role, or the image changes. Which coordinators have to go, and which to be started, is decided in
+//! `callboard_core::coordinator::roster`; the supervisor lets them go, starts them, and shows requests where they are.
+//!
+//! ```text
+//!   Directory, Images ── changed ──> look ──> Roster ──> drain | spawn ──> Coordinators (the table)
+//!   a coordinator failed ──> Roster ──> look again, a little later
+//! ```
 
-use super::coordinator::{CoordinatorActor, CoordinatorArgs, CoordinatorMsg};
-use super::table::{Coordinators, Entry};
+use super::coordinator::{CoordinatorActor, CoordinatorArgs};
+use super::messages::{CoordinatorMsg, CoordinatorsMsg};
+use super::table::{Coordinators, Entry, Running};
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::images::Images;
 use crate::metrics;
 use crate::partition::PartitionHandle;
-use callboard_core::LeaderEpoch;
-use callboard_core::group::GroupConfig;
-use callboard_core::group::coordinator::CoordinatorConfig;
-use callboard_core::metadata::{Image, OFFSETS_TOPIC, Topic};
-use callboard_core::partition::Role;
+use callboard_core::coordinator::CoordinatorConfig;
+use callboard_core::coordinator::epoch::Tenure;
+use callboard_core::coordinator::roster::{Move, Roster};
+use callboard_core::group::{GroupConfig, topics};
+use callboard_core::metadata::{Image, OFFSETS_TOPIC};
+use callboard_core::restarts::Verdict;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// A coordinator that failed is started again after this.
-const RESTART_WAIT: Duration = Duration::from_secs(1);
-
-/// What it starts with.
+/// What the supervisor of coordinators starts with.
 pub struct CoordinatorsArgs {
-    /// Where partitions are found.
     pub directory: Arc<Directory>,
-    /// Where the topic is found, and which topics are gone.
     pub images: Arc<Images>,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Where requests find coordinators.
     pub coordinators: Arc<Coordinators>,
-    /// Bounds and times of groups.
     pub groups: GroupConfig,
-    /// Bounds and times of coordinators.
     pub config: CoordinatorConfig,
 }
 
-/// What it is told.
-#[derive(Debug)]
-pub enum CoordinatorsMsg {
-    /// Directory or image changed, or a restart is due.
-    Look,
-}
-
-/// Which leadership a coordinator belongs to.
-#[derive(PartialEq, Eq)]
-struct Led {
-    leader_epoch: LeaderEpoch,
-    life: u64,
-}
-
-/// The leadership of a partition on this node; none while another node, or nobody, leads it.
-fn led(handle: &PartitionHandle) -> Option<Led> {
-    let life = handle.life();
-    let view = handle.view();
-    (view.role == Role::Leader).then_some(Led { leader_epoch: view.leader_epoch, life })
-}
-
-struct Running {
-    handle: Arc<PartitionHandle>,
-    led: Led,
-    entry: Entry,
-}
-
-/// Its state.
+/// The partitions as they were seen last, and the coordinators that run.
 pub struct CoordinatorsState {
     args: CoordinatorsArgs,
     image: Arc<Image>,
+    handles: BTreeMap<i32, Arc<PartitionHandle>>,
+    roster: Roster,
     running: BTreeMap<i32, Running>,
 }
 
-/// The actor.
+/// The actor that supervises coordinators.
 pub struct CoordinatorsActor;
 
 impl Actor for CoordinatorsActor {
@@ -99,7 +73,13 @@ impl Actor for CoordinatorsActor {
                 }
             }
         });
-        Ok(CoordinatorsState { args, image: Arc::default(), running: BTreeMap::new() })
+        Ok(CoordinatorsState {
+            args,
+            image: Arc::default(),
+            handles: BTreeMap::new(),
+            roster: Roster::default(),
+            running: BTreeMap::new(),
+        })
     }
 
     async fn handle(
@@ -140,51 +120,55 @@ impl Actor for CoordinatorsActor {
     }
 }
 
+/// The leadership that a handle shows. A replica whose actor is started again keeps its epoch and begins another life.
+fn tenure(handle: &PartitionHandle) -> Option<Tenure> {
+    let life = handle.life();
+    let view = handle.view();
+    Tenure::of(&view.role, view.leader_epoch, life)
+}
+
 impl CoordinatorsState {
     async fn look(&mut self, me: &ActorRef<CoordinatorsMsg>) -> Result<(), ActorProcessingErr> {
         let image = self.args.images.current();
-        let gone: Vec<String> = match Arc::ptr_eq(&image, &self.image) {
-            true => Vec::new(),
-            false => {
-                let deleted = |t: &&Arc<Topic>| !image.topics.contains_key(&t.id);
-                self.image.topics.values().filter(deleted).map(|t| t.name.clone()).collect()
-            }
-        };
-        for running in self.running.values() {
-            for topic in &gone {
-                let _ = running.entry.actor.cast(CoordinatorMsg::TopicDeleted(topic.clone()));
+        if !Arc::ptr_eq(&image, &self.image) {
+            let deleted = topics::deleted(&self.image, &image);
+            for (running, topic) in self.running.values().flat_map(|r| deleted.iter().map(move |t| (r, t))) {
+                let _ = running.actor.cast(CoordinatorMsg::TopicDeleted(topic.clone()));
             }
         }
-        let handles = match image.topic(OFFSETS_TOPIC) {
-            Some(topic) => self.args.directory.partitions(topic.id),
-            None => Vec::new(),
-        };
-        let handles: BTreeMap<i32, _> = handles.into_iter().map(|h| (h.id.partition, h)).collect();
-        self.running.retain(|partition, running| {
-            let now = handles.get(partition).filter(|now| Arc::ptr_eq(now, &running.handle));
-            let same = now.and_then(|now| led(now)).is_some_and(|led| led == running.led);
-            if !same {
-                let _ = running.entry.actor.drain();
-            }
-            same
-        });
-        for (partition, handle) in handles {
-            if let Some(led) = led(&handle)
-                && !self.running.contains_key(&partition)
-            {
-                let entry = self.start(me, &image, &handle).await?;
-                self.running.insert(partition, Running { handle, led, entry });
+        let handles = image.topic(OFFSETS_TOPIC).map(|topic| self.args.directory.partitions(topic.id));
+        let handles: BTreeMap<i32, _> =
+            handles.into_iter().flatten().map(|handle| (handle.id.partition, handle)).collect();
+        let led = handles.iter().filter_map(|(partition, handle)| Some((*partition, tenure(handle)?)));
+        let moves = self.roster.look(&led.collect());
+        for next in moves {
+            match next {
+                Move::LetGo(partition) => {
+                    if let Some(running) = self.running.remove(&partition) {
+                        let _ = running.actor.drain();
+                    }
+                }
+                Move::Start(partition) => {
+                    if let Some(handle) = handles.get(&partition) {
+                        let running = self.start(me, &image, handle).await?;
+                        self.running.insert(partition, running);
+                    }
+                }
             }
         }
-        self.publish(&image);
-        self.image = image;
+        (self.image, self.handles) = (image, handles);
+        self.publish();
         Ok(())
     }
 
-    fn publish(&self, image: &Image) {
-        let partitions = image.topic(OFFSETS_TOPIC).map_or(0, |topic| topic.partitions.len() as i32);
-        let entries = self.running.iter().map(|(partition, r)| (*partition, r.entry.clone())).collect();
-        self.args.coordinators.publish(partitions, entries);
+    fn publish(&self) {
+        let partitions = self.image.topic(OFFSETS_TOPIC).map_or(0, |topic| topic.partitions.len() as i32);
+        let entry = |partition: &i32, handle: &Arc<PartitionHandle>| Entry {
+            running: self.running.get(partition).cloned(),
+            handle: Arc::clone(handle),
+        };
+        let entries = self.handles.iter().map(|(partition, handle)| (*partition, entry(partition, handle)));
+        self.args.coordinators.publish(partitions, entries.collect());
     }
 
     async fn start(
@@ -192,7 +176,7 @@ impl CoordinatorsState {
         me: &ActorRef<CoordinatorsMsg>,
         image: &Image,
         handle: &Arc<PartitionHandle>,
-    ) -> Result<Entry, ActorProcessingErr> {
+    ) -> Result<Running, ActorProcessingErr> {
         let (summaries, loaded) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let args = CoordinatorArgs {
             handle: Arc::clone(handle),
@@ -205,21 +189,26 @@ impl CoordinatorsState {
             topics: image.by_name.keys().cloned().collect(),
         };
         let (actor, _) = Actor::spawn_linked(None, CoordinatorActor, args, me.get_cell()).await?;
-        Ok(Entry { actor, summaries, loaded, handle: Arc::clone(handle) })
+        Ok(Running { actor, summaries, loaded })
     }
 
     fn failed(&mut self, me: &ActorRef<CoordinatorsMsg>, actor: ActorId, error: &str) {
-        let found = self.running.iter().find(|(_, r)| r.entry.actor.get_id() == actor);
-        // A former one, let go already.
+        // One that was let go before may fail too, and nothing follows from it.
+        let found = self.running.iter().find(|(_, running)| running.actor.get_id() == actor);
         let Some(partition) = found.map(|(partition, _)| *partition) else { return };
-        tracing::error!(partition, "its group coordinator ended and is started again: {error}");
-        metrics::restarted("coordinator");
         self.running.remove(&partition);
-        self.publish(&Arc::clone(&self.image));
-        let me = me.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(RESTART_WAIT).await;
-            let _ = me.cast(CoordinatorsMsg::Look);
-        });
+        self.publish();
+        match self.roster.failed(partition, self.args.clock.now().mono) {
+            Verdict::Again { after_ms } => {
+                tracing::error!(partition, "its group coordinator ended and is started again: {error}");
+                metrics::restarted("coordinator");
+                let me = me.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(after_ms)).await;
+                    let _ = me.cast(CoordinatorsMsg::Look);
+                });
+            }
+            Verdict::GiveUp => tracing::error!(partition, "its group coordinator keeps failing: {error}"),
+        }
     }
 }

@@ -1,49 +1,47 @@
 //! Which coordinator a group has, for requests: by Kafka's hash of its id, without asking an actor.
+//!
+//! Every group call has to know whether this node coordinates the group, so the answer lies in one table behind an
+//! atomic pointer. The supervisor puts a new table there when something changed; `callboard_core::coordinator::epoch`
+//! says what the table means for a request. Nothing here starts a coordinator.
 
-use super::coordinator::{CoordinatorMsg, MakeInput};
+use super::messages::{CoordinatorMsg, GroupAnswer, MakeInput, Summaries};
 use crate::partition::PartitionHandle;
-use crate::reply::{Answer, Reply, Unavailable};
+use crate::reply::{Answer, Reply};
 use arc_swap::ArcSwap;
-use callboard_core::group::{Answer as Said, Input, Summary};
-use callboard_core::partition::Role;
+use callboard_core::coordinator::epoch::may_ask;
+use callboard_core::coordinator::partition_of;
+use callboard_core::group::{Input, Summary};
 use callboard_core::{ErrorCode, Ticket};
-use parking_lot::Mutex;
 use ractor::ActorRef;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
-/// What a group answers, or why nobody could.
-pub type GroupAnswer = Result<Said, ErrorCode>;
-
-impl Unavailable for GroupAnswer {
-    fn unavailable() -> GroupAnswer {
-        Err(ErrorCode::NotCoordinator)
-    }
-}
-
-/// What lists show of the groups of one partition.
-pub type Summaries = Arc<Mutex<BTreeMap<String, Summary>>>;
-
-/// One coordinator, from outside.
+/// A coordinator that runs, from outside.
 #[derive(Clone)]
-pub(super) struct Entry {
+pub(super) struct Running {
     pub actor: ActorRef<CoordinatorMsg>,
     pub summaries: Summaries,
+    /// Set while it takes requests.
     pub loaded: Arc<AtomicBool>,
-    /// The partition that holds its log.
+}
+
+/// One partition of the topic on this node.
+#[derive(Clone)]
+pub(super) struct Entry {
     pub handle: Arc<PartitionHandle>,
+    pub running: Option<Running>,
 }
 
 impl Entry {
-    /// Whether it takes requests. A log that is not loaded is waited for only where it can be.
+    /// Whether its coordinator takes requests; none if there is no coordinator.
+    fn serves(&self) -> Option<bool> {
+        self.running.as_ref().map(|running| running.loaded.load(Ordering::Acquire))
+    }
+
     fn check(&self) -> Result<(), ErrorCode> {
-        match (self.loaded.load(Ordering::Acquire), &self.handle.view().role) {
-            (true, _) => Ok(()),
-            (false, Role::Leader | Role::Idle) => Err(ErrorCode::CoordinatorLoadInProgress),
-            (false, Role::Offline(_) | Role::Deleted) => Err(ErrorCode::NotCoordinator),
-        }
+        may_ask(self.serves(), &self.handle.view().role)
     }
 }
 
@@ -66,12 +64,6 @@ impl Default for Coordinators {
     }
 }
 
-/// Kafka's partition of a group: Java's `String.hashCode`, its amount (0 where it has none), modulo the partitions.
-fn partition_of(group: &str, partitions: i32) -> i32 {
-    let hash = group.encode_utf16().fold(0i32, |h, unit| h.wrapping_mul(31).wrapping_add(i32::from(unit)));
-    hash.checked_abs().unwrap_or(0).checked_rem(partitions).unwrap_or(0)
-}
-
 impl Coordinators {
     pub(super) fn publish(&self, partitions: i32, entries: BTreeMap<i32, Entry>) {
         self.table.store(Arc::new(Table { partitions, entries }));
@@ -86,7 +78,7 @@ impl Coordinators {
     /// Waits until every partition has a coordinator that has loaded its log.
     pub async fn all_loaded(&self) {
         self.until(|table| {
-            let all = table.entries.values().all(|entry| entry.loaded.load(Ordering::Acquire));
+            let all = table.entries.values().all(|entry| entry.serves() == Some(true));
             all && table.partitions > 0 && table.entries.len() as i32 == table.partitions
         })
         .await;
@@ -106,7 +98,7 @@ impl Coordinators {
         }
     }
 
-    /// The partition a group's state is in; none while the topic does not exist.
+    /// The partition that holds a group's state; none while the topic does not exist.
     #[must_use]
     pub fn partition(&self, group: &str) -> Option<i32> {
         let table = self.table.load();
@@ -123,7 +115,7 @@ impl Coordinators {
         entry.ok_or(ErrorCode::NotCoordinator)?.check()
     }
 
-    /// Asks a group.
+    /// Sends a group the input that `input` makes, and waits for its answer.
     pub async fn ask(
         &self,
         group: &str,
@@ -139,17 +131,17 @@ impl Coordinators {
         self.check(group)?;
         let table = self.table.load();
         let entry = table.entries.get(&partition_of(group, table.partitions));
-        let entry = entry.ok_or(ErrorCode::NotCoordinator)?;
+        let running = entry.and_then(|entry| entry.running.as_ref()).ok_or(ErrorCode::NotCoordinator)?;
         let (reply, answer) = Reply::new();
-        let _ = entry.actor.cast(CoordinatorMsg::Ask { group: group.to_owned(), make, reply });
+        let _ = running.actor.cast(CoordinatorMsg::Ask { group: group.to_owned(), make, reply });
         Ok(answer)
     }
 
-    /// The node ends: who waits for others to join is told to look elsewhere, and no group takes anything new.
+    /// The node ends: members that wait for others to join are told to look elsewhere, and no group takes anything new.
     pub fn close(&self) {
         let table = self.table.swap(Arc::new(Table { partitions: i32::MAX, entries: BTreeMap::new() }));
-        for entry in table.entries.values() {
-            let _ = entry.actor.cast(CoordinatorMsg::Close);
+        for running in table.entries.values().filter_map(|entry| entry.running.as_ref()) {
+            let _ = running.actor.cast(CoordinatorMsg::Close);
         }
     }
 
@@ -163,23 +155,9 @@ impl Coordinators {
                 Err(ErrorCode::NotCoordinator) => continue,
                 Err(code) => return Err(code),
             }
-            groups.extend(entry.summaries.lock().iter().map(|(group, s)| (group.clone(), s.clone())));
+            let Some(running) = &entry.running else { continue };
+            groups.extend(running.summaries.lock().iter().map(|(group, s)| (group.clone(), s.clone())));
         }
         Ok(groups)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::partition_of;
-
-    #[test]
-    fn a_group_is_where_kafka_puts_it() {
-        // Java: Utils.abs("my-group".hashCode()) % 50, and names whose hash is negative.
-        assert_eq!(partition_of("my-group", 50), 12);
-        assert_eq!(partition_of("payments", 50), 13);
-        assert_eq!(partition_of("", 50), 0);
-        assert_eq!(partition_of("polygenelubricants", 50), 0, "hashes to i32::MIN");
-        assert_eq!(partition_of("any", 0), 0);
     }
 }

@@ -1,16 +1,18 @@
 //! OffsetCommit, OffsetFetch, OffsetDelete.
 //!
+//! A committed offset is a promise, so the client is answered after the offset is stored, and a fetch shows it no earlier.
+//!
 //! ```text
 //!   commit ──> who, generation ──> each partition ──> Store ──> Stored: fetches see it, the client is answered
 //! ```
 //!
-//! Committing costs what is committed, however many offsets the group has.
+//! A commit costs as much as it commits, however many offsets the group has. When offsets expire is in `expiry.rs`.
 
-use super::machine::GroupMachine;
 use super::messages::{Answer, CommitPartition, Effect, FetchedTopic, GroupState, MemberRef};
 use super::offsets::Offsets;
 use super::record::{GroupRecord, OffsetValue};
-use super::stored::{Then, Write};
+use super::state::GroupMachine;
+use super::write::{Then, Write};
 use crate::ids::Ticket;
 use crate::mutant::{Mutant, planted};
 use crate::time::Now;
@@ -58,7 +60,7 @@ impl GroupMachine {
         }
     }
 
-    /// Kafka counts what Java counts, units of UTF-16, whatever the option's name says.
+    /// Kafka counts units of UTF-16 here, as Java does, although the option's name says bytes.
     fn is_too_long(&self, metadata: &str) -> bool {
         let most = self.config.offset_metadata_max_bytes;
         metadata.len() > most && metadata.encode_utf16().count() > most

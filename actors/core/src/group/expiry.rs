@@ -1,4 +1,6 @@
-//! What ends: expired offsets, offsets of a deleted topic, the group itself. And what is written again.
+//! How offsets and groups end: by expiry, with their topic, by DeleteGroups. And how a group writes its state again.
+//!
+//! An offset of a consumer that is gone for good would stay for ever, so offsets expire. Tombstones take them away.
 //!
 //! ```text
 //!   group                                    an offset expires after offsets.retention.minutes since
@@ -8,18 +10,18 @@
 //!   any other                                never
 //! ```
 //!
-//! An expiry of its own (OffsetCommit v2–4) goes before. Nothing goes while a write of the same key is on its way.
+//! An offset with an expiry of its own (OffsetCommit v2–4) goes then. No offset goes while a write of its key is on its way.
 
-use super::machine::GroupMachine;
 use super::messages::{Answer, Effect, GroupState};
 use super::record::{GroupRecord, OffsetValue};
-use super::stored::{Then, Write};
+use super::state::GroupMachine;
+use super::write::{Then, Write};
 use crate::ids::Ticket;
 use crate::time::Now;
 use crate::{Effects, ErrorCode};
 
 impl GroupMachine {
-    /// Every `offsets.retention.check.interval.ms`.
+    /// Takes expired offsets away; called every `offsets.retention.check.interval.ms`.
     pub(super) fn expire(&mut self, now: Now, out: &mut Effects<Effect>) {
         let empty = self.state == GroupState::Empty;
         let readable = self.state == GroupState::Stable && self.uses_consumer_protocol();
@@ -92,8 +94,8 @@ impl GroupMachine {
         self.store(records, Write { keys, group, then: Then::Done(ticket) }, out);
     }
 
-    /// Everything as it was last written. What is on its way is written again too, tombstones included: it may fail
-    /// there and not here.
+    /// Writes everything as it was written last. Writes on their way are repeated too, tombstones included, because the
+    /// first of two may fail and the second not.
     pub(super) fn rewrite(&mut self, ticket: Ticket, out: &mut Effects<Effect>) {
         let mut records = Vec::new();
         let group = !self.record.is_empty();

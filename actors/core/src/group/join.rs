@@ -1,4 +1,7 @@
-//! JoinGroup: who may come in, under which id.
+//! JoinGroup: which members may come in, under which id.
+//!
+//! A client that is lost comes back as another member, so ids decide what a group remembers of it. A dynamic member gets
+//! a fresh id; a static one (with an instance id) takes the place of its former self. Most joins begin a rebalance.
 //!
 //! ```text
 //!   no id, dynamic ──> 79 and an id to come back with (KIP-394) ──> added ─┐
@@ -7,17 +10,18 @@
 //!                      otherwise its generation at once
 //! ```
 
-use super::machine::{GroupMachine, not_joined};
+use super::answers::{not_joined, not_synced};
 use super::members::Member;
 use super::messages::{Answer, Effect, GroupState, Join, Joined};
-use super::stored::{Returned, Then, Write};
+use super::state::GroupMachine;
+use super::write::{Returned, Then, Write};
 use crate::ids::Ticket;
 use crate::time::Now;
 use crate::{Effects, ErrorCode};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// A new member cannot send heartbeats while its JoinGroup waits: it is asked to retry after this long.
+/// A new member cannot send heartbeats while its JoinGroup waits, so its session lasts this long.
 const NEW_MEMBER_JOIN_TIMEOUT_MS: u64 = 300_000;
 
 fn refuse(ticket: Ticket, error: ErrorCode, member_id: &str, out: &mut Effects<Effect>) {
@@ -41,7 +45,7 @@ impl GroupMachine {
             refuse(ticket, ErrorCode::GroupMaxSizeReached, "", out);
             self.remove(&id, out);
             if self.state == GroupState::PreparingRebalance {
-                // Those who wait need not wait for this one.
+                // Members that wait need not wait for this one.
                 self.maybe_complete(now, out);
             }
             return;
@@ -56,13 +60,13 @@ impl GroupMachine {
         }
     }
 
-    /// `group.max.size`. A member that comes back for its instance takes no new place.
+    /// Whether `group.max.size` lets this member in. A member that comes back for its instance takes no new place.
     fn has_room_for(&self, id: &str, instance: Option<&str>) -> bool {
         let replaced = instance.filter(|_| id.is_empty()).and_then(|name| self.members.by_instance(name));
         let member = self.members.get(replaced.map_or(id, |old| old));
         match self.state {
             GroupState::Empty | GroupState::Dead => true,
-            // Who is there first stays; who comes late to a group that was made smaller does not.
+            // In a group that was made smaller, the members that join again first stay.
             GroupState::PreparingRebalance => {
                 member.is_some_and(|m| m.join().is_some()) || self.members.joining() < self.config.max_size
             }
@@ -142,7 +146,7 @@ impl GroupMachine {
         self.rebalance_or_complete(now, out);
     }
 
-    /// A static member came back without its id: it goes on as who it was, under a new one.
+    /// Lets a static member that came back without its id go on in its former place, under a new id.
     fn replace_static(
         &mut self,
         now: Now,
@@ -177,7 +181,7 @@ impl GroupMachine {
         }
     }
 
-    /// Puts a static member in another's place; what that one waits for is fenced. Returns it.
+    /// Puts a static member in another's place and returns that other one. Its waiting requests are fenced.
     pub(super) fn swap(&mut self, old: &str, mut new: Member, out: &mut Effects<Effect>) -> Option<Member> {
         let mut before = self.members.remove(old)?;
         let (join, sync) = before.take_waiting();
@@ -185,7 +189,7 @@ impl GroupMachine {
             refuse(ticket, ErrorCode::FencedInstanceId, old, out);
         }
         if let Some(ticket) = sync {
-            out.push(Effect::Answer(ticket, super::machine::not_synced(ErrorCode::FencedInstanceId)));
+            out.push(Effect::Answer(ticket, not_synced(ErrorCode::FencedInstanceId)));
         }
         let id = new.id.clone();
         new.assignment = before.assignment.clone();
@@ -199,7 +203,7 @@ impl GroupMachine {
         Some(before)
     }
 
-    /// What a static member is told once its new id is stored.
+    /// The answer to a static member that came back, once its new id is stored.
     pub(super) fn welcome_back(&self, returned: &Returned) -> Joined {
         let told = self.joined(&returned.id);
         if returned.can_skip {

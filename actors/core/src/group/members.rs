@@ -1,12 +1,15 @@
-//! A group's members: who they are, what they can, who waits, until when each is believed alive.
+//! A group's members: their ids, their assignors, their waiting requests, and until when each is believed alive.
+//!
+//! The rules of a rebalance ask the same questions for every request: have all joined, which assignor do all know, whose
+//! session ends first. Indexes answer them without a walk over the members.
 //!
 //! ```text
 //!   by id ──> Member { protocols, timeouts, assignment, waiting join | waiting sync, deadline }
 //!   by instance id ──> id        protocol ──> how many know it        (deadline, id) ──> sorted
 //! ```
 //!
-//! Pending members (KIP-394) have an id and a deadline and nothing else. Every change of a member that counts for one of
-//! the indexes goes through here; who is answered what is decided elsewhere.
+//! Pending members (KIP-394) have an id and a deadline and nothing else. Every change of a member that counts for an index
+//! goes through here. No answer is made here.
 
 use super::messages::Join;
 use crate::ids::Ticket;
@@ -14,10 +17,10 @@ use crate::time::Millis;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Assignors and what the member says to each.
+/// Names of assignors, and the member's metadata for each.
 pub(super) type Protocols = Vec<(String, Arc<[u8]>)>;
 
-/// A member.
+/// One member of a group.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub id: Arc<str>,
@@ -28,16 +31,16 @@ pub(super) struct Member {
     pub session_timeout_ms: i32,
     pub protocols: Protocols,
     pub assignment: Arc<[u8]>,
-    /// It never had an answer to its JoinGroup: it does not know its id, and cannot send heartbeats.
+    /// It never had an answer to its JoinGroup, so it does not know its id and cannot send heartbeats.
     pub is_new: bool,
-    /// Its SyncGroup that waits.
+    /// The ticket of its SyncGroup that waits.
     pub sync: Option<Ticket>,
     join: Option<Ticket>,
     deadline: Option<Millis>,
 }
 
 impl Member {
-    /// The member that this JoinGroup makes; it waits for nothing yet.
+    /// Makes a member out of its JoinGroup; it waits for nothing yet.
     pub fn new(id: Arc<str>, join: Join) -> Member {
         Member {
             id,
@@ -55,23 +58,23 @@ impl Member {
         }
     }
 
-    /// Its JoinGroup that waits.
+    /// The ticket of its JoinGroup that waits.
     pub fn join(&self) -> Option<Ticket> {
         self.join
     }
 
-    /// Takes what waits: of join, of sync.
+    /// Takes the tickets of the JoinGroup and the SyncGroup that wait.
     pub fn take_waiting(&mut self) -> (Option<Ticket>, Option<Ticket>) {
         (self.join.take(), self.sync.take())
     }
 
-    /// What it says to this assignor.
+    /// The member's metadata for this assignor.
     pub fn metadata(&self, protocol: Option<&str>) -> Arc<[u8]> {
         let named = self.protocols.iter().find(|(name, _)| Some(name.as_str()) == protocol);
         named.map_or_else(|| Arc::from([]), |(_, metadata)| metadata.clone())
     }
 
-    /// A session that ends now is no news: the answer that it waits for will begin another.
+    /// Whether it waits for an answer that will begin another session, so that the end of this one means nothing.
     pub fn waits(&self) -> bool {
         !self.is_new && (self.join.is_some() || self.sync.is_some())
     }
@@ -97,6 +100,7 @@ impl Members {
         self.by_id.is_empty()
     }
 
+    /// The member of this id.
     pub fn get(&self, id: &str) -> Option<&Member> {
         self.by_id.get(id)
     }
@@ -109,31 +113,33 @@ impl Members {
         self.by_id.values()
     }
 
+    /// The ids of all members, so that the members can be changed meanwhile.
     pub fn ids(&self) -> Vec<Arc<str>> {
         self.by_id.keys().cloned().collect()
     }
 
+    /// The id of the static member with this instance id.
     pub fn by_instance(&self, instance: &str) -> Option<&Arc<str>> {
         self.by_instance.get(instance)
     }
 
-    /// How many wait for the answer to their JoinGroup.
+    /// How many members wait for the answer to their JoinGroup.
     pub fn joining(&self) -> usize {
         self.joining
     }
 
-    /// Nobody is missing, and nobody is about to come.
+    /// Whether every member has joined and no pending one is about to.
     pub fn all_joined(&self) -> bool {
         self.joining == self.by_id.len() && self.pending.is_empty()
     }
 
-    /// The largest rebalance timeout.
+    /// The largest rebalance timeout of any member.
     pub fn rebalance_timeout_ms(&self) -> u64 {
         let largest = self.iter().map(|member| member.rebalance_timeout_ms).max();
         largest.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0)
     }
 
-    /// Whether one of these assignors is known to all.
+    /// Whether all members know one of these assignors.
     pub fn know_one_of(&self, protocols: &Protocols) -> bool {
         protocols.iter().any(|(name, _)| self.all_know(name))
     }
@@ -154,7 +160,7 @@ impl Members {
         votes.into_iter().rev().max_by_key(|(_, count)| *count).map(|(name, _)| name.to_owned())
     }
 
-    /// Adds a member, that is no pending one any more.
+    /// Adds a member, which is pending no longer.
     pub fn insert(&mut self, member: Member) {
         self.remove(&member.id);
         self.remove_pending(&member.id);
@@ -165,7 +171,7 @@ impl Members {
         self.by_id.insert(member.id.clone(), member);
     }
 
-    /// Takes a member out, with what it waits for.
+    /// Takes a member out, with its waiting tickets.
     pub fn remove(&mut self, id: &str) -> Option<Member> {
         let mut member = self.by_id.remove(id)?;
         self.count(&member, false);
@@ -198,7 +204,7 @@ impl Members {
         }
     }
 
-    /// Changes what a member said when it joined.
+    /// Changes a member's assignors and timeouts to those of its new JoinGroup.
     pub fn update(&mut self, id: &str, join: Join) {
         let Some(mut member) = self.by_id.remove(id) else { return };
         self.count(&member, false);
@@ -209,7 +215,7 @@ impl Members {
         self.by_id.insert(member.id.clone(), member);
     }
 
-    /// A member's JoinGroup waits, or does not any more; returns the one that waited.
+    /// Sets or clears the JoinGroup that a member waits with; returns the one before.
     pub fn set_join(&mut self, id: &str, ticket: Option<Ticket>) -> Option<Ticket> {
         let member = self.by_id.get_mut(id)?;
         let before = std::mem::replace(&mut member.join, ticket);
@@ -217,53 +223,57 @@ impl Members {
         before
     }
 
-    /// A member's SyncGroup waits, or does not any more; returns the one that waited.
+    /// Sets or clears the SyncGroup that a member waits with; returns the one before.
     pub fn set_sync(&mut self, id: &str, ticket: Option<Ticket>) -> Option<Ticket> {
         self.by_id.get_mut(id).and_then(|member| std::mem::replace(&mut member.sync, ticket))
     }
 
+    /// Gives a member its share.
     pub fn set_assignment(&mut self, id: &str, assignment: Arc<[u8]>) {
         if let Some(member) = self.by_id.get_mut(id) {
             member.assignment = assignment;
         }
     }
 
-    /// It got the answer to its JoinGroup: it can send heartbeats now.
+    /// Notes that a member was answered, so that it knows its id and can send heartbeats.
     pub fn set_known(&mut self, id: &str) {
         if let Some(member) = self.by_id.get_mut(id) {
             member.is_new = false;
         }
     }
 
+    /// Whether this id was given out and its member has not joined.
     pub fn is_pending(&self, id: &str) -> bool {
         self.pending.contains_key(id)
     }
 
+    /// Whether any id was given out whose member has not joined.
     pub fn has_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// An id was given out; who got it must join before the deadline.
+    /// Notes an id that was given out. Its member must join before the deadline.
     pub fn add_pending(&mut self, id: Arc<str>, until: Millis) {
         self.remove_pending(&id);
         self.deadlines.insert((until, id.clone()));
         self.pending.insert(id, until);
     }
 
+    /// Forgets an id that was given out; false if it was not.
     pub fn remove_pending(&mut self, id: &str) -> bool {
         let Some((id, until)) = self.pending.remove_entry(id) else { return false };
         self.deadlines.remove(&(until, id));
         true
     }
 
-    /// Ids that were given out count no more.
+    /// Forgets every id that was given out.
     pub fn clear_pending(&mut self) {
         for (id, until) in std::mem::take(&mut self.pending) {
             self.deadlines.remove(&(until, id));
         }
     }
 
-    /// Believes a member alive until then; none: until it is told otherwise.
+    /// Believes a member alive until then; none: until the next call.
     pub fn believe(&mut self, id: &str, until: Option<Millis>) {
         let Some(member) = self.by_id.get_mut(id) else { return };
         if let Some(before) = std::mem::replace(&mut member.deadline, until) {
@@ -274,12 +284,12 @@ impl Members {
         }
     }
 
-    /// It has a deadline.
+    /// Whether the member has a deadline.
     pub fn is_believed(&self, id: &str) -> bool {
         self.get(id).is_some_and(|member| member.deadline.is_some())
     }
 
-    /// Who is first to be missed, and when.
+    /// The member whose session ends first, and when.
     pub fn next_deadline(&self) -> Option<(Millis, &Arc<str>)> {
         self.deadlines.first().map(|(at, id)| (*at, id))
     }

@@ -11,19 +11,12 @@ use std::sync::Arc;
 /// Bounds and times of all groups, by Kafka's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupConfig {
-    /// `group.initial.rebalance.delay.ms`.
     pub initial_rebalance_delay_ms: u64,
-    /// `group.min.session.timeout.ms`.
     pub min_session_timeout_ms: i32,
-    /// `group.max.session.timeout.ms`.
     pub max_session_timeout_ms: i32,
-    /// `group.max.size`.
     pub max_size: usize,
-    /// `offsets.retention.minutes`, in milliseconds.
     pub offsets_retention_ms: i64,
-    /// `offsets.retention.check.interval.ms`.
     pub offsets_retention_check_ms: u64,
-    /// `offset.metadata.max.bytes`.
     pub offset_metadata_max_bytes: usize,
 }
 
@@ -41,26 +34,23 @@ impl Default for GroupConfig {
     }
 }
 
-/// JoinGroup.
+/// A JoinGroup request.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Join {
-    /// The client's id.
     pub client_id: String,
     /// The client's address, as Kafka shows it: `/127.0.0.1`.
     pub client_host: String,
     /// Empty: a new member.
     pub member_id: String,
-    /// What a new member is called: client id, dash, a fresh UUID.
+    /// The id of a new member: client id, dash, a fresh UUID.
     pub fresh_member_id: String,
     /// `group.instance.id` of a static member.
     pub instance_id: Option<String>,
-    /// `session.timeout.ms`.
     pub session_timeout_ms: i32,
     /// `max.poll.interval.ms`; before JoinGroup v1 the session timeout.
     pub rebalance_timeout_ms: i32,
-    /// `consumer`, `connect`, …
     pub protocol_type: String,
-    /// Assignors and what the member says to each, in order of preference.
+    /// Assignors and the member's metadata for each, in order of preference.
     pub protocols: Vec<(String, Arc<[u8]>)>,
     /// JoinGroup v4+: a dynamic member must know its id first (KIP-394).
     pub id_required: bool,
@@ -68,14 +58,11 @@ pub struct Join {
     pub can_skip_assignment: bool,
 }
 
-/// SyncGroup.
+/// A SyncGroup request.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Sync {
-    /// Who.
     pub member_id: String,
-    /// `group.instance.id`.
     pub instance_id: Option<String>,
-    /// In which generation.
     pub generation: i32,
     /// Checked where it is given (v5+).
     pub protocol_type: Option<String>,
@@ -90,7 +77,6 @@ pub struct Sync {
 pub struct MemberRef {
     /// Empty in a commit of a consumer that is no member.
     pub member_id: String,
-    /// `group.instance.id`.
     pub instance_id: Option<String>,
     /// −1 in a commit of a consumer that is no member.
     pub generation: i32,
@@ -99,26 +85,20 @@ pub struct MemberRef {
 /// One partition of an OffsetCommit.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct CommitPartition {
-    /// Topic, by name.
     pub topic: String,
-    /// Its partition.
     pub partition: i32,
-    /// The offset.
     pub offset: Offset,
     /// Leader epoch of the last record consumed; −1: not known.
     pub leader_epoch: i32,
-    /// The client's own words.
+    /// A text of the client's own.
     pub metadata: String,
 }
 
 /// What a group can be told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// JoinGroup.
     Join(Ticket, Join),
-    /// SyncGroup.
     Sync(Ticket, Sync),
-    /// Heartbeat.
     Heartbeat(Ticket, MemberRef),
     /// LeaveGroup: member id (may be empty) and instance id of each.
     Leave(Ticket, Vec<(String, Option<String>)>),
@@ -126,11 +106,8 @@ pub enum Input {
     Commit(Ticket, MemberRef, i64, Vec<CommitPartition>),
     /// OffsetFetch; none: all topics. A member id is checked where it is given (v9+).
     FetchOffsets(Ticket, Option<MemberRef>, Option<Vec<(String, Vec<i32>)>>),
-    /// OffsetDelete.
     DeleteOffsets(Ticket, Vec<(String, Vec<i32>)>),
-    /// DescribeGroups.
     Describe(Ticket),
-    /// DeleteGroups.
     DeleteGroup(Ticket),
     /// This topic was deleted: its offsets go.
     TopicDeleted(String),
@@ -150,7 +127,6 @@ pub enum Input {
 pub enum Effect {
     /// Append these records; answered by `Input::Stored` with the same number.
     Store(u64, Vec<GroupRecord>),
-    /// Answer this ticket.
     Answer(Ticket, Answer),
     /// Show this to lists and metrics; only when it changed.
     Show(Summary),
@@ -161,7 +137,6 @@ pub enum Effect {
 /// A group's state, by Kafka's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, PartialOrd, Ord)]
 pub enum GroupState {
-    /// No members.
     #[default]
     Empty,
     /// Members are asked to join again.
@@ -175,7 +150,7 @@ pub enum GroupState {
 }
 
 impl GroupState {
-    /// As in DescribeGroups and ListGroups.
+    /// The name that DescribeGroups and ListGroups show.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -188,28 +163,24 @@ impl GroupState {
     }
 }
 
-/// What ListGroups and metrics show.
+/// One group, as ListGroups and metrics show it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Summary {
-    /// Its state.
     pub state: GroupState,
     /// Its protocol type, empty if it never had one.
     pub protocol_type: String,
-    /// Members.
     pub members: usize,
     /// Partitions with a committed offset.
     pub offsets: usize,
 }
 
-/// A topic's offsets: partition, and what is committed.
+/// A topic's name, and each partition with its committed offset.
 pub type FetchedTopic = (String, Vec<(i32, Option<OffsetValue>)>);
 
 /// What a group answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// To `Join`.
     Joined(Joined),
-    /// To `Sync`.
     Synced(Synced),
     /// To `Heartbeat`, `DeleteGroup`, `Rewrite`.
     Done(ErrorCode),
@@ -217,7 +188,6 @@ pub enum Answer {
     Left(ErrorCode, Vec<(String, Option<String>, ErrorCode)>),
     /// To `Commit`, in the request's order.
     Committed(Vec<(String, i32, ErrorCode)>),
-    /// To `FetchOffsets`.
     Offsets(ErrorCode, Vec<FetchedTopic>),
     /// To `DeleteOffsets`: of the request, then of each.
     OffsetsDeleted(ErrorCode, Vec<(String, i32, ErrorCode)>),
@@ -225,65 +195,51 @@ pub enum Answer {
     Described(Described),
 }
 
-/// JoinGroup's answer.
+/// The answer to a JoinGroup request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Joined {
     /// Its code; `MemberIdRequired` comes with the new member id.
     pub error: ErrorCode,
     /// The generation, −1 on errors.
     pub generation: i32,
-    /// The group's protocol type.
     pub protocol_type: Option<String>,
     /// The assignor that all members know.
     pub protocol_name: Option<String>,
-    /// The leader's member id.
     pub leader: String,
     /// The leader keeps the assignment as it is (v9).
     pub skip_assignment: bool,
-    /// This member's id.
     pub member_id: String,
-    /// For the leader: member id, instance id and what it said to the chosen assignor.
+    /// For the leader: id, instance id and metadata of each member.
     pub members: Vec<(String, Option<String>, Arc<[u8]>)>,
 }
 
-/// SyncGroup's answer.
+/// The answer to a SyncGroup request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Synced {
-    /// Its code.
     pub error: ErrorCode,
-    /// The group's protocol type.
     pub protocol_type: Option<String>,
-    /// The assignor.
     pub protocol_name: Option<String>,
-    /// This member's assignment.
     pub assignment: Arc<[u8]>,
 }
 
-/// DescribeGroups' answer.
+/// One group in the answer to DescribeGroups.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Described {
-    /// Its state.
     pub state: GroupState,
-    /// Its protocol type.
     pub protocol_type: String,
     /// The assignor, in a stable group.
     pub protocol_name: String,
-    /// Its members.
     pub members: Vec<DescribedMember>,
 }
 
-/// A member, described.
+/// One member in the answer to DescribeGroups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DescribedMember {
-    /// Its id.
     pub member_id: String,
-    /// `group.instance.id`.
     pub instance_id: Option<String>,
-    /// The client's id.
     pub client_id: String,
-    /// The client's address.
     pub client_host: String,
-    /// What it said to the chosen assignor; empty unless the group is stable.
+    /// Its metadata for the chosen assignor; empty unless the group is stable.
     pub metadata: Arc<[u8]>,
     /// Its assignment; during a rebalance the last one, as in Kafka.
     pub assignment: Arc<[u8]>,

@@ -1,15 +1,20 @@
-//! Consumer groups (the classic protocol, KIP-62, -134, -345, -394, -429): the machine of one group, its vocabulary,
-//! and what `__consumer_offsets` holds of it.
+//! Consumer groups (the classic protocol, KIP-62, -134, -345, -394, -429).
+//!
+//! A group's members share the partitions of topics, and the group remembers how far they have read. Each group is one
+//! machine; every change that must survive is a record that its coordinator stores first.
 //!
 //! ```text
 //!   request ──> GroupMachine ──> Store(records) ─ ─ coordinator: gathered, appended, committed ─ ─> Stored ──> Answer
 //! ```
+//!
+//! `machine.rs` names the files of the machine, `messages.rs` its words, `record.rs` the records of `__consumer_offsets`.
+//! `log.rs` tells the coordinator what a record replaces. How records are gathered and loaded is in `coordinator/`.
 
+mod answers;
 mod commits;
-pub mod coordinator;
 mod expiry;
 mod join;
-pub mod load;
+mod log;
 mod machine;
 mod members;
 pub mod messages;
@@ -17,21 +22,16 @@ mod offsets;
 mod rebalance;
 pub mod record;
 mod replay;
+mod state;
 mod stored;
 mod subscription;
 mod sync;
+pub mod topics;
+mod write;
 
 #[cfg(test)]
-mod harness;
-#[cfg(test)]
-mod history_client;
-#[cfg(all(test, feature = "mutants"))]
-mod history_mutants;
-#[cfg(test)]
-mod history_tests;
-#[cfg(test)]
-mod machine_tests;
+mod tests;
 
-pub use machine::GroupMachine;
 pub use messages::{Answer, Effect, GroupConfig, GroupState, Input, Summary};
 pub use record::{GroupRecord, GroupValue, MemberValue, OffsetValue};
+pub use state::GroupMachine;

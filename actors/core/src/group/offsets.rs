@@ -1,16 +1,19 @@
-//! What is in the log, what is on its way there: of a value, of all offsets of a group.
+//! Values in the log and on their way there: of one key, and of all offsets of a group.
+//!
+//! A commit that is not stored yet must not be shown, and a later one must not be undone by an earlier one. So each key is
+//! a slot with its stored value and a queue of writes.
 //!
 //! ```text
 //!   Slot:   stored (by write 7)  <─ ─  8: Some(b)  <─  9: None      shown: stored      written: None
 //! ```
 //!
-//! A value shows once its write is stored. Writes are numbered in log order: the later one wins, in whatever order their
-//! answers come, and one that failed leaves no trace.
+//! Writes are numbered in log order. The later one wins, in whatever order their answers come, and one that failed leaves
+//! no trace. What a value means is not known here.
 
 use super::record::OffsetValue;
 use std::collections::{BTreeMap, VecDeque};
 
-/// One key of the log.
+/// The value under one key of the log.
 #[derive(Clone, Debug)]
 pub(super) struct Slot<T> {
     stored: Option<T>,
@@ -18,7 +21,7 @@ pub(super) struct Slot<T> {
     pending: VecDeque<(u64, Option<T>)>,
 }
 
-// Not derived: that would ask for `T: Default`.
+// Not derived, because that would ask for `T: Default`.
 impl<T> Default for Slot<T> {
     fn default() -> Slot<T> {
         Slot { stored: None, by: 0, pending: VecDeque::new() }
@@ -26,17 +29,17 @@ impl<T> Default for Slot<T> {
 }
 
 impl<T> Slot<T> {
-    /// What was read from the log.
+    /// Takes a value that was read from the log.
     pub fn replay(&mut self, value: Option<T>) {
         self.stored = value;
     }
 
-    /// What the log holds for certain.
+    /// The value that the log holds for certain.
     pub fn stored(&self) -> Option<&T> {
         self.stored.as_ref()
     }
 
-    /// What the log will hold once all that is on its way is stored.
+    /// The value that the log will hold once every write is stored.
     pub fn written(&self) -> Option<&T> {
         match self.pending.back() {
             Some((write, value)) if *write >= self.by => value.as_ref(),
@@ -44,22 +47,22 @@ impl<T> Slot<T> {
         }
     }
 
-    /// Something is on its way.
+    /// Whether a write is on its way.
     pub fn is_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Neither stored nor on its way.
+    /// Whether no value is stored and no write is on its way.
     pub fn is_empty(&self) -> bool {
         self.stored.is_none() && self.pending.is_empty()
     }
 
-    /// This write carries a value, or a tombstone.
+    /// Notes that a write carries a value, or a tombstone.
     pub fn write(&mut self, write: u64, value: Option<T>) {
         self.pending.push_back((write, value));
     }
 
-    /// One value of this write is stored, or never will be.
+    /// One value of a write is stored, or never will be.
     pub fn settle(&mut self, write: u64, stored: bool) {
         let Some(at) = self.pending.iter().position(|(number, _)| *number == write) else { return };
         let Some((_, value)) = self.pending.remove(at) else { return };
@@ -70,7 +73,7 @@ impl<T> Slot<T> {
     }
 }
 
-/// A topic's partition, by name.
+/// A topic's name and the number of a partition.
 pub(super) type Key = (String, i32);
 
 /// All offsets of a group.
@@ -81,57 +84,61 @@ pub(super) struct Offsets {
 }
 
 impl Offsets {
-    /// Nothing stored, nothing on its way.
+    /// Whether no offset is stored and none is on its way.
     pub fn is_empty(&self) -> bool {
         self.topics.is_empty()
     }
 
-    /// Partitions with a stored offset.
+    /// How many partitions have a stored offset.
     pub fn shown(&self) -> usize {
         self.shown
     }
 
-    /// What a fetch shows.
+    /// The offset that a fetch shows.
     pub fn get(&self, topic: &str, partition: i32) -> Option<&OffsetValue> {
         self.slot(topic, partition).and_then(Slot::stored)
     }
 
+    /// The slot of a partition, if it has one.
     pub fn slot(&self, topic: &str, partition: i32) -> Option<&Slot<OffsetValue>> {
         self.topics.get(topic)?.get(&partition)
     }
 
-    /// Those of one topic.
+    /// The slots of one topic, by partition.
     pub fn partitions(&self, topic: &str) -> impl Iterator<Item = (&i32, &Slot<OffsetValue>)> {
         self.topics.get(topic).into_iter().flatten()
     }
 
-    /// All there are, by topic.
+    /// All slots, by topic and partition.
     pub fn topics(&self) -> impl Iterator<Item = (&String, &BTreeMap<i32, Slot<OffsetValue>>)> {
         self.topics.iter()
     }
 
-    /// All there are.
+    /// All slots, one after the other.
     pub fn slots(&self) -> impl Iterator<Item = (&str, i32, &Slot<OffsetValue>)> {
         self.topics.iter().flat_map(|(topic, partitions)| {
             partitions.iter().map(move |(partition, slot)| (topic.as_str(), *partition, slot))
         })
     }
 
-    /// Partitions that will have an offset once all writes are stored.
+    /// Partitions that will have an offset once every write is stored, with that offset.
     pub fn written(&self) -> impl Iterator<Item = (Key, &OffsetValue)> {
         self.slots().filter_map(|(topic, partition, slot)| {
             slot.written().map(|value| ((topic.to_owned(), partition), value))
         })
     }
 
+    /// Takes an offset that was read from the log.
     pub fn replay(&mut self, topic: &str, partition: i32, value: Option<OffsetValue>) {
         self.change(topic, partition, |slot| slot.replay(value));
     }
 
+    /// Notes that a write carries an offset, or a tombstone.
     pub fn write(&mut self, write: u64, topic: &str, partition: i32, value: Option<OffsetValue>) {
         self.change(topic, partition, |slot| slot.write(write, value));
     }
 
+    /// One offset of a write is stored, or never will be.
     pub fn settle(&mut self, write: u64, topic: &str, partition: i32, stored: bool) {
         self.change(topic, partition, |slot| slot.settle(write, stored));
     }

@@ -1,4 +1,7 @@
-//! The join phase: how it begins, how it ends, who falls out on the way.
+//! The join phase: how it begins, how it ends, which members fall out on the way.
+//!
+//! Partitions can be shared out only among members that are known to be there. So each rebalance asks all members to join
+//! again, waits until they did or time is up, and goes on with those that came.
 //!
 //! ```text
 //!   prepare ──> all joined? ──────────────────────────> complete ──> generation + 1, leader, assignor, answers
@@ -7,17 +10,18 @@
 //!         first in an empty group: group.initial.rebalance.delay.ms, again while newcomers come
 //! ```
 
-use super::machine::{GroupMachine, JoinTimer, not_joined, not_synced};
+use super::answers::{not_joined, not_synced};
 use super::members::Member;
 use super::messages::{Answer, Effect, GroupState};
-use super::stored::{Then, Write};
+use super::state::{GroupMachine, JoinTimer};
+use super::write::{Then, Write};
 use crate::mutant::{Mutant, planted};
 use crate::time::{Millis, Now};
 use crate::{Effects, ErrorCode};
 use std::sync::Arc;
 
 impl GroupMachine {
-    /// After a member came, changed or went. Returns the write it led to, as do all of these.
+    /// Follows a member that came, changed or went. Like the functions below it returns the write that it led to.
     pub(super) fn rebalance_or_complete(&mut self, now: Now, out: &mut Effects<Effect>) -> Option<u64> {
         match self.state {
             GroupState::PreparingRebalance => self.maybe_complete(now, out),
@@ -25,7 +29,7 @@ impl GroupMachine {
         }
     }
 
-    /// Members are to join again.
+    /// Asks all members to join again.
     pub(super) fn prepare(&mut self, now: Now, out: &mut Effects<Effect>) -> Option<u64> {
         if self.state == GroupState::CompletingRebalance {
             self.cancel_assignment(now, ErrorCode::RebalanceInProgress, out);
@@ -48,12 +52,12 @@ impl GroupMachine {
     }
 
     fn wait_for_members(&mut self, now: Now) {
-        // At least a moment: a timer that is due at once would be due for ever.
+        // At least a moment, because a timer that is due at once would be due for ever.
         let timeout_ms = self.members.rebalance_timeout_ms().max(1);
         self.join_timer = Some((now.mono.plus(timeout_ms), JoinTimer::Rebalance));
     }
 
-    /// Ends the join phase if nobody is missing; the initial one only ends in time.
+    /// Ends the join phase if all members have joined. The initial one ends only when its time is up.
     pub(super) fn maybe_complete(&mut self, now: Now, out: &mut Effects<Effect>) -> Option<u64> {
         let ends = self.state == GroupState::PreparingRebalance && !self.initial && self.members.all_joined();
         if ends { self.complete(now, out) } else { None }
@@ -68,7 +72,7 @@ impl GroupMachine {
             }
         }
         if !self.members.is_empty() && !self.elect() {
-            // Only static members are left, none of them came: their sessions will end.
+            // Only static members are left and none of them came, so their sessions will end.
             self.wait_for_members(now);
             return None;
         }
@@ -94,7 +98,7 @@ impl GroupMachine {
         None
     }
 
-    /// The leader stays if it came; false if nobody came.
+    /// Keeps the leader if it came, else takes the first member that did; false if none came.
     fn elect(&mut self) -> bool {
         let came = |id: &Arc<str>| self.members.get(id).is_some_and(|member| member.join().is_some());
         if self.leader.as_ref().is_some_and(came) {
@@ -107,7 +111,7 @@ impl GroupMachine {
         found
     }
 
-    /// Nobody is assigned anything, and who waits for it is told why.
+    /// Takes all assignments away and refuses the members that wait for theirs.
     pub(super) fn cancel_assignment(&mut self, now: Now, error: ErrorCode, out: &mut Effects<Effect>) {
         for id in self.members.ids() {
             self.members.set_assignment(&id, Arc::from([]));
@@ -118,7 +122,7 @@ impl GroupMachine {
         }
     }
 
-    /// A member is no more. What it waited for tells it to come back as a new one.
+    /// Takes a member out. The answer to its waiting request tells it to come back as a new one.
     pub(super) fn remove(&mut self, id: &str, out: &mut Effects<Effect>) {
         self.members.remove_pending(id);
         let Some(mut member) = self.members.remove(id) else { return };
@@ -135,7 +139,7 @@ impl GroupMachine {
         self.synced(id);
     }
 
-    /// Nobody waits for this member's SyncGroup any more.
+    /// Waits for this member's SyncGroup no longer.
     pub(super) fn synced(&mut self, id: &str) {
         self.unsynced.remove(id);
         if self.unsynced.is_empty() {
@@ -143,6 +147,7 @@ impl GroupMachine {
         }
     }
 
+    /// A session ended: its member is gone, unless it waits for an answer.
     pub(super) fn session_over(&mut self, now: Now, id: &Arc<str>, out: &mut Effects<Effect>) {
         if self.members.get(id).is_some_and(Member::waits) {
             self.members.believe(id, None);
@@ -165,6 +170,7 @@ impl GroupMachine {
         }
     }
 
+    /// The time to join is up. An initial phase goes on while new members come.
     pub(super) fn join_time_out(&mut self, now: Now, timer: JoinTimer, out: &mut Effects<Effect>) {
         match timer {
             JoinTimer::Initial { delay_ms, remaining_ms } if self.newcomer && remaining_ms > 0 => {
@@ -182,7 +188,7 @@ impl GroupMachine {
         }
     }
 
-    /// Who has not sent SyncGroup by now is gone.
+    /// The time to sync is up: members that have not sent SyncGroup are gone.
     pub(super) fn sync_time_out(&mut self, now: Now, out: &mut Effects<Effect>) {
         for id in std::mem::take(&mut self.unsynced) {
             self.remove(&id, out);

@@ -11,14 +11,13 @@
 
 use std::sync::Arc;
 
-/// A committed offset.
+/// The value of a committed offset.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct OffsetValue {
-    /// The offset.
     pub offset: i64,
     /// Leader epoch of the last record consumed; −1: not known.
     pub leader_epoch: i32,
-    /// The client's own words.
+    /// A text of the client's own.
     pub metadata: String,
     /// When it was committed, in milliseconds since the Unix epoch.
     pub commit_timestamp: i64,
@@ -26,74 +25,48 @@ pub struct OffsetValue {
     pub expire_timestamp: Option<i64>,
 }
 
-/// A member of a group.
+/// A member in the value of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberValue {
-    /// Its id.
     pub member_id: String,
-    /// `group.instance.id`.
     pub instance_id: Option<String>,
-    /// The client's id.
     pub client_id: String,
-    /// The client's address.
     pub client_host: String,
-    /// In milliseconds.
     pub rebalance_timeout_ms: i32,
-    /// In milliseconds.
     pub session_timeout_ms: i32,
-    /// What it said to the chosen assignor.
+    /// Its metadata for the chosen assignor.
     pub subscription: Arc<[u8]>,
-    /// Its assignment.
     pub assignment: Arc<[u8]>,
 }
 
-/// A group after a rebalance.
+/// The value of a group, as the last rebalance left it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct GroupValue {
-    /// `consumer`, `connect`, …
     pub protocol_type: String,
-    /// The generation.
     pub generation: i32,
-    /// The assignor.
     pub protocol_name: Option<String>,
-    /// The leader's member id.
     pub leader: Option<String>,
     /// When the group came into its state, in milliseconds since the Unix epoch; −1: not known.
     pub state_timestamp: i64,
-    /// Its members.
     pub members: Vec<MemberValue>,
 }
 
 /// One record of `__consumer_offsets`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupRecord {
-    /// A committed offset, or that there is none any more.
-    Offset {
-        /// Of this group.
-        group: String,
-        /// For this topic.
-        topic: String,
-        /// And partition.
-        partition: i32,
-        /// None: a tombstone.
-        value: Option<OffsetValue>,
-    },
-    /// A group's members, or that it is gone.
-    Group {
-        /// Which.
-        group: String,
-        /// None: a tombstone.
-        value: Option<GroupValue>,
-    },
+    /// A committed offset; without a value, its tombstone.
+    Offset { group: String, topic: String, partition: i32, value: Option<OffsetValue> },
+    /// A group's members; without a value, its tombstone.
+    Group { group: String, value: Option<GroupValue> },
 }
 
 /// Why a record cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// Ends too early, or has lengths that cannot be.
+    /// It ends too early, or has lengths that cannot be.
     #[error("a record of __consumer_offsets is cut short or contradicts itself")]
     Malformed,
-    /// Written by something newer.
+    /// A newer build wrote it.
     #[error(
         "a record of __consumer_offsets has value version {0}, this build reads 0 to 3: run the newer build again"
     )]
@@ -101,7 +74,7 @@ pub enum RecordError {
 }
 
 impl GroupRecord {
-    /// Which group it is of.
+    /// The id of the group that it is of.
     #[must_use]
     pub fn group(&self) -> &str {
         match self {
@@ -109,7 +82,7 @@ impl GroupRecord {
         }
     }
 
-    /// Key and value, as stored.
+    /// Key and value as they are stored.
     #[must_use]
     pub fn encode(&self) -> (Vec<u8>, Option<Vec<u8>>) {
         let mut key = Vec::new();
@@ -255,7 +228,7 @@ fn decode_group(bytes: &[u8]) -> Result<GroupValue, RecordError> {
     Ok(value)
 }
 
-/// What is left to read.
+/// The bytes that are left to read.
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {

@@ -1,19 +1,23 @@
-//! The group as its log has it.
+//! How a group takes its state from the log, before it serves.
+//!
+//! The log has every change of the group; the last record of each key is the state. A stable group comes back stable, and
+//! its sessions begin anew, so a coordinator that moves costs no rebalance.
 //!
 //! ```text
 //!   Offset, Offset, Group(generation 3), Offset, Group(none), …  ──> the last of each key counts
 //! ```
 //!
-//! Total: a record that contradicts itself (an id twice, a leader who is none) is taken as far as it makes sense.
+//! A record that contradicts itself (an id twice, a leader that is no member) is taken as far as it makes sense. Records
+//! are read in `record.rs`.
 
-use super::machine::GroupMachine;
 use super::members::Member;
 use super::messages::{GroupState, Join};
 use super::record::{GroupRecord, GroupValue, MemberValue};
+use super::state::GroupMachine;
 use std::sync::Arc;
 
 impl GroupMachine {
-    /// One record, in log order, before `Input::Loaded`. Those of other groups are none of its business.
+    /// Takes one record, in log order, before `Input::Loaded`. Records of other groups are passed over.
     pub fn replay(&mut self, record: GroupRecord) {
         if record.group() != self.group {
             return;

@@ -1,82 +1,25 @@
 //! What follows once a write is stored, or cannot be.
 //!
+//! A request that changes durable state is answered from here, after its records are in the log. A refused write leaves
+//! the group as it was, and the client gets Kafka's code for the refusal.
+//!
 //! ```text
 //!   Store(n, records) ──> writes[n] = keys + what then ──> Stored(n, Ok)  ──> keys show it, then: answer
 //!                                                     └──> Stored(n, Err) ──> keys forget it, then: answer the error
 //! ```
 
-use super::machine::{GroupMachine, not_joined, not_synced};
+use super::answers::not_joined;
 use super::members::Member;
-use super::messages::{Answer, Effect, GroupState, Joined, Synced};
-use super::offsets::Key;
-use crate::ids::Ticket;
+use super::messages::{Answer, Effect, GroupState, Joined};
+use super::state::GroupMachine;
+use super::write::{Returned, Then};
 use crate::time::Now;
 use crate::{Effects, ErrorCode, Reject};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A write on its way.
-#[derive(Clone, Debug)]
-pub(super) struct Write {
-    /// Offsets it carries; those of a commit are in its answer.
-    pub keys: Vec<Key>,
-    /// It carries the record of the group itself.
-    pub group: bool,
-    /// What follows.
-    pub then: Then,
-}
-
-/// What follows a write.
-#[derive(Clone, Debug)]
-pub(super) enum Then {
-    /// Nobody waits for it.
-    Nothing,
-    /// Of OffsetCommit.
-    Committed(Ticket, Vec<(String, i32, ErrorCode)>),
-    /// Of OffsetDelete.
-    Deleted(Ticket, Vec<(String, i32, ErrorCode)>),
-    /// Of DeleteGroups, or of a rewrite.
-    Done(Ticket),
-    /// Of LeaveGroup, when the last member left.
-    Left(Ticket, Vec<(String, Option<String>, ErrorCode)>),
-    /// The leader's decision.
-    Assigned(BTreeMap<String, Arc<[u8]>>),
-    /// A static member has a new id.
-    Returned(Box<Returned>),
-}
-
-/// A static member that came back.
-#[derive(Clone, Debug)]
-pub(super) struct Returned {
-    /// Its JoinGroup.
-    pub ticket: Ticket,
-    /// Its new id.
-    pub id: Arc<str>,
-    /// Who it was.
-    pub before: Member,
-    /// In which generation it came.
-    pub generation: i32,
-    /// Who led when it came.
-    pub leader_before: String,
-    /// It knows of KIP-814.
-    pub can_skip: bool,
-}
-
-impl Write {
-    /// Carries the record of the group itself and nothing else.
-    pub fn of_group(then: Then) -> Write {
-        Write { keys: Vec::new(), group: true, then }
-    }
-
-    /// Carries offsets, or their tombstones.
-    pub fn of_offsets(keys: Vec<Key>, then: Then) -> Write {
-        Write { keys, group: false, then }
-    }
-}
-
-/// The code of a request whose records the log refused. Kafka has one table for all of them: SyncGroup and JoinGroup
-/// (`appendGroupMetadataErrorToResponseError`), OffsetCommit, OffsetDelete, LeaveGroup and DeleteGroups
-/// (`CoordinatorOperationExceptionHelper`).
+/// The code of a request whose records the log refused. Kafka has one table for all: SyncGroup and JoinGroup in
+/// `appendGroupMetadataErrorToResponseError`, the others in `CoordinatorOperationExceptionHelper`.
 fn told(refused: &Reject) -> ErrorCode {
     match refused.code() {
         ErrorCode::UnknownTopicOrPartition | ErrorCode::NotEnoughReplicas | ErrorCode::RequestTimedOut => {
@@ -135,7 +78,7 @@ impl GroupMachine {
         }
     }
 
-    /// The leader's decision counts, unless another rebalance began meanwhile.
+    /// Gives each member its share, unless another rebalance began meanwhile.
     pub(super) fn assigned(
         &mut self,
         now: Now,
@@ -164,11 +107,6 @@ impl GroupMachine {
         }
     }
 
-    pub(super) fn synced_with(&self, assignment: Arc<[u8]>) -> Synced {
-        let (protocol_type, protocol_name) = (self.protocol_type.clone(), self.protocol_name.clone());
-        Synced { error: ErrorCode::None, protocol_type, protocol_name, assignment }
-    }
-
     fn returned(
         &mut self,
         now: Now,
@@ -188,7 +126,7 @@ impl GroupMachine {
             out.push(Effect::Answer(returned.ticket, Answer::Joined(told)));
             return;
         };
-        // The log knows the old id only: so does the group.
+        // The log knows only the old id, and so must the group.
         let old = returned.before.id.clone();
         self.swap(&returned.id, returned.before, out);
         self.touch(now, &old);
@@ -202,12 +140,5 @@ impl GroupMachine {
             ..refused
         };
         out.push(Effect::Answer(returned.ticket, Answer::Joined(told)));
-    }
-
-    /// For a member whose SyncGroup was sent twice: the earlier one.
-    pub(super) fn wait_sync(&mut self, id: &str, ticket: Ticket, out: &mut Effects<Effect>) {
-        if let Some(before) = self.members.set_sync(id, Some(ticket)) {
-            out.push(Effect::Answer(before, not_synced(ErrorCode::RebalanceInProgress)));
-        }
     }
 }

@@ -1,4 +1,7 @@
-//! Which topics a consumer subscribes: the head of what it says to its assignor, the same in all versions.
+//! Which topics a consumer subscribes.
+//!
+//! A group must know the topics its members read, so that their offsets do not expire. The metadata of a consumer begins
+//! with them, in every version.
 //!
 //! ```text
 //!   version: i16 | topics: i32 × (i16, bytes) | what only assignors read
@@ -9,7 +12,7 @@ use std::collections::BTreeSet;
 /// The protocol type of consumers.
 pub(super) const CONSUMER: &str = "consumer";
 
-/// Adds the topics of one subscription; none if it cannot be read. Takes no memory for what was only announced.
+/// Adds the topics of one subscription; none if it cannot be read. Topics that are only announced take no memory.
 pub(super) fn add_topics(subscription: &[u8], topics: &mut BTreeSet<String>) -> Option<()> {
     let (version, rest) = subscription.split_first_chunk::<2>()?;
     if i16::from_be_bytes(*version) < 0 {

@@ -1,13 +1,17 @@
 //! SyncGroup, Heartbeat, LeaveGroup.
 //!
+//! After a join phase the leader sends the assignment and the others wait for their share. No share is told before the
+//! assignment is in the log, because the next coordinator must know the same one.
+//!
 //! ```text
 //!   followers' SyncGroup ──> wait ─────────────────────────────────────┐
 //!   leader's SyncGroup   ──> Store(group, all members, assignments) ───┴──> Stored: Stable, all are answered
 //! ```
 
-use super::machine::{GroupMachine, not_synced};
+use super::answers::not_synced;
 use super::messages::{Answer, Effect, GroupState, MemberRef, Sync};
-use super::stored::{Then, Write};
+use super::state::GroupMachine;
+use super::write::{Then, Write};
 use crate::ids::Ticket;
 use crate::mutant::{Mutant, planted};
 use crate::time::Now;
@@ -15,7 +19,7 @@ use crate::{Effects, ErrorCode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Given, known, and not the same.
+/// Whether both are there and differ.
 fn contradicts(given: Option<&str>, known: Option<&str>) -> bool {
     given.zip(known).is_some_and(|(given, known)| given != known)
 }
@@ -30,7 +34,7 @@ impl GroupMachine {
         self.synced(id);
         if self.state == GroupState::CompletingRebalance {
             self.wait_sync(id, ticket, out);
-            // What the leader said first is on its way to the log: that counts.
+            // The leader's first assignment counts, and it is on its way to the log.
             if self.is_leader(id) && self.assigning.is_none() {
                 self.assign(now, sync.assignments, out);
             }
@@ -58,7 +62,7 @@ impl GroupMachine {
         }
     }
 
-    /// Nobody is told before it is in the log.
+    /// Writes the leader's assignment; members are told once it is stored.
     fn assign(&mut self, now: Now, assignments: Vec<(String, Arc<[u8]>)>, out: &mut Effects<Effect>) {
         let mut assignments: BTreeMap<String, Arc<[u8]>> = assignments.into_iter().collect();
         assignments.retain(|id, _| self.members.contains(id));
@@ -71,6 +75,7 @@ impl GroupMachine {
         }
     }
 
+    /// Begins a member's session anew, and tells it of a rebalance.
     pub(super) fn heartbeat(&mut self, now: Now, who: &MemberRef) -> Result<(), ErrorCode> {
         self.validate(&who.member_id, who.instance_id.as_deref())?;
         if who.generation != self.generation {
@@ -114,7 +119,7 @@ impl GroupMachine {
         }
     }
 
-    /// Who is meant: an operator may name a static member by its instance id alone.
+    /// The member that is meant. An operator may name a static one by its instance id alone.
     fn leaving(&self, member_id: &str, instance_id: Option<&str>) -> Result<Arc<str>, ErrorCode> {
         if member_id.is_empty() {
             let owner = instance_id.and_then(|instance| self.members.by_instance(instance));

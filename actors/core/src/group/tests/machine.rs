@@ -1,9 +1,9 @@
 //! Members of a group: one rule of Kafka's a test.
 
 use super::harness::{Harness, again, config, fixed, fresh, nobody, subscription, who};
-use super::messages::{Answer, CommitPartition, GroupState, Input, Join, MemberRef, Sync};
-use super::record::{GroupRecord, OffsetValue};
-use super::{GroupConfig, GroupMachine};
+use crate::group::messages::{Answer, CommitPartition, GroupState, Input, Join, MemberRef, Sync};
+use crate::group::record::{GroupRecord, OffsetValue};
+use crate::group::{GroupConfig, GroupMachine};
 use crate::ids::Ticket;
 use crate::{ErrorCode, Machine, Reject};
 use std::sync::Arc;

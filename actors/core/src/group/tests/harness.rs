@@ -1,11 +1,11 @@
 //! For tests: a group with a clock in hand, its answers collected, its writes stored when the test says so.
 
-use super::machine::GroupMachine;
-use super::messages::{
+use crate::group::GroupMachine;
+use crate::group::messages::{
     Answer, CommitPartition, Described, Effect, GroupConfig, GroupState, Input, Join, Joined, MemberRef,
     Summary, Sync, Synced,
 };
-use super::record::{GroupRecord, OffsetValue};
+use crate::group::record::{GroupRecord, OffsetValue};
 use crate::ids::Ticket;
 use crate::time::{Millis, Now, UnixMillis};
 use crate::{ErrorCode, Machine, Reject};

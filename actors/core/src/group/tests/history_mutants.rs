@@ -1,6 +1,6 @@
 //! The histories catch each planted bug.
 
-use super::history_tests::{histories, run};
+use super::history::{histories, run};
 use crate::mutant::{Mutant, plant};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;

@@ -1,8 +1,8 @@
 //! The consumers of the histories: what one sends next, and what it makes of an answer. They follow the eager protocol.
 
 use super::harness::subscription;
-use super::messages::{Answer, CommitPartition, Join, Joined, MemberRef, Sync};
 use crate::ErrorCode;
+use crate::group::messages::{Answer, CommitPartition, Join, Joined, MemberRef, Sync};
 use crate::time::Millis;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -12,9 +12,9 @@
 
 use super::harness::{START, config};
 use super::history_client::{Client, Op, Open, PARTITIONS, Phase, REBALANCE_MS, Request, op};
-use super::messages::{Answer, CommitPartition, Effect, GroupState, Input, Join};
-use super::record::{GroupRecord, GroupValue, OffsetValue};
-use super::{GroupConfig, GroupMachine};
+use crate::group::messages::{Answer, CommitPartition, Effect, GroupState, Input, Join};
+use crate::group::record::{GroupRecord, GroupValue, OffsetValue};
+use crate::group::{GroupConfig, GroupMachine};
 use crate::ids::Ticket;
 use crate::time::{Millis, Now, UnixMillis};
 use crate::{ErrorCode, Machine, Reject};
@@ -443,8 +443,9 @@ impl World {
         assert_eq!(self.machine.protocol_name, before.protocol_name);
         assert_eq!(self.machine.subscribed, before.subscribed);
         let members = |machine: &GroupMachine| -> Vec<_> {
-            let told =
-                |m: &super::members::Member| (m.id.clone(), m.instance_id.clone(), m.assignment.clone());
+            let told = |m: &crate::group::members::Member| {
+                (m.id.clone(), m.instance_id.clone(), m.assignment.clone())
+            };
             machine.members.iter().map(told).collect()
         };
         assert_eq!(members(&self.machine), members(&before));
