@@ -3,7 +3,6 @@
 /// Kafka's error codes (`org.apache.kafka.common.protocol.Errors`), those that this broker answers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(i16)]
-#[allow(missing_docs)]
 pub enum ErrorCode {
     UnknownServerError = -1,
     None = 0,
