@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use syn::{Fields, Item};
 
-/// What disagrees between the code of `src/config.rs` and the sample.
+/// What disagrees between the code of `src/config/mod.rs` and the sample.
 pub fn disagreements(code: &str, sample: &str) -> Vec<String> {
     let fields = match fields(code) {
         Ok(fields) => fields,
@@ -25,7 +25,7 @@ pub fn disagreements(code: &str, sample: &str) -> Vec<String> {
 }
 
 fn fields(code: &str) -> Result<BTreeSet<String>, String> {
-    let file = syn::parse_file(code).map_err(|e| format!("src/config.rs: {e}"))?;
+    let file = syn::parse_file(code).map_err(|e| format!("src/config/mod.rs: {e}"))?;
     let structs: BTreeMap<String, &syn::ItemStruct> = file
         .items
         .iter()
@@ -35,7 +35,7 @@ fn fields(code: &str) -> Result<BTreeSet<String>, String> {
         })
         .collect();
     let mut found = BTreeSet::new();
-    let config = structs.get("Config").ok_or("src/config.rs has no struct Config")?;
+    let config = structs.get("Config").ok_or("src/config/mod.rs has no struct Config")?;
     collect(config, "", &structs, &mut found);
     Ok(found)
 }

@@ -440,10 +440,10 @@ mod tests {
 
     #[test]
     fn the_sample_shows_every_field_with_its_default() {
-        let sample = include_str!("../config/callboard.toml");
+        let sample = include_str!("../../config/callboard.toml");
         assert_eq!(toml::from_str::<Config>(sample).unwrap(), Config::default());
         let table: toml::Table = toml::from_str(sample).unwrap();
-        let source = include_str!("config.rs");
+        let source = include_str!("mod.rs");
         let body = source.split("pub struct Config {").nth(1).unwrap().split("\n}").next().unwrap();
         let fields: Vec<&str> =
             body.lines().filter_map(|l| l.trim().strip_prefix("pub ")?.split(':').next()).collect();
