@@ -29,7 +29,7 @@ pub fn undocumented(sources: &[Source]) -> Vec<String> {
     let mut complaints = Vec::new();
     let asked = |source: &&Source| !NOT_DOCUMENTED.iter().any(|place| source.path.starts_with(place));
     for source in sources.iter().filter(|source| is_product(&source.path)).filter(asked) {
-        let mut missing = Missing { found: Vec::new() };
+        let mut missing = Missing { own: Vec::new(), found: Vec::new() };
         missing.items(&source.code.items);
         let say = |(name, line)| format!("{}:{line}: {name} is public: say what it is for", source.path);
         complaints.extend(missing.found.into_iter().map(say));
@@ -53,11 +53,14 @@ fn is_product(path: &str) -> bool {
 }
 
 struct Missing {
+    /// Types that are not public: nobody outside sees their methods.
+    own: Vec<String>,
     found: Vec<(String, usize)>,
 }
 
 impl Missing {
     fn items(&mut self, items: &[Item]) {
+        self.own.extend(items.iter().filter_map(not_public));
         for item in items {
             match item {
                 Item::Const(i) => self.ask(&i.vis, &i.attrs, &i.ident),
@@ -93,6 +96,10 @@ impl Missing {
     }
 
     fn of_impl(&mut self, item: &syn::ItemImpl) {
+        let syn::Type::Path(of) = &*item.self_ty else { return };
+        if of.path.segments.last().is_some_and(|last| self.own.iter().any(|own| last.ident == own)) {
+            return;
+        }
         for inner in &item.items {
             match inner {
                 ImplItem::Const(i) => self.ask(&i.vis, &i.attrs, &i.ident),
@@ -109,6 +116,15 @@ impl Missing {
             self.found.push((name.to_string(), name.span().start().line));
         }
     }
+}
+
+fn not_public(item: &Item) -> Option<String> {
+    let (visibility, name) = match item {
+        Item::Enum(i) => (&i.vis, &i.ident),
+        Item::Struct(i) => (&i.vis, &i.ident),
+        _ => return None,
+    };
+    (!matches!(visibility, Visibility::Public(_))).then(|| name.to_string())
 }
 
 /// The text of a doc comment, and the line on which it begins.
@@ -245,7 +261,8 @@ mod tests {
             "pub type A = u8;",
             "pub const A: u8 = 1;",
             "pub fn a() {}",
-            "struct A; impl A { pub fn a() {} }",
+            "/// Of some use.\npub struct A; impl A { pub fn a() {} }",
+            "impl A { pub fn a() {} }",
             "/// Of some use.\npub trait A { fn a(); }",
             "/// Of some use.\npub mod a { pub fn b() {} }",
         ] {
@@ -260,7 +277,8 @@ mod tests {
             "/// Of some use.\npub enum A { B { c: u8 } }",
             "struct A; fn a() {} pub(crate) fn b() {} pub mod c; trait D { fn d(); }",
             "struct A; impl B for A { fn a() {} } impl A { fn c() {} }",
-            "struct A; impl A { pub fn len() {} }",
+            "impl A { pub fn len() {} }",
+            "pub(super) struct A; impl A { pub fn a() {} }",
             "#[cfg(test)] pub fn a() {}",
         ] {
             assert_eq!(missing(text), 0, "{text}");
