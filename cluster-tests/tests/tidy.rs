@@ -5,14 +5,20 @@
 //!   tidy/source.rs   the sources, parsed; which of their items are tests
 //!   tidy/shape.rs    length of files and functions, the opening `//!`, no `unwrap`, nothing left to do
 //!   tidy/edges.rs    who may import whom; one room for each foreign crate
+//!   tidy/circles.rs  no circle of imports between files
+//!   tidy/docs.rs     public items have a comment; no comment says nothing
 //!   tidy/metrics.rs  each metric named once, described once; dashboards name only what exists
 //!   tidy/config.rs   the fields of the configuration and the sample file agree
 //!   tidy/lock.rs     one version of what must be one; none of what is banned
 //! ```
 //! Each rule is a function from sources to complaints, with tests of its own that show that it can fail.
 
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/config.rs"]
 mod config;
+#[path = "tidy/docs.rs"]
+mod docs;
 #[path = "tidy/edges.rs"]
 mod edges;
 #[path = "tidy/lock.rs"]
@@ -88,6 +94,21 @@ fn each_foreign_crate_stays_in_its_room() {
 }
 
 #[test]
+fn imports_go_round_in_no_circle() {
+    none(circles::circles(&sources()));
+}
+
+#[test]
+fn public_items_are_documented() {
+    none(docs::undocumented(&sources()));
+}
+
+#[test]
+fn no_comment_says_nothing() {
+    none(docs::empty_words(&sources()));
+}
+
+#[test]
 fn each_metric_is_named_once_and_described_once() {
     none(metrics::undescribed(&sources()));
 }
@@ -99,11 +120,9 @@ fn dashboards_name_only_metrics_that_exist() {
 
 #[test]
 fn configuration_and_sample_agree() {
-    let Some(code) = file("src/config.rs") else {
-        // Without the one there must not be the other.
-        assert!(file("config/callboard.toml").is_none(), "config/callboard.toml without src/config.rs");
-        return;
-    };
+    let sources = sources();
+    let code: Vec<&syn::File> =
+        sources.iter().filter(|s| s.path.starts_with(config::PLACE)).map(|s| &s.code).collect();
     none(config::disagreements(&code, &file("config/callboard.toml").unwrap_or_default()));
 }
 

@@ -16,7 +16,6 @@ use super::answers::{Answers, Half};
 use super::api::{self, Client, Outcome, Pending};
 use super::context::Context;
 use super::frame::{FrameEnd, read_frame};
-use super::listener::stopped;
 use super::metrics;
 use super::pace::{Paced, Stop};
 use bytes::Buf;
@@ -77,6 +76,11 @@ pub async fn serve(
     };
     metrics::closed(why);
     drop(slot);
+}
+
+/// Resolves when the node ends.
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// The one line that a connection's end leaves, and the word for the counter.

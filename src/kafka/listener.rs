@@ -79,7 +79,7 @@ impl Listener {
                     }
                 },
                 Some(_) = connections.join_next() => {}
-                () = stopped(&mut stop) => break,
+                () = conn::stopped(&mut stop) => break,
             }
         }
         drop(self.socket);
@@ -110,9 +110,4 @@ impl Listener {
         let (socket, peer) = self.socket.accept().await?;
         Ok((socket, peer, slot))
     }
-}
-
-/// Resolves when the node ends.
-pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
 }

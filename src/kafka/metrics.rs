@@ -5,9 +5,7 @@
 //!    └ queue ……… ─┴ local ────┴ queue ───────┴ local, fsync or wait ┴ response ──┘
 //! ```
 
-use super::context::Context;
-use callboard_actors::permit::Pool;
-use callboard_actors::samples::{Family, Samples};
+use callboard_actors::samples::Family;
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
 };
@@ -67,15 +65,18 @@ pub const POOL_USED: &str = "callboard_kafka_pool_used_bytes";
 /// Gauge, label `pool`: who waits for some of it.
 pub const POOL_WAITERS: &str = "callboard_kafka_pool_waiters";
 
-const MOST_CONNECTIONS: Family = Family::gauge(CONNECTIONS_MAX, "client connections that may be open");
-const ALL_SESSIONS: Family = Family::gauge(SESSIONS, "fetch sessions");
-const ALL_SESSION_BYTES: Family = Family::gauge(SESSION_BYTES, "memory of fetch sessions");
-const BOUND: Family = Family::gauge(MEMORY_BOUND, "bounds on memory, term by term");
-const BOUNDS: Family = Family::gauge(MEMORY_BOUNDS, "sum of all bounds on memory");
-const MEMORY_THERE: Family = Family::gauge(MEMORY, "memory that the process may use");
-const POOL_BYTES: Family = Family::gauge(POOL_CAPACITY, "memory for requests and answers, by pool");
-const POOL_TAKEN: Family = Family::gauge(POOL_USED, "memory of a pool that is in use");
-const POOL_WAITING: Family = Family::gauge(POOL_WAITERS, "requests that wait for memory of a pool");
+pub(super) const MOST_CONNECTIONS: Family =
+    Family::gauge(CONNECTIONS_MAX, "client connections that may be open");
+pub(super) const ALL_SESSIONS: Family = Family::gauge(SESSIONS, "fetch sessions");
+pub(super) const ALL_SESSION_BYTES: Family = Family::gauge(SESSION_BYTES, "memory of fetch sessions");
+pub(super) const BOUND: Family = Family::gauge(MEMORY_BOUND, "bounds on memory, term by term");
+pub(super) const BOUNDS: Family = Family::gauge(MEMORY_BOUNDS, "sum of all bounds on memory");
+pub(super) const MEMORY_THERE: Family = Family::gauge(MEMORY, "memory that the process may use");
+pub(super) const POOL_BYTES: Family =
+    Family::gauge(POOL_CAPACITY, "memory for requests and answers, by pool");
+pub(super) const POOL_TAKEN: Family = Family::gauge(POOL_USED, "memory of a pool that is in use");
+pub(super) const POOL_WAITING: Family =
+    Family::gauge(POOL_WAITERS, "requests that wait for memory of a pool");
 
 /// Tells the exporter what the names mean.
 pub fn describe() {
@@ -92,33 +93,6 @@ pub fn describe() {
     describe_counter!(NOT_ACCEPTED, Unit::Count, "connections that could not be accepted, and waited");
     describe_counter!(THROTTLED, Unit::Count, "answers whose client was told to hold back");
     describe_gauge!(FETCHES_WAITING, Unit::Count, "fetches that wait for records");
-}
-
-/// What there is now.
-pub fn sample(context: &Context, out: &mut Samples) {
-    let pools = context.pools.all();
-    let mut each = |family: &Family, of: fn(&Pool) -> usize| {
-        let mut series = out.family(family);
-        for (name, pool) in pools {
-            series.add(&[("pool", name)], of(pool) as f64);
-        }
-    };
-    each(&POOL_BYTES, Pool::capacity);
-    each(&POOL_TAKEN, Pool::used);
-    each(&POOL_WAITING, Pool::waiters);
-    out.one(&MOST_CONNECTIONS, context.slots.capacity() as f64);
-    let (sessions, bytes) = {
-        let sessions = context.fetch_sessions.lock();
-        (sessions.len(), sessions.bytes())
-    };
-    out.one(&ALL_SESSIONS, sessions as f64);
-    out.one(&ALL_SESSION_BYTES, bytes as f64);
-    let mut bounds = out.family(&BOUND);
-    for term in &context.bounds.terms {
-        bounds.add(&[("what", term.what)], term.bytes as f64);
-    }
-    out.one(&BOUNDS, context.bounds.terms.iter().map(|term| term.bytes as f64).sum());
-    out.one(&MEMORY_THERE, context.bounds.memory as f64);
 }
 
 pub(super) fn opened() {

@@ -18,8 +18,10 @@ pub mod metrics;
 mod opening;
 mod pace;
 mod pools;
+mod sample;
 pub mod wire;
 
 pub use context::{Bounds, Context, ProducerIds, Refusals, Settings};
 pub use listener::Listener;
 pub use pools::Pools;
+pub use sample::sample;

@@ -116,13 +116,11 @@ impl Client {
 }
 
 async fn start(data: &tempfile::TempDir) -> Node {
-    let config = Config {
-        data: data.path().join("data"),
-        kafka: "127.0.0.1:0".into(),
-        http: "127.0.0.1:0".into(),
-        shards: 1,
-        ..Config::default()
-    };
+    let mut config = Config::default();
+    config.storage.data = data.path().join("data");
+    config.storage.shards = 1;
+    config.kafka.listen = "127.0.0.1:0".into();
+    config.console.listen = "127.0.0.1:0".into();
     Node::start(config).await.unwrap()
 }
 

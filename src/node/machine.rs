@@ -62,9 +62,11 @@ impl Fitted {
         memory: usize,
         descriptors: usize,
     ) -> Result<Fitted, Unfit> {
-        let set = config.max_connections;
-        let of_shard =
-            limits::files_of_shard(config.unsettled_bytes_max as usize, config.segment_bytes as usize);
+        let set = config.kafka.max_connections;
+        let of_shard = limits::files_of_shard(
+            config.storage.unsettled_bytes_max as usize,
+            config.storage.segment_bytes as usize,
+        );
         let for_store = shards.saturating_mul(of_shard);
         let kept = for_store.saturating_add(limits::FILES_KEPT);
         let free = descriptors.saturating_sub(kept);
@@ -82,11 +84,11 @@ impl Fitted {
         }
         let extent = extent(&config, cores, shards);
         let budgets = limits::fit(budgets, &extent, memory)?;
-        config.max_connections = budgets.connections;
-        config.produce_memory_bytes = budgets.produce;
-        config.response_memory_bytes = budgets.responses;
-        config.tail_memory_bytes = budgets.tail;
-        config.store_cache_bytes = budgets.redb_cache;
+        config.kafka.max_connections = budgets.connections;
+        config.memory.produce_memory_bytes = budgets.produce;
+        config.memory.response_memory_bytes = budgets.responses;
+        config.memory.tail_memory_bytes = budgets.tail;
+        config.memory.store_cache_bytes = budgets.redb_cache;
         let bounds = Bounds { terms: budgets.terms(&extent), memory };
         Ok(Fitted { config, budgets, look_ups: extent.look_ups, bounds })
     }
@@ -97,14 +99,14 @@ impl Fitted {
 }
 
 fn extent(config: &Config, cores: usize, shards: usize) -> Extent {
-    Extent { shards, readers: 2 * cores, look_ups: cores, request_max: config.socket_request_max_bytes }
+    Extent { shards, readers: 2 * cores, look_ups: cores, request_max: config.kafka.socket_request_max_bytes }
 }
 
 /// Shards that are configured, or lie in the data directory already.
 fn shards_of(config: &Config, cores: usize) -> usize {
-    let there = std::fs::read_dir(&config.data).into_iter().flatten().flatten();
+    let there = std::fs::read_dir(&config.storage.data).into_iter().flatten().flatten();
     let there = there.filter(|entry| entry.file_name().to_string_lossy().starts_with("shard-")).count();
-    let wanted = if config.shards > 0 { config.shards } else { (cores / 2).max(1) };
+    let wanted = if config.storage.shards > 0 { config.storage.shards } else { (cores / 2).max(1) };
     if there > 0 { there } else { wanted }
 }
 
@@ -160,13 +162,16 @@ mod tests {
 
     #[test]
     fn connections_follow_descriptors_unless_set() {
-        let on = |max_connections, descriptors| {
-            Fitted::on(Config { max_connections, ..Config::default() }, 2, 1, 4 * GIB, descriptors)
+        let with = |max_connections| {
+            let mut config = Config::default();
+            config.kafka.max_connections = max_connections;
+            config
         };
-        assert_eq!(on(0, 1 << 20).unwrap().config.max_connections, limits::CONNECTIONS_DEFAULT);
-        assert_eq!(on(0, 1024).unwrap().config.max_connections, 1024 - limits::FILES_KEPT - 20);
-        assert_eq!(on(0, 100).unwrap().config.max_connections, 25);
-        assert_eq!(on(700, 1024).unwrap().config.max_connections, 700);
+        let on = |max_connections, descriptors| Fitted::on(with(max_connections), 2, 1, 4 * GIB, descriptors);
+        assert_eq!(on(0, 1 << 20).unwrap().config.kafka.max_connections, limits::CONNECTIONS_DEFAULT);
+        assert_eq!(on(0, 1024).unwrap().config.kafka.max_connections, 1024 - limits::FILES_KEPT - 20);
+        assert_eq!(on(0, 100).unwrap().config.kafka.max_connections, 25);
+        assert_eq!(on(700, 1024).unwrap().config.kafka.max_connections, 700);
         let refused = on(1000, 1024).err().unwrap().to_string();
         assert!(refused.contains("max_connections = 1000") && refused.contains("at most 748"), "{refused}");
     }
@@ -174,9 +179,9 @@ mod tests {
     #[test]
     fn what_was_scaled_is_what_the_configuration_says() {
         let fitted = Fitted::on(Config::default(), 2, 1, GIB / 2, 1 << 20).unwrap();
-        assert_eq!(fitted.config.produce_memory_bytes, fitted.budgets.produce);
-        assert!(fitted.budgets.produce < Config::default().produce_memory_bytes);
-        assert_eq!(fitted.config.max_connections, fitted.budgets.connections);
+        assert_eq!(fitted.config.memory.produce_memory_bytes, fitted.budgets.produce);
+        assert!(fitted.budgets.produce < Config::default().memory.produce_memory_bytes);
+        assert_eq!(fitted.config.kafka.max_connections, fitted.budgets.connections);
         assert_eq!(fitted.bounds.memory, GIB / 2);
         let refused = Fitted::on(Config::default(), 2, 1, GIB / 8, 1 << 20).err().unwrap().to_string();
         assert!(refused.contains("reserve 104857600"), "{refused}");

@@ -1,9 +1,10 @@
 //! Refusals, and the Kafka error code of each.
 
+use crate::records::{BadRecord, RecordsError};
+
 /// Kafka's error codes (`org.apache.kafka.common.protocol.Errors`), those that this broker answers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(i16)]
-#[allow(missing_docs)]
 pub enum ErrorCode {
     UnknownServerError = -1,
     None = 0,
@@ -87,8 +88,6 @@ impl ErrorCode {
         self as i16
     }
 }
-
-use crate::records::BadRecord;
 
 /// Why a partition leader refused a batch. Mapped to Kafka's codes in one exhaustive match.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -208,6 +207,21 @@ impl Reject {
         match self {
             Reject::TopicDeleted if by_id => ErrorCode::UnknownTopicId,
             other => other.code(),
+        }
+    }
+}
+
+impl From<RecordsError> for Reject {
+    fn from(error: RecordsError) -> Reject {
+        match error {
+            RecordsError::Crc { .. } => Reject::BadCrc,
+            // As in Kafka: bytes that are a batch of no format may come right when they are sent again.
+            RecordsError::Magic(magic) if !(0..=1).contains(&magic) => Reject::Corrupt(error.to_string()),
+            RecordsError::Length(_) => Reject::Corrupt(error.to_string()),
+            RecordsError::TooLarge { size, max } => Reject::TooLarge { size, max },
+            RecordsError::Timestamps(bad) => Reject::InvalidTimestamp(bad),
+            RecordsError::Codec(_) => Reject::UnsupportedCompression,
+            other => Reject::InvalidRecord(other.to_string()),
         }
     }
 }

@@ -22,7 +22,6 @@ use crate::process::load::Rng;
 
 /// What happened, counted.
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(missing_docs)]
 pub struct Counts {
     pub appends: u32,
     pub truncations: u32,

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::programs::find_program;
 use super::{HANG, Lines, launch};
 
 /// After this a client counts as hung. The slowest, Java, takes a minute on a slow machine.
@@ -37,22 +38,12 @@ fn verdict<T>(suite: &str, what: &str, found: Option<T>, ci: bool) -> Result<Opt
     Ok(found)
 }
 
-/// A program on the PATH.
-pub fn find_program(name: &str) -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| is_program(path))
-}
-
 /// The Python that has a package: `CALLBOARD_PYTHON`, else `python3`.
 pub fn find_python(package: &str) -> Option<PathBuf> {
     let python =
         std::env::var_os("CALLBOARD_PYTHON").map(PathBuf::from).or_else(|| find_program("python3"))?;
     let found = run(&python, &["-c", &format!("import {package}")], |_| ()).ok()?;
     found.status.success().then_some(python)
-}
-
-fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 /// A directory that lasts as long as the value.

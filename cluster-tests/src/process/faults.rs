@@ -14,7 +14,8 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use super::HANG;
-use super::client::{Running, find_program, run, scratch};
+use super::client::{Running, run, scratch};
+use super::programs::find_program;
 
 /// Faults of writes and syncs, changed while the broker runs.
 pub struct Faults {

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::programs::find_program;
+
 /// The broker's binary: `CALLBOARD_BIN`, else the one that cargo built beside this test.
 pub(super) fn binary() -> Result<PathBuf> {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
@@ -88,7 +90,7 @@ pub(super) fn spawn(mut command: Command) -> Result<Child> {
 /// A command that is killed when this process ends, where the system can do that.
 pub(super) fn dies_with_us(program: &Path) -> Command {
     static SETPRIV: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let setpriv = SETPRIV.get_or_init(|| super::find_program("setpriv").filter(|path| knows_pdeathsig(path)));
+    let setpriv = SETPRIV.get_or_init(|| find_program("setpriv").filter(|path| knows_pdeathsig(path)));
     match setpriv {
         Some(setpriv) => {
             let mut command = Command::new(setpriv);

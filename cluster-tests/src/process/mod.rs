@@ -26,15 +26,17 @@ mod kafka;
 mod launch;
 mod lines;
 pub mod load;
+mod programs;
 mod raw;
 pub mod verdict;
 pub mod wire;
 
 pub use broker::{Broker, Options};
-pub use client::{Finished, Running, find_program, find_python, need, run, say, scratch};
+pub use client::{Finished, Running, find_python, need, run, say, scratch};
 pub use java::{Java, find_java};
 pub use kafka::Kafka;
 pub use lines::Lines;
+pub use programs::find_program;
 pub use raw::Raw;
 
 use std::time::Duration;

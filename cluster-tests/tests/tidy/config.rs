@@ -1,14 +1,20 @@
-//! The configuration: every field of `struct Config` is in the sample, every key of the sample is a field.
+//! The configuration: every field of every component is in the sample, every key of the sample is a field.
 //!
-//! A field whose type is a struct of the same file is a table. In the sample a key may be set or shown as a comment
-//! (`# key = value`): both count.
+//! Each field of `struct Config` is a component, whose struct stands in a file of its own and whose fields lie flat in the
+//! sample. A component's field whose type is a struct of these files is a table. In the sample a key may be set or
+//! shown as a comment (`# key = value`): both count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use syn::{Fields, Item};
 
-/// What disagrees between the code of `src/config.rs` and the sample.
-pub fn disagreements(code: &str, sample: &str) -> Vec<String> {
+/// Where the configuration stands.
+pub const PLACE: &str = "src/config/";
+
+type Structs<'a> = BTreeMap<String, &'a syn::ItemStruct>;
+
+/// What disagrees between the code of `src/config/` and the sample.
+pub fn disagreements(code: &[&syn::File], sample: &str) -> Vec<String> {
     let fields = match fields(code) {
         Ok(fields) => fields,
         Err(complaint) => return vec![complaint],
@@ -24,28 +30,25 @@ pub fn disagreements(code: &str, sample: &str) -> Vec<String> {
     missing.chain(unknown).collect()
 }
 
-fn fields(code: &str) -> Result<BTreeSet<String>, String> {
-    let file = syn::parse_file(code).map_err(|e| format!("src/config.rs: {e}"))?;
-    let structs: BTreeMap<String, &syn::ItemStruct> = file
-        .items
-        .iter()
+fn fields(code: &[&syn::File]) -> Result<BTreeSet<String>, String> {
+    let items = code.iter().flat_map(|file| &file.items);
+    let structs: Structs<'_> = items
         .filter_map(|item| match item {
             Item::Struct(item) => Some((item.ident.to_string(), item)),
             _ => None,
         })
         .collect();
     let mut found = BTreeSet::new();
-    let config = structs.get("Config").ok_or("src/config.rs has no struct Config")?;
-    collect(config, "", &structs, &mut found);
+    let config = structs.get("Config").ok_or(format!("{PLACE} has no struct Config"))?;
+    for part in &config.fields {
+        let name = part.ident.as_ref().map(ToString::to_string).unwrap_or_default();
+        let inner = named_types(&part.ty).into_iter().find_map(|name| structs.get(&name).copied());
+        collect(inner.ok_or(format!("{PLACE}: Config's {name} is no component"))?, "", &structs, &mut found);
+    }
     Ok(found)
 }
 
-fn collect(
-    item: &syn::ItemStruct,
-    prefix: &str,
-    structs: &BTreeMap<String, &syn::ItemStruct>,
-    found: &mut BTreeSet<String>,
-) {
+fn collect(item: &syn::ItemStruct, prefix: &str, structs: &Structs<'_>, found: &mut BTreeSet<String>) {
     let Fields::Named(fields) = &item.fields else { return };
     for field in &fields.named {
         let attribute = serde(&field.attrs);
@@ -118,23 +121,32 @@ fn flatten(table: &toml::Table, prefix: &str, found: &mut BTreeSet<String>) {
 mod tests {
     use super::*;
 
-    const CODE: &str = "pub struct Config { pub data: PathBuf, #[serde(default, rename = \"kafka\")] pub listen: String, \
-                        #[serde(skip)] pub inner: u8, pub limits: Option<Limits> } pub struct Limits { pub bytes: u64 }";
+    const CODE: [&str; 2] = [
+        "pub struct Config { pub one: One, pub two: Two } pub struct Limits { pub bytes: u64 }",
+        "pub struct One { pub data: PathBuf, #[serde(default, rename = \"kafka\")] pub listen: String } \
+         pub struct Two { #[serde(skip)] pub inner: u8, pub limits: Option<Limits> }",
+    ];
+
+    fn found(code: &[&str], sample: &str) -> Vec<String> {
+        let files: Vec<syn::File> = code.iter().map(|text| syn::parse_file(text).unwrap()).collect();
+        disagreements(&files.iter().collect::<Vec<_>>(), sample)
+    }
 
     #[test]
     fn agreement_is_silent_and_comments_count() {
         let sample =
             "# Where data lies: a directory.\ndata = \"/var\"\n# kafka = \"a:9092\"\n[limits]\n# bytes = 7\n";
-        assert_eq!(disagreements(CODE, sample), Vec::<String>::new());
+        assert_eq!(found(&CODE, sample), Vec::<String>::new());
     }
 
     #[test]
     fn both_ways_are_checked() {
-        let missing = disagreements(CODE, "data = \"/var\"\nkafka = \"a\"\n");
+        let missing = found(&CODE, "data = \"/var\"\nkafka = \"a\"\n");
         assert_eq!(missing, ["config/callboard.toml does not show `limits.bytes`"]);
-        let unknown = disagreements(CODE, "data = \"/var\"\nkafka = \"a\"\nport = 1\n[limits]\nbytes = 1\n");
+        let unknown = found(&CODE, "data = \"/var\"\nkafka = \"a\"\nport = 1\n[limits]\nbytes = 1\n");
         assert_eq!(unknown, ["config/callboard.toml shows `port`, which is no field"]);
-        assert_eq!(disagreements("struct Other;", "").len(), 1);
-        assert_eq!(disagreements(CODE, "data = ").len(), 1);
+        assert_eq!(found(&["struct Other;"], "").len(), 1);
+        assert_eq!(found(&["struct Config { data: PathBuf }"], "").len(), 1);
+        assert_eq!(found(&CODE, "data = ").len(), 1);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Both are answered when the leaders on this node have been told: the next record is taken or refused accordingly.
 
-use super::{Call, Outcome};
+use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{AlterConfigsRequest, AlterConfigsResourceResponse, AlterConfigsResponse};
 use callboard_actors::controller::Ask;
 use callboard_actors::permit::Permit;

@@ -1,6 +1,6 @@
 //! ApiVersions: what this broker speaks (KIP-35, KIP-511).
 
-use super::{Call, Outcome};
+use super::call::{Call, Outcome};
 use crate::kafka::wire::api::ApiKey;
 use crate::kafka::wire::messages::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 use callboard_actors::permit::Permit;

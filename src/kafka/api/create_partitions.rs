@@ -1,6 +1,6 @@
 //! CreatePartitions: topics grow. Answered when this node serves what was added, or when the client's time is over.
 
-use super::{Call, Outcome};
+use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopicResult,
 };

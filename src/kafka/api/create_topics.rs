@@ -1,6 +1,6 @@
 //! CreateTopics: answered when this node serves what was made.
 
-use super::{Call, Outcome};
+use super::call::{Call, Outcome};
 use crate::kafka::context::new_topic;
 use crate::kafka::wire::messages::{
     CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,

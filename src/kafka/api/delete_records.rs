@@ -1,6 +1,7 @@
 //! DeleteRecords: moves log starts up. Answered when the journal holds that durably, so that what is deleted stays deleted.
 
-use super::{Call, Outcome, find};
+use super::call::{Call, Outcome};
+use super::topic::find;
 use crate::kafka::wire::messages::{
     DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsTopicResult,
 };

@@ -1,6 +1,6 @@
 //! DeleteTopics, by name or id: answered when the deletion is committed and this node serves the topic no more.
 
-use super::{Call, Outcome};
+use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse};
 use callboard_actors::controller::Ask;
 use callboard_actors::permit::Permit;

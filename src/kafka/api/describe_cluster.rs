@@ -2,7 +2,7 @@
 //!
 //! This listener is a broker's: asked as a controller it says so. No node is fenced, so asking for those adds none.
 
-use super::{Call, Outcome};
+use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
 use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;

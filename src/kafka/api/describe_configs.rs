@@ -3,7 +3,7 @@
 //! The documentation of a config says the fate of its value (`callboard_core::metadata::configs`). Loggers have no configs here.
 //! A group or a subscription that nothing is set for is described by the defaults, as by Kafka.
 
-use super::{Call, Outcome};
+use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
     DescribeConfigsResult, DescribeConfigsSynonym,

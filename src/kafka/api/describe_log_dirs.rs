@@ -2,7 +2,7 @@
 //!
 //! A size counts a partition's batches in the journal and in redb. Like Kafka, what is not here is left out.
 
-use super::{Call, Outcome};
+use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{
     DescribableLogDirTopic, DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
     DescribeLogDirsResult, DescribeLogDirsTopic,

@@ -2,7 +2,8 @@
 //!
 //! No producer of this broker is in a transaction: the coordinator epoch and the transaction's start are always -1.
 
-use super::{Call, Outcome, find};
+use super::call::{Call, Outcome};
+use super::topic::find;
 use crate::kafka::wire::messages::{
     DescribeProducersPartitionResponse, DescribeProducersRequest, DescribeProducersResponse,
     DescribeProducersTopicResponse, ProducerState,

@@ -5,7 +5,8 @@
 //! ```
 //! This broker has no replicas that are eligible to lead and not in sync: those lists are empty.
 
-use super::{Call, Outcome, metadata};
+use super::call::{Call, Outcome};
+use super::topic::{ALL_OPERATIONS, describe_partition};
 use crate::kafka::wire::messages::{
     DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
     DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
@@ -15,10 +16,6 @@ use callboard_actors::permit::Permit;
 use callboard_core::metadata::{Image, check_name, is_internal};
 use callboard_core::{ErrorCode, limits};
 use std::collections::BTreeSet;
-
-/// What may be done to a topic where everybody may do everything: read, write, create, delete, alter, describe, describe
-/// and alter configs, as bits.
-pub(super) const ALL_OPERATIONS: i32 = 0b1101_1111_1000;
 
 pub(super) async fn handle(call: Call, request: DescribeTopicPartitionsRequest) -> Outcome {
     let image = call.context.images.current();
@@ -53,7 +50,7 @@ pub(super) async fn handle(call: Call, request: DescribeTopicPartitionsRequest) 
             continue;
         };
         let partitions: Vec<_> = (from..=i32::MAX)
-            .map_while(|index| metadata::describe_partition(&call, topic, index))
+            .map_while(|index| describe_partition(&call, topic, index))
             .take(left)
             .map(partition)
             .collect();

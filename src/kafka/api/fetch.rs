@@ -9,7 +9,8 @@
 //! Which partitions, and which of them the answer leaves out, is the session's decision (`fetch_session` in core): here
 //! they are looked up anew for every request, so a topic that was deleted or made meanwhile is seen.
 
-use super::{Call, Outcome, find, named, throttle_ms};
+use super::call::{Call, Outcome, throttle_ms};
+use super::topic::{find, named};
 use crate::kafka::metrics::WaitingFetch;
 use crate::kafka::pools::Pools;
 use crate::kafka::wire::RecordBytes;

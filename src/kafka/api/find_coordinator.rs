@@ -1,9 +1,9 @@
 //! FindCoordinator: where a group is coordinated. The first one who asks for a group makes `__consumer_offsets`.
 //!
 //! Transactions and share groups are not coordinated yet. A code that says "not now" would have clients ask again until
-//! their own timeout: [`NO_TRANSACTIONS`](super::NO_TRANSACTIONS) ends them at once.
+//! their own timeout: [`NO_TRANSACTIONS`](super::call::NO_TRANSACTIONS) ends them at once.
 
-use super::{Call, NO_TRANSACTIONS, Outcome};
+use super::call::{Call, NO_TRANSACTIONS, Outcome};
 use crate::kafka::wire::messages::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;

@@ -1,7 +1,7 @@
 //! IncrementalAlterConfigs: sets configs of a topic or a broker, takes them back, adds words to lists or takes them out.
 
 use super::alter_configs::alter;
-use super::{Call, Outcome};
+use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResourceResponse, IncrementalAlterConfigsResponse,
 };

@@ -1,6 +1,6 @@
 //! InitProducerId: a producer id for idempotence (KIP-98). Transactions are not served yet and are refused.
 
-use super::{Call, NO_TRANSACTIONS, Outcome};
+use super::call::{Call, NO_TRANSACTIONS, Outcome};
 use crate::kafka::wire::messages::{InitProducerIdRequest, InitProducerIdResponse};
 use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;

@@ -1,7 +1,7 @@
 //! ListConfigResources: what has, or could have, configs: this broker, its loggers, the topics; groups and subscriptions
 //! to clients' metrics that something is set for. Version 0 asks for subscriptions alone.
 
-use super::{Call, Outcome};
+use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse};
 use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;

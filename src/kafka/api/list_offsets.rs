@@ -1,6 +1,7 @@
 //! ListOffsets: the ends of a log, and the first record at or after a timestamp: the record's own offset, not its batch's.
 
-use super::{Call, Outcome, find};
+use super::call::{Call, Outcome};
+use super::topic::find;
 use crate::kafka::wire::messages::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
     ListOffsetsTopicResponse,

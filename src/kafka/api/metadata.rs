@@ -1,16 +1,16 @@
 //! Metadata, with auto-create: a topic that is asked for and may be made is made, and answered with its leader.
 
-use super::{Call, Outcome, describe_cluster, describe_topic_partitions};
+use super::call::{Call, Outcome};
+use super::describe_cluster;
+use super::topic::{ALL_OPERATIONS, describe_partition};
 use crate::kafka::context::new_topic;
 use crate::kafka::wire::messages::{
-    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
-    MetadataResponsePartition, MetadataResponseTopic,
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponseTopic,
 };
 use callboard_actors::permit::Permit;
 use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::metadata::{Broker, Image, OFFSETS_TOPIC, Topic, check_name, is_internal};
-use callboard_core::partition::Role;
-use callboard_core::{ErrorCode, TopicId, TopicPartition};
+use callboard_core::{ErrorCode, TopicId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub(super) async fn handle(call: Call, request: MetadataRequest) -> Outcome {
     };
     if request.include_topic_authorized_operations {
         let known = topics.iter_mut().filter(|t| t.error_code == 0);
-        known.for_each(|t| t.topic_authorized_operations = describe_topic_partitions::ALL_OPERATIONS);
+        known.for_each(|t| t.topic_authorized_operations = ALL_OPERATIONS);
     }
     let mut body = MetadataResponse {
         brokers: image.brokers.values().map(|b| broker(&call, b)).collect(),
@@ -159,28 +159,6 @@ fn describe(call: &Call, topic: &Topic) -> MetadataResponseTopic {
         partitions: partitions.filter_map(|index| describe_partition(call, topic, index)).collect(),
         ..MetadataResponseTopic::default()
     }
-}
-
-/// One partition, as it is now.
-pub(super) fn describe_partition(
-    call: &Call,
-    topic: &Topic,
-    index: i32,
-) -> Option<MetadataResponsePartition> {
-    let me = call.context.settings.broker_id;
-    let p = topic.partition(index)?;
-    let handle = call.context.directory.get(TopicPartition { topic: topic.id, partition: index });
-    // One that is led here and not up, or cannot be served: no leader.
-    let offline = p.leader == me && handle.is_none_or(|handle| handle.view().role != Role::Leader);
-    Some(MetadataResponsePartition {
-        error_code: if offline { ErrorCode::LeaderNotAvailable.code() } else { 0 },
-        partition_index: index,
-        leader_id: if offline { -1 } else { p.leader },
-        leader_epoch: p.leader_epoch,
-        replica_nodes: p.replicas.clone(),
-        isr_nodes: p.isr.clone(),
-        offline_replicas: if offline { vec![me] } else { Vec::new() },
-    })
 }
 
 /// This node by what it is advertised as, or by the address the client reached; the others by what they registered.

@@ -1,6 +1,7 @@
 //! OffsetForLeaderEpoch: where a leader's epoch ended, so that a consumer finds out whether its log was cut (KIP-320).
 
-use super::{Call, Outcome, find};
+use super::call::{Call, Outcome};
+use super::topic::find;
 use crate::kafka::wire::messages::{
     LeaderEpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
     OffsetForLeaderPartition, OffsetForLeaderTopicResult,

@@ -7,7 +7,8 @@
 //! Everything up to the leader happens before the connection reads its next request, so that the order of requests is the
 //! order of batches.
 
-use super::{Call, Outcome, find, named, throttle_ms};
+use super::call::{Call, Outcome, throttle_ms};
+use super::topic::{find, named};
 use crate::kafka::frame::Frame;
 use crate::kafka::opening::{self, Opening};
 use crate::kafka::wire::RecordBytes;

@@ -4,7 +4,6 @@ use std::ops::RangeInclusive;
 
 /// An API whose messages this broker can read and write; which of them it answers, `kafka::api` says.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-#[allow(missing_docs)]
 pub enum ApiKey {
     Produce,
     Fetch,

@@ -34,7 +34,6 @@ macro_rules! message {
     }) => {
         $(#[$meta])*
         #[derive(Clone, PartialEq, Debug)]
-        #[allow(missing_docs)]
         pub struct $name { $( $(#[$fmeta])* pub $field: $ty, )* }
 
         impl Default for $name {

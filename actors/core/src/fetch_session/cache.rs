@@ -6,8 +6,8 @@
 //!
 //! Bytes are not Kafka's: there a session may name any number of partitions. One that would grow beyond them is ended.
 
-use super::session::{Key, Session, cost};
-use super::{Kind, Part, Request, Said, Verdict, next_epoch};
+use super::messages::{Key, Kind, Part, Request, Said, Verdict, next_epoch};
+use super::session::{Session, cost};
 use crate::error::ErrorCode;
 use crate::limits;
 use crate::time::Millis;

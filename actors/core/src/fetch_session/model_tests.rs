@@ -1,6 +1,7 @@
 //! Fetch sessions against what they are for: whatever is left out of the answers, a client that follows the protocol
 //! knows of each of its partitions exactly what the broker knows; and a partition that has records gets its turn.
 
+use super::messages::next_epoch;
 use super::*;
 use crate::time::Millis;
 use proptest::prelude::*;

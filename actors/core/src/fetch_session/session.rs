@@ -5,57 +5,9 @@
 //! ```
 //! Both are kept in step; `check` says whether they are.
 
-use super::{Part, Said};
-use crate::ids::{LeaderEpoch, Offset, TopicId};
+use super::messages::{Key, Known, Part, Said, TopicKey, Wanted};
 use crate::time::Millis;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-/// A topic as a request names it: all of a session's topics are named in one way.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum TopicKey {
-    /// By its name, before Fetch version 13.
-    Name(Arc<str>),
-    /// By its id.
-    Id(TopicId),
-}
-
-/// A partition as a request names it; it need not exist.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Key {
-    /// Its topic.
-    pub topic: TopicKey,
-    /// Its number.
-    pub partition: i32,
-}
-
-/// What is asked of a partition.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Wanted {
-    /// The leader epoch that the client knows; -1: none.
-    pub current_leader_epoch: LeaderEpoch,
-    /// Where to read from.
-    pub fetch_offset: Offset,
-    /// The epoch of the last record that it has; -1: not told.
-    pub last_fetched_epoch: LeaderEpoch,
-    /// Bytes at most.
-    pub max_bytes: i32,
-}
-
-/// What a client knows of a partition's boundaries; -1: nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Known {
-    /// Its high watermark.
-    pub high_watermark: Offset,
-    /// Its first offset.
-    pub log_start: Offset,
-}
-
-impl Default for Known {
-    fn default() -> Known {
-        Known { high_watermark: -1, log_start: -1 }
-    }
-}
 
 #[derive(Clone, Debug)]
 struct Cached {

@@ -1,6 +1,8 @@
 //! Fetch sessions, case by case: what Kafka 4.3 answers.
 
+use super::messages::next_epoch;
 use super::*;
+use crate::error::ErrorCode;
 use crate::ids::TopicId;
 use crate::time::Millis;
 

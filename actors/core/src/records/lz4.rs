@@ -10,7 +10,8 @@
 //! Java's reader would. The tokens of a block are walked first, which tells its exact length too; memory is taken for that
 //! and not for the block size that the frame announces.
 
-use super::RecordsError;
+use super::block::Block;
+use super::error::RecordsError;
 use std::hash::Hasher;
 use std::io::{self, Read};
 use twox_hash::XxHash32;
@@ -26,8 +27,7 @@ pub(super) struct Lz4<'a> {
     rest: &'a [u8],
     head: Head,
     cap: usize,
-    block: Vec<u8>,
-    at: usize,
+    block: Block,
     sum: XxHash32,
     length: u64,
     ended: bool,
@@ -98,7 +98,7 @@ impl<'a> Lz4<'a> {
         let mut rest = packed;
         let head = Head::read(&mut rest).map_err(|e| RecordsError::Decompress(e.to_string()))?;
         let sum = XxHash32::with_seed(0);
-        Ok(Lz4 { rest, head, cap, block: Vec::new(), at: 0, sum, length: 0, ended: false })
+        Ok(Lz4 { rest, head, cap, block: Block::default(), sum, length: 0, ended: false })
     }
 
     /// Whether the end mark has come.
@@ -131,25 +131,21 @@ impl<'a> Lz4<'a> {
         if length > self.cap {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "an lz4 block beyond the cap"));
         }
-        self.block.resize(length, 0);
-        self.at = 0;
+        let room = self.block.room(length);
         if open {
-            self.block.copy_from_slice(bytes);
-        } else if lz4_flex::block::decompress_into(bytes, &mut self.block).map_err(io::Error::other)?
-            != length
-        {
+            room.copy_from_slice(bytes);
+        } else if lz4_flex::block::decompress_into(bytes, room).map_err(io::Error::other)? != length {
             return Err(bad("an lz4 block that opens to less than its tokens say"));
         }
         self.length += length as u64;
         if self.head.content_sum {
-            self.sum.write(&self.block);
+            self.sum.write(self.block.bytes());
         }
         Ok(())
     }
 
     fn end_mark(&mut self) -> io::Result<()> {
-        self.block.clear();
-        self.at = 0;
+        self.block.room(0);
         if self.head.content_sum && number(&mut self.rest)? != self.sum.finish_32() {
             return Err(bad("the content of an lz4 frame does not match its checksum"));
         }
@@ -163,16 +159,13 @@ impl<'a> Lz4<'a> {
 
 impl Read for Lz4<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.block.len() {
+        while self.block.is_read() {
             if self.ended {
                 return Ok(0);
             }
             self.next_block()?;
         }
-        let n = buf.len().min(self.block.len() - self.at);
-        buf[..n].copy_from_slice(&self.block[self.at..self.at + n]);
-        self.at += n;
-        Ok(n)
+        Ok(self.block.read(buf))
     }
 }
 

@@ -9,9 +9,10 @@
 //! payload was whole and nothing stood behind it; decoders alone pass over a missing end mark. How much may come out is
 //! the caller's bound (`walk.rs`, `iter.rs`).
 
-use super::compress::XERIAL_HEAD;
+use super::block::Block;
+use super::compress::{Compression, XERIAL_HEAD};
+use super::error::RecordsError;
 use super::lz4::Lz4;
-use super::{Compression, RecordsError};
 use std::io::{self, Read};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use zstd::stream::raw::{Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
@@ -99,8 +100,7 @@ struct Snappy<'a> {
     rest: &'a [u8],
     framed: bool,
     cap: usize,
-    block: Vec<u8>,
-    at: usize,
+    block: Block,
 }
 
 impl<'a> Snappy<'a> {
@@ -113,7 +113,7 @@ impl<'a> Snappy<'a> {
             }
             None => (bytes, false),
         };
-        Ok(Snappy { rest, framed, cap, block: Vec::new(), at: 0 })
+        Ok(Snappy { rest, framed, cap, block: Block::default() })
     }
 
     fn next_block(&mut self) -> io::Result<()> {
@@ -136,25 +136,20 @@ impl<'a> Snappy<'a> {
         if length > self.cap {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a snappy block beyond the cap"));
         }
-        self.block.resize(length, 0);
-        self.at = 0;
-        snap::raw::Decoder::new().decompress(packed, &mut self.block).map_err(io::Error::other)?;
+        snap::raw::Decoder::new().decompress(packed, self.block.room(length)).map_err(io::Error::other)?;
         Ok(())
     }
 }
 
 impl Read for Snappy<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.block.len() {
+        while self.block.is_read() {
             if self.rest.is_empty() {
                 return Ok(0);
             }
             self.next_block()?;
         }
-        let n = buf.len().min(self.block.len() - self.at);
-        buf[..n].copy_from_slice(&self.block[self.at..self.at + n]);
-        self.at += n;
-        Ok(n)
+        Ok(self.block.read(buf))
     }
 }
 

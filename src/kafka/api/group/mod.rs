@@ -13,7 +13,7 @@ pub(super) mod list;
 pub(super) mod offset_delete;
 pub(super) mod sync;
 
-use super::{Call, Outcome};
+use super::call::{Call, Outcome};
 use callboard_core::ErrorCode;
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The table of broker configs: what the configuration file says, and what is the default of a topic config.
 
-use super::broker::{BrokerConfig, Mode};
-use super::topic::{
-    COMPRESSIONS, DELETE_ONLY, FOREVER, MESSAGE_SIZES, POLICIES, PRODUCER_ONLY, SEGMENTS, TIMESTAMP_TYPES,
+use super::rows::{
+    BrokerConfig, COMPRESSIONS, DELETE_ONLY, FOREVER, MESSAGE_SIZES, Mode, POLICIES, PRODUCER_ONLY, SEGMENTS,
+    TIMESTAMP_TYPES,
 };
 use super::value::{Takes, Type};
 use Type::{Boolean, Double, Int, List, Long, Short, String as Text};

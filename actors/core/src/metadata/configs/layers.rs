@@ -3,67 +3,17 @@
 //! What is reported (`Entry`, as DescribeConfigs shows it) and what a leader is told (`leader_config`) go through the
 //! same resolution, so they cannot differ.
 
-use super::broker::{self, Mode, Statics};
-use super::broker_table;
-use super::topic::{
-    self, AFTER, BEFORE, CLEANUP, COMPACT, Class, DURABILITY, FLUSH, FOREVER, LOG_APPEND_TIME, MAX_MESSAGE,
-    MIN_INSYNC, RETENTION_BYTES, RETENTION_MS, TIMESTAMP_TYPE, TopicConfig, VALIDATE,
+use super::entry::{Entry, Source, Synonym};
+use super::rows::{
+    AFTER, BEFORE, BrokerConfig, CLEANUP, COMPACT, Class, DURABILITY, FLUSH, FOREVER, LOG_APPEND_TIME,
+    MAX_MESSAGE, MIN_INSYNC, Mode, RETENTION_BYTES, RETENTION_MS, TIMESTAMP_TYPE, TopicConfig, VALIDATE,
 };
-use super::topic_table;
+use super::statics::Statics;
 use super::value::Type;
+use super::{broker, broker_table, topic, topic_table};
 use crate::partition::LeaderConfig;
 use crate::storage::Durability;
 use std::collections::BTreeMap;
-
-/// Where a value comes from, by Kafka's numbers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(i8)]
-pub enum Source {
-    /// The topic.
-    Topic = 1,
-    /// This broker, at run time.
-    DynamicBroker = 2,
-    /// All brokers, at run time.
-    DynamicDefault = 3,
-    /// The configuration file.
-    Static = 4,
-    /// Kafka's default.
-    Default = 5,
-    /// The subscription to clients' metrics.
-    ClientMetrics = 7,
-    /// The group.
-    Group = 8,
-}
-
-/// One place that says something, under its name there.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Synonym {
-    /// The name there.
-    pub name: &'static str,
-    /// The value there.
-    pub value: String,
-    /// Where.
-    pub source: Source,
-}
-
-/// A config as it is reported.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Entry {
-    /// Its name.
-    pub name: &'static str,
-    /// Its value.
-    pub value: Option<String>,
-    /// Where that comes from.
-    pub source: Source,
-    /// Whether it takes no other value.
-    pub read_only: bool,
-    /// Its type.
-    pub kind: Type,
-    /// In words.
-    pub doc: &'static str,
-    /// Every place that says something, the one that holds first.
-    pub synonyms: Vec<Synonym>,
-}
 
 /// What stands below a topic's own configs.
 #[derive(Clone, Copy, Debug)]
@@ -115,19 +65,10 @@ impl Layers<'_> {
             source: Source::Topic,
         });
         let synonyms: Vec<Synonym> = mine.into_iter().chain(below).collect();
-        let (value, source) = match synonyms.first() {
-            Some(first) => (first.value.clone(), first.source),
-            None => (config.default.to_owned(), Source::Default),
-        };
         Entry {
-            name: config.name,
-            value: Some(value),
-            source,
             // A list that is refused but for some words may still have none of them.
             read_only: matches!(config.class, Class::Refused(_)) && config.kind != Type::List,
-            kind: config.kind,
-            doc: config.doc,
-            synonyms,
+            ..Entry::new(config.name, (config.kind, config.doc), Some(config.default), synonyms)
         }
     }
 
@@ -176,23 +117,14 @@ pub fn topic_entries(own: &BTreeMap<String, String>, layers: &Layers<'_>) -> Vec
         .collect()
 }
 
-fn broker_entry(config: &'static broker::BrokerConfig, synonyms: Vec<Synonym>) -> Entry {
-    let (value, source) = match synonyms.first() {
-        Some(first) => (Some(first.value.clone()), first.source),
-        None => (config.default.map(str::to_owned), Source::Default),
-    };
+fn broker_entry(config: &'static BrokerConfig, synonyms: Vec<Synonym>) -> Entry {
     Entry {
-        name: config.name,
-        value,
-        source,
         read_only: match config.mode {
             Mode::Only(_) => config.kind != Type::List,
             Mode::Static => true,
             Mode::Dynamic | Mode::WhereSet => false,
         },
-        kind: config.kind,
-        doc: config.doc,
-        synonyms,
+        ..Entry::new(config.name, (config.kind, config.doc), config.default, synonyms)
     }
 }
 

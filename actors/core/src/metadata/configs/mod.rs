@@ -25,11 +25,15 @@
 //! Configs of groups (of KIP-848, share and streams groups) and of subscriptions to clients' metrics are checked against
 //! Kafka's default bounds, stored and returned; their documentation says with which feature they take effect.
 
+mod agree;
 mod broker;
 mod broker_table;
+mod entry;
 mod layers;
 mod others;
 mod others_table;
+mod rows;
+mod statics;
 mod topic;
 mod topic_table;
 mod value;
@@ -40,11 +44,14 @@ mod tests;
 #[cfg(test)]
 mod values_tests;
 
-pub use broker::{Statics, agree_broker, check_broker, is_broker_list};
+pub use agree::agree_broker;
+pub use broker::{check_broker, is_broker_list};
+pub use entry::{Entry, Source, Synonym};
 pub use layers::{
-    Entry, Layers, Source, Synonym, broker_entries, cluster_entries, leader_config, min_insync_replicas,
-    topic_entries,
+    Layers, broker_entries, cluster_entries, leader_config, min_insync_replicas, topic_entries,
 };
 pub use others::{check_group, check_metrics, group_entries, metrics_entries};
-pub use topic::{Class, agree, check_topic, is_list, topic_class};
+pub use rows::Class;
+pub use statics::Statics;
+pub use topic::{agree, check_topic, is_list, topic_class};
 pub use value::{ConfigError, Type};

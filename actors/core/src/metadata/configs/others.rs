@@ -6,23 +6,11 @@
 //! ```
 //! Classic groups have no configs, in Kafka neither.
 
-use super::layers::{Entry, Source, Synonym};
+use super::entry::{Entry, Source, Synonym};
 use super::others_table::{GROUPS, METRICS};
-use super::value::{ConfigError, Takes, Type, parse};
+use super::rows::OtherConfig;
+use super::value::{ConfigError, parse};
 use std::collections::BTreeMap;
-
-/// One config of a group or of a subscription.
-pub(super) struct OtherConfig {
-    pub name: &'static str,
-    pub kind: Type,
-    pub takes: Takes,
-    pub default: &'static str,
-    /// The broker config that is its default.
-    pub broker: Option<&'static str>,
-    /// The broker's bounds, by Kafka's defaults: the least and the most.
-    pub within: Option<(i64, i64)>,
-    pub doc: &'static str,
-}
 
 /// How often clients may be asked for their metrics. Milliseconds.
 const INTERVALS: std::ops::RangeInclusive<i64> = 100..=3_600_000;
@@ -95,17 +83,5 @@ fn entry(config: &'static OtherConfig, own: &BTreeMap<String, String>, source: S
     let below = config.broker.map(|name| (name, config.default.to_owned(), Source::Default));
     let synonyms: Vec<Synonym> =
         mine.into_iter().chain(below).map(|(name, value, source)| Synonym { name, value, source }).collect();
-    let (value, source) = match synonyms.first() {
-        Some(first) => (first.value.clone(), first.source),
-        None => (config.default.to_owned(), Source::Default),
-    };
-    Entry {
-        name: config.name,
-        value: Some(value),
-        source,
-        read_only: false,
-        kind: config.kind,
-        doc: config.doc,
-        synonyms,
-    }
+    Entry::new(config.name, (config.kind, config.doc), Some(config.default), synonyms)
 }

@@ -1,6 +1,6 @@
 //! The tables of configs of groups and of subscriptions to clients' metrics: Kafka 4.3's.
 
-use super::others::OtherConfig;
+use super::rows::OtherConfig;
 use super::value::{Takes, Type};
 use Type::{Boolean, Int, List, String as Text};
 

@@ -1,6 +1,6 @@
 //! The tables agree with themselves, and values come from where Kafka takes them.
 
-use super::topic::{self, DURABILITY, FLUSH, MAX_MESSAGE};
+use super::rows::{DURABILITY, FLUSH, FOREVER, MAX_MESSAGE, Mode};
 use super::{broker, broker_table, others_table, topic_table, *};
 use crate::partition::LeaderConfig;
 use crate::storage::Durability;
@@ -31,13 +31,13 @@ fn every_default_passes_its_own_check() {
             assert_eq!((broker.kind, broker.takes == config.takes || unlike), (config.kind, true), "{name}");
             assert!(broker.default.is_none_or(|default| default == config.default), "{name}");
             match (broker.mode, config.class) {
-                (broker::Mode::Only(broker), Class::Refused(topic)) => assert_eq!(broker, topic),
-                (mode, _) => assert_eq!(mode, broker::Mode::Dynamic, "{name}"),
+                (Mode::Only(broker), Class::Refused(topic)) => assert_eq!(broker, topic),
+                (mode, _) => assert_eq!(mode, Mode::Dynamic, "{name}"),
             }
         }
     }
     assert!(broker_table::TABLE.is_sorted_by_key(|c| c.name));
-    for config in broker_table::TABLE.iter().filter(|c| c.mode != broker::Mode::Static) {
+    for config in broker_table::TABLE.iter().filter(|c| c.mode != Mode::Static) {
         if let Some(default) = config.default {
             assert_eq!(check_broker(&own([(config.name, default)])), Ok(own([(config.name, default)])));
         }
@@ -183,7 +183,7 @@ fn internal_topics_may_be_compacted_and_no_others() {
 #[test]
 fn durability_is_kafkas_flush_or_our_own_word() {
     let (none, fsync) = (Configs::new(), Statics::default());
-    let statics = Statics::new([("log.flush.interval.messages", topic::FOREVER.to_owned())]);
+    let statics = Statics::new([("log.flush.interval.messages", FOREVER.to_owned())]);
     let of = |name: &str, value: &str, statics: &Statics| {
         let own = own([(name, value)]);
         layered(&none, &none, statics, |layers| leader_config(&own, layers).durability)
@@ -206,7 +206,7 @@ fn durability_is_kafkas_flush_or_our_own_word() {
         entries.into_iter().find(|e| e.name == name).unwrap().value.unwrap()
     };
     assert_eq!(reported(&own([(FLUSH, "7")]), DURABILITY), "os");
-    assert_eq!(reported(&own([(DURABILITY, "os")]), FLUSH), topic::FOREVER);
+    assert_eq!(reported(&own([(DURABILITY, "os")]), FLUSH), FOREVER);
     assert_eq!((reported(&none, DURABILITY), reported(&none, FLUSH)), ("fsync".to_owned(), "1".to_owned()));
 }
 

@@ -3,7 +3,7 @@
 //! A row says what the config takes, where its default comes from, and what becomes of its value (`Class`). README's
 //! table is made from it.
 
-use super::topic::{
+use super::rows::{
     AFTER, BEFORE, CLEANUP, COMPRESSIONS, Class, DELETE_ONLY, DURABILITY, FLUSH, FOREVER, MAX_LAG,
     MAX_MESSAGE, MESSAGE_SIZES, MIN_INSYNC, MIN_LAG, POLICIES, PRODUCER_ONLY, REMOTE, RETENTION_BYTES,
     RETENTION_MS, SEGMENTS, TIMESTAMP_TYPE, TIMESTAMP_TYPES, TopicConfig, VALIDATE,

@@ -1,0 +1,52 @@
+//! The sample shows every field, flags win over the file, and what is wrong is refused where it stands.
+
+use super::load::parse;
+use super::names::known;
+use super::{Config, Flags};
+
+const SAMPLE: &str = include_str!("../../config/callboard.toml");
+
+#[test]
+fn the_sample_shows_every_field_with_its_default() {
+    assert_eq!(parse(SAMPLE).unwrap(), Config::default());
+    let table: toml::Table = toml::from_str(SAMPLE).unwrap();
+    assert_eq!(known().len(), table.len());
+    for field in known() {
+        assert!(table.contains_key(*field), "{field} is missing in config/callboard.toml");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_words() {
+    let with = |change: fn(&mut Config)| {
+        let mut config = Config::default();
+        change(&mut config);
+        config.check().unwrap_err().to_string()
+    };
+    assert!(with(|c| c.storage.shards = 1000).contains("shards = 1000"));
+    assert!(with(|c| c.kafka.advertised = "nohost".into()).contains("HOST:PORT"));
+    assert!(with(|c| c.storage.segment_bytes = 100_000).contains("multiple of 512"));
+}
+
+#[test]
+fn the_error_that_stands_first_is_told_with_its_place() {
+    let refused = |text: &str| parse(text).unwrap_err().to_string();
+    let unknown = refused("data = \"a\"\nno_such_field = 1\nshards = \"x\"\n");
+    assert!(unknown.contains("line 2, column 1"), "{unknown}");
+    assert!(unknown.contains("unknown field `no_such_field`, expected one of"), "{unknown}");
+    assert!(unknown.contains("`kafka`") && unknown.contains("`store_cache_bytes`"), "{unknown}");
+    let kind = refused("data = \"a\"\nshards = \"x\"\nno_such_field = 1\n");
+    assert!(kind.contains("line 2, column 10") && kind.contains("invalid type"), "{kind}");
+    assert!(refused("[kafka]\n").contains("invalid type: map, expected a string"));
+    assert!(refused("data = ").contains("line 1"));
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c.toml");
+    std::fs::write(&path, "kafka = \"a:1\"\nshards = 3\n").unwrap();
+    let flags = Flags { config: Some(path), kafka: Some("b:2".into()), ..Flags::default() };
+    let config = Config::load(&flags).unwrap();
+    assert_eq!((config.kafka.listen.as_str(), config.storage.shards), ("b:2", 3));
+}

@@ -1,0 +1,111 @@
+//! The order of a start: each part starts after those that it needs, and clients are accepted last.
+//!
+//! ```text
+//!   ports ─> data directory ─> shards ─> metadata log ─> actors ─> everything recovered is served ─> clients
+//! ```
+
+use super::data::{Shards, open_store, remember, start_shards};
+use super::front::{Front, Http, bind_kafka};
+use super::machine::Fitted;
+use super::shared::Shared;
+use super::{Node, observe};
+use crate::config::Config;
+use crate::controller::SingleLog;
+use crate::kafka::Context;
+use crate::storage::disk::Disk;
+use crate::storage::{Readers, RealDisk};
+use anyhow::{Context as _, bail};
+use callboard_actors::node::{NodeActor, NodeIdentity};
+use callboard_actors::ports::MetadataLog;
+use ractor::Actor;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{oneshot, watch};
+
+impl Node {
+    /// Starts a node; returns when it serves.
+    pub async fn start(config: Config) -> anyhow::Result<Node> {
+        let began = Instant::now();
+        tracing::info!("callboard {} starts", env!("CARGO_PKG_VERSION"));
+        // Bound first: a port in use is found before anything is touched. Nothing is accepted yet.
+        let listener = bind_kafka(&config).await?;
+        let address = listener.address()?;
+        let http = Http::start(&config).await?;
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let fitted = Fitted::new(config, cores)?;
+        let config = &fitted.config;
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let (store, opened) = open_store(config, Arc::clone(&disk), cores).await?;
+        let identity = store.identity();
+        let readers = Arc::new(Readers::start(2 * cores)?);
+        let Shards { handles, for_actors, lost, all_lost } = start_shards(&store, opened, &readers)?;
+        if *all_lost.borrow() {
+            let data = config.storage.data.display();
+            bail!("no shard of {data} works: see the lines above; nothing is created in their place");
+        }
+        let log = Arc::new(SingleLog::open(&disk, &config.storage.data, identity.cluster_id.as_deref())?);
+        let shared = Shared::new(&fitted, identity.node_id, address);
+        let (ready, serving) = oneshot::channel();
+        let who = who(config, identity.node_id, address)?;
+        let args = shared.args(config, who, for_actors, Arc::clone(&log) as Arc<dyn MetadataLog>, ready);
+        let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
+        let (controller, epoch) = serving.await.context("the node's actors ended while they started")?;
+        remember(&store, &shared.images, epoch)?;
+        let (tails, coordinators) = (Arc::clone(&shared.tails), Arc::clone(&shared.coordinators));
+        let context = Front { fitted: &fitted, shared, controller, shards: &handles };
+        let context = context.context(identity.node_id)?;
+        let (stop, stopped) = watch::channel(false);
+        http.console.serving(Arc::new(observe::Parts {
+            context: Arc::clone(&context),
+            shards: handles.clone(),
+            lost,
+            readers: Arc::clone(&readers),
+            tails,
+            lags: Default::default(),
+            each_partition: config.console.metrics_partitions,
+        }));
+        let listener = tokio::spawn(listener.serve(Arc::clone(&context), stopped));
+        say_serving(config, &context, address, began);
+        Ok(Node {
+            address,
+            store,
+            shards: handles,
+            readers,
+            log,
+            actor,
+            ended,
+            listener,
+            coordinators,
+            http,
+            stop,
+            all_lost,
+        })
+    }
+}
+
+/// How this node registers. The cluster id is only taken if there is no cluster yet.
+fn who(config: &Config, broker_id: i32, address: SocketAddr) -> anyhow::Result<NodeIdentity> {
+    let (host, port) = config.kafka.advertised_parts()?.unwrap_or((address.ip().to_string(), address.port()));
+    let rack = (!config.kafka.rack.is_empty()).then(|| config.kafka.rack.clone());
+    Ok(NodeIdentity { broker_id, cluster_id: new_cluster_id(), host, port, rack })
+}
+
+/// 22 characters, as Kafka's cluster ids.
+fn new_cluster_id() -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bits = u128::from_be_bytes(*uuid::Uuid::new_v4().as_bytes());
+    let mut out = String::new();
+    for _ in 0..22 {
+        out.push(char::from(LETTERS[(bits & 63) as usize]));
+        bits >>= 6;
+    }
+    out
+}
+
+fn say_serving(config: &Config, context: &Context, address: SocketAddr, began: Instant) {
+    let partitions = context.directory.len();
+    tracing::info!("{partitions} partitions are served, durability {:?}", config.topics.durability);
+    tracing::info!("listening for kafka clients on {address}");
+    tracing::info!("ready in {} ms", began.elapsed().as_millis());
+}
