@@ -3,8 +3,8 @@
 //! Each resource is taken as a whole or not at all, and one that is refused holds back no other. What is stored is
 //! what changed, in its stored form; a change that changes nothing stores nothing.
 
-use super::messages::refuse;
-use super::{Alteration, ConfigOp, ControllerMachine, Refusal, ResourceKind};
+use super::machine::ControllerMachine;
+use super::messages::{Alteration, ConfigOp, Refusal, ResourceKind, refuse};
 use crate::error::ErrorCode;
 use crate::ids::BrokerId;
 use crate::limits;

@@ -1,6 +1,7 @@
 //! Topics come and go.
 
-use super::{ControllerMachine, NewTopic, PARTITIONS_MAX, Refusal, Reply, TopicOutcome, TopicRef, refuse};
+use super::machine::ControllerMachine;
+use super::messages::{NewTopic, PARTITIONS_MAX, Refusal, Reply, TopicOutcome, TopicRef, refuse};
 use crate::error::ErrorCode;
 use crate::ids::{BrokerId, TopicId};
 use crate::metadata::configs::check_topic;

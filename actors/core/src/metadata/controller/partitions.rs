@@ -1,8 +1,8 @@
 //! Topics grow.
 
 use super::create::{TOO_MANY, check_replicas, spread};
-use super::messages::refuse;
-use super::{ControllerMachine, MorePartitions, PARTITIONS_MAX, Refusal};
+use super::machine::ControllerMachine;
+use super::messages::{MorePartitions, PARTITIONS_MAX, Refusal, refuse};
 use crate::error::ErrorCode;
 use crate::ids::BrokerId;
 use crate::metadata::image::{Image, Topic};
