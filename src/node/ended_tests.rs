@@ -10,8 +10,9 @@ use super::Node;
 use crate::config::Config;
 use crate::kafka::wire::api::ApiKey;
 use crate::kafka::wire::messages::{
-    CreatableTopic, CreateTopicsRequest, CreateTopicsResponse, FetchPartition, FetchRequest, FetchResponse,
-    FetchTopic, PartitionData, PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData,
+    CreatableTopic, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+    FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData, PartitionProduceData,
+    ProduceRequest, ProduceResponse, TopicProduceData,
 };
 use crate::kafka::wire::{Message, Part, Reader, RecordBytes, flat, frame_request};
 use bytes::Bytes;
@@ -68,6 +69,14 @@ impl Client {
         self.send(ApiKey::CreateTopics, 5, &request).await;
         let answer: CreateTopicsResponse = self.receive(ApiKey::CreateTopics, 5).await;
         assert_eq!(answer.topics[0].error_code, NONE);
+    }
+
+    async fn delete(&mut self, topic: &str) {
+        let request =
+            DeleteTopicsRequest { topic_names: vec![topic.into()], timeout_ms: 60_000, ..Default::default() };
+        self.send(ApiKey::DeleteTopics, 4, &request).await;
+        let answer: DeleteTopicsResponse = self.receive(ApiKey::DeleteTopics, 4).await;
+        assert_eq!(answer.responses[0].error_code, NONE);
     }
 
     /// Writes one record; the error code.
@@ -193,6 +202,14 @@ async fn a_fetch_that_waits_is_answered_when_its_leader_ends() {
         told = reader.fetched().await.error_code;
     }
     assert_eq!((told, writer.write("one").await), (STORAGE, STORAGE));
+    // Deleted, it leaves the store all the same, though no actor is left to say so.
+    writer.delete("one").await;
+    let gone = async {
+        while replicas(&node).await.contains(&replica) {
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    timeout(PATIENCE, gone).await.expect("its replica is still in the store");
     ends_while_fetches_come(&node, &mut writer).await;
     node.stop().await.unwrap();
 }

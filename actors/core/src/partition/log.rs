@@ -119,11 +119,13 @@ impl LocalLog {
         self.persisted.1 >= Seq(1)
     }
 
+    /// Leader epochs and the offset each starts at, ascending.
     #[must_use]
     pub fn epochs(&self) -> &Arc<Vec<(LeaderEpoch, Offset)>> {
         &self.epochs
     }
 
+    /// The idempotent producers of the log, at its end.
     #[must_use]
     pub fn producers(&self) -> &ProducerTable {
         &self.producers
@@ -135,6 +137,7 @@ impl LocalLog {
         self.seq
     }
 
+    /// Log start offset: the first that can be read.
     #[must_use]
     pub fn log_start(&self) -> Offset {
         self.log_start
@@ -146,6 +149,7 @@ impl LocalLog {
         self.end
     }
 
+    /// Consumers read below this; it never falls.
     #[must_use]
     pub fn high_watermark(&self) -> Offset {
         self.high_watermark
