@@ -42,7 +42,7 @@ impl Process {
     }
 }
 
-/// Fields of `/proc/self/stat`.
+/// The fields of `/proc/self/stat` that are sampled.
 #[derive(Debug, PartialEq)]
 struct Stat {
     ticks: u64,

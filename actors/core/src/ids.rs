@@ -71,7 +71,7 @@ impl fmt::Debug for TopicId {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct TopicPartition {
     pub topic: TopicId,
-    /// From 0.
+    /// Counted from 0 on.
     pub partition: i32,
 }
 

@@ -110,7 +110,6 @@ pub const PROCESS_BASE: usize = 96 * MIB;
 pub struct Budgets {
     /// Produce requests that are not written yet.
     pub produce: usize,
-    /// All other requests.
     pub requests: usize,
     /// Reserve for small frames when their pool is dry.
     pub small: usize,
@@ -120,7 +119,7 @@ pub struct Budgets {
     pub response_reserve: usize,
     /// The newest records of all partitions.
     pub tail: usize,
-    /// For each shard.
+    /// Of each shard by itself.
     pub redb_cache: usize,
     /// Journaled and not yet settled bytes of a shard; at the limit producers slow down. They lie on disk, so they
     /// are no term of the sum.

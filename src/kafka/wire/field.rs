@@ -20,7 +20,9 @@ pub struct Cx {
 
 /// A type that can stand in a message.
 pub trait Field: Sized {
+    /// Reads a field in the encoding of its message.
     fn take(reader: &mut Reader<'_>, cx: Cx) -> Result<Self, WireError>;
+    /// Writes a field in the encoding of its message.
     fn put(&self, writer: &mut Writer, cx: Cx) -> Result<(), WireError>;
 }
 

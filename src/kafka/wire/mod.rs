@@ -38,6 +38,7 @@ pub trait Message: Sized {
 
     /// Reads a message; bytes behind it stay in the reader.
     fn decode(reader: &mut Reader<'_>, version: i16) -> Result<Self, WireError>;
+    /// Writes a message without its header; fails if a field cannot stand in this version.
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), WireError>;
 
     /// Reads a whole body; bytes behind it are an error.

@@ -57,7 +57,6 @@ impl FetchSessions {
         }
     }
 
-    /// Number of sessions.
     #[must_use]
     pub fn len(&self) -> usize {
         self.sessions.len()
@@ -211,7 +210,7 @@ impl FetchSessions {
         self.sessions.insert(id, session);
     }
 
-    /// Checks the invariants.
+    /// Panics if slots, bytes or orders of the cache do not agree.
     #[cfg(any(test, debug_assertions))]
     pub fn check(&self) {
         self.sessions.values().for_each(Session::check);

@@ -46,7 +46,7 @@ impl Default for Known {
 /// The part of a Fetch request that sessions look at.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// 0: none.
+    /// 0 names no session.
     pub session_id: i32,
     /// 0 begins a session; -1 ends one, or wants none; else the epoch of the session.
     pub epoch: i32,

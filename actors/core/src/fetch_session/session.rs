@@ -111,7 +111,7 @@ impl Session {
         news
     }
 
-    /// Checks the invariants.
+    /// Panics if the two maps or the bytes do not agree.
     #[cfg(any(test, debug_assertions))]
     pub(super) fn check(&self) {
         assert_eq!(self.parts.len(), self.order.len());

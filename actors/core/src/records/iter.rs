@@ -11,7 +11,6 @@ use std::io::Read;
 /// One header of a record. Keys may repeat; their order is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header<'a> {
-    /// UTF-8 by convention.
     pub key: &'a [u8],
     pub value: Option<&'a [u8]>,
 }
