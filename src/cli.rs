@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line: `callboard` and `callboard start` mean the same. Doc comments here are the text of `--help`.
 
 use crate::config::Flags;
 use clap::{Parser, Subcommand};

@@ -1,4 +1,4 @@
-//! The binary: arguments, log, signals, exit codes.
+//! The binary: arguments, log, signals, exit codes. `Node` does everything else.
 
 use callboard::cli::Cli;
 use callboard::config::Config;
@@ -12,9 +12,9 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A fault of the program itself: what was acknowledged is on disk all the same.
+/// A fault of the program itself; acknowledged records are on disk all the same.
 const EXIT_FAULT: i32 = 1;
-/// A configuration or a data directory that cannot be used (BSD's EX_CONFIG).
+/// A configuration or a data directory is unusable (BSD's EX_CONFIG).
 const EXIT_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {

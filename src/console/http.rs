@@ -4,8 +4,8 @@
 //!   /metrics   Prometheus' text      /live   the process runs      /ready   200 when it serves, else 503 and why
 //! ```
 //!
-//! Everything is bounded: connections, the head of a request, the time it may take to come and its answer to go, the
-//! scrapes that are in memory at once. Requests have no bodies that anybody reads.
+//! Everything has a bound: connections, the head of a request, the time for it and its answer, and the scrapes in
+//! memory at once. Bodies of requests are not read.
 
 use super::stream::Impatient;
 use super::{Console, metrics};
@@ -26,13 +26,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Connections at once; one more is told so and closed.
+/// Connections at once; one more gets an answer that says so, and is closed.
 const CONNECTIONS: usize = 64;
-/// Scrapes in memory at once, until their last byte is handed to the socket; others wait.
+/// Scrapes in memory at once, until their last byte is handed to the socket; more of them wait.
 const SCRAPES: usize = 2;
-/// Bytes of a request's head.
+/// Bytes of a request's head at most.
 const HEAD_BYTES: usize = 8 * 1024;
-/// For a head to be complete, an idle connection to speak, an answer to be taken, a scrape to get its turn.
+/// Longest time for a head to be complete, an idle connection to speak, an answer to be taken, or a scrape to get
+/// its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -42,23 +43,23 @@ const FULL: &[u8] =
 
 type Answer = Response<Full<Bytes>>;
 
-/// A bound socket.
+/// The bound socket of the console.
 pub struct HttpListener {
     socket: TcpListener,
 }
 
 impl HttpListener {
-    /// Binds; nothing is accepted yet.
+    /// Binds, and accepts nothing yet.
     pub async fn bind(address: &str) -> io::Result<HttpListener> {
         Ok(HttpListener { socket: TcpListener::bind(address).await? })
     }
 
-    /// Where it listens.
+    /// The address that it is bound to.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Serves for as long as it is polled; dropped, it cuts every connection.
+    /// Serves as long as it is polled; when it is dropped, every connection ends.
     pub async fn serve(self, console: Arc<Console>) {
         let (open, scrapes) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(SCRAPES)));
         let mut connections = JoinSet::new();
@@ -72,7 +73,7 @@ impl HttpListener {
                         }
                         Err(_) => {
                             metrics::connection_refused();
-                            // A socket just accepted takes so little at once, or its client is gone.
+                            // A fresh socket takes so few bytes at once, unless its client is gone.
                             let _ = socket.try_write(FULL);
                         }
                     },
@@ -137,7 +138,7 @@ async fn answer(request: Request<Incoming>, console: Arc<Console>, scrapes: Arc<
     answer
 }
 
-/// A scrape's text, and the permit that goes back when it is sent or dropped.
+/// A scrape's text, with the permit that goes back when it is sent or dropped.
 struct Scrape {
     text: String,
     _permit: OwnedSemaphorePermit,

@@ -15,7 +15,7 @@ pub const SCRAPE_SECONDS: &str = "callboard_scrape_seconds";
 pub const BUILD_INFO: &str = "callboard_build_info";
 /// Gauge, seconds since 1970: when the process started.
 pub const START_TIME: &str = "callboard_process_start_time_seconds";
-/// Gauge, seconds: for how long it has been running.
+/// Gauge, seconds: time since the process started.
 pub const UPTIME: &str = "callboard_process_uptime_seconds";
 /// Counter, seconds: processor time, user and system.
 pub const CPU: &str = "callboard_process_cpu_seconds_total";
@@ -23,11 +23,11 @@ pub const CPU: &str = "callboard_process_cpu_seconds_total";
 pub const RESIDENT: &str = "callboard_process_resident_memory_bytes";
 /// Gauge, bytes: virtual memory.
 pub const VIRTUAL: &str = "callboard_process_virtual_memory_bytes";
-/// Gauge: threads.
+/// Gauge: threads of the process.
 pub const THREADS: &str = "callboard_process_threads";
 /// Gauge: open file descriptors.
 pub const OPEN_FDS: &str = "callboard_process_open_fds";
-/// Gauge: how many it may have; missing where there is no limit.
+/// Gauge: file descriptors at most; missing if there is no limit.
 pub const MAX_FDS: &str = "callboard_process_max_fds";
 
 pub(super) const BUILD: Family = Family::gauge(BUILD_INFO, "what this is; always 1");

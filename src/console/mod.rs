@@ -1,4 +1,4 @@
-//! What an operator and their tools reach over HTTP: metrics and health.
+//! The console: metrics and health over HTTP, for an operator and their tools.
 //!
 //! ```text
 //!   http.rs   the listener ── stream.rs   a socket that a slow reader cannot hold
@@ -6,8 +6,8 @@
 //!                                                 └ recorder.rs            └ Observed, the node · process.rs
 //! ```
 //!
-//! It serves from the first moment of a start to the last of an end, and says which it is. It changes nothing: there is
-//! no endpoint that writes.
+//! It serves from the first moment of a start to the last of an end, and says which of them it is. No endpoint
+//! writes.
 
 mod http;
 pub mod metrics;
@@ -25,31 +25,31 @@ use parking_lot::RwLock;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Histograms gather samples until they are sorted into buckets: scraped or not, this often.
+/// Time between two sorts of histogram samples into buckets, scraped or not.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// How long a scrape waits for actors.
+/// Longest time that a scrape waits for actors.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// The node, seen from here.
+/// The node as the console sees it.
 pub trait Observed: Send + Sync + 'static {
-    /// Whether it serves; if not, why.
+    /// Whether the node serves, or the reason why it does not.
     fn ready(&self) -> Result<(), String>;
-    /// Asked before each sample, for what can only be asked of actors. Given up when it takes too long: then what was
-    /// known before is shown.
+    /// Asks actors for values that only they know, before each sample. The console gives up when this takes too
+    /// long, and shows the values of before.
     fn refresh(&self) -> BoxFuture<'_, ()>;
-    /// What there is now. May take locks and look at files: never called on a worker of tokio.
+    /// Adds the values of this moment. It may take locks and look at files, so no worker of tokio calls it.
     fn sample(&self, out: &mut Samples);
 }
 
-/// How far the node is.
+/// The life of a node, as `/ready` tells it.
 enum Stage {
     Starting,
     Serving(Arc<dyn Observed>),
     Ending,
 }
 
-/// What the endpoints show.
+/// The state behind the endpoints.
 pub struct Console {
     recorder: PrometheusHandle,
     process: process::Process,
@@ -57,18 +57,18 @@ pub struct Console {
 }
 
 impl Console {
-    /// Of a node that starts.
+    /// Begins with a node that starts.
     #[must_use]
     pub fn new(recorder: PrometheusHandle) -> Console {
         Console { recorder, process: process::Process::new(), stage: RwLock::new(Stage::Starting) }
     }
 
-    /// The node serves.
+    /// Shows this node from now on, which serves.
     pub fn serving(&self, node: Arc<dyn Observed>) {
         *self.stage.write() = Stage::Serving(node);
     }
 
-    /// The node ends: what it held is let go of.
+    /// Shows an end from now on, and lets go of the node.
     pub fn ending(&self) {
         *self.stage.write() = Stage::Ending;
     }
@@ -88,14 +88,14 @@ impl Console {
         }
     }
 
-    /// What only actors know, before a scrape.
+    /// Asks the node to refresh, with a bound on the time.
     async fn refresh(&self) {
         if let Some(node) = self.node() {
             let _ = tokio::time::timeout(REFRESH, node.refresh()).await;
         }
     }
 
-    /// One scrape. Blocks: not for tokio's workers.
+    /// Makes the text of one scrape. It blocks, so no worker of tokio calls it.
     fn scrape(&self) -> String {
         let began = Instant::now();
         let mut samples = Samples::default();
@@ -109,14 +109,14 @@ impl Console {
         text
     }
 
-    /// Keeps the recorder small, for as long as it is polled.
+    /// Keeps the recorder small as long as it is polled.
     pub async fn upkeep(self: Arc<Self>) {
         let mut beat = tokio::time::interval(UPKEEP);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             beat.tick().await;
             let recorder = self.recorder.clone();
-            // Its panic is its own; the next beat tries again.
+            // A panic stays in its thread, and the next beat tries again.
             let _ = tokio::task::spawn_blocking(move || recorder.run_upkeep()).await;
         }
     }

@@ -1,24 +1,24 @@
-//! The process as the kernel sees it: processor time, memory, descriptors, out of `/proc/self`. What the system does not
-//! have is left out.
+//! The process as the kernel sees it: processor time, memory and descriptors out of `/proc/self`. Values that a
+//! system does not have are left out.
 
 use super::metrics;
 use callboard_actors::samples::Samples;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// When it started.
+/// The start of the process, and readers of `/proc`.
 pub struct Process {
     began: Instant,
     since: f64,
 }
 
 impl Process {
-    /// Starts now.
+    /// Takes this moment as the start.
     pub fn new() -> Process {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         Process { began: Instant::now(), since }
     }
 
-    /// What there is now.
+    /// Adds the values of this moment.
     pub fn sample(&self, out: &mut Samples) {
         out.family(&metrics::BUILD).add(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
         out.one(&metrics::STARTED, self.since);
@@ -33,7 +33,7 @@ impl Process {
             out.one(&metrics::THREAD_COUNT, stat.threads as f64);
         }
         if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
-            // One of them is this listing's own.
+            // This listing itself holds one of them.
             out.one(&metrics::FDS, open.count().saturating_sub(1) as f64);
         }
         if let Some(max) = read("limits").as_deref().and_then(max_files) {
@@ -42,7 +42,7 @@ impl Process {
     }
 }
 
-/// What is taken from `/proc/self/stat`.
+/// The fields of `/proc/self/stat` that are sampled.
 #[derive(Debug, PartialEq)]
 struct Stat {
     ticks: u64,
@@ -53,7 +53,7 @@ struct Stat {
 
 impl Stat {
     fn of(text: &str) -> Option<Stat> {
-        // The name, in brackets, may hold anything; field 3 is the first one behind it.
+        // The name in brackets may hold any byte; field 3 is the first behind it.
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
         let field = |n: usize| fields.get(n - 3)?.parse::<u64>().ok();
         Some(Stat {
@@ -65,7 +65,7 @@ impl Stat {
     }
 }
 
-/// The soft limit of open files; none where there is no limit.
+/// The soft limit of open files, if there is one.
 fn max_files(limits: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()

@@ -1,6 +1,6 @@
 //! The recorder behind `counter!`, `gauge!` and `histogram!`: one for the process, installed once.
 //!
-//! Several nodes in one process (tests) count into the same one. Buckets are fixed, by the unit in a metric's name:
+//! Several nodes in one process (tests) count into the same recorder. The unit in a name fixes the buckets, so that
 //! histograms of all nodes can be added up.
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -14,7 +14,7 @@ const BYTES: [f64; 8] = [256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1
 /// From one waiting alone to thousands together.
 const ENTRIES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0, 2048.0];
 
-/// The recorder's handle; the first call installs it. Fails if another one is installed already.
+/// Gives the handle of the recorder; the first call installs it. It fails if another recorder is installed.
 pub fn recorder() -> Result<PrometheusHandle, BuildError> {
     static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
     let mut installed = INSTALLED.lock();

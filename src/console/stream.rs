@@ -1,5 +1,5 @@
-//! A socket that a slow reader cannot hold: what is to be sent must be gone within a time from the first moment the
-//! socket takes no more, however much of it trickles meanwhile. Reading has its limits elsewhere (`http.rs`).
+//! A socket that a slow reader cannot hold. From the first moment that it takes no more, everything must be gone
+//! within a time, however much of it trickles. `http.rs` bounds reading.
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
@@ -10,21 +10,21 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// The socket.
+/// A socket with a bound on the time of a write.
 pub struct Impatient {
     io: TokioIo<TcpStream>,
     patience: Duration,
-    /// Runs from when the socket was full until all is flushed.
+    /// Runs from the first full moment until all is flushed.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl Impatient {
-    /// Over this socket.
+    /// Wraps a socket, with the time that a full one gets.
     pub fn new(socket: TcpStream, patience: Duration) -> Impatient {
         Impatient { io: TokioIo::new(socket), patience, waiting: None }
     }
 
-    /// Passes a write's outcome on, unless it has taken too long.
+    /// Passes the outcome of a write on, unless the write has taken too long.
     fn judge<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_pending() && self.waiting.is_none() {
             self.waiting = Some(Box::pin(sleep(self.patience)));

@@ -1,12 +1,12 @@
-//! What stands between the two halves of a connection: the answers to come, in the order of their requests.
+//! The line between the two halves of a connection: answers to come, in the order of their requests.
 //!
 //! ```text
 //!   read half ── place, push ──> [ answers to come, ≤ 64 ] ── next, outcome ──> write half
 //! ```
 //!
-//! Both halves are polled by one task, the read half first: what a frame has brought is looked at by the write half in the
-//! same poll, and no task is woken for it that may find its answer not there yet. So nothing here keeps a waker: a half
-//! that waits here for the other one is polled behind it.
+//! One task polls both halves, the read half first. So the write half looks at a new frame's answer in the same
+//! poll, and no other task is woken for it. A half that waits here for the other needs no waker, because it is
+//! polled behind it.
 
 use super::api::{Outcome, Pending};
 use callboard_core::limits;
@@ -17,7 +17,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
-/// The line of one connection.
+/// The answers of one connection that are not sent yet.
 #[derive(Default)]
 pub(super) struct Answers {
     line: Mutex<Line>,
@@ -26,13 +26,12 @@ pub(super) struct Answers {
 #[derive(Default)]
 struct Line {
     pending: VecDeque<Pending>,
-    /// No more will come.
     closed: bool,
-    /// The one that is awaited comes when others do something.
+    /// Whether the answer that is awaited now depends on other clients.
     for_others: bool,
 }
 
-/// Which half has ended first, and how.
+/// The half that ended first, with its result.
 #[derive(Debug, PartialEq)]
 pub(super) enum Half<R, W> {
     Read(R),
@@ -45,17 +44,17 @@ impl Answers {
         poll_fn(|_| if self.full() { Poll::Pending } else { Poll::Ready(()) }).await
     }
 
-    /// Puts one behind the others.
+    /// Appends an answer to the line.
     pub fn push(&self, pending: Pending) {
         self.line.lock().pending.push_back(pending);
     }
 
-    /// No more will come: the write half ends behind the last one.
+    /// Closes the line; the write half ends behind its last answer.
     pub fn close(&self) {
         self.line.lock().closed = true;
     }
 
-    /// The next one, or none when no more will come.
+    /// The next answer, or none once the line is closed and empty.
     pub async fn next(&self) -> Option<Pending> {
         poll_fn(|_| {
             let mut line = self.line.lock();
@@ -68,7 +67,7 @@ impl Answers {
         .await
     }
 
-    /// Awaits an answer.
+    /// Awaits an answer and notes meanwhile whether it depends on other clients.
     pub async fn outcome(&self, for_others: bool, answer: BoxFuture<'static, Outcome>) -> Outcome {
         self.line.lock().for_others = for_others;
         let outcome = answer.await;
@@ -95,7 +94,7 @@ impl Answers {
                 if let Poll::Ready(end) = write.as_mut().poll(cx) {
                     return Poll::Ready(Half::Write(end));
                 }
-                // The read half may have waited for the place that has come free behind it.
+                // The write half may have freed the place that the read half waited for.
                 if !full || self.full() {
                     return Poll::Pending;
                 }
@@ -104,8 +103,8 @@ impl Answers {
         .await
     }
 
-    /// Polls the write half until it has ended, or what it awaits is not this node's to give: records that nobody has
-    /// sent, members that have not joined.
+    /// Polls the write half until it ends, or until it awaits an answer that depends on other clients, such as
+    /// records that nobody has sent.
     pub async fn own<W: Future>(&self, mut write: Pin<&mut W>) {
         poll_fn(|cx| match write.as_mut().poll(cx) {
             Poll::Pending if !self.line.lock().for_others => Poll::Pending,
@@ -124,7 +123,7 @@ mod tests {
     use std::time::{Duration, Instant};
     use tokio::sync::oneshot;
 
-    /// An answer that comes when it is said to.
+    /// An answer that its sender completes.
     fn pending(waits_for_others: bool) -> (oneshot::Sender<()>, Pending) {
         let (said, come) = oneshot::channel();
         let request = Request::new("Fetch", 0, Duration::ZERO, Instant::now(), Apart::default());

@@ -4,13 +4,13 @@
 //!   read:  frame ─> header ─> api::dispatch ─> pending answer ─> answers.rs (≤ 64) ─> write: await, one vectored write
 //! ```
 //!
-//! A produce request is handed to its leaders by the read half, in the order of arrival; the rest of an answer is awaited
-//! by the write half when its turn comes. At 64 answers in flight the socket is not read. Records that lie in a file are
-//! sent by the kernel, from the page cache: they do not pass through this process.
+//! The read half hands a produce request to its leaders, in the order of arrival. The write half awaits the rest of
+//! an answer when its turn comes. At 64 answers in flight the socket is not read. The kernel sends records that lie
+//! in a file from the page cache, so they do not pass through this process.
 //!
-//! Who is gone gets a moment for what is under way, in case only one half was closed; then all of it is dropped, so that
-//! a fetch that waits holds nothing for nobody. Who takes an answer too slowly while others wait for its memory is ended.
-//! When the node ends, what it has taken is answered, and a fetch that waits for records is not.
+//! A client that closed its side still gets what is under way, for five seconds; then everything is dropped, so
+//! that a waiting fetch holds nothing. A client that takes an answer too slowly while others wait for its memory is
+//! disconnected. When the node ends, requests that it has read are answered; fetches that wait for records are not.
 
 use super::answers::{Answers, Half};
 use super::api::{self, Client, Outcome, Pending};
@@ -35,11 +35,11 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// What is under way when a connection ends may take so long.
+/// Time for answers under way when a connection ends.
 const LINGER: Duration = Duration::from_secs(5);
-/// While 64 answers are in flight, whether the client is still there is looked at this often.
+/// Time between two looks whether the client is still there, while 64 answers are in flight.
 const LOOK: Duration = Duration::from_secs(1);
-/// Pieces of one vectored write.
+/// Pieces of one vectored write at most.
 const PIECES: usize = 256;
 
 /// Serves one connection until either side ends it; `slot` is its place among `max.connections`.
@@ -67,7 +67,7 @@ pub async fn serve(
             }
             Half::Read(Err(end)) => {
                 let why = say_end(&context, peer, &end);
-                // What is pending is still answered, unless the client is gone.
+                // Pending answers still go out, unless the client is gone.
                 let _ = timeout(LINGER, write).await;
                 why
             }
@@ -83,7 +83,7 @@ pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// The one line that a connection's end leaves, and the word for the counter.
+/// Logs the end of a connection in one line, and returns the word that the counter shows.
 fn say_end(context: &Context, client: SocketAddr, end: &End) -> &'static str {
     let why = end.word();
     match end {
@@ -113,10 +113,10 @@ enum End {
     SlowAnswer,
     #[error("an answer could not be sent: {0}")]
     Io(std::io::Error),
-    /// acks=0: the refusal has its own line.
+    /// A request with acks=0 was refused; the refusal has a log line of its own.
     #[error("a request without acknowledgement was refused")]
     Refused,
-    /// The write half's good end, behind `Answers::close`: by then it is known why the connection ends.
+    /// The write half sent everything behind `Answers::close`; the read half knows why the connection ends.
     #[error("all was answered")]
     Answered,
 }
@@ -163,7 +163,7 @@ async fn read(
     }
 }
 
-/// Waits for a place among the answers. While there is none the socket is not read, so that its end is looked for.
+/// Waits for a place among the answers. The socket is not read meanwhile, so this looks for its end.
 async fn place(socket: &OwnedReadHalf, answers: &Answers) -> Result<(), End> {
     while timeout(LOOK, answers.place()).await.is_err() {
         let ready = timeout(Duration::ZERO, socket.ready(Interest::READABLE)).await;
@@ -214,7 +214,7 @@ async fn send(
     }
 }
 
-/// All of it, as long as the client's pace allows.
+/// Sends all pieces, unless the client falls below the least pace.
 async fn write_all(socket: &mut OwnedWriteHalf, pieces: Vec<Part>, context: &Context) -> Result<(), End> {
     let mut pieces: VecDeque<Part> = pieces.into();
     let (mut done, idle) = (0, context.settings.connections_max_idle);
@@ -244,12 +244,12 @@ fn in_memory(piece: &Part) -> Option<IoSlice<'_>> {
     }
 }
 
-/// As much as the socket takes, from the page cache, uncopied.
+/// Sends as much as the socket takes, from the page cache and uncopied.
 async fn send_file(socket: &TcpStream, range: &mut FileRange) -> std::io::Result<usize> {
     socket.async_io(Interest::WRITABLE, || range.send(socket.as_fd())).await
 }
 
-/// Takes off what was sent; a file has taken it off itself.
+/// Takes off the bytes that were sent; a file range counts its own.
 fn advance(pieces: &mut VecDeque<Part>, mut written: usize) {
     while let Some(first) = pieces.front_mut() {
         match first {

@@ -1,4 +1,7 @@
 //! What every request can reach: images, directory, controller, pools, bounds, and the settings of the front-end.
+//!
+//! A request reads most of it without a lock and without an actor. Changes of topics go to the controller, and the
+//! request then waits until this node serves them.
 
 use super::lines::Lines;
 use super::metrics;
@@ -23,74 +26,55 @@ use tokio::sync::Semaphore;
 /// Settings of the front-end, by Kafka's names.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// This node.
     pub broker_id: BrokerId,
-    /// `advertised.listeners`; none: the connection's local address.
+    /// `advertised.listeners`; none tells clients the address they reached.
     pub advertised: Option<(String, u16)>,
-    /// `auto.create.topics.enable`.
     pub auto_create_topics_enable: bool,
-    /// `connections.max.idle.ms`.
     pub connections_max_idle: Duration,
-    /// `socket.request.max.bytes`.
     pub socket_request_max_bytes: usize,
     /// The data directory: `log.dirs`.
     pub data_dir: String,
-    /// What the configuration file says.
+    /// Broker configs that the configuration file sets.
     pub statics: Arc<Statics>,
-    /// `offsets.topic.num.partitions`.
     pub offsets_topic_num_partitions: i32,
 }
 
-/// What bounds this process, for whoever looks at it.
+/// The bounds on memory, as metrics show them.
 #[derive(Clone, Debug)]
 pub struct Bounds {
-    /// The sum of the bounds on memory, term by term.
+    /// The terms of the sum of all bounds.
     pub terms: Vec<limits::Term>,
-    /// The machine's memory, or what its control group may use.
+    /// Bytes of the machine, or of its control group.
     pub memory: usize,
 }
 
-/// What every request can reach.
+/// State and handles that all connections share.
 pub struct Context {
-    /// Settings.
     pub settings: Settings,
-    /// The committed image.
     pub images: Arc<Images>,
-    /// Partitions on this node.
     pub directory: Arc<Directory>,
-    /// Coordinators of groups on this node.
     pub coordinators: Arc<Coordinators>,
-    /// The controller.
     pub controller: ControllerHandle,
-    /// Shards: their gates.
     pub shards: Vec<Arc<dyn Shard>>,
-    /// Byte pools.
     pub pools: Pools,
-    /// Slots for connections: `max.connections`.
+    /// One slot for each connection (`max.connections`).
     pub slots: Pool,
-    /// Looks into compressed batches, for consumers by time and for producers: each takes a window of memory, and long.
+    /// Permits to open compressed batches, for look-ups by time and for producers; each takes a window of memory.
     pub look_ups: Arc<Semaphore>,
-    /// What bounds this process.
     pub bounds: Bounds,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Producer ids given to this node.
     pub producer_ids: ProducerIds,
-    /// Fetch sessions of all clients.
     pub fetch_sessions: Mutex<FetchSessions>,
-    /// Log lines of refusals.
     pub refusals: Refusals,
-    /// Log lines of connections that were closed.
     pub closings: Lines,
-    /// Log lines of connections that were not accepted.
     pub unaccepted: Lines,
 }
 
-/// Log lines of closed connections at once, and a second from then on.
+/// Log lines of closed connections: at once, and each second from then on.
 const CLOSINGS: (u32, u32) = (1000, 50);
 
 impl Context {
-    /// Bounded log lines of closed connections and of those that were not accepted.
+    /// Lines for closed connections, and lines for connections that were not accepted.
     #[must_use]
     pub fn lines() -> (Lines, Lines) {
         (Lines::new(CLOSINGS.0, CLOSINGS.1), Lines::new(1, 1))
@@ -98,14 +82,14 @@ impl Context {
 }
 
 impl Context {
-    /// Resolves when every shard takes more: at its limit producers slow down.
+    /// Waits until every shard takes more bytes; a shard at its limit slows producers down.
     pub async fn admitted(&self) {
         for shard in &self.shards {
             shard.admitted().await;
         }
     }
 
-    /// Makes topics and waits until this node serves them.
+    /// Creates topics and waits until this node serves them.
     pub async fn create_topics(&self, topics: Vec<NewTopic>, validate_only: bool, wait: Duration) -> Said {
         let said = self.controller.ask(Ask::CreateTopics { topics, validate_only }).get().await;
         if let Said::Created(_, index) = &said
@@ -119,11 +103,11 @@ impl Context {
     }
 }
 
-/// How long `__consumer_offsets` is waited for.
+/// Longest wait for `__consumer_offsets`.
 const OFFSETS_WAIT: Duration = Duration::from_secs(15);
 
 impl Context {
-    /// `__consumer_offsets` as it is made: Kafka's configs for it. It is compacted by its coordinators.
+    /// `__consumer_offsets` with the configs that Kafka gives it; its coordinators compact it.
     #[must_use]
     pub fn new_offsets_topic(&self) -> NewTopic {
         let configs =
@@ -135,8 +119,8 @@ impl Context {
         }
     }
 
-    /// Makes `__consumer_offsets` if it is not there, and waits until it is served. Kafka has one code for all that may
-    /// go wrong here; the words say what did.
+    /// Creates `__consumer_offsets` if it is missing, and waits until it is served. Kafka has one code for every
+    /// failure here, so the message names the reason.
     pub async fn offsets_topic(&self) -> Result<(), Refusal> {
         let refused = |why: &str| Refusal {
             code: ErrorCode::CoordinatorNotAvailable,
@@ -152,7 +136,7 @@ impl Context {
                     let _ = tokio::time::timeout(OFFSETS_WAIT, self.coordinators.all_loaded()).await;
                     Ok(())
                 }
-                // Somebody else was faster.
+                // Another request created it meanwhile.
                 Some(Err(refusal)) if refusal.code == ErrorCode::TopicAlreadyExists => Ok(()),
                 Some(Err(refusal)) => Err(refused(&refusal.message)),
                 None => Err(refused("try again")),
@@ -163,7 +147,7 @@ impl Context {
     }
 }
 
-/// A topic as asked for, with a fresh id.
+/// A request to create a topic with defaults and a fresh id.
 #[must_use]
 pub fn new_topic(name: &str) -> NewTopic {
     NewTopic {
@@ -176,14 +160,14 @@ pub fn new_topic(name: &str) -> NewTopic {
     }
 }
 
-/// Producer ids, a block at a time from the controller.
+/// Producer ids; the controller gives them in blocks.
 #[derive(Default)]
 pub struct ProducerIds {
     block: tokio::sync::Mutex<std::ops::Range<i64>>,
 }
 
 impl ProducerIds {
-    /// The next one.
+    /// Takes the next id, and asks the controller for a block when this one is used up.
     pub async fn next(&self, controller: &ControllerHandle) -> Result<i64, Refusal> {
         let mut block = self.block.lock().await;
         if block.is_empty() {
@@ -205,7 +189,7 @@ impl ProducerIds {
 /// Log lines of refusals a second at most.
 const LINES: u32 = 20;
 
-/// Counts every refusal and logs them, a bounded number a second.
+/// Counts every refusal and logs a bounded number a second.
 pub struct Refusals(Lines);
 
 impl Default for Refusals {
@@ -215,7 +199,7 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// One more.
+    /// Counts a refusal, and logs it if a line is left in this second.
     pub fn note(&self, api: &'static str, code: ErrorCode, client: &str, what: &str, why: &str) {
         metrics::refused(api, code.code());
         if let Some(suppressed) = self.0.one() {

@@ -1,10 +1,12 @@
-//! One request frame off a socket, charged as its bytes arrive and never for what it announces.
+//! Reads one request frame off a socket, and charges it as its bytes arrive, never for the length it announces.
 //!
-//! Produce has a pool of its own, told by the API key in the frame's first bytes. Room is made for what is there to be
-//! read, at most twice as much as came; while a pool is half taken, a frame begins with little. When a pool is dry, the
-//! frame that has waited longest goes on out of a reserve, which the largest fits: so one always completes. Of those that
-//! need little more there is another, so that large ones that stall hold up none of them. A frame that trickles while
-//! others wait is ended.
+//! Produce has a pool of its own; the API key in the first bytes tells it. A frame gets room for as much again as
+//! has arrived, and begins with little room while its pool is half taken.
+//!
+//! Of the frames that wait for a dry pool, the one that waited longest goes on out of a reserve, which fits the
+//! largest request; so one always completes. Frames that miss little have a second reserve, so that large stalled
+//! frames do not hold them up. A frame that trickles while others wait is ended. This module does not decode a
+//! request.
 
 use super::context::Context;
 use super::pace::{Paced, Stop};
@@ -20,7 +22,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::timeout;
 
-/// Why there is no frame.
+/// Why a connection gives no further frame.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameEnd {
     /// The client closed the connection between two frames.
@@ -31,30 +33,19 @@ pub enum FrameEnd {
     Idle,
     /// The announced length cannot be.
     #[error("a frame of {length} bytes: at least 8 and at most socket.request.max.bytes = {max} are allowed")]
-    Length {
-        /// As announced.
-        length: i64,
-        /// The limit.
-        max: usize,
-    },
+    Length { length: i64, max: usize },
     /// The client went away inside a frame.
     #[error("a frame cut short: {have} of {whole} bytes came")]
-    Cut {
-        /// Bytes that came.
-        have: usize,
-        /// Bytes announced.
-        whole: usize,
-    },
-    /// It trickled while others waited.
+    Cut { have: usize, whole: usize },
+    /// The frame trickled while others waited for its memory.
     #[error("a frame that came slower than 64 KiB/s while others waited for memory")]
     Slow,
-    /// The socket failed.
     #[error("{0}")]
     Io(#[from] io::Error),
 }
 
 impl FrameEnd {
-    /// A word for the counter.
+    /// The word that the counter of closed connections shows.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -80,23 +71,21 @@ impl From<Stop> for FrameEnd {
 
 /// A frame without its length, and the permit for its bytes.
 pub struct Frame {
-    /// The bytes.
     pub bytes: BytesMut,
-    /// Their permit.
     pub permit: Permit,
-    /// How long it was kept waiting while it came in: for the gate, for memory.
+    /// Time that it waited for the gate of the journal and for memory.
     pub waited: Duration,
-    /// How long for memory.
+    /// The part of that time that it waited for memory.
     pub throttled: Duration,
 }
 
-/// Reads the next frame.
+/// Reads the next frame, or tells why the connection ends.
 pub async fn read_frame(socket: &mut OwnedReadHalf, context: &Context) -> Result<Frame, FrameEnd> {
     let idle = context.settings.connections_max_idle;
     let Head { head, whole, at_once } =
         read_head(socket, idle, context.settings.socket_request_max_bytes).await?;
     if at_once {
-        // More may wait behind it: first come those whom the last one was handed to.
+        // Tasks that got the last frame run first, because more frames may wait behind it.
         tokio::task::yield_now().await;
     }
     let produce = ApiKey::of(i16::from_be_bytes([head[4], head[5]])) == Some(ApiKey::Produce);
@@ -108,7 +97,7 @@ pub async fn read_frame(socket: &mut OwnedReadHalf, context: &Context) -> Result
         drop(pools.tickets.acquire(limits::TICKET_BYTES).await);
     }
     let waited = began.elapsed();
-    // What has stalled so far holds little more than it sent.
+    // With half of the pool taken, a stalled frame shall hold little more than it sent.
     let half_taken = pool.used() > pool.capacity() / 2;
     let first = if half_taken { limits::FRAME_FIRST_LEAN } else { limits::FRAME_FIRST };
     let (bytes, permit, throttled) = (BytesMut::new(), Permit::free(), Duration::ZERO);
@@ -121,15 +110,14 @@ pub async fn read_frame(socket: &mut OwnedReadHalf, context: &Context) -> Result
 }
 
 struct Head {
-    /// Its length, and the eight bytes behind it.
+    /// The length of the frame, and the eight bytes behind it.
     head: [u8; 12],
-    /// The length.
     whole: usize,
-    /// It was there already.
+    /// Whether the bytes were there without waiting.
     at_once: bool,
 }
 
-/// A frame's beginning. A length that cannot be ends it at once, whatever else comes.
+/// Reads the beginning of a frame; an impossible length ends it at once.
 async fn read_head(socket: &mut OwnedReadHalf, idle: Duration, max: usize) -> Result<Head, FrameEnd> {
     let (mut head, mut have, mut whole, mut at_once) = ([0u8; 12], 0, 0, true);
     while have < head.len() {
@@ -159,7 +147,6 @@ struct Body<'a> {
     permit: Permit,
     throttled: Duration,
     whole: usize,
-    /// First piece.
     first: usize,
     pool: &'a Pool,
     pools: &'a Pools,
@@ -177,9 +164,9 @@ impl Body<'_> {
         while self.bytes.len() < self.whole {
             let (have, left) = (self.bytes.len(), self.whole - self.bytes.len());
             if have == self.bytes.capacity() {
-                // Nothing is taken for what may never come.
+                // Waiting for bytes takes no memory.
                 paced.wait(have, socket.readable()).await?;
-                // Doubles with what has arrived.
+                // The room doubles with the bytes that arrived.
                 paced.excuse(self.make_room(left.min(have.max(self.first))).await);
             }
             let room = (self.bytes.capacity() - have).min(left);
@@ -192,15 +179,16 @@ impl Body<'_> {
         Ok(())
     }
 
-    /// Room for so many more and no others: `reserve` would double what is there, and what is charged is what is held.
+    /// Grows the buffer by exactly so many bytes, because `reserve` would double it and the permit covers what is
+    /// held.
     fn grow(&mut self, bytes: usize) {
         let mut grown = BytesMut::with_capacity(self.bytes.len() + bytes);
         grown.extend_from_slice(&self.bytes);
         self.bytes = grown;
     }
 
-    /// Takes permits for so many bytes, then memory. A dry pool: all that is left of the frame, out of a reserve. How long
-    /// that took.
+    /// Takes permits for so many bytes, then the memory. A dry pool gives all that the frame misses out of a
+    /// reserve. Returns how long that took.
     async fn make_room(&mut self, bytes: usize) -> Duration {
         if let Some(permit) = self.pool.try_acquire(bytes) {
             self.permit.merge(permit);

@@ -1,9 +1,12 @@
-//! Log lines that clients can cause: so many at once, so many a second from then on, and how many were left out.
+//! Bounded log lines: clients cause them, so a flood of errors must not become a flood of lines.
+//!
+//! A number of lines goes out at once, and a number each second from then on. The next line says how many were left
+//! out.
 
 use parking_lot::Mutex;
 use std::time::Instant;
 
-/// A bounded stream of lines.
+/// A stream of log lines with a bound.
 pub struct Lines {
     a_second: f64,
     at_once: f64,
@@ -17,7 +20,7 @@ struct State {
 }
 
 impl Lines {
-    /// So many at once, and so many a second from then on.
+    /// Allows so many lines at once, and so many each second from then on.
     #[must_use]
     pub fn new(at_once: u32, a_second: u32) -> Lines {
         let at_once = f64::from(at_once);
@@ -25,7 +28,7 @@ impl Lines {
         Lines { a_second: f64::from(a_second), at_once, state: state.into() }
     }
 
-    /// Whether there is room for one more; if so, how many were left out before it.
+    /// Takes a line if there is room, and tells how many were left out before it.
     pub fn one(&self) -> Option<u64> {
         self.at(Instant::now())
     }

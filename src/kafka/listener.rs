@@ -1,5 +1,7 @@
-//! Accepts connections and ends them. At `max.connections` nothing is accepted until one ends, as in Kafka: clients wait
-//! in the system's queue. Whatever accepting fails by, the listener goes on.
+//! Accepts connections, and ends them when the node ends.
+//!
+//! At `max.connections` the listener accepts nothing until a connection ends, as in Kafka: clients wait in the
+//! system's queue. A failure to accept never ends the listener.
 
 use super::conn;
 use super::context::Context;
@@ -13,22 +15,22 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Clients that the system lets wait to be accepted, if it allows so many: all of them come at once after a restart, and
-/// who finds no place tries again a second later.
+/// Clients that may wait to be accepted, if the system allows so many. After a restart all clients come at once,
+/// and one that finds no place tries again a second later.
 const BACKLOG: u32 = 4096;
-/// After a failure, accepting is tried again.
+/// Pause after a failure to accept.
 const AGAIN: Duration = Duration::from_millis(100);
-/// Connections that have not ended by then are cut.
+/// Time that connections get to end by themselves.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// A bound socket.
+/// The bound socket of Kafka clients.
 pub struct Listener {
     socket: TcpListener,
 }
 
 impl Listener {
-    /// Binds; nothing is accepted yet. The first address of the name that can be bound. Of each connection's answers
-    /// the system buffers `send_buffer` bytes; none: as many as it likes.
+    /// Binds the first address of the name that can be bound, and accepts nothing yet. The system buffers
+    /// `send_buffer` bytes of answers for each connection; none leaves that to the system.
     pub async fn bind(address: &str, send_buffer: Option<u32>) -> io::Result<Listener> {
         let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
         for address in lookup_host(address).await? {
@@ -51,12 +53,12 @@ impl Listener {
         Ok(Listener { socket: socket.listen(BACKLOG)? })
     }
 
-    /// Where it listens.
+    /// The address that clients connect to.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Serves until `stop` says so; then takes no new request, lets what is in flight be answered, and returns.
+    /// Serves until `stop` says so; then takes no new request, waits for answers in flight, and returns.
     pub async fn serve(self, context: Arc<Context>, mut stop: watch::Receiver<bool>) {
         let (mut connections, for_connections) = (JoinSet::new(), stop.clone());
         loop {
@@ -67,10 +69,10 @@ impl Listener {
                         let (context, stop) = (Arc::clone(&context), for_connections.clone());
                         connections.spawn(conn::serve(socket, peer, context, stop, slot));
                     }
-                    // That client is gone already; the next one is not.
+                    // The client has gone already.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => {
-                        // Out of descriptors, most likely: others must end first.
+                        // The process is probably out of descriptors, so other connections must end first.
                         metrics::not_accepted();
                         if let Some(left_out) = context.unaccepted.one() {
                             tracing::warn!(left_out, "a connection was not accepted, and waits: {error}");
@@ -91,7 +93,7 @@ impl Listener {
         }
     }
 
-    /// The next connection, and its slot.
+    /// Waits for a slot, then for a connection.
     async fn accept(&self, context: &Context) -> io::Result<(TcpStream, SocketAddr, Permit)> {
         let slots = &context.slots;
         let slot = match slots.try_acquire(1) {

@@ -1,4 +1,4 @@
-//! What the Kafka front-end counts and times. Names, units, help and labels in one place.
+//! Metrics of the Kafka front-end: names, units, help and labels in one place, and the counters behind them.
 //!
 //! ```text
 //!   frame comes in │ dispatched      │ its turn on the writer │ answer ready     │ handed to the socket
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// Gauge: open client connections.
 pub const CONNECTIONS: &str = "callboard_kafka_connections";
-/// Counter: connections opened.
+/// Counter: client connections since the start of the process.
 pub const OPENED: &str = "callboard_kafka_connections_opened_total";
 /// Counter, label `why` = client | idle | length | cut | slow | io | request | stalled | slow_answer | refused |
 /// shutdown: connections closed.
@@ -46,23 +46,23 @@ pub const THROTTLED: &str = "callboard_kafka_throttled_total";
 pub const FETCHES_WAITING: &str = "callboard_kafka_fetches_waiting";
 /// Gauge: connections at most (`max.connections`), and so fetches that wait.
 pub const CONNECTIONS_MAX: &str = "callboard_kafka_connections_max";
-/// Gauge: fetch sessions.
+/// Gauge: fetch sessions of all clients.
 pub const SESSIONS: &str = "callboard_kafka_fetch_sessions";
-/// Gauge, bytes: what they take.
+/// Gauge, bytes: memory of all fetch sessions.
 pub const SESSION_BYTES: &str = "callboard_kafka_fetch_session_bytes";
 /// Gauge, bytes, label `what`: every bound on memory.
 pub const MEMORY_BOUND: &str = "callboard_memory_bound_bytes";
-/// Gauge, bytes: their sum.
+/// Gauge, bytes: the sum of all bounds on memory.
 pub const MEMORY_BOUNDS: &str = "callboard_memory_bounds_sum_bytes";
 /// Gauge, bytes: memory of the machine, or of the control group.
 pub const MEMORY: &str = "callboard_memory_limit_bytes";
 
-/// Gauge, bytes, label `pool` = produce | requests | small | reserve | responses | response_reserve | tickets: what a pool
-/// holds in all.
+/// Gauge, bytes, label `pool` = produce | requests | small | reserve | responses | response_reserve | tickets: the
+/// size of a pool.
 pub const POOL_CAPACITY: &str = "callboard_kafka_pool_capacity_bytes";
-/// Gauge, bytes, label `pool`: what is taken of it.
+/// Gauge, bytes, label `pool`: the part of a pool that is in use.
 pub const POOL_USED: &str = "callboard_kafka_pool_used_bytes";
-/// Gauge, label `pool`: who waits for some of it.
+/// Gauge, label `pool`: requests that wait for memory of a pool.
 pub const POOL_WAITERS: &str = "callboard_kafka_pool_waiters";
 
 pub(super) const MOST_CONNECTIONS: Family =
@@ -113,7 +113,7 @@ pub(super) fn throttled(api: &'static str) {
     counter!(THROTTLED, "api" => api).increment(1);
 }
 
-/// A fetch that waits for records. Counted until it is dropped.
+/// Counts a fetch that waits for records, until it is dropped.
 pub struct WaitingFetch(Gauge);
 
 impl WaitingFetch {
@@ -134,12 +134,12 @@ pub(super) fn refused(api: &'static str, code: i16) {
     counter!(REFUSED, "api" => api, "code" => code.to_string()).increment(1);
 }
 
-/// Time that a request spends waiting for something that is not its own work, told by the API's code.
+/// Time that a request waits for something other than its own work; the code of its API adds it up.
 #[derive(Clone, Debug, Default)]
 pub struct Apart(Arc<AtomicU64>);
 
 impl Apart {
-    /// So much more of it: in the journal for Produce, for more bytes or other members for the others.
+    /// Adds time in the journal (Produce), or time for more bytes or other members (all others).
     pub fn add(&self, took: Duration) {
         self.0.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
     }
@@ -149,11 +149,11 @@ impl Apart {
     }
 }
 
-/// One request, from its last byte to its answer. Counted in flight until it is dropped.
+/// One request, from its last byte to its answer; it counts as in flight until it is dropped.
 pub struct Request {
     api: &'static str,
     bytes: usize,
-    /// Waited while it came in.
+    /// Time that it waited for memory and the gate while it came in.
     waited: Duration,
     received: Instant,
     dispatched: Instant,
@@ -168,7 +168,7 @@ impl Drop for Request {
 }
 
 impl Request {
-    /// One that was read and dispatched.
+    /// Begins to count a request that was read and dispatched.
     pub(super) fn new(
         api: &'static str,
         bytes: usize,
@@ -182,17 +182,15 @@ impl Request {
     }
 }
 
-/// When a request got how far.
+/// The moments of a request on the write half.
 pub(super) struct Turn {
-    /// The writer came to it.
+    /// When the write half came to it.
     pub began: Instant,
-    /// Its answer was ready.
     pub ready: Instant,
-    /// Bytes of the answer.
     pub sent: usize,
 }
 
-/// What is kept of each API; looked up once a connection and API.
+/// The metrics of one API, looked up once for each connection and API.
 struct Meters {
     api: &'static str,
     requests: Counter,
@@ -201,7 +199,7 @@ struct Meters {
     seconds: Histogram,
     queue: Histogram,
     local: Histogram,
-    /// Made when there is some: most APIs wait for nothing.
+    /// Made at the first wait, because most APIs wait for nothing.
     apart: Option<Histogram>,
     response: Histogram,
 }
@@ -227,12 +225,12 @@ fn phase_of(api: &'static str, phase: &'static str) -> Histogram {
     histogram!(PHASE_SECONDS, "api" => api, "phase" => phase)
 }
 
-/// The meters of one connection.
+/// The metrics of one connection, by API.
 #[derive(Default)]
 pub(super) struct Answered(Vec<Meters>);
 
 impl Answered {
-    /// A request was answered.
+    /// Records a request whose answer was sent.
     pub(super) fn note(&mut self, request: &Request, turn: &Turn) {
         let at = self.0.iter().position(|m| m.api == request.api).unwrap_or_else(|| {
             self.0.push(Meters::new(request.api));

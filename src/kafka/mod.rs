@@ -1,11 +1,14 @@
-//! The Kafka front-end.
+//! The Kafka front-end: it turns frames of clients into calls of machines and actors, and their answers into
+//! frames.
 //!
 //! ```text
 //!   listener.rs ─> conn.rs   a task a connection: frames in as permits allow, answers out in order (answers.rs)
 //!                    └> api/*.rs   one file an API: decode, decide by core or ask an actor, encode
-//!   pools.rs     memory for frames and answers      pace.rs   when a socket is too slow      lines.rs   bounded log lines
-//!   context.rs   what all of them reach        wire/   the codec        metrics.rs
+//!   frame.rs     one frame, charged as it comes     opening.rs  opens producers' batches     wire/     the codec
+//!   pools.rs     memory for frames and answers      pace.rs     ends slow sockets            lines.rs  bounded log lines
+//!   context.rs   what all of them reach             metrics.rs  names and counters           sample.rs values at a scrape
 //! ```
+//! It stores nothing and decides nothing about records; it owns sockets, frames, and the memory that they take.
 
 mod answers;
 pub mod api;

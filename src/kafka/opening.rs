@@ -1,4 +1,4 @@
-//! Opening of producers' batches: each record of a compressed batch is looked at once, before the batch is stored.
+//! Opens the batches of producers: each record of a compressed batch is checked once, before the batch is stored.
 //!
 //! ```text
 //!   records that lie open                                              ─> walked where the request is read
@@ -6,10 +6,10 @@
 //!   more                                                               ─> a blocking thread, as many at once as there are cores
 //! ```
 //!
-//! A small batch costs less than handing it over; a large one would keep a tokio worker from its other connections. The
-//! connection waits for its batches, so that they arrive at their leaders in the order in which they came. Memory is a
-//! window and a buffer for each opening that runs (`limits.rs`), whatever the batch unpacks to. The batches of a request share
-//! a budget of bytes that come out and of refused records that are named.
+//! A small batch costs less than its hand-over to a thread; a large one would keep a tokio worker from its other
+//! connections. The connection waits for its batches, so that they reach their leaders in order. An opening takes a
+//! window and a buffer of memory (`limits.rs`), whatever the batch unpacks to. All batches of a request share a
+//! budget of unpacked bytes and of refused records that are named.
 
 use super::context::Context;
 use bytes::BytesMut;
@@ -21,10 +21,10 @@ use callboard_core::time::UnixMillis;
 use callboard_core::{Reject, limits};
 use std::sync::Arc;
 
-/// A batch whose head is proven, and then its records.
+/// A batch on its way to its leader: first its head is proven, then its records.
 pub struct Opening {
     batch: BytesMut,
-    /// For the batch's bytes, wherever they are.
+    /// Covers the bytes of the batch.
     permit: Permit,
     head: BatchHead,
     rules: Rules,
@@ -32,13 +32,13 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Proves the head.
+    /// Proves the head of a batch; its records come later.
     pub fn new(batch: BytesMut, permit: Permit, rules: Rules) -> Result<Opening, RecordsError> {
         let head = prove_head(&batch, &rules)?;
         Ok(Opening { batch, permit, head, rules, proven: None })
     }
 
-    /// The batch as it is to be stored, its permit and its head; or why it may not be.
+    /// The batch to store, its permit and its head; or the reason of its refusal.
     pub fn proven(self) -> Result<(BytesMut, Permit, BatchHead), Reject> {
         match self.proven {
             Some(Ok(head)) => Ok((self.batch, self.permit, head)),
@@ -47,7 +47,7 @@ impl Opening {
         }
     }
 
-    /// Bytes that are unpacked to prove it.
+    /// Compressed bytes that the proof has to unpack; 0 for plain records.
     fn packed(&self) -> usize {
         let lies_open = Compression::of(self.head.codec()) == Ok(Compression::None);
         if lies_open || !self.rules.opens(&self.head) { 0 } else { self.batch.len() }
@@ -57,13 +57,13 @@ impl Opening {
         self.proven = Some(prove_records(&mut self.batch, &self.head, &self.rules, now, budget));
     }
 
-    /// Whether it was given up because it unpacks to more than is opened in passing.
+    /// Whether the proof stopped because the batch unpacks to too much for this thread.
     fn is_large(&self) -> bool {
         matches!(self.proven, Some(Err(RecordsError::Bomb(_))))
     }
 }
 
-/// Proves the records of these batches of one request, in passing or on a thread.
+/// Proves the records of all batches of one request, here or on a thread.
 pub async fn prove_all(context: &Context, batches: Vec<&mut Opening>) {
     let now = context.clock.now().wall;
     let packed = batches.iter().map(|batch| batch.packed()).sum::<usize>();
@@ -99,7 +99,7 @@ async fn on_a_thread(context: &Context, batches: Vec<&mut Opening>, now: UnixMil
         place.proven = None;
         places.push(place);
     }
-    // The slot goes with the work, which runs on when its connection ends.
+    // The slot goes with the work, which runs on when the connection ends.
     let proving = tokio::task::spawn_blocking(move || {
         let _slot = slot;
         moved.iter_mut().for_each(|batch| batch.prove(now, &mut budget));

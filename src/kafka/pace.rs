@@ -1,4 +1,4 @@
-//! A socket that is waited for, by its pace: [`callboard_core::pace::Pace`] decides, here it is asked.
+//! Waits for a socket as long as its pace allows. [`callboard_core::pace::Pace`] decides; this module asks it.
 
 use callboard_actors::clock::Clock;
 use callboard_core::pace::{Ended, Pace};
@@ -8,16 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// A silent socket is looked at this often.
+/// Time between two looks at a silent socket.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Why a transfer does not go on.
+/// Why a transfer ends.
 pub(super) enum Stop {
     Ended(Ended),
     Io(io::Error),
 }
 
-/// One transfer.
 pub(super) struct Paced<'a, W: Fn() -> bool> {
     pace: Pace,
     clock: &'a Arc<dyn Clock>,
@@ -26,24 +25,24 @@ pub(super) struct Paced<'a, W: Fn() -> bool> {
 }
 
 impl<'a, W: Fn() -> bool> Paced<'a, W> {
-    /// One that begins now, with so much done.
+    /// A transfer that begins now, with so many bytes done.
     pub fn new(clock: &'a Arc<dyn Clock>, idle: Duration, done: usize, others_wait: W) -> Paced<'a, W> {
         let pace = Pace::new(clock.now().mono, done as u64);
         Paced { pace, clock, idle_ms: idle.as_millis() as u64, others_wait }
     }
 
-    /// It was kept waiting by us.
+    /// Takes time off that the broker itself kept it waiting.
     pub fn excuse(&mut self, waited: Duration) {
         self.pace.excuse(waited.as_millis() as u64);
     }
 
-    /// It has come so far.
+    /// Notes the bytes done, and ends the transfer if it is too slow.
     pub fn at(&mut self, done: usize) -> Result<(), Stop> {
         let ended = self.pace.at(self.clock.now().mono, done as u64, self.idle_ms, &self.others_wait);
         ended.map_or(Ok(()), |ended| Err(Stop::Ended(ended)))
     }
 
-    /// Waits for the socket, as long as the pace allows; so much was done before.
+    /// Waits for the socket as long as the pace allows; `done` bytes came before.
     pub async fn wait<T>(
         &mut self,
         done: usize,

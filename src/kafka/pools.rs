@@ -1,5 +1,5 @@
-//! The byte pools of the front-end, told apart by API key so that nothing waits behind stuck producers, and the room that
-//! an answer takes.
+//! The byte pools of the front-end. Each kind of request has its own, so that no request waits behind stuck
+//! producers.
 //!
 //! ```text
 //!   frame   produce | requests   dry: small (no more than 1 MiB is missing) | reserve (the largest request)
@@ -7,34 +7,32 @@
 //!   batch   tickets              dry: the socket is not read; what is in the frame all the same is refused
 //! ```
 //!
-//! Of each pair the second goes to whoever has waited longest. An answer that the request does not bound (all topics, all
-//! groups) is not made before there is room at all, and charged what it takes once that is known.
+//! The reserve of a pool goes to whichever request has waited longest. An answer that its request does not bound
+//! (all topics, all groups) is made only when there is room, and charged once its size is known.
 
 use super::wire::api::ApiKey;
 use callboard_actors::permit::{Permit, Pool};
 use callboard_core::limits::{self, Budgets};
 use std::time::{Duration, Instant};
 
-/// The pools.
+/// Memory for requests, answers and tickets.
 pub struct Pools {
-    /// Bodies of produce requests that are not written yet.
+    /// Produce requests that are not written yet.
     pub produce: Pool,
-    /// All other bodies.
     pub requests: Pool,
-    /// Out of which the oldest frame goes on that needs little more, when its pool is dry.
+    /// Reserve for the oldest frame that misses little.
     pub small: Pool,
-    /// Out of which the oldest of the others goes on.
+    /// Reserve for the oldest of all other frames; the largest request fits.
     pub reserve: Pool,
-    /// Answers that are not sent yet.
     pub responses: Pool,
-    /// Out of which the oldest answer goes on when those are dry.
+    /// Reserve for the oldest answer when `responses` is dry.
     pub response_reserve: Pool,
-    /// Produce answers that wait.
+    /// Produce answers that wait for the disk.
     pub tickets: Pool,
 }
 
 impl Pools {
-    /// By these budgets.
+    /// Makes the pools in the sizes of the budgets.
     #[must_use]
     pub fn new(budgets: &Budgets, socket_request_max_bytes: usize) -> Pools {
         Pools {
@@ -48,7 +46,7 @@ impl Pools {
         }
     }
 
-    /// All of them, by name.
+    /// All pools with the names that metrics show.
     #[must_use]
     pub fn all(&self) -> [(&'static str, &Pool); 7] {
         let Pools { produce, requests, small, reserve, responses, response_reserve, tickets } = self;
@@ -63,7 +61,7 @@ impl Pools {
         ]
     }
 
-    /// Room for so many bytes of an answer, and how long that took.
+    /// Waits for room for an answer, and tells how long that took.
     pub async fn room(&self, bytes: usize) -> (Permit, Duration) {
         if let Some(permit) = self.responses.try_acquire(bytes) {
             return (permit, Duration::ZERO);
@@ -80,14 +78,14 @@ impl Pools {
         (permit, began.elapsed())
     }
 
-    /// Before an answer is made that its request does not bound: waits until there is room at all.
+    /// Waits until there is any room, if the request of this API does not bound its answer.
     pub async fn some_room(&self, api: ApiKey) {
         if unbounded(api) {
             drop(self.room(1).await);
         }
     }
 
-    /// What an answer of so many bytes that was charged nothing yet has to take.
+    /// Charges an answer for its bytes, unless it was charged before or is small.
     pub async fn charge(&self, charged: Permit, bytes: usize) -> Permit {
         if bytes <= limits::ANSWER_SMALL || !charged.is_free() {
             return charged;
@@ -95,14 +93,14 @@ impl Pools {
         self.room(bytes).await.0
     }
 
-    /// Whether somebody waits for what an answer holds while it is sent.
+    /// Whether another answer waits for memory that answers hold while they are sent.
     #[must_use]
     pub fn answers_awaited(&self) -> bool {
         self.responses.waiters() > 0 || self.tickets.waiters() > 0
     }
 }
 
-/// Whether an answer may be much larger than its request. (Fetch charges its own before it reads.)
+/// Whether an answer may be much larger than its request. Fetch charges its own answer before it reads.
 fn unbounded(api: ApiKey) -> bool {
     matches!(
         api,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
 
-/// The id of the kernel's boot: under the same one, the page cache still holds what was written.
+/// The id of the kernel's boot. Under the same id the page cache still holds all that was written.
 fn boot() -> Boot {
     const ID: &str = "/proc/sys/kernel/random/boot_id";
     let boot = std::fs::read_to_string(ID).map_or(Boot::UNKNOWN, Boot::from);

@@ -30,7 +30,6 @@ use tokio::time::timeout;
 const MAX_WAIT_MS: i32 = 300_000;
 /// Half of what a fetch would wait that nobody wakes.
 const PATIENCE: Duration = Duration::from_millis(MAX_WAIT_MS as u64 / 2);
-/// Between two tries.
 const RETRY: Duration = Duration::from_millis(10);
 const VERSION: i16 = 9;
 const NONE: i16 = ErrorCode::None as i16;

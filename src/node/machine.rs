@@ -1,11 +1,12 @@
-//! What the machine gives this process, memory and descriptors, and the configuration that fits it.
+//! The memory and the descriptors of this machine, and the configuration that fits them.
 //!
 //! ```text
 //!   memory       the least of MemTotal and the limits of every control group that holds us (v2 and v1)
 //!   descriptors  the soft limit, raised to the hard one; less what the store may open: for connections
 //! ```
 //!
-//! The decision is `limits::fit` in core: here is only what it has to know, and the line in the log.
+//! `limits::fit` in core decides. This module only finds out the facts, and writes the result into configuration
+//! and log.
 
 use crate::config::{Config, ConfigError};
 use crate::kafka::Bounds;
@@ -15,13 +16,12 @@ use std::path::{Path, PathBuf};
 
 /// A configuration whose bounds fit the machine.
 pub(super) struct Fitted {
-    /// As configured; what was scaled or chosen says so here.
+    /// The configuration, with the values that were scaled or chosen.
     pub config: Config,
-    /// All budgets.
     pub budgets: Budgets,
-    /// Looks into compressed batches at once.
+    /// Compressed batches that may be opened at once.
     pub look_ups: usize,
-    /// The sum, for whoever looks.
+    /// The terms of the sum, for metrics.
     pub bounds: Bounds,
 }
 
@@ -37,7 +37,7 @@ pub(super) enum Unfit {
 }
 
 impl Fitted {
-    /// On this machine.
+    /// Fits a configuration to this machine, and logs what was scaled.
     pub fn new(config: Config, cores: usize) -> Result<Fitted, Unfit> {
         let shards = shards_of(&config, cores);
         let memory = memory();
@@ -79,7 +79,7 @@ impl Fitted {
         }
         let mut budgets = config.budgets();
         if set == 0 {
-            // However many segments there may be: some are left.
+            // Many segments still leave some descriptors to connections.
             budgets.connections = budgets.connections.min(free.max(descriptors / 4).max(1));
         }
         let extent = extent(&config, cores, shards);
@@ -102,7 +102,7 @@ fn extent(config: &Config, cores: usize, shards: usize) -> Extent {
     Extent { shards, readers: 2 * cores, look_ups: cores, request_max: config.kafka.socket_request_max_bytes }
 }
 
-/// Shards that are configured, or lie in the data directory already.
+/// The number of shards: those in the data directory, else the configured number.
 fn shards_of(config: &Config, cores: usize) -> usize {
     let there = std::fs::read_dir(&config.storage.data).into_iter().flatten().flatten();
     let there = there.filter(|entry| entry.file_name().to_string_lossy().starts_with("shard-")).count();
@@ -110,17 +110,17 @@ fn shards_of(config: &Config, cores: usize) -> usize {
     if there > 0 { there } else { wanted }
 }
 
-/// The soft limit of open files, raised as far as it goes.
+/// Raises the soft limit of open files as far as it goes, and returns it.
 fn descriptors() -> usize {
     let now = getrlimit(Resource::Nofile);
     if now.current < now.maximum || (now.current.is_some() && now.maximum.is_none()) {
-        // A hard limit of none may be more than the kernel takes: then the soft one stays.
+        // The kernel may refuse an unlimited number; then the soft limit stays.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
     }
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX))
 }
 
-/// Bytes of memory that this process may use; no limit known: all there are.
+/// Bytes of memory that this process may use; without a known limit, all of the address space.
 fn memory() -> usize {
     let read = |path: &Path| std::fs::read_to_string(path).ok();
     let total = read(Path::new("/proc/meminfo")).as_deref().and_then(total_of);
@@ -134,8 +134,8 @@ fn total_of(meminfo: &str) -> Option<usize> {
     line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
 }
 
-/// Where limits may stand: of the group of `/proc/self/cgroup` and of all above it. In a container that sees only its own
-/// group the path is of another namespace, and the root holds the limit.
+/// Files that may hold a limit: of the group in `/proc/self/cgroup` and of all groups above it. A container that
+/// sees only its own group has the limit in the root, because the path belongs to another namespace.
 fn limit_files(groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in groups.lines() {

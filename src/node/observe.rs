@@ -1,4 +1,4 @@
-//! The node as the console sees it: whether it serves, and what there is now, of every component.
+//! The node as the console sees it: whether it serves, and the values of every component at this moment.
 
 use crate::console::Observed;
 use crate::kafka::Context;
@@ -13,25 +13,24 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Groups that a scrape asks for their offsets.
+/// Groups whose offsets a scrape asks for at most.
 const GROUPS_LOOKED_AT: usize = 2000;
-/// Partitions of them whose oldest record behind is looked up.
+/// Partitions whose oldest unread record is looked up at most.
 const AGES_READ: usize = 500;
 
-/// What a running node is made of, for whoever looks at it.
+/// The parts of a running node that a scrape reads.
 pub(super) struct Parts {
     pub context: Arc<Context>,
     pub shards: Vec<Arc<ShardHandle>>,
-    /// Shards that did not open, by number.
+    /// Numbers of the shards that did not open.
     pub lost: Vec<u16>,
     pub readers: Arc<Readers>,
     pub tails: Arc<TailBudget>,
     pub lags: GroupLags,
-    /// `metrics_partitions`.
     pub each_partition: bool,
 }
 
-/// A sync that has been running for so long will not come back: the disk hangs.
+/// A disk hangs if one of its syncs runs for so long.
 const HUNG: Duration = Duration::from_secs(10);
 
 impl Observed for Parts {

@@ -28,7 +28,8 @@ impl Node {
     pub async fn start(config: Config) -> anyhow::Result<Node> {
         let began = Instant::now();
         tracing::info!("callboard {} starts", env!("CARGO_PKG_VERSION"));
-        // Bound first: a port in use is found before anything is touched. Nothing is accepted yet.
+        // The port is bound first, so that a port in use is found before a file is touched. Nothing is accepted
+        // yet.
         let listener = bind_kafka(&config).await?;
         let address = listener.address()?;
         let http = Http::start(&config).await?;
@@ -84,14 +85,14 @@ impl Node {
     }
 }
 
-/// How this node registers. The cluster id is only taken if there is no cluster yet.
+/// The address and rack that this node registers; the cluster id counts only if there is no cluster yet.
 fn who(config: &Config, broker_id: i32, address: SocketAddr) -> anyhow::Result<NodeIdentity> {
     let (host, port) = config.kafka.advertised_parts()?.unwrap_or((address.ip().to_string(), address.port()));
     let rack = (!config.kafka.rack.is_empty()).then(|| config.kafka.rack.clone());
     Ok(NodeIdentity { broker_id, cluster_id: new_cluster_id(), host, port, rack })
 }
 
-/// 22 characters, as Kafka's cluster ids.
+/// A random id of 22 characters, as Kafka's cluster ids.
 fn new_cluster_id() -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut bits = u128::from_be_bytes(*uuid::Uuid::new_v4().as_bytes());

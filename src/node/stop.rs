@@ -32,7 +32,7 @@ impl Node {
             }
         }
         if clean && let Err(error) = self.store.mark_clean() {
-            // Everything is on disk; the next start looks for itself.
+            // Everything is on disk; the next start looks by itself.
             tracing::error!("the clean end could not be marked: {error}");
             clean = false;
         }

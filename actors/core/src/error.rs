@@ -1,8 +1,11 @@
 //! Refusals, and the Kafka error code of each.
+//!
+//! A machine refuses with a value. One exhaustive match turns it into the code that a client gets, so each refusal
+//! has exactly one code. Texts name what is wrong and what helps.
 
 use crate::records::{BadRecord, RecordsError};
 
-/// Kafka's error codes (`org.apache.kafka.common.protocol.Errors`), those that this broker answers.
+/// Those of Kafka's error codes (`org.apache.kafka.common.protocol.Errors`) that this broker answers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(i16)]
 pub enum ErrorCode {
@@ -89,13 +92,13 @@ impl ErrorCode {
     }
 }
 
-/// Why a partition leader refused a batch. Mapped to Kafka's codes in one exhaustive match.
+/// Why a partition leader refused a batch, or could not serve it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Reject {
     /// The batch's checksum does not match its bytes.
     #[error("the batch's CRC32C does not match its bytes: the sender must send it again")]
     BadCrc,
-    /// What is sent is no batch of any format.
+    /// The bytes are a batch of no format.
     #[error("the bytes are no record batch, the sender must send it again: {0}")]
     Corrupt(String),
     /// The batch's fields contradict each other or the protocol.
@@ -105,13 +108,8 @@ pub enum Reject {
     #[error(
         "a batch of {size} bytes is over max.message.bytes = {max}: raise it for the topic or send smaller batches"
     )]
-    TooLarge {
-        /// Bytes of the batch.
-        size: usize,
-        /// The topic's limit.
-        max: usize,
-    },
-    /// Timestamps that the topic does not take: Kafka's words, with the records that have them.
+    TooLarge { size: usize, max: usize },
+    /// Timestamps that the topic refuses, with the records that have them; the text is Kafka's.
     #[error("One or more records have been rejected due to invalid timestamp")]
     InvalidTimestamp(Vec<BadRecord>),
     /// The compression type is not allowed for this request version.
@@ -122,25 +120,11 @@ pub enum Reject {
     InvalidAcks,
     /// A producer's sequence number left a gap.
     #[error("sequence {got} from producer {producer_id}, expected {expected}")]
-    OutOfOrderSequence {
-        /// The producer.
-        producer_id: i64,
-        /// What was expected.
-        expected: i32,
-        /// What came.
-        got: i32,
-    },
+    OutOfOrderSequence { producer_id: i64, expected: i32, got: i32 },
     /// The producer's epoch is older than the one known.
     #[error("producer {producer_id} sent epoch {got}, the current one is {current}")]
-    InvalidProducerEpoch {
-        /// The producer.
-        producer_id: i64,
-        /// What is known.
-        current: i16,
-        /// What came.
-        got: i16,
-    },
-    /// A transactional batch where no transaction can be.
+    InvalidProducerEpoch { producer_id: i64, current: i16, got: i16 },
+    /// A transactional batch without an open transaction.
     #[error("a transactional batch outside a transaction")]
     InvalidTxnState,
     /// A transactional batch in a request that names no transaction.
@@ -152,16 +136,14 @@ pub enum Reject {
     /// Records cannot be deleted from a topic whose `cleanup.policy` does not contain `delete`.
     #[error("cleanup.policy does not contain delete: records of this topic are not deleted by offset")]
     NotDeletable,
-    /// An offset outside the log.
     #[error("offset {0} lies outside the log")]
     OffsetOutOfRange(i64),
-    /// Its topic was deleted.
     #[error("the topic was deleted: refresh the metadata")]
     TopicDeleted,
-    /// Its shard of the store has stopped, or the replica is offline.
+    /// The shard of the store has stopped, or the replica is offline.
     #[error("the partition's storage is not available: {0}")]
     Storage(String),
-    /// No room on the disk: a state, which ends by itself when there is room.
+    /// The disk is full; this ends by itself when there is room.
     #[error(
         "the disk is full: nothing is taken until there is room; delete records or topics, or enlarge the disk"
     )]
@@ -169,16 +151,16 @@ pub enum Reject {
     /// The deadline passed before the batch was durable; it may still commit.
     #[error("timed out waiting for the batch to be durable; it may still commit")]
     TimedOut,
-    /// The actor went away without an answer.
+    /// The actor ended without an answer.
     #[error("the partition is restarting: try again")]
     Unavailable,
-    /// A bound of the broker was reached (too many waiting requests).
+    /// Too many requests wait.
     #[error("the broker has too many requests in flight: try again")]
     Busy,
 }
 
 impl Reject {
-    /// Kafka's error code for this refusal.
+    /// The error code that a client gets for this refusal.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -201,7 +183,7 @@ impl Reject {
         }
     }
 
-    /// The same for a request that may give topics by their ids: its client knows no name.
+    /// The code for a request that may give topics by id, because its client knows no name.
     #[must_use]
     pub fn code_for(&self, by_id: bool) -> ErrorCode {
         match self {
@@ -215,7 +197,7 @@ impl From<RecordsError> for Reject {
     fn from(error: RecordsError) -> Reject {
         match error {
             RecordsError::Crc { .. } => Reject::BadCrc,
-            // As in Kafka: bytes that are a batch of no format may come right when they are sent again.
+            // As in Kafka, bytes of an unknown format may come right when they are sent again.
             RecordsError::Magic(magic) if !(0..=1).contains(&magic) => Reject::Corrupt(error.to_string()),
             RecordsError::Length(_) => Reject::Corrupt(error.to_string()),
             RecordsError::TooLarge { size, max } => Reject::TooLarge { size, max },

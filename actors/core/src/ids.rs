@@ -1,13 +1,13 @@
-//! Identities: everything on disk and between nodes is keyed by these; names and addresses are only labels.
+//! Identities. Everything on disk and between nodes is keyed by these; names and addresses are only labels.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// A record's position in a partition (Kafka: offset). Plain `i64`, as on the wire.
+/// A record's position in a partition, a plain `i64` as on the wire.
 pub type Offset = i64;
-/// Grows with each new leader of a partition (Kafka: leader epoch). −1 means "not known".
+/// The leader epoch: it grows with each new leader of a partition. −1 means "not known".
 pub type LeaderEpoch = i32;
-/// A node's id in the cluster (Kafka: broker id), given by the controller.
+/// A node's id in the cluster, given by the controller (Kafka: broker id).
 pub type BrokerId = i32;
 
 /// A topic's identity: a UUID (version 4), never reused. All zeros is Kafka's "no topic id".
@@ -18,7 +18,7 @@ impl TopicId {
     /// Kafka's "no topic id".
     pub const ZERO: TopicId = TopicId([0; 16]);
 
-    /// Reads what `Display` writes: 32 hex digits, dashes anywhere between bytes.
+    /// Reads 32 hex digits, with dashes anywhere between bytes, as `Display` writes them.
     #[must_use]
     pub fn parse(text: &str) -> Option<TopicId> {
         let digits: Vec<u8> = text.bytes().filter(|b| *b != b'-').collect();
@@ -35,7 +35,7 @@ impl TopicId {
     }
 }
 
-// As text, so that it can be a key in the stored image.
+// Text can be a key in the stored image.
 impl Serialize for TopicId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -67,12 +67,11 @@ impl fmt::Debug for TopicId {
     }
 }
 
-/// One partition of one topic.
+/// A partition by the id of its topic and its number; it survives a new topic of the same name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct TopicPartition {
-    /// The topic's id.
     pub topic: TopicId,
-    /// The partition's number, from 0.
+    /// Counted from 0 on.
     pub partition: i32,
 }
 
@@ -82,16 +81,16 @@ impl fmt::Display for TopicPartition {
     }
 }
 
-/// A replica within its shard: minted by `Open` from a stored counter, never reused.
+/// A replica within its shard. `Open` takes the number from a stored counter, and no number is used twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ReplicaId(pub u32);
 
-/// A replica's own entry number in the journal: the first entry (`Open`) is 1. It never goes back.
+/// A replica's own entry number in the journal. The first entry (`Open`) is 1, and the number never goes back.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Seq(pub u64);
 
 impl Seq {
-    /// The number after this one.
+    /// The number of the entry behind this one.
     #[must_use]
     pub fn next(self) -> Seq {
         Seq(self.0 + 1)

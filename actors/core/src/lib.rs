@@ -1,12 +1,12 @@
-//! The machines of Callboard: pure decisions.
+//! The machines of Callboard: pure decisions, so that a test can put any input at any moment into them.
 //!
 //! ```text
 //!   input ──> machine.step(now, input, &mut effects) ──> effects, performed by a shell in list order
 //! ```
 //!
-//! Nothing here reads a clock, touches a disk or a socket, or starts a task. Time arrives as [`Now`], randomness
-//! as an input, payload bytes stay with the shell: a machine sees a [`records::BatchHead`] and a [`Ticket`].
-//! The actor round each machine lives at the same path in `callboard-actors`.
+//! No machine reads a clock, touches a disk or a socket, or starts a task. Time arrives as [`Now`], and randomness
+//! as an input. Payload bytes stay with the shell, so a machine sees a [`records::BatchHead`] and a [`Ticket`]. The
+//! actor round each machine lives at the same path in `callboard-actors`.
 
 pub mod coordinator;
 pub mod error;

@@ -1,5 +1,5 @@
-//! Every bound of the broker, in one place: a commented sum, asserted against the machine's memory at start ([`fit`]),
-//! exported as metrics, term by term.
+//! Every bound of the broker, in one place. The bounds on memory are a commented sum, which the start fits to the
+//! machine ([`fit`]) and metrics export term by term.
 //!
 //! ```text
 //!   produce requests 128 + other requests 32 + small frames 16 + largest request 100 + responses 128 + their reserve 32
@@ -8,50 +8,52 @@
 //!   + readers 2 · cores · 1 + shards · (redb's cache 32 + run index 32 + settling 16)                       MiB
 //! ```
 //!
-//! From 2 GiB on these are the defaults. Below, what nobody has set is halved until the sum fits; if it never does, the
-//! node does not start and says which terms are too large. What the sum leaves out, because it is no bound but what the
-//! node serves: topics, groups and their offsets, idempotent producers. Of those a partition keeps
-//! [`PRODUCERS_PER_PARTITION`] at most; partitions are not bounded here, so their product is no term. The process itself
-//! is [`PROCESS_BASE`].
+//! From 2 GiB on these are the defaults. Below, defaults are halved until the sum fits; if it never fits, the node
+//! does not start and says which terms are too large. The sum leaves out the data that the node serves: topics,
+//! groups and their offsets, idempotent producers. A partition keeps [`PRODUCERS_PER_PARTITION`] of those at most,
+//! and the number of partitions has no bound here. The process itself is [`PROCESS_BASE`].
 
-/// One mebibyte.
+/// Bytes in a mebibyte, the unit of most bounds.
 pub const MIB: usize = 1024 * 1024;
 
 /// Largest request frame (Kafka: `socket.request.max.bytes`).
 pub const SOCKET_REQUEST_MAX_BYTES: usize = 100 * MIB;
-/// What the system buffers of answers for a connection. Less than a consumer's window, so that nothing waits in the socket
-/// for acknowledgements: those are taken on the client's processor, what they let go overtakes what this side sends, and
-/// TCP mends that by sending again. Larger than Kafka's 100 KiB (`socket.send.buffer.bytes`), which costs a wake-up each.
+/// Send buffer for each connection. It stays below a consumer's TCP window, because a larger buffer queues behind
+/// delayed acknowledgements and causes spurious retransmits. It exceeds Kafka's 100 KiB
+/// (`socket.send.buffer.bytes`), because a smaller one costs a wake-up each time.
 pub const SOCKET_SEND_BUFFER_BYTES: i32 = 1 << 20;
-/// Largest batch (Kafka: `message.max.bytes` may be raised up to this): a group never crosses a segment.
+/// Largest batch that `message.max.bytes` may allow, because a journal group never crosses a segment.
 pub const MESSAGE_MAX_BYTES_CEILING: usize = 32 * MIB;
 /// Kafka's default of `message.max.bytes`.
 pub const MESSAGE_MAX_BYTES_DEFAULT: usize = 1_048_588;
-/// Answers that wait in order on one connection.
+/// Answers that wait in order on one connection at most.
 pub const REPLIES_IN_FLIGHT: usize = 64;
 /// Produce answers that wait on one partition at most.
 pub const TICKETS_PER_PARTITION: usize = 64 * 1024;
-/// Batches per producer and partition whose retry is recognised.
+/// Batches of a producer in a partition whose retry is recognised.
 pub const PRODUCER_BATCHES_KEPT: usize = 5;
-/// Idempotent producers that a partition remembers; beyond, the one whose last batch lies lowest is forgotten. A producer
-/// takes some 400 bytes with five batches: 6.5 MiB in the leader, as much in the store, a snapshot row of 2.8 MiB.
-/// Fewer would forget producers of a large fleet between two batches of theirs. A constant, because replicas must agree.
+/// Idempotent producers that a partition remembers; beyond, it forgets the one whose last batch lies lowest. A
+/// producer with five batches takes some 400 bytes: 6.5 MiB in the leader, as much in the store, and a snapshot row
+/// of 2.8 MiB. A smaller number would forget producers of a large fleet between two of their batches. The number is
+/// a constant, because replicas must agree.
 pub const PRODUCERS_PER_PARTITION: usize = 16 * 1024;
-/// Payload that one journal group takes at most.
+/// Payload of one journal group at most.
 pub const GROUP_BYTES_MAX: usize = 4 * MIB;
-/// A reader's job at most.
+/// Bytes of one read job at most.
 pub const READ_JOB_BYTES: usize = MIB;
-/// Bytes that one batch may decompress to where the broker looks into it.
+/// Bytes that one batch may decompress to when the broker opens it.
 pub const DECOMPRESSED_MAX: usize = 128 * MIB;
-/// Compressed batches of one request up to so many bytes are opened where the request is read: a hand-over costs more.
+/// Compressed bytes of one request up to which its batches are opened where it is read, because a hand-over would
+/// cost more.
 pub const OPENED_AT_ONCE: usize = 16 * 1024;
-/// A batch that unpacks to more is opened by a thread of its own.
+/// Unpacked bytes of a batch up to which it is opened where the request is read.
 pub const UNPACKED_AT_ONCE: usize = 256 * 1024;
-/// The same of all batches of a request together.
+/// Unpacked bytes of all such batches of a request together.
 pub const UNPACKED_AT_ONCE_SUM: usize = MIB;
-/// All batches of a request may unpack to [`DECOMPRESSED_MAX`] and so many times their own bytes: some seconds of a thread.
+/// All batches of a request may unpack to [`DECOMPRESSED_MAX`] and so many times their own bytes, which takes a
+/// thread some seconds.
 pub const UNPACKED_TIMES_MAX: usize = 32;
-/// What opening small batches holds, a core: the window that a decoder keeps, and buffers.
+/// Memory for opening small batches, for each core: the window that a decoder keeps, and buffers.
 pub const OPENING_BYTES: usize = 3 * MIB;
 /// Refused records that the answer to one request names one by one; Kafka names them all.
 pub const BAD_RECORDS_NAMED: usize = 1000;
@@ -60,70 +62,70 @@ pub const READ_QUEUE: usize = 256;
 /// Runs in a shard's run index at most (32 bytes each).
 pub const RUN_INDEX_MAX: usize = 1 << 20;
 
-/// Longest value of a config: a string of Kafka's wire, in which DescribeConfigs tells it.
+/// Longest value of a config: DescribeConfigs tells it in a string of Kafka's wire.
 pub const CONFIG_VALUE_MAX: usize = 32_767;
-/// Longest name of a group or a subscription that has configs: a string of Kafka's older versions.
+/// Longest name of a group or subscription with configs, as a string of Kafka's older versions.
 pub const CONFIG_RESOURCE_NAME_MAX: usize = 32_767;
-/// Partitions in one answer to DescribeTopicPartitions (Kafka: `max.request.partition.size.limit`).
+/// Partitions in one answer to DescribeTopicPartitions at most (Kafka: `max.request.partition.size.limit`).
 pub const DESCRIBED_PARTITIONS_MAX: usize = 2000;
 
-/// Memory of all fetch sessions: some 120,000 partitions.
+/// Memory of all fetch sessions, enough for some 120,000 partitions.
 pub const FETCH_SESSION_BYTES: usize = 32 * MIB;
 
-/// First piece of a frame that is made room for, while less than half of its pool is taken.
+/// First room of a frame while less than half of its pool is taken.
 pub const FRAME_FIRST: usize = 64 * 1024;
-/// The same from then on: a frame that stalls shall hold about as much as it sent.
+/// First room of a frame once half of its pool is taken, because a stalled frame shall hold about as much as it
+/// sent.
 pub const FRAME_FIRST_LEAN: usize = 1024;
-/// A frame of which no more is missing goes on out of a reserve of its own when its pool is dry: large ones that stall
-/// hold up none of these.
+/// A frame that misses no more than this has a reserve of its own, so that large stalled frames do not hold it up.
 pub const FRAME_SMALL: usize = MIB;
-/// What moves fewer bytes a second, for [`PATIENCE_MS`], is ended while others wait.
+/// Least bytes a second: a transfer below it for [`PATIENCE_MS`] ends while others wait.
 pub const LEAST_BYTES_A_SECOND: u64 = 64 * 1024;
-/// See [`LEAST_BYTES_A_SECOND`].
+/// Milliseconds that a transfer may stay below [`LEAST_BYTES_A_SECOND`].
 pub const PATIENCE_MS: u64 = 10_000;
 /// Longest `throttle_time_ms` that an answer carries (Kafka: the request quota's, one window).
 pub const THROTTLE_MS_MAX: u64 = 1_000;
-/// Answers up to this size are not charged to the responses' pool: they are in a connection's own share.
+/// Answers up to this size are free, because they are part of [`CONNECTION_BYTES`].
 pub const ANSWER_SMALL: usize = 8 * 1024;
-/// A waiting produce answer.
+/// Memory of a produce answer that waits.
 pub const TICKET_BYTES: usize = 256;
-/// A connection: two tasks, their queue, its socket (9 KiB at rest, 15 with a fetch that waits), and a small answer.
+/// Memory of a connection: its task, its queue, its socket (9 KiB at rest, 15 with a waiting fetch), and a small
+/// answer.
 pub const CONNECTION_BYTES: usize = 24 * 1024;
-/// Connections where nobody says (Kafka: `max.connections`), if there are descriptors for them.
+/// Connections if the configuration sets no number, and descriptors and memory allow them.
 pub const CONNECTIONS_DEFAULT: usize = 10_000;
-/// Descriptors that connections leave to everything else, beside those of the journal.
+/// Descriptors kept for everything but connections and journals.
 pub const FILES_KEPT: usize = 256;
-/// The window of the largest decoder and the buffers round it: one look into a compressed batch.
+/// Memory of one look into a compressed batch: the window of the largest decoder, and its buffers.
 pub const LOOK_UP_BYTES: usize = 34 * MIB;
-/// What settling holds of a shard's journal at once.
+/// Bytes of a shard's journal that settling holds at once.
 pub const SETTLE_BYTES: usize = 16 * MIB;
-/// A run in the run index.
+/// Memory of a run in the run index.
 pub const RUN_BYTES: usize = 32;
-/// The process without load: code, threads, allocator, redb's own, a few thousand partitions.
+/// Memory of the process without load: code, threads, allocator, redb's own, a few thousand partitions.
 pub const PROCESS_BASE: usize = 96 * MIB;
 
-/// The byte budgets of one process: what can be set, and what is scaled with the machine.
+/// The byte budgets of one process, which can be set or are scaled with the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budgets {
-    /// Bodies of produce requests that are not yet written.
+    /// Produce requests that are not written yet.
     pub produce: usize,
-    /// Bodies of all other requests.
     pub requests: usize,
-    /// Out of which small frames go on when their pool is dry.
+    /// Reserve for small frames when their pool is dry.
     pub small: usize,
-    /// Responses that are not yet sent.
+    /// Answers that are not sent yet.
     pub responses: usize,
-    /// Out of which the oldest fetch goes on when there is no room for responses.
+    /// Reserve for the oldest fetch when there is no room for responses.
     pub response_reserve: usize,
-    /// Newest records kept in memory, of all shards.
+    /// The newest records of all partitions.
     pub tail: usize,
-    /// redb's cache, a shard.
+    /// Of each shard by itself.
     pub redb_cache: usize,
-    /// Journaled and not yet settled, a shard; at the limit producers slow down. On disk: no term of the sum.
+    /// Journaled and not yet settled bytes of a shard; at the limit producers slow down. They lie on disk, so they
+    /// are no term of the sum.
     pub unsettled: usize,
     /// Waiting produce answers ([`TICKET_BYTES`] each).
     pub tickets: usize,
-    /// Connections ([`CONNECTION_BYTES`] each).
     pub connections: usize,
 }
 
@@ -144,30 +146,27 @@ impl Default for Budgets {
     }
 }
 
-/// Of what there are how many, where the sum multiplies.
+/// Numbers that the sum multiplies by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// Shards of the store.
     pub shards: usize,
-    /// Threads that read.
     pub readers: usize,
-    /// Looks into compressed batches at once, for consumers by time and for producers; and openings of small ones.
+    /// Compressed batches that may be opened at once, for consumers by time and for producers.
     pub look_ups: usize,
-    /// `socket.request.max.bytes`: the reserve that one frame always fits.
+    /// `socket.request.max.bytes`, the size of the reserve that every frame fits.
     pub request_max: usize,
 }
 
-/// One term of the sum.
+/// One bound on memory, with the name that metrics show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Term {
-    /// Its name, as it is exported.
+    /// The name that metrics show.
     pub what: &'static str,
-    /// Its bytes.
     pub bytes: usize,
 }
 
 impl Budgets {
-    /// Every bound on memory.
+    /// All bounds on memory, as terms of the sum.
     #[must_use]
     pub fn terms(&self, of: &Extent) -> Vec<Term> {
         let terms = [
@@ -191,13 +190,13 @@ impl Budgets {
         terms.into_iter().map(|(what, bytes)| Term { what, bytes }).collect()
     }
 
-    /// Their sum.
+    /// The sum of all terms, in bytes.
     #[must_use]
     pub fn sum(&self, of: &Extent) -> usize {
         self.terms(of).iter().fold(0, |sum, term| sum.saturating_add(term.bytes))
     }
 
-    /// Half of everything that is still `before` and more than its least; what somebody has set stays.
+    /// Halves every default that is above its least; values that were set stay.
     fn halved(self, before: &Budgets) -> Budgets {
         let half = |now: usize, before: usize, least: usize| {
             if now == before { (now / 2).max(least.min(now)) } else { now }
@@ -217,7 +216,7 @@ impl Budgets {
     }
 }
 
-/// A sum of bounds that the machine's memory cannot hold.
+/// The bounds on memory are larger than the memory allows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the bounds on memory add up to {sum} bytes and the process takes {base}; three quarters of the {memory} that there \
@@ -225,16 +224,15 @@ impl Budgets {
     base = PROCESS_BASE
 )]
 pub struct TooLittle {
-    /// Of the smallest bounds that were tried.
+    /// The sum of the smallest bounds that were tried.
     pub sum: usize,
-    /// What there is.
     pub memory: usize,
     /// The terms, in words, the largest first.
     pub terms: String,
 }
 
-/// The largest budgets that fit into three quarters of so much memory (the rest is the page cache's and the sockets'):
-/// those that are as by default are halved, as often as need be.
+/// The largest budgets that fit into three quarters of the memory; page cache and sockets have the rest. Defaults
+/// are halved as often as needed.
 pub fn fit(set: Budgets, of: &Extent, memory: usize) -> Result<Budgets, TooLittle> {
     let (mut now, mut before, most) = (set, Budgets::default(), memory / 4 * 3);
     loop {
@@ -253,7 +251,7 @@ pub fn fit(set: Budgets, of: &Extent, memory: usize) -> Result<Budgets, TooLittl
     }
 }
 
-/// Descriptors that the journal of a shard may need: its segments, one being made, redb, a few to spare.
+/// Descriptors that a shard may need: its segments, one in the making, redb, and a few to spare.
 #[must_use]
 pub fn files_of_shard(unsettled: usize, segment: usize) -> usize {
     (unsettled / segment.max(1)).saturating_add(16)

@@ -1,26 +1,29 @@
-//! The contract between a machine (here) and its shell (`callboard-actors`, `shell.rs`).
+//! The contract between a machine and its shell (`shell.rs` in `callboard-actors`).
+//!
+//! A machine decides and a shell acts: it performs the effects of each step in list order, and calls again at the
+//! deadline. Neither knows the other's inside.
 
 use crate::time::{Millis, Now};
 
-/// Effects of one step. Their order in the list is the order of execution.
+/// Effects of one step, in the order in which they are performed.
 pub type Effects<E> = Vec<E>;
 
-/// A pure decision-maker: total, synchronous, never panics on any input, never waits ("later" is an input).
+/// A pure decision-maker. It never panics on an input and never waits, because "later" is an input.
 pub trait Machine {
-    /// What can happen to it.
+    /// All that can happen to this machine.
     type Input;
-    /// What it wants done.
+    /// All that this machine can ask its shell to do.
     type Effect;
 
-    /// Takes one input at one moment and appends what is to be done.
+    /// Takes one input at one moment, and appends the effects that follow.
     fn step(&mut self, now: Now, input: Self::Input, out: &mut Effects<Self::Effect>);
 
-    /// When it wants a tick next, if at all.
+    /// The moment of its next tick, if it needs one.
     fn next_deadline(&self) -> Option<Millis>;
 
-    /// Its invariants; run after every step in debug builds.
+    /// Checks the invariants; debug builds run it after every step.
     ///
     /// # Panics
-    /// If one does not hold: that is a bug of ours, never of an input.
+    /// If an invariant does not hold. That is a bug of ours, never the fault of an input.
     fn check(&self);
 }

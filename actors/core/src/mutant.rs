@@ -1,13 +1,14 @@
-//! Planted bugs: one build proves that the suites catch them. Without the feature `mutants` none can be switched on.
+//! Planted bugs, by which one build proves that the suites catch them. Without the feature `mutants` none can be
+//! switched on.
 //!
-//! A mutant is chosen per thread, so that tests of one process do not disturb each other.
+//! Each thread has its own mutant, so that tests of one process do not disturb each other.
 
-/// A bug that can be planted at run time, named as the tests that must catch it.
+/// A bug that can be planted at run time, with the name of the test that must catch it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mutant {
     /// An acknowledgement goes out before the sync.
     AckBeforeSync,
-    /// What recovery found beyond the last proved sync is not made durable before it counts.
+    /// Recovery does not make the journal beyond the last proved sync durable before it counts.
     RecoveredTailNotSynced,
     /// A second recovery does not see the verdict of one that was killed.
     VerdictForgotten,

@@ -1,53 +1,55 @@
-//! How fast something moves over a socket: told from time to time how far it has come, it says when to end it.
+//! How fast a transfer moves over a socket. It hears from time to time how many bytes are done, and says when to
+//! end.
 //!
 //! ```text
 //!   at(now, done) ─> nothing moved for `idle`: ended, whoever waits
 //!                 └> below 64 KiB/s for ten seconds, and others wait for the memory it holds: ended
 //! ```
 //!
-//! Of frames that come in and of answers that go out alike. Time in which *we* keep it waiting is not its own.
+//! Frames that come in and answers that go out have the same rule. Time in which the broker keeps a transfer
+//! waiting does not count. A pace holds no socket and reads no clock.
 
 use crate::limits::{LEAST_BYTES_A_SECOND, PATIENCE_MS};
 use crate::time::Millis;
 
-/// A pace is told from no less.
+/// A pace is measured over this time at least.
 const WINDOW_MS: u64 = 1_000;
 
-/// Why it is to be ended.
+/// Why a transfer is to be ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ended {
     /// Nothing moved for too long.
     Idle,
-    /// It trickled while others waited.
+    /// The transfer trickled while others waited.
     Slow,
 }
 
-/// One transfer.
+/// The progress of one transfer.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// When it was fast enough last, and how much was done then.
+    /// The last moment at which it was fast enough, and the bytes done then.
     since: Millis,
     mark: u64,
-    /// When something moved last, and how much was done then.
+    /// The last moment at which a byte moved, and the bytes done then.
     last: Millis,
     seen: u64,
-    /// It was not for so long.
+    /// Whether it has been too slow since `since`.
     slow: bool,
 }
 
 impl Pace {
-    /// Begins now, with so much done.
+    /// Begins a transfer with so many bytes done.
     #[must_use]
     pub fn new(now: Millis, done: u64) -> Pace {
         Pace { since: now, mark: done, last: now, seen: done, slow: false }
     }
 
-    /// It was kept waiting for so long by us.
+    /// Takes off time in which the broker kept it waiting.
     pub fn excuse(&mut self, ms: u64) {
         (self.since, self.last) = (self.since.plus(ms), self.last.plus(ms));
     }
 
-    /// It has come so far. Whether others wait for what it holds is asked only if it matters.
+    /// Notes the bytes done. It asks whether others wait only if the answer matters.
     pub fn at(
         &mut self,
         now: Millis,

@@ -1,4 +1,4 @@
-//! Time, as machines see it: handed in with each step, never read.
+//! Time as machines see it: each step gets it as an argument, so a test can choose it.
 
 /// Milliseconds on a monotonic clock: deadlines, sessions, lag.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -16,11 +16,9 @@ impl Millis {
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct UnixMillis(pub i64);
 
-/// The moment of a step.
+/// The moment of a step, on both clocks.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Now {
-    /// For deadlines.
     pub mono: Millis,
-    /// For timestamps.
     pub wall: UnixMillis,
 }

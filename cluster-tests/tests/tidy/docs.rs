@@ -13,7 +13,16 @@ use crate::source::Source;
 /// A doc comment says more than this many words, or it is not needed.
 const FEW_WORDS: usize = 3;
 /// Places whose comments are not rewritten yet. The list only shrinks.
-const NOT_REWRITTEN: &[&str] = &["actors/", "benches/", "cluster-tests/", "fuzz/", "src/"];
+const NOT_REWRITTEN: &[&str] = &[
+    "actors/core/src/group/",
+    "actors/core/src/metadata/",
+    "actors/core/src/partition/",
+    "actors/core/src/storage/",
+    "actors/src/",
+    "cluster-tests/",
+    "src/controller/",
+    "src/storage/",
+];
 /// Places whose public items are not documented yet. The list only shrinks.
 const NOT_DOCUMENTED: &[&str] = &["actors/core/src/group/"];
 /// Methods that every reader of Rust knows.
@@ -208,7 +217,7 @@ impl<'ast> Visit<'ast> for Comments {
     fn visit_item(&mut self, item: &'ast Item) {
         match item {
             Item::Const(i) => self.add(&i.ident, &i.attrs),
-            Item::Enum(i) => self.add(&i.ident, &i.attrs),
+            Item::Enum(i) if !is_help(&i.attrs) => self.add(&i.ident, &i.attrs),
             Item::Fn(i) => self.add(&i.sig.ident, &i.attrs),
             Item::Static(i) => self.add(&i.ident, &i.attrs),
             Item::Struct(i) => self.add(&i.ident, &i.attrs),

@@ -1,6 +1,6 @@
 //! AlterConfigs: replaces all configs of a topic or a broker. (IncrementalAlterConfigs changes some of them.)
 //!
-//! Both are answered when the leaders on this node have been told: the next record is taken or refused accordingly.
+//! Both answer when the leaders on this node know the change, so the next record is judged by it.
 
 use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{AlterConfigsRequest, AlterConfigsResourceResponse, AlterConfigsResponse};
@@ -12,7 +12,7 @@ use callboard_core::metadata::{Alteration, ConfigOp, Refusal, ResourceKind};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The leaders of a node are told within this, or a warning says that they were not.
+/// Longest wait for the leaders; a warning says if it was too short.
 const TOLD_WITHIN: Duration = Duration::from_secs(15);
 
 pub(super) async fn handle(call: Call, request: AlterConfigsRequest) -> Outcome {
@@ -39,10 +39,10 @@ pub(super) async fn handle(call: Call, request: AlterConfigsRequest) -> Outcome 
     call.reply(&AlterConfigsResponse { throttle_time_ms: 0, responses }, Permit::free())
 }
 
-/// What became of a resource, in the words of the response.
+/// A resource with the code and the message that the response has for it.
 pub(super) type Altered = (ResourceKind, String, (i16, Option<String>));
 
-/// Asks the controller, and waits until what changed is told to the leaders here.
+/// Asks the controller, and waits until the leaders here know the change.
 pub(super) async fn alter(call: &Call, alterations: Vec<Alteration>, validate_only: bool) -> Vec<Altered> {
     let resources: Vec<(ResourceKind, String)> =
         alterations.iter().map(|a| (a.kind, a.name.clone())).collect();

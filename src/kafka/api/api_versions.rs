@@ -1,4 +1,4 @@
-//! ApiVersions: what this broker speaks (KIP-35, KIP-511).
+//! ApiVersions: the APIs and versions of this broker (KIP-35, KIP-511).
 
 use super::call::{Call, Outcome};
 use crate::kafka::wire::api::ApiKey;
@@ -6,7 +6,7 @@ use crate::kafka::wire::messages::{ApiVersion, ApiVersionsRequest, ApiVersionsRe
 use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;
 
-/// Every API with the versions advertised.
+/// Every API with the versions that are advertised.
 pub fn keys() -> Vec<ApiVersion> {
     ApiKey::all()
         .map(|api| ApiVersion {

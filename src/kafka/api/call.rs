@@ -1,4 +1,6 @@
-//! One request as its API sees it: who asks, what it can reach, and how it answers or refuses.
+//! One request as its API sees it: the client, what it can reach, and how it answers or refuses.
+//!
+//! `Call` goes into the handler of each API, which gives an `Outcome`. It decides nothing about topics or records.
 
 use crate::kafka::context::Context;
 use crate::kafka::metrics::{self, Apart, Request};
@@ -15,46 +17,41 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Who asks.
+/// The client of a connection.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Its address.
     pub peer: SocketAddr,
-    /// The address it reached us at.
+    /// The address of this node that it connected to.
     pub local: Option<SocketAddr>,
-    /// The log has a line of its asking for transactions.
+    /// Whether the log has a line of its first request for transactions.
     pub transactions_refused: Arc<AtomicBool>,
 }
 
-/// What becomes of a request.
+/// How a request ends.
 pub enum Outcome {
-    /// These pieces are sent; the permit is for their bytes.
+    /// The pieces of the answer, with the permit for their bytes.
     Reply(Vec<Part>, Permit),
-    /// Nothing is sent (acks = 0).
+    /// The client asked for no answer (acks = 0).
     Nothing,
-    /// The connection is closed: the refusal, already logged, has no other answer (acks = 0).
+    /// The connection closes, because the client asked for no answer (acks = 0) and the request was refused.
     HangUp,
-    /// The connection is closed.
+    /// The connection closes, for this reason.
     Close(String),
 }
 
-/// An answer to come.
+/// A request that was dispatched, and the future of its answer.
 pub struct Pending {
-    /// The request, for the meters.
     pub request: Request,
-    /// The answer.
     pub answer: BoxFuture<'static, Outcome>,
-    /// It may come only when other clients do something: it is not awaited when the node ends.
+    /// Whether the answer depends on other clients; a node that ends does not await it.
     pub waits_for_others: bool,
 }
 
-/// One request's facts.
 pub(super) struct Call {
     pub context: Arc<Context>,
     pub client: Client,
     pub api: ApiKey,
     pub header: RequestHeader,
-    /// Time that is not its own work.
     pub apart: Apart,
 }
 
@@ -63,7 +60,6 @@ impl Call {
         self.header.api_version
     }
 
-    /// Frames a response.
     pub(super) fn reply(&self, body: &impl Message, charged: Permit) -> Outcome {
         match frame_response(self.api, self.version(), self.header.correlation_id, body) {
             Ok(pieces) => Outcome::Reply(pieces, charged),
@@ -71,7 +67,7 @@ impl Call {
         }
     }
 
-    /// What the controller answered to a change of `n` things, each by itself.
+    /// The outcomes of a change of `n` things, one for each.
     pub(super) fn altered(&self, said: Said, n: usize) -> Vec<Result<(), Refusal>> {
         match said {
             Said::Altered(outcomes, _) => outcomes,
@@ -83,7 +79,7 @@ impl Call {
         }
     }
 
-    /// How long a change may take. Like Kafka: one whose time is over before it begins is not made.
+    /// The time that the client gives a change. Like Kafka, a change without time is refused.
     pub(super) fn time_for(timeout_ms: i32) -> Result<Duration, Refusal> {
         match u64::try_from(timeout_ms) {
             Ok(ms @ 1..) => Ok(Duration::from_millis(ms)),
@@ -94,8 +90,8 @@ impl Call {
         }
     }
 
-    /// Where the client reaches a broker: this node by what it is advertised as, or by the address the client came to;
-    /// the others by what they registered.
+    /// The address of a broker for this client: this node by its advertised address or the one the client reached,
+    /// others by the address they registered.
     pub(super) fn address_of(&self, broker: &Broker) -> (String, u16) {
         let settings = &self.context.settings;
         match (&settings.advertised, self.client.local) {
@@ -104,13 +100,13 @@ impl Call {
         }
     }
 
-    /// Counts and logs a refusal.
+    /// Counts a refusal and logs it, with client and reason.
     pub(super) fn refused(&self, code: ErrorCode, what: &str, why: &str) {
         let client = format!("{} {}", self.client.peer, self.header.client_id.as_deref().unwrap_or("-"));
         self.context.refusals.note(self.api.name(), code, &client, what, why);
     }
 
-    /// The same of a transactional id. librdkafka asks twice: the log gets one line a connection.
+    /// Refuses a transactional id. librdkafka asks twice, so the log gets one line for each connection.
     pub(super) fn refused_transactions(&self, id: &str) {
         let (code, why) = NO_TRANSACTIONS;
         match self.client.transactions_refused.swap(true, Ordering::Relaxed) {
@@ -120,15 +116,15 @@ impl Call {
     }
 }
 
-/// The refusal that ends a transactional producer at once, in words that it shows. Java, librdkafka and franz-go ask again on any
-/// code that Kafka calls retriable, librdkafka on all but two: this one and `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`,
-/// with which Java does not show the words.
+/// Ends a transactional producer at once, in words that it shows. Java, librdkafka and franz-go repeat a request on
+/// any code that Kafka calls retriable. librdkafka repeats it on all codes but this one and
+/// `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`, with which Java does not show the words.
 pub(super) const NO_TRANSACTIONS: (ErrorCode, &str) = (
     ErrorCode::ClusterAuthorizationFailed,
     "transactions are not served by this broker yet: leave transactional.id out",
 );
 
-/// `throttle_time_ms`: how long the request or its answer was kept waiting for memory.
+/// `throttle_time_ms`: the time that the request or its answer waited for memory.
 pub(super) fn throttle_ms(api: ApiKey, waited: Duration) -> i32 {
     let ms = waited.as_millis().min(u128::from(limits::THROTTLE_MS_MAX)) as i32;
     if ms > 0 {

@@ -1,4 +1,5 @@
-//! CreatePartitions: topics grow. Answered when this node serves what was added, or when the client's time is over.
+//! CreatePartitions: topics grow. The answer comes when this node serves the new partitions, or when the client's
+//! time is over.
 
 use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{
@@ -40,7 +41,7 @@ pub(super) async fn handle(call: Call, request: CreatePartitionsRequest) -> Outc
     let results = names
         .into_iter()
         .zip(outcomes)
-        // Like Kafka, a topic that was named twice is refused once.
+        // Like Kafka, a topic named twice is refused once.
         .filter(|(name, _)| told.insert(name.clone()))
         .map(|(name, outcome)| {
             let mut out = CreatePartitionsTopicResult { name, ..Default::default() };
@@ -57,7 +58,7 @@ pub(super) async fn handle(call: Call, request: CreatePartitionsRequest) -> Outc
     call.reply(&CreatePartitionsResponse { throttle_time_ms: 0, results }, Permit::free())
 }
 
-/// What was made is waited for; what is not served in time is told as such.
+/// Waits for the new partitions; those not served in time are told as such.
 async fn served(
     call: &Call,
     index: u64,

@@ -1,4 +1,4 @@
-//! CreateTopics: answered when this node serves what was made.
+//! CreateTopics: the answer comes when this node serves the new topics.
 
 use super::call::{Call, Outcome};
 use crate::kafka::context::new_topic;
@@ -42,7 +42,7 @@ pub(super) async fn handle(call: Call, request: CreateTopicsRequest) -> Outcome 
     let topics = names
         .into_iter()
         .zip(outcomes)
-        // Like Kafka, a topic that was named twice is refused once.
+        // Like Kafka, a topic named twice is refused once.
         .filter(|(name, _)| told.insert(name.clone()))
         .map(|(name, outcome)| match outcome {
             Ok(topic) => {
@@ -78,7 +78,7 @@ fn created(call: &Call, name: String, topic: &Topic) -> CreatableTopicResult {
         .collect();
     CreatableTopicResult {
         name,
-        // Like Kafka, even of one that was only checked and not made.
+        // Like Kafka, a topic that was only checked has an id too.
         topic_id: topic.id,
         num_partitions: topic.partitions.len() as i32,
         replication_factor: topic.partitions.first().map_or(-1, |p| p.replicas.len() as i16),

@@ -1,4 +1,5 @@
-//! DeleteRecords: moves log starts up. Answered when the journal holds that durably, so that what is deleted stays deleted.
+//! DeleteRecords: moves log starts up. The answer comes when the journal holds that durably, so deleted records
+//! stay deleted.
 
 use super::call::{Call, Outcome};
 use super::topic::find;
@@ -15,17 +16,17 @@ use tokio::time::{Instant, timeout_at};
 
 /// Kafka's leader never waits for itself; ours waits for a sync, however little time the client gives.
 const WAIT_AT_LEAST: Duration = Duration::from_secs(1);
-/// What is said of the low watermark beside an error.
+/// The low watermark beside an error.
 const NO_LOW_WATERMARK: i64 = -1;
 
-/// Why a partition is refused, for the client and for the log.
+/// The code for the client, and words for client and log.
 type Refused = (ErrorCode, String);
 
 pub(super) async fn handle(call: Call, request: DeleteRecordsRequest) -> Outcome {
     let image = call.context.images.current();
     let wait = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(WAIT_AT_LEAST);
     let deadline = Instant::now() + wait;
-    // All are asked before the first answer is awaited: one sync serves them.
+    // All leaders are asked before the first answer is awaited, so that one sync serves them.
     let asked: Vec<_> = request
         .topics
         .into_iter()

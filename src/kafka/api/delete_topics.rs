@@ -1,4 +1,5 @@
-//! DeleteTopics, by name or id: answered when the deletion is committed and this node serves the topic no more.
+//! DeleteTopics, by name or id: the answer comes when the deletion is committed and this node no longer serves the
+//! topic.
 
 use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse};

@@ -1,6 +1,7 @@
-//! DescribeCluster (KIP-700, KIP-919, KIP-1073): the brokers, and who the controller is.
+//! DescribeCluster (KIP-700, KIP-919, KIP-1073): the brokers and the controller.
 //!
-//! This listener is a broker's: asked as a controller it says so. No node is fenced, so asking for those adds none.
+//! This listener belongs to a broker and refuses questions to a controller. No node is fenced, so asking for fenced
+//! ones adds none.
 
 use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
@@ -9,8 +10,8 @@ use callboard_core::ErrorCode;
 
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
-/// What may be done to a cluster where everybody may do everything: create, alter, describe, cluster action, describe
-/// and alter configs, idempotent write, as bits.
+/// All operations on a cluster as bits, because there is no authorizer: create, alter, describe, cluster action,
+/// describe and alter configs, idempotent write.
 pub(super) const ALL_OPERATIONS: i32 = 0b1_1111_1010_0000;
 
 pub(super) async fn handle(call: Call, request: DescribeClusterRequest) -> Outcome {

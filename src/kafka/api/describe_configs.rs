@@ -1,7 +1,7 @@
-//! DescribeConfigs: what holds for a topic, this broker, a group or a subscription, and where it comes from.
+//! DescribeConfigs: the values that hold for a topic, this broker, a group or a subscription, and their sources.
 //!
-//! The documentation of a config says the fate of its value (`callboard_core::metadata::configs`). Loggers have no configs here.
-//! A group or a subscription that nothing is set for is described by the defaults, as by Kafka.
+//! The documentation of a config says what becomes of its value (`callboard_core::metadata::configs`). Loggers have
+//! no configs here. A group or subscription without configs is described by the defaults, as in Kafka.
 
 use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{
@@ -30,7 +30,7 @@ pub(super) async fn handle(call: Call, request: DescribeConfigsRequest) -> Outco
         .into_iter()
         .map(|resource| {
             let found = match &unknown {
-                // Like Kafka: a type that nobody knows refuses the request.
+                // Like Kafka, an unknown type refuses the whole request.
                 Some(name) => {
                     let why = format!("Unexpected resource type UNKNOWN for resource {name}");
                     Err((ErrorCode::InvalidRequest, why))

@@ -1,6 +1,8 @@
-//! DescribeLogDirs: the data directory, as Kafka's one log directory: what its partitions take, and its volume.
+//! DescribeLogDirs: the data directory as Kafka's one log directory, with the sizes of its partitions and of its
+//! volume.
 //!
-//! A size counts a partition's batches in the journal and in redb. Like Kafka, what is not here is left out.
+//! A size counts a partition's batches in the journal and in redb. Like Kafka, the answer leaves unknown partitions
+//! out.
 
 use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{
@@ -12,7 +14,7 @@ use callboard_core::metadata::{Image, Topic};
 use callboard_core::{ErrorCode, ReplicaId, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Bytes of each replica, by shard; a shard that did not answer is not among them.
+/// Bytes of each replica, by shard; a shard that did not answer is missing.
 type Sizes = BTreeMap<u16, BTreeMap<ReplicaId, u64>>;
 
 pub(super) async fn handle(call: Call, request: DescribeLogDirsRequest) -> Outcome {
@@ -32,8 +34,7 @@ pub(super) async fn handle(call: Call, request: DescribeLogDirsRequest) -> Outco
     call.reply(&DescribeLogDirsResponse { results: vec![result], ..Default::default() }, Permit::free())
 }
 
-/// Bytes of all partitions, one question a shard. A shard that does not answer has none to show; none that does is an
-/// error.
+/// Asks each shard once. A shard that does not answer has no sizes; if none answers, that is an error.
 async fn sizes(call: &Call) -> Result<Sizes, String> {
     let (mut sizes, mut failed) = (Sizes::new(), None);
     for shard in &call.context.shards {
@@ -51,7 +52,7 @@ async fn sizes(call: &Call) -> Result<Sizes, String> {
     }
 }
 
-/// Total and usable bytes; −1 where nobody knows.
+/// Total and usable bytes; −1 if they are unknown.
 fn volume(call: &Call) -> (i64, i64) {
     let stats = call.context.shards.first().map(|shard| shard.stats());
     let bytes = |n: u64| if n == 0 { -1 } else { i64::try_from(n).unwrap_or(i64::MAX) };
@@ -82,7 +83,8 @@ fn topics(
             .filter_map(|partition_index| {
                 let id = TopicPartition { topic: topic.id, partition: partition_index };
                 let (shard, replica) = call.context.directory.get(id)?.home_shard()?;
-                // Not known is not the same as empty: like Kafka, a partition whose storage failed is left out.
+                // Like Kafka, a partition whose storage failed is left out, because an unknown size is not an empty
+                // one.
                 let bytes = sizes.get(&shard)?.get(&replica).copied().unwrap_or(0);
                 let partition_size = i64::try_from(bytes).unwrap_or(i64::MAX);
                 Some(DescribeLogDirsPartition { partition_index, partition_size, ..Default::default() })

@@ -1,6 +1,6 @@
 //! DescribeProducers (KIP-664): the idempotent producers that a partition's leader knows.
 //!
-//! No producer of this broker is in a transaction: the coordinator epoch and the transaction's start are always -1.
+//! Without transactions the coordinator epoch and the transaction's start are always -1.
 
 use super::call::{Call, Outcome};
 use super::topic::find;
@@ -13,7 +13,7 @@ use callboard_core::metadata::{Image, check_name};
 use callboard_core::partition::ActiveProducer;
 use callboard_core::{ErrorCode, TopicId};
 
-/// A code, and words where there are any.
+/// A code, and a message if there is one.
 type Refused = (ErrorCode, Option<String>);
 
 pub(super) async fn handle(call: Call, request: DescribeProducersRequest) -> Outcome {

@@ -1,9 +1,10 @@
-//! DescribeTopicPartitions (KIP-966): topics by name, so many partitions at a time; a cursor says where to go on.
+//! DescribeTopicPartitions (KIP-966): topics by name, a bounded number of partitions at a time; a cursor says where
+//! the next request goes on.
 //!
 //! ```text
 //!   names asked for, or all ─> sorted, from the cursor's on ─> partitions until the limit ─> next cursor
 //! ```
-//! This broker has no replicas that are eligible to lead and not in sync: those lists are empty.
+//! The lists of eligible leader replicas are empty, because only in-sync replicas may lead here.
 
 use super::call::{Call, Outcome};
 use super::topic::{ALL_OPERATIONS, describe_partition};
@@ -70,12 +71,12 @@ pub(super) async fn handle(call: Call, request: DescribeTopicPartitionsRequest) 
     call.reply(&body, Permit::free())
 }
 
-/// Which topics, in order; or what is wrong with the cursor.
+/// The names of the topics in order, or what is wrong with the cursor.
 fn names(image: &Image, request: &DescribeTopicPartitionsRequest) -> Result<BTreeSet<String>, &'static str> {
     let from = request.cursor.as_ref().map_or("", |cursor| cursor.topic_name.as_str());
     let names: BTreeSet<String> = if request.topics.is_empty() {
         let later = image.by_name.range(from.to_owned()..).map(|(name, _)| name.clone());
-        // Each has a partition at least: no answer needs more of them.
+        // Each topic has at least one partition, so no answer needs more names.
         later.take(limits::DESCRIBED_PARTITIONS_MAX + 1).collect()
     } else {
         let asked = request.topics.iter().map(|topic| topic.name.as_str());
@@ -83,7 +84,7 @@ fn names(image: &Image, request: &DescribeTopicPartitionsRequest) -> Result<BTre
     };
     match &request.cursor {
         Some(cursor) if cursor.partition_index < 0 => Err("the cursor's partition is below 0"),
-        // Of all topics the cursor's may be gone since.
+        // A cursor over all topics may name one that was deleted since.
         Some(cursor) if !request.topics.is_empty() && !names.contains(&cursor.topic_name) => {
             Err("the cursor's topic is not among those asked for")
         }

@@ -1,4 +1,5 @@
-//! From a frame to the answer to come: the header is read, the body by its API and version, and its module is asked.
+//! From a frame to the answer to come: the header is read, then the body by its API and version, then its module is
+//! asked.
 //!
 //! `dispatch` itself waits only where large batches are opened. All else is in the future that it returns, which the
 //! connection awaits when the answer's turn comes.
@@ -23,11 +24,11 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Reads a request's body. Like Kafka it ignores what follows: librdkafka 2.16 sends three bytes too many behind a
-/// Metadata request for all topics.
+/// Reads the body of a request. Like Kafka it ignores bytes behind it, because librdkafka 2.16 sends three too many
+/// behind a Metadata request for all topics.
 fn decode<M: Message>(frame: &[u8], at: usize, version: i16) -> Result<M, WireError> {
     let mut reader = Reader::new(frame);
-    // Positions are those of the frame: record bytes are ranges of it.
+    // Positions count from the start of the frame, because record bytes are ranges of it.
     reader.range(at)?;
     let message = M::decode(&mut reader, version)?;
     if reader.remaining() > 0 {
@@ -56,7 +57,7 @@ macro_rules! answers {
     };
 }
 
-// Every API of the table is answered, each by its module.
+// Each API of the table has its module here.
 answers! {
     AlterConfigs: alter_configs;
     Fetch: fetch;
@@ -120,7 +121,7 @@ pub async fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> 
     Ok(Pending { request, answer, waits_for_others })
 }
 
-/// Bytes of an answer that this process holds; what is sent from files it does not.
+/// Bytes of an answer in this process; bytes sent from files do not count.
 fn in_memory(pieces: &[Part]) -> usize {
     let held = |piece: &Part| match piece {
         Part::Bytes(bytes) => bytes.len(),
@@ -129,7 +130,7 @@ fn in_memory(pieces: &[Part]) -> usize {
     pieces.iter().map(held).sum()
 }
 
-/// The request's permit goes back when its answer is ready, which is charged instead if it is large.
+/// Gives the permit of a request back when its answer is ready, and charges the answer instead if it is large.
 fn held(
     context: Arc<Context>,
     api: ApiKey,
@@ -150,7 +151,7 @@ fn held(
     })
 }
 
-/// KIP-511: an ApiVersions version that is not known is answered in version 0, with what is.
+/// KIP-511: an unknown version of ApiVersions is answered in version 0, with the known versions.
 fn unknown_api_versions(correlation_id: i32) -> BoxFuture<'static, Outcome> {
     let body = ApiVersionsResponse {
         error_code: ErrorCode::UnsupportedVersion.code(),

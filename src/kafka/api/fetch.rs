@@ -1,13 +1,13 @@
-//! Fetch, with long poll. It never enters an actor: views, tails, and the store's readers.
+//! Fetch, with long poll. It never enters an actor: it reads views, tails, and the store through its readers.
 //!
 //! ```text
 //!   count what is there ─> enough, an error, or max wait over ─> read once ─> answer
 //!            └ too little ─> one waiter on every partition, with the bytes still missing
 //! ```
-//! A handle that loses its place in the directory wakes the fetch, which looks that partition up anew.
+//! A handle that loses its place in the directory wakes the fetch, which looks that partition up again.
 //!
-//! Which partitions, and which of them the answer leaves out, is the session's decision (`fetch_session` in core): here
-//! they are looked up anew for every request, so a topic that was deleted or made meanwhile is seen.
+//! The session (`fetch_session` in core) decides which partitions are fetched and which the answer leaves out. Each
+//! request looks them up again, so it sees topics that were deleted or created meanwhile.
 
 use super::call::{Call, Outcome, throttle_ms};
 use super::topic::{find, named};
@@ -28,12 +28,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// Kafka's `fetch.max.bytes` of the broker.
+/// Bytes of an answer at most (Kafka: the broker's `fetch.max.bytes`).
 const RESPONSE_MAX: usize = 55 * limits::MIB;
-/// Longest wait, whatever is asked.
+/// Longest wait, whatever the client asks for.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
-/// One partition to be fetched.
+/// One partition of a request, with its handle.
 struct Part {
     asked: fetch_session::Part,
     handle: Result<Arc<PartitionHandle>, ErrorCode>,
@@ -45,11 +45,11 @@ impl Part {
         Part { asked, handle }
     }
 
-    /// Looks it up anew if its handle has lost its place in the directory; whether it had.
+    /// Looks the partition up again if its handle lost its place in the directory; tells whether it had.
     fn look_again(&mut self, call: &Call) -> bool {
         let lost = self.handle.as_ref().is_ok_and(|handle| handle.waiters.is_closed());
         if lost {
-            // The newest image: of a topic that was deleted, the one this request began with knows nothing.
+            // The newest image knows of a deletion; the image of the request may not.
             self.handle = look_up(call, &call.context.images.current(), &self.asked.key);
         }
         lost
@@ -65,7 +65,7 @@ fn look_up(call: &Call, image: &Image, key: &Key) -> Result<Arc<PartitionHandle>
     find(&call.context, image, name, id, by_id, key.partition)
 }
 
-/// A topic's name and id as they stand in a request, and whether it is named by its id.
+/// The name and id of a topic as a request gives them, and whether the id counts.
 fn names(key: &Key) -> (&str, TopicId, bool) {
     match &key.topic {
         TopicKey::Name(name) => (name, TopicId::ZERO, false),
@@ -73,7 +73,7 @@ fn names(key: &Key) -> (&str, TopicId, bool) {
     }
 }
 
-/// What sessions have to know of a request.
+/// The part of a request that sessions look at.
 fn session_request(request: FetchRequest, by_id: bool) -> fetch_session::Request {
     let topic_key = |name: &str, id| if by_id { TopicKey::Id(id) } else { TopicKey::Name(name.into()) };
     let mut out = fetch_session::Request {
@@ -102,7 +102,7 @@ fn session_request(request: FetchRequest, by_id: bool) -> fetch_session::Request
     out
 }
 
-/// What a view says to a request: up to where it may read, and where the client's log parts from this one; or why not.
+/// The end of the readable records, and where the client's log diverges; or the error.
 fn limits_of(
     view: &View,
     asked: &fetch_session::Part,
@@ -111,14 +111,14 @@ fn limits_of(
     view.role.serves().map_err(|reject| reject.code_for(names(&asked.key).2))?;
     let wanted = &asked.wanted;
     match wanted.current_leader_epoch {
-        // Like Kafka: below 0 none is given.
+        // Like Kafka, an epoch below 0 means none.
         ..0 => {}
         epoch if epoch < view.leader_epoch => return Err(ErrorCode::FencedLeaderEpoch),
         epoch if epoch > view.leader_epoch => return Err(ErrorCode::UnknownLeaderEpoch),
         _ => {}
     }
     let diverging = diverging(view, wanted)?;
-    // A client whose log parts from this one may well be longer: it is told where to cut.
+    // A diverging client may well have a longer log, and is told where to cut it.
     let beyond = wanted.fetch_offset > view.end && diverging.is_none();
     if wanted.fetch_offset < view.log_start || beyond {
         return Err(ErrorCode::OffsetOutOfRange);
@@ -126,8 +126,8 @@ fn limits_of(
     Ok((if committed { view.last_stable_offset } else { view.high_watermark }, diverging))
 }
 
-/// Where the client's log parts from this one, if it does (KIP-595). Of an epoch that nobody here knows the end of
-/// there is nothing to say but that the client is out of range.
+/// Where the client's log diverges from this one, if it does (KIP-595). An epoch whose end is unknown here makes
+/// the client out of range.
 fn diverging(view: &View, wanted: &Wanted) -> Result<Option<EpochEndOffset>, ErrorCode> {
     if wanted.last_fetched_epoch < 0 {
         return Ok(None);
@@ -187,14 +187,14 @@ pub(super) async fn handle(call: Call, request: FetchRequest) -> Outcome {
     call.reply(&FetchResponse { session_id, throttle_time_ms, responses, ..Default::default() }, charged)
 }
 
-/// The session is not as the client believes.
+/// Refuses a request whose session or epoch is not the one it names.
 fn refuse(call: &Call, code: ErrorCode, (id, epoch): (i32, i32), session_id: i32) -> Outcome {
     call.refused(code, &format!("session {id}"), &format!("fetch session at epoch {epoch}"));
     call.reply(&FetchResponse { error_code: code.code(), session_id, ..Default::default() }, Permit::free())
 }
 
-/// Who asks for an isolation that nobody knows is not given a weaker one. As in Kafka each partition is told so before
-/// version 13: before version 7 there is no other place.
+/// Refuses an unknown isolation level, because a weaker one would show more than was asked for. As in Kafka each
+/// partition carries the error before version 13.
 fn unknown_isolation(call: &Call, request: FetchRequest) -> Outcome {
     let error_code = ErrorCode::UnknownServerError.code();
     let why = "no such isolation level: 0 reads all that is written, 1 what is committed";
@@ -217,7 +217,7 @@ fn unknown_isolation(call: &Call, request: FetchRequest) -> Outcome {
     )
 }
 
-/// Where the id of a new session is looked for: nobody should guess another's.
+/// A random start for the id of a new session, so that no client guesses another's.
 fn number(kind: Kind) -> i32 {
     let Kind::Full { .. } = kind else { return 0 };
     let random = uuid::Uuid::new_v4();
@@ -225,7 +225,7 @@ fn number(kind: Kind) -> i32 {
     i32::from_be_bytes([a, b, c, d])
 }
 
-/// What an answer says to its session.
+/// The facts of an answer that its session keeps.
 fn said(data: &PartitionData) -> Said {
     let bytes = match &data.records {
         Some(RecordBytes::Parts(parts)) => parts.iter().map(Piece::len).sum(),
@@ -239,7 +239,7 @@ fn said(data: &PartitionData) -> Said {
     }
 }
 
-/// Neighbours of one topic together.
+/// Groups neighbours of one topic.
 fn by_topic(kept: impl Iterator<Item = (Key, PartitionData)>) -> Vec<FetchableTopicResponse> {
     let mut responses: Vec<FetchableTopicResponse> = Vec::new();
     for (key, data) in kept {
@@ -255,7 +255,7 @@ fn by_topic(kept: impl Iterator<Item = (Key, PartitionData)>) -> Vec<FetchableTo
     responses
 }
 
-/// A waiter on its partitions; taken off however the wait ends, also when its client is gone.
+/// A waiter that hangs on its partitions until it is dropped, also when its client is gone.
 struct Hung<'a>(&'a [Part], &'a Arc<Waiter>);
 
 impl<'a> Hung<'a> {
@@ -279,11 +279,11 @@ impl Drop for Hung<'_> {
     }
 }
 
-/// Waits until there are `min_bytes`, something to be said at once, or the deadline.
+/// Waits for `min_bytes`, for something that must be said at once, or for the deadline.
 async fn wait_for(call: &Call, parts: &mut [Part], committed: bool, min_bytes: usize, deadline: Instant) {
     loop {
         let waiter = Waiter::new(min_bytes.max(1));
-        // Hung first, counted then: what arrives between is seen by one of the two.
+        // The waiter hangs before bytes are counted, so that bytes arriving between are seen.
         let hung = Hung::new(parts, &waiter);
         let (mut there, mut at_once) = (0usize, min_bytes == 0 || parts.is_empty());
         for part in &*parts {
@@ -308,7 +308,7 @@ async fn wait_for(call: &Call, parts: &mut [Part], committed: bool, min_bytes: u
     }
 }
 
-/// Bytes that a partition has for this request; none: an error, to be said at once.
+/// Bytes that a partition has for this request; none is an error that must be said at once.
 fn available(part: &Part, committed: bool) -> Option<usize> {
     let handle = part.handle.as_ref().ok()?;
     let view = handle.view();
@@ -318,11 +318,11 @@ fn available(part: &Part, committed: bool) -> Option<usize> {
         return Some(0);
     }
     let most = usize::try_from(part.asked.wanted.max_bytes).unwrap_or(0).max(1);
-    // Behind the tail nobody has counted: the store has more than a little.
+    // Bytes below the tail are not counted; the store has more than a little of them.
     Some(handle.tail_bytes(from, until).unwrap_or(most).min(most))
 }
 
-/// What is told of a partition that has nothing.
+/// The answer of a partition without records.
 fn nothing(partition: i32) -> PartitionData {
     PartitionData {
         partition_index: partition,
@@ -335,20 +335,19 @@ fn nothing(partition: i32) -> PartitionData {
 struct Reading<'a> {
     call: &'a Call,
     committed: bool,
-    /// `max_bytes` as it was asked for.
+    /// `max_bytes` of the request.
     asked_max: i32,
     left: usize,
     empty: bool,
     charge: Charge<'a>,
 }
 
-/// What an answer holds of the responses' pool: taken before something is read, less when it is known what came.
+/// The part of the responses' pool that an answer holds: taken before a read, and corrected after it.
 struct Charge<'a> {
     pools: &'a Pools,
     permit: Permit,
-    /// How long it was waited for.
+    /// Time that it waited for room.
     throttled: Duration,
-    /// Bytes that were read.
     read: usize,
 }
 
@@ -357,8 +356,8 @@ impl<'a> Charge<'a> {
         Charge { pools: &call.context.pools, permit: Permit::free(), throttled: Duration::ZERO, read: 0 }
     }
 
-    /// Before a read of so many bytes; the first of an answer may bring a whole batch, whatever is asked. Whoever holds
-    /// some already does not wait for more.
+    /// Takes room before a read. The first read may bring a whole batch, whatever was asked; an answer that holds
+    /// room does not wait for more.
     async fn before(&mut self, bytes: usize) -> bool {
         if self.permit.is_free() {
             let (permit, waited) = self.pools.room(limits::READ_JOB_BYTES).await;
@@ -370,7 +369,8 @@ impl<'a> Charge<'a> {
         more.map(|more| self.permit.merge(more)).is_some()
     }
 
-    /// So much came. Of a batch larger than a job, what is free is charged: its bytes are here already.
+    /// Corrects the room after a read. A batch larger than a read job is charged what is free, because its bytes
+    /// are here.
     fn after(&mut self, bytes: usize) {
         self.read += bytes;
         if self.permit.bytes() > 0 {
@@ -391,7 +391,7 @@ impl Reading<'_> {
             Err(code) => Err(*code),
         };
         let Err(code) = result else { return out };
-        // Beside an error nothing is told.
+        // An error stands without boundaries.
         out = nothing(partition);
         out.error_code = code.code();
         if part.handle.is_err() {
@@ -430,7 +430,7 @@ impl Reading<'_> {
             out.diverging_epoch = end;
             return Ok(());
         }
-        // Like Kafka: a limit below 0 is the client's mistake, not a small one.
+        // Like Kafka, a limit below 0 is refused as a mistake of the client.
         let most = usize::try_from(wanted.max_bytes.min(self.asked_max))
             .map_err(|_| ErrorCode::UnknownServerError)?;
         let max_bytes = most.min(self.left);
@@ -441,20 +441,20 @@ impl Reading<'_> {
             return Ok(());
         }
         let found = handle.read_to_send(wanted.fetch_offset, until, max_bytes.max(1)).await;
-        // What is sent from files takes no memory here.
+        // Bytes sent from files take no memory here.
         let in_memory = |slices: &Slices| slices.in_memory().map(bytes::Bytes::len).sum();
         self.charge.after(found.as_ref().map_or(0, in_memory));
         match found {
-            // Truncation overtook the read: what it saw may not be the log any more.
+            // A truncation overtook the read, so its bytes may not be in the log any more.
             Ok(_) if handle.view().log_id != view.log_id => {}
-            // KIP-74: the first batch of a response comes whole, the others only where they fit.
+            // KIP-74: the first batch of a response comes whole, all others only if they fit.
             Ok(slices) if self.empty || slices.bytes <= self.left => {
                 self.empty &= slices.bytes == 0;
                 self.left = self.left.saturating_sub(slices.bytes);
                 out.records = Some(RecordBytes::Parts(slices.parts));
             }
             Ok(_) | Err(ReadError::Busy) => {}
-            // The log start moved meanwhile.
+            // The log start moved during the read.
             Err(ReadError::OutOfRange(_)) => return Err(ErrorCode::OffsetOutOfRange),
             Err(ReadError::Refused(reject)) => return Err(reject.code_for(names(&asked.key).2)),
             Err(error) => {

@@ -1,7 +1,8 @@
-//! FindCoordinator: where a group is coordinated. The first one who asks for a group makes `__consumer_offsets`.
+//! FindCoordinator: the node that coordinates a group. The first question about a group creates
+//! `__consumer_offsets`.
 //!
-//! Transactions and share groups are not coordinated yet. A code that says "not now" would have clients ask again until
-//! their own timeout: [`NO_TRANSACTIONS`](super::call::NO_TRANSACTIONS) ends them at once.
+//! Transactions and share groups have no coordinator yet. A code that says "not now" would make clients repeat the
+//! question until their own timeout, so [`NO_TRANSACTIONS`](super::call::NO_TRANSACTIONS) ends them at once.
 
 use super::call::{Call, NO_TRANSACTIONS, Outcome};
 use crate::kafka::wire::messages::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
@@ -10,13 +11,12 @@ use callboard_core::ErrorCode;
 use callboard_core::metadata::{OFFSETS_TOPIC, Refusal};
 use std::time::Duration;
 
-/// Nobody: Kafka's `Node.noNode()`.
 const NO_NODE: i32 = -1;
-/// A coordinator that is loading its log is waited for so long.
+/// Longest wait for a coordinator that loads its log.
 const LOAD_WAIT: Duration = Duration::from_secs(1);
-/// From here on several keys are asked for at once.
+/// First version that asks for several keys at once.
 const BATCH_FROM: i16 = 4;
-/// From here on keys of share groups are defined.
+/// First version that has keys of share groups.
 const SHARE_FROM: i16 = 6;
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
@@ -57,8 +57,8 @@ async fn find(call: &Call, key_type: i8, key: &str) -> Found {
     match key_type {
         GROUP => {}
         TRANSACTION => return refuse(NO_TRANSACTIONS.0, NO_TRANSACTIONS.1),
-        // Kafka's brokers ask for this key. Consumers of share groups look for their group's coordinator, and stop because
-        // ShareGroupHeartbeat is not listed.
+        // Kafka's own brokers ask for this key. Consumers of share groups ask for their coordinator and stop,
+        // because ShareGroupHeartbeat is not listed.
         SHARE if call.version() >= SHARE_FROM => {
             let why = "share groups are not served yet: use a consumer group";
             return refuse(ErrorCode::ClusterAuthorizationFailed, why);
@@ -71,10 +71,10 @@ async fn find(call: &Call, key_type: i8, key: &str) -> Found {
         }
     }
     call.context.offsets_topic().await?;
-    // Told to come a moment later, a client would only wait longer.
+    // A client that is told to come back later would wait longer.
     let _ = tokio::time::timeout(LOAD_WAIT, call.context.coordinators.loaded(key)).await;
     let image = call.context.images.current();
-    // The leader of the group's partition; on a single node that is this one.
+    // The leader of the group's partition; on a single node it is this one.
     let leader = call
         .context
         .coordinators

@@ -1,4 +1,4 @@
-//! IncrementalAlterConfigs: sets configs of a topic or a broker, takes them back, adds words to lists or takes them out.
+//! IncrementalAlterConfigs: sets or resets configs of a topic or a broker, and adds words to lists or removes them.
 
 use super::alter_configs::alter;
 use super::call::{Call, Outcome};

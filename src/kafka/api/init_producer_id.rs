@@ -1,4 +1,5 @@
-//! InitProducerId: a producer id for idempotence (KIP-98). Transactions are not served yet and are refused.
+//! InitProducerId: gives a producer id for idempotence (KIP-98). Transactions are refused, because they are not
+//! served yet.
 
 use super::call::{Call, NO_TRANSACTIONS, Outcome};
 use crate::kafka::wire::messages::{InitProducerIdRequest, InitProducerIdResponse};
@@ -17,7 +18,7 @@ pub(super) async fn handle(call: Call, request: InitProducerIdRequest) -> Outcom
         let message = "a producer id and its epoch come together: send both, or -1 for both".to_owned();
         Err(Refusal { code: ErrorCode::InvalidRequest, message })
     } else {
-        // An idempotent producer whose epoch is used up comes with its old id (KIP-360): it gets a new one.
+        // An idempotent producer whose epoch is used up names its old id (KIP-360) and gets a new one.
         call.context.producer_ids.next(&call.context.controller).await
     };
     let body = match given {

@@ -1,5 +1,5 @@
-//! ListConfigResources: what has, or could have, configs: this broker, its loggers, the topics; groups and subscriptions
-//! to clients' metrics that something is set for. Version 0 asks for subscriptions alone.
+//! ListConfigResources: everything that has configs or could have them. That is this broker, its loggers and the
+//! topics, and groups and subscriptions with configs. Version 0 asks for subscriptions alone.
 
 use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse};

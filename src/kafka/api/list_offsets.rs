@@ -1,4 +1,5 @@
-//! ListOffsets: the ends of a log, and the first record at or after a timestamp: the record's own offset, not its batch's.
+//! ListOffsets: the ends of a log, and the first record at or after a timestamp. The answer is the record's own
+//! offset, not that of its batch.
 
 use super::call::{Call, Outcome};
 use super::topic::find;
@@ -20,7 +21,7 @@ const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
-/// First version that knows a special timestamp.
+/// The first version that knows a special timestamp.
 fn known_from(timestamp: i64) -> Option<i16> {
     match timestamp {
         0.. | LATEST | EARLIEST => Some(1),
@@ -41,7 +42,7 @@ pub(super) async fn handle(call: Call, request: ListOffsetsRequest) -> Outcome {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for wanted in topic.partitions {
             let key = (topic.name.clone(), wanted.partition_index);
-            // Like Kafka, what is asked for more than once is refused, once.
+            // Like Kafka, a partition that is named more than once is refused once.
             let Some(times) = times.remove(&key) else { continue };
             let found = match known_from(wanted.timestamp) {
                 _ if !(0..=1).contains(&request.isolation_level) => Err(ErrorCode::UnknownServerError),
@@ -76,7 +77,7 @@ pub(super) async fn handle(call: Call, request: ListOffsetsRequest) -> Outcome {
     call.reply(&ListOffsetsResponse { throttle_time_ms: 0, topics }, Permit::free())
 }
 
-/// How often each partition is asked for.
+/// Counts how often each partition is named.
 fn asked(request: &ListOffsetsRequest) -> BTreeMap<(String, i32), usize> {
     let mut times = BTreeMap::new();
     for topic in &request.topics {
@@ -108,10 +109,10 @@ async fn look(
             let epoch = epoch_at(&view.epochs, view.log_start).unwrap_or(-1);
             return Ok((-1, view.log_start, epoch));
         }
-        // Nothing of a log is anywhere but here.
+        // No part of a log is in another tier.
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => return Ok((-1, -1, -1)),
         timestamp => {
-            // Half of the readers' threads at most: a look into compressed batches may take one for long.
+            // At most half of the reader threads look into compressed batches, because a look may take long.
             let _turn = call.context.look_ups.acquire().await;
             match timestamp {
                 MAX_TIMESTAMP => handle.max_time(end).await,

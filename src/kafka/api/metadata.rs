@@ -1,4 +1,4 @@
-//! Metadata, with auto-create: a topic that is asked for and may be made is made, and answered with its leader.
+//! Metadata, with auto-create: a missing topic is created if that is allowed, and answered with its leader.
 
 use super::call::{Call, Outcome};
 use super::describe_cluster;
@@ -14,7 +14,7 @@ use callboard_core::{ErrorCode, TopicId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How long an auto-created topic is waited for.
+/// Longest wait for an auto-created topic.
 const CREATE_WAIT: Duration = Duration::from_secs(15);
 
 pub(super) async fn handle(call: Call, request: MetadataRequest) -> Outcome {
@@ -23,7 +23,7 @@ pub(super) async fn handle(call: Call, request: MetadataRequest) -> Outcome {
         Some(topics) => topics.is_empty() && call.version() == 0,
     };
     let mut asked = request.topics.unwrap_or_default();
-    // Like Kafka, a topic that is asked for twice is told once.
+    // Like Kafka, a topic named twice is answered once.
     let mut seen = BTreeSet::new();
     asked.retain(|topic| seen.insert((topic.name.clone(), topic.topic_id)));
     if let Some(body) = ids_too_early(call.version(), &asked) {
@@ -58,7 +58,7 @@ pub(super) async fn handle(call: Call, request: MetadataRequest) -> Outcome {
     call.reply(&body, Permit::free())
 }
 
-/// Versions 10 and 11 have a field for ids, which must be empty: like Kafka, all of such a request is refused.
+/// Refuses ids in versions 10 and 11, whose field for them must be empty. Like Kafka, the whole request is refused.
 fn ids_too_early(version: i16, asked: &[MetadataRequestTopic]) -> Option<MetadataResponse> {
     let by_id = |topic: &MetadataRequestTopic| topic.name.is_none() || topic.topic_id != TopicId::ZERO;
     if !(10..=11).contains(&version) || !asked.iter().any(by_id) {
@@ -66,7 +66,7 @@ fn ids_too_early(version: i16, asked: &[MetadataRequestTopic]) -> Option<Metadat
     }
     let topics = asked.iter().map(|topic| MetadataResponseTopic {
         error_code: ErrorCode::InvalidRequest.code(),
-        // No name is the empty one before version 12.
+        // Before version 12 a missing name is written as the empty one.
         name: Some(topic.name.clone().unwrap_or_default()),
         topic_id: topic.topic_id,
         ..MetadataResponseTopic::default()
@@ -74,7 +74,7 @@ fn ids_too_early(version: i16, asked: &[MetadataRequestTopic]) -> Option<Metadat
     Some(MetadataResponse { topics: topics.collect(), controller_id: -1, ..MetadataResponse::default() })
 }
 
-/// Makes what is asked for by name and is not there. Returns what was refused.
+/// Creates the missing topics that are asked for by name, and returns those that were refused.
 async fn create_missing(call: &Call, asked: &[MetadataRequestTopic]) -> BTreeMap<String, ErrorCode> {
     let image = call.context.images.current();
     let by_name = asked.iter().filter(|t| t.topic_id == TopicId::ZERO);
@@ -102,7 +102,7 @@ async fn create_missing(call: &Call, asked: &[MetadataRequestTopic]) -> BTreeMap
                         tracing::info!(topic = %topic.name, id = %topic.id, "topic created on request")
                     }
                     Err(refusal) if refusal.code == ErrorCode::TopicAlreadyExists => {
-                        // Somebody else was faster: the client asks again.
+                        // Another request created it meanwhile; the client asks again.
                         refused.insert((*name).to_owned(), ErrorCode::LeaderNotAvailable);
                     }
                     Err(refusal) => {
@@ -127,7 +127,7 @@ fn answer_one(
     asked: &MetadataRequestTopic,
     refused: &BTreeMap<String, ErrorCode>,
 ) -> MetadataResponseTopic {
-    // Of a name and an id, the id counts, as it does in Kafka.
+    // As in Kafka, the id counts if both name and id are given.
     let named = asked.name.as_ref().filter(|_| asked.topic_id == TopicId::ZERO);
     let (found, code) = match named {
         Some(name) => {
@@ -161,7 +161,7 @@ fn describe(call: &Call, topic: &Topic) -> MetadataResponseTopic {
     }
 }
 
-/// This node by what it is advertised as, or by the address the client reached; the others by what they registered.
+/// A broker with the address that this client reaches it at.
 fn broker(call: &Call, broker: &Broker) -> MetadataResponseBroker {
     let (host, port) = call.address_of(broker);
     MetadataResponseBroker { node_id: broker.id, host, port: i32::from(port), rack: broker.rack.clone() }

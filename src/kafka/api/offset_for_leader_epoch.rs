@@ -1,4 +1,5 @@
-//! OffsetForLeaderEpoch: where a leader's epoch ended, so that a consumer finds out whether its log was cut (KIP-320).
+//! OffsetForLeaderEpoch: the end of a leader's epoch, by which a consumer finds out whether its log was cut
+//! (KIP-320).
 
 use super::call::{Call, Outcome};
 use super::topic::find;

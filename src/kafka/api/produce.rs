@@ -1,11 +1,12 @@
-//! Produce. The frame is split into its batches, each still writable in place; each goes to its leader in one message.
+//! Produce. The frame is split into its batches, each still writable in place; each goes to its leader in one
+//! message.
 //!
 //! ```text
 //!   frame ─> parts ─> head proven ─> records proven (opening.rs) ─> leader, in the order of arrival ─ ─> answers, later
 //! ```
 //!
-//! Everything up to the leader happens before the connection reads its next request, so that the order of requests is the
-//! order of batches.
+//! All steps up to the leader happen before the connection reads its next request, so that batches keep the order
+//! of requests.
 
 use super::call::{Call, Outcome, throttle_ms};
 use super::topic::{find, named};
@@ -34,27 +35,25 @@ const ZSTD_FROM: i16 = 7;
 /// First version that names topics by id.
 const IDS_FROM: i16 = 13;
 
-/// Of a request that gives no time. In Kafka the time is for the replicas and not for the leader's own log: such a request
-/// is answered as soon as the batch is written.
+/// Time for a request that gives none. In Kafka such a request is answered once the batch is written, because its
+/// time covers only other replicas.
 const NO_TIME_MS: u64 = 30_000;
 
-/// One partition's part.
 enum Part {
-    /// Not sent yet.
     Proving(Box<Sending>),
-    /// On its way; its ticket is held until it is answered.
+    /// A batch on its way; its ticket is held until it is answered.
     Sent(Answer<Result<Appended, Reject>>, Permit),
     Refused(Refused),
 }
 
-/// A batch that may be sent once its records are proven.
+/// A batch that goes to its leader once its records are proven.
 struct Sending {
     handle: Arc<PartitionHandle>,
     batch: Opening,
     ticket: Permit,
 }
 
-/// Why a part is not taken.
+/// The reason why a part is refused.
 enum Refused {
     Code(ErrorCode, &'static str),
     Reject(Reject),
@@ -67,7 +66,7 @@ impl From<Reject> for Refused {
 }
 
 impl Refused {
-    /// As the client is told: the code, in words, and the records that are to blame.
+    /// The code, the message, and the records to blame, as the client gets them.
     fn told(self, by_id: bool) -> (ErrorCode, String, Vec<BadRecord>) {
         match self {
             Refused::Code(code, why) => (code, why.to_owned(), Vec::new()),
@@ -88,7 +87,7 @@ struct Topic {
 /// Splits batches off a frame, front to back.
 struct Splitter {
     frame: BytesMut,
-    /// Bytes of the frame that are split off already.
+    /// Bytes at the front that are split off already.
     gone: usize,
     permit: Permit,
 }
@@ -125,7 +124,7 @@ pub(super) async fn handle(call: Call, request: ProduceRequest, frame: Frame) ->
     Box::pin(answer(call, image, topics, silent, throttled))
 }
 
-/// Splits the frame; what is left of it, and of its permit, is let go: batches carry their own.
+/// Splits the frame into parts. The rest of the frame and of its permit is freed, because batches carry their own.
 fn split(
     call: &Call,
     image: &Image,
@@ -155,7 +154,7 @@ fn split(
     topics
 }
 
-/// Whether some batch claims a transaction that the request does not name: all of the request is refused then.
+/// Whether a batch claims a transaction that the request does not name; then the whole request is refused.
 fn without_transactional_id(request: &ProduceRequest, frame: &[u8]) -> bool {
     let all = || request.topic_data.iter().flat_map(|topic| &topic.partition_data);
     request.transactional_id.is_none()
@@ -167,7 +166,7 @@ fn without_transactional_id(request: &ProduceRequest, frame: &[u8]) -> bool {
         })
 }
 
-/// What can be said of a part by its batch's head.
+/// Judges a part by the head of its batch.
 fn part_of(
     call: &Call,
     image: &Image,
@@ -178,10 +177,10 @@ fn part_of(
     let version = call.version();
     let handle = find(&call.context, image, name, id, version >= IDS_FROM, partition)
         .map_err(|code| Refused::Code(code, "no such partition here"))?;
-    // Like Kafka: what is not there is said first.
+    // Like Kafka, an unknown partition is told before wrong acks.
     acks.as_ref().map_err(Reject::clone)?;
     if image.topic(OFFSETS_TOPIC).is_some_and(|topic| topic.id == handle.id.topic) {
-        // Its records are the coordinators' own: one that they cannot read would stop them.
+        // Only coordinators write to an internal topic, because a record that they cannot read would stop them.
         return Err(Refused::Code(ErrorCode::InvalidTopicException, "an internal topic takes no records"));
     }
     let view = handle.view();
@@ -281,7 +280,7 @@ async fn answer(
         });
     }
     if silent {
-        // Nobody listens for an error: the closed connection is the answer (as Kafka does).
+        // With acks=0 the closed connection is the only answer, as in Kafka.
         return if failed { Outcome::HangUp } else { Outcome::Nothing };
     }
     if moved {

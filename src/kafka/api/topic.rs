@@ -9,11 +9,11 @@ use callboard_core::partition::Role;
 use callboard_core::{ErrorCode, TopicId, TopicPartition};
 use std::sync::Arc;
 
-/// What may be done to a topic where everybody may do everything: read, write, create, delete, alter, describe, describe
-/// and alter configs, as bits.
+/// All operations on a topic as bits, because there is no authorizer: read, write, create, delete, alter, describe,
+/// describe and alter configs.
 pub(super) const ALL_OPERATIONS: i32 = 0b1101_1111_1000;
 
-/// A partition by the name or id a request gave.
+/// Finds a partition by the name or id that a request gives.
 pub(super) fn find(
     context: &Context,
     image: &Image,
@@ -30,19 +30,19 @@ pub(super) fn find(
     }
     let id = TopicPartition { topic: topic.id, partition };
     context.directory.get(id).ok_or_else(|| match context.images.current().topics.get(&id.topic) {
-        // In the newest image and not here: on its way up, or led elsewhere.
+        // The newest image has it, so it is being started here or led elsewhere.
         Some(_) => ErrorCode::NotLeaderOrFollower,
-        // Deleted while this request was under way.
+        // The topic was deleted while this request was under way.
         None => unknown,
     })
 }
 
-/// A partition in the words of the request: newer versions name the topic by its id.
+/// The name of a partition for messages; newer versions give only the id of its topic.
 pub(super) fn named(name: &str, id: TopicId, partition: i32) -> String {
     if name.is_empty() { format!("{id}-{partition}") } else { format!("{name}-{partition}") }
 }
 
-/// One partition, as it is now.
+/// Describes one partition as it is now, if it exists.
 pub(super) fn describe_partition(
     call: &Call,
     topic: &Topic,
@@ -51,7 +51,7 @@ pub(super) fn describe_partition(
     let me = call.context.settings.broker_id;
     let p = topic.partition(index)?;
     let handle = call.context.directory.get(TopicPartition { topic: topic.id, partition: index });
-    // One that is led here and not up, or cannot be served: no leader.
+    // A partition that should be led here and is not served has no leader.
     let offline = p.leader == me && handle.is_none_or(|handle| handle.view().role != Role::Leader);
     Some(MetadataResponsePartition {
         error_code: if offline { ErrorCode::LeaderNotAvailable.code() } else { 0 },

@@ -1,8 +1,9 @@
-//! Keys, versions, and which header each version has.
+//! Keys and versions of all APIs, and the header that each version has. A new version of an API begins with its
+//! line here.
 
 use std::ops::RangeInclusive;
 
-/// An API whose messages this broker can read and write; which of them it answers, `kafka::api` says.
+/// An API whose messages this broker reads and writes; `kafka::api` says which of them it answers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum ApiKey {
     Produce,
@@ -49,7 +50,7 @@ const fn row(api: ApiKey, key: i16, versions: RangeInclusive<i16>, flexible: i16
     Row { api, key, versions, flexible, name }
 }
 
-/// No version has tagged fields.
+/// Stands for "no version": the API has no tagged fields.
 const NEVER: i16 = i16::MAX;
 
 const TABLE: [Row; 30] = [
@@ -86,12 +87,12 @@ const TABLE: [Row; 30] = [
 ];
 
 impl ApiKey {
-    /// All of them.
+    /// All APIs, in the order of their keys.
     pub fn all() -> impl Iterator<Item = ApiKey> {
         TABLE.iter().map(|row| row.api)
     }
 
-    /// By its number.
+    /// The API with this number on the wire.
     #[must_use]
     pub fn of(key: i16) -> Option<ApiKey> {
         TABLE.iter().find(|row| row.key == key).map(|row| row.api)
@@ -101,13 +102,13 @@ impl ApiKey {
         &TABLE[self as usize]
     }
 
-    /// Its number.
+    /// The number on the wire.
     #[must_use]
     pub fn key(self) -> i16 {
         self.row().key
     }
 
-    /// Its name.
+    /// Kafka's name, as logs and metrics show it.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.row().name
@@ -135,7 +136,8 @@ impl ApiKey {
         version >= self.row().flexible
     }
 
-    /// Whether the response header has tagged fields: never for ApiVersions, whose version may not be known to the client.
+    /// Whether the response header has tagged fields. ApiVersions never has, because its client may not know the
+    /// version.
     #[must_use]
     pub fn flexible_response_header(self, version: i16) -> bool {
         self != ApiKey::ApiVersions && self.flexible(version)

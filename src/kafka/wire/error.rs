@@ -1,23 +1,21 @@
-//! Why bytes are not a message.
+//! Why bytes are not a message: the message, the field, and what is wrong there.
 
-/// What is wrong, and where.
+/// A fault in a message, with the path of fields that leads to it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{message}: {what}")]
 pub struct WireError {
-    /// Message and field.
     pub message: String,
-    /// What is wrong with it.
     pub what: &'static str,
 }
 
 impl WireError {
-    /// In this message.
+    /// A fault in this message.
     #[must_use]
     pub fn new(message: &str, what: &'static str) -> WireError {
         WireError { message: message.to_owned(), what }
     }
 
-    /// In this field of it.
+    /// The same fault, seen from the field of the message around it.
     #[must_use]
     pub fn within(mut self, message: &str, field: &str) -> WireError {
         self.message = match self.message.is_empty() {

@@ -8,10 +8,9 @@ use callboard_actors::ports::Part;
 use callboard_core::TopicId;
 use std::ops::Range;
 
-/// What a field needs to know of its message.
+/// The facts of a message that reading and writing a field depend on.
 #[derive(Clone, Copy, Debug)]
 pub struct Cx {
-    /// The message's version.
     pub version: i16,
     /// Whether lengths are compact and structures end in tagged fields.
     pub flexible: bool,
@@ -21,9 +20,9 @@ pub struct Cx {
 
 /// A type that can stand in a message.
 pub trait Field: Sized {
-    /// Reads it.
+    /// Reads a field in the encoding of its message.
     fn take(reader: &mut Reader<'_>, cx: Cx) -> Result<Self, WireError>;
-    /// Writes it.
+    /// Writes a field in the encoding of its message.
     fn put(&self, writer: &mut Writer, cx: Cx) -> Result<(), WireError>;
 }
 
@@ -96,14 +95,14 @@ impl Field for Option<String> {
     }
     fn put(&self, writer: &mut Writer, cx: Cx) -> Result<(), WireError> {
         match self {
-            // A version without null writes nothing as the empty text.
+            // A version without null has the empty text for nothing.
             None if !cx.nullable => put_text(Some(""), writer, cx),
             text => put_text(text.as_deref(), writer, cx),
         }
     }
 }
 
-/// Bytes that outlive the frame: copied out of it.
+/// Bytes that outlive the frame, so they are copied out of it.
 impl Field for Bytes {
     fn take(reader: &mut Reader<'_>, cx: Cx) -> Result<Bytes, WireError> {
         let length = reader.length(cx.flexible, false)?.ok_or("null where bytes must be")?;
@@ -163,9 +162,9 @@ impl<T: Field> Field for Option<Vec<T>> {
 /// Record batches, never copied: where they lie in a frame, or the pieces to send.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RecordBytes {
-    /// Bytes of the frame that was decoded.
+    /// A range of the frame that was decoded.
     Frame(Range<usize>),
-    /// Pieces to be written one after the other.
+    /// Pieces that are sent one after the other.
     Parts(Vec<Part>),
 }
 

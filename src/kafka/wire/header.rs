@@ -8,23 +8,22 @@ use super::reader::Reader;
 use super::writer::Writer;
 use callboard_actors::ports::Part;
 
-/// A request's header, as far as it can be read.
+/// A request's header, as far as an unknown version lets it be read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RequestHeader {
-    /// Which API, known or not.
+    /// The API, known or not.
     pub api_key: i16,
-    /// Which version, known or not.
+    /// The version, known or not.
     pub api_version: i16,
-    /// Names the answer.
     pub correlation_id: i32,
-    /// Who asks, as it says.
+    /// The name that the client gives itself.
     pub client_id: Option<String>,
 }
 
 const PLAIN: Cx = Cx { version: 0, flexible: false, nullable: true };
 
 impl RequestHeader {
-    /// Reads it. Of an API or version that is not known only the first three fields are read.
+    /// Reads a header; of an unknown API or version only the first three fields.
     pub fn decode(reader: &mut Reader<'_>) -> Result<RequestHeader, WireError> {
         let named = |e: WireError| e.within("RequestHeader", "fields");
         let api_key = i16::take(reader, PLAIN).map_err(named)?;
@@ -46,7 +45,7 @@ impl RequestHeader {
     }
 }
 
-/// Starts a response.
+/// Begins a response with its header.
 #[must_use]
 pub fn response_header(api: ApiKey, version: i16, correlation_id: i32) -> Writer {
     let mut writer = Writer::new();
@@ -69,7 +68,7 @@ pub fn frame_response(
     Ok(writer.frame())
 }
 
-/// A whole request frame: for tests and our own tools.
+/// A whole request frame, for tests and our own tools.
 pub fn frame_request(
     api: ApiKey,
     version: i16,

@@ -1,4 +1,4 @@
-//! Kafka's wire format: our own codec, one declaration a message.
+//! Kafka's wire format: our own codec, with one declaration for each message.
 //!
 //! ```text
 //!   messages/*.rs   declarations: field, type, versions, nullable from, tag, default    (message!)
@@ -8,8 +8,9 @@
 //!   api.rs          keys, versions, header versions
 //! ```
 //!
-//! Record bytes are never copied: a request's are a range of its frame, a response's are `Bytes` among the pieces of one
-//! vectored write. A tagged field that holds its default is not written (old librdkafka miscounts those).
+//! Record bytes are never copied: a request has ranges of its frame, and a response has `Bytes` among the pieces of
+//! one vectored write. A tagged field with its default is not written, because old librdkafka miscounts those. The
+//! codec checks shapes, and leaves the meaning of fields to the APIs.
 
 pub mod api;
 mod declare;
@@ -32,12 +33,12 @@ pub use writer::{Writer, flat};
 
 /// A message in some version.
 pub trait Message: Sized {
-    /// Its name, as in Kafka's definitions.
+    /// The name in Kafka's definitions.
     const NAME: &'static str;
 
-    /// Reads it; what follows is left in the reader.
+    /// Reads a message; bytes behind it stay in the reader.
     fn decode(reader: &mut Reader<'_>, version: i16) -> Result<Self, WireError>;
-    /// Writes it.
+    /// Writes a message without its header; fails if a field cannot stand in this version.
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), WireError>;
 
     /// Reads a whole body; bytes behind it are an error.

@@ -1,13 +1,14 @@
-//! Bytes in. Nothing is taken on trust: a length must fit what is left, a count must have bytes for its elements, and
-//! all arrays of one message together hold at most `ELEMENTS_MAX` elements (an element takes more memory than wire).
+//! Bytes in. The reader trusts no number: a length must fit the bytes that are left, and a count must have bytes
+//! for its elements. All arrays of one message hold at most `ELEMENTS_MAX` elements together, because an element
+//! takes more memory than wire.
 
 use super::error::WireError;
 use std::ops::Range;
 
-/// Elements of all arrays in one message at most.
+/// Elements of all arrays of one message at most.
 const ELEMENTS_MAX: usize = 256 * 1024;
 
-/// A position in a frame.
+/// A position in a frame, and the elements that its arrays may still have.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
@@ -17,25 +18,25 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// At the start of a frame (without its length prefix).
+    /// Begins at the start of a frame, behind its length.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader { bytes, at: 0, end: bytes.len(), elements: ELEMENTS_MAX }
     }
 
-    /// Bytes left.
+    /// Bytes that are not read yet.
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.end - self.at
     }
 
-    /// Position in the frame.
+    /// Bytes from the start of the frame.
     #[must_use]
     pub fn position(&self) -> usize {
         self.at
     }
 
-    /// Takes so many bytes; as a range of the frame.
+    /// Takes so many bytes, as a range of the frame.
     pub fn range(&mut self, length: usize) -> Result<Range<usize>, WireError> {
         if length > self.remaining() {
             return Err("a length beyond the end of the request".into());
@@ -58,7 +59,7 @@ impl<'a> Reader<'a> {
         Ok(out)
     }
 
-    /// An unsigned varint of at most 32 bits.
+    /// Takes an unsigned varint of at most 32 bits.
     pub fn uvarint(&mut self) -> Result<u32, WireError> {
         let mut out = 0u32;
         for n in 0..5 {
@@ -75,7 +76,7 @@ impl<'a> Reader<'a> {
         Err("a varint of more than 5 bytes".into())
     }
 
-    /// A length or count in either encoding; none is null.
+    /// Takes a length or count in either encoding; none is null.
     pub fn length(&mut self, compact: bool, short: bool) -> Result<Option<usize>, WireError> {
         let length = match (compact, short) {
             (true, _) => i64::from(self.uvarint()?) - 1,
@@ -97,7 +98,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// A reader of the next bytes only: a tagged field. `rest` goes on behind them.
+    /// Reads the next bytes by themselves, as a tagged field; `rest` goes on behind them.
     pub fn nested<T>(
         &mut self,
         length: usize,

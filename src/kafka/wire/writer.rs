@@ -1,10 +1,10 @@
-//! Bytes out: small fields gathered in one buffer, record bytes passed through as they are.
+//! Bytes out: small fields are gathered in one buffer, and record bytes pass through as they are.
 
 use super::error::WireError;
 use bytes::{BufMut, Bytes, BytesMut};
 use callboard_actors::ports::Part;
 
-/// Pieces of one message, in order.
+/// The pieces of one message, in order.
 #[derive(Debug, Default)]
 pub struct Writer {
     done: Vec<Part>,
@@ -13,25 +13,24 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Nothing yet.
+    /// Begins without a byte.
     #[must_use]
     pub fn new() -> Writer {
         Writer::default()
     }
 
-    /// Bytes written.
+    /// Bytes that are written so far.
     #[must_use]
     pub fn len(&self) -> usize {
         self.done_bytes + self.buffer.len()
     }
 
-    /// Whether nothing is written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Copies small things in.
+    /// Copies small fields into the buffer.
     pub fn put(&mut self, bytes: &[u8]) {
         self.buffer.put_slice(bytes);
     }
@@ -54,7 +53,7 @@ impl Writer {
         }
     }
 
-    /// An unsigned varint.
+    /// Writes an unsigned varint of at most five bytes.
     pub fn uvarint(&mut self, mut n: u32) {
         while n >= 0x80 {
             self.buffer.put_u8((n as u8 & 0x7f) | 0x80);
@@ -63,7 +62,7 @@ impl Writer {
         self.buffer.put_u8(n as u8);
     }
 
-    /// A length or count in either encoding; none is null.
+    /// Writes a length or count in either encoding; none is null.
     pub fn length(&mut self, length: Option<usize>, compact: bool, short: bool) {
         match (compact, short) {
             (true, _) => self.uvarint(length.map_or(0, |n| n as u32 + 1)),
@@ -72,7 +71,7 @@ impl Writer {
         }
     }
 
-    /// All pieces.
+    /// The pieces, ready to be sent.
     #[must_use]
     pub fn finish(mut self) -> Vec<Part> {
         self.flush();
@@ -89,7 +88,7 @@ impl Writer {
     }
 }
 
-/// All pieces in memory, one behind the other; what lies in files is read.
+/// All pieces as one piece of memory; pieces in files are read.
 pub fn flat(pieces: &[Part]) -> Result<Vec<u8>, WireError> {
     let mut out = Vec::with_capacity(pieces.iter().map(Part::len).sum());
     for piece in pieces {

@@ -1,10 +1,12 @@
-//! All sessions, within their slots and bytes.
+//! The sessions of all clients, within a number of slots and a number of bytes.
 //!
-//! A new session that finds no slot takes one from a session that was not used for two minutes, or else from the smallest
-//! that is older than that, if it is smaller than the new one. So a crowd of one-partition sessions cannot keep a large
-//! consumer out, and a young session is safe. Without a slot the client gets id 0 and goes on with full requests.
+//! A new session that finds no slot takes one from a session that was idle for two minutes. Otherwise it takes one
+//! from the smallest session that is older than two minutes and smaller than the new one. So a crowd of
+//! one-partition sessions cannot keep a large consumer out, and a young session is safe. A client without a slot
+//! gets id 0 and goes on with full requests.
 //!
-//! Bytes are not Kafka's: there a session may name any number of partitions. One that would grow beyond them is ended.
+//! The bound on bytes is our own: in Kafka a session may name any number of partitions. A session that would grow
+//! beyond the bound ends.
 
 use super::messages::{Key, Kind, Part, Request, Said, Verdict, next_epoch};
 use super::session::{Session, cost};
@@ -13,15 +15,14 @@ use crate::limits;
 use crate::time::Millis;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Unused for so long, a session gives way to anyone; younger than this, to no one.
+/// A session idle for so long gives way to any; a younger one gives way to none.
 const EVICTION_MS: u64 = 120_000;
 
-/// How much there may be.
+/// The bounds of the cache.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Sessions (Kafka: `max.incremental.fetch.session.cache.slots`).
     pub slots: usize,
-    /// Memory of all of them.
+    /// Memory of all sessions.
     pub bytes: usize,
 }
 
@@ -31,20 +32,20 @@ impl Default for Limits {
     }
 }
 
-/// The cache of sessions.
+/// All fetch sessions of this node.
 #[derive(Debug)]
 pub struct FetchSessions {
     limits: Limits,
     bytes: usize,
     sessions: BTreeMap<i32, Session>,
-    /// The one that was not used for longest comes first.
+    /// The session that was idle longest comes first.
     by_use: BTreeSet<(Millis, i32)>,
-    /// Of those that are not young: the smallest comes first.
+    /// Sessions that are old enough to be replaced; the smallest comes first.
     by_size: BTreeSet<(usize, i32)>,
 }
 
 impl FetchSessions {
-    /// Empty.
+    /// A cache without sessions.
     #[must_use]
     pub fn new(limits: Limits) -> FetchSessions {
         FetchSessions {
@@ -56,25 +57,24 @@ impl FetchSessions {
         }
     }
 
-    /// Sessions.
     #[must_use]
     pub fn len(&self) -> usize {
         self.sessions.len()
     }
 
-    /// Memory of all of them.
+    /// Memory of all sessions.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether there is none.
+    /// Whether the cache has no session.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty()
     }
 
-    /// A request came: what it is, and the partitions to be fetched; or the error that is all it gets.
+    /// Takes a request. Returns its kind and the partitions to fetch, or the error that is its whole answer.
     pub fn begin(&mut self, now: Millis, request: Request) -> Result<(Kind, Vec<Part>), ErrorCode> {
         if matches!(request.epoch, 0 | -1) {
             self.remove(request.session_id);
@@ -96,7 +96,7 @@ impl FetchSessions {
         let grown: usize = new.map(|(key, _)| cost(key)).sum();
         let Some(mut session) = self.take(id) else { return Err(ErrorCode::FetchSessionIdNotFound) };
         if self.bytes + session.bytes() + grown > self.limits.bytes {
-            // It is gone: the client begins anew, with a full request.
+            // The session is gone, so the client begins anew with a full request.
             return Err(ErrorCode::FetchSessionIdNotFound);
         }
         for (key, wanted) in &request.parts {
@@ -113,7 +113,8 @@ impl FetchSessions {
         Ok((kind, parts))
     }
 
-    /// The partitions were fetched, in the order given. `number` becomes the id of a new session, if it is free.
+    /// Takes the answers of the partitions, in the order given. `number` becomes the id of a new session, if it is
+    /// free.
     pub fn finish(&mut self, now: Millis, kind: Kind, number: i32, answers: &[(Part, Said)]) -> Verdict {
         let everything = || Ok(vec![true; answers.len()]);
         match kind {
@@ -127,9 +128,10 @@ impl FetchSessions {
                     let told = answers.iter().map(|(part, said)| session.said(&part.key, said));
                     Verdict { session_id: id, result: Ok(told.collect()) }
                 }
-                // The same request came again while this one was fetching.
+                // The client repeated the request while this one was fetching.
                 Some(_) => Verdict { session_id: id, result: Err(ErrorCode::InvalidFetchSessionEpoch) },
-                // It had to give way meanwhile: this answer is still right, the next request will be told.
+                // The session had to give way meanwhile. This answer is still right, and the next request hears of
+                // it.
                 None => {
                     let told = answers.iter().map(|(part, said)| said.against(part.known).0);
                     Verdict { session_id: id, result: Ok(told.collect()) }
@@ -138,7 +140,7 @@ impl FetchSessions {
         }
     }
 
-    /// Makes a session of a full request; its id, or 0.
+    /// Makes a session of a full request; returns its id, or 0.
     fn create(&mut self, now: Millis, by_id: bool, number: i32, answers: &[(Part, Said)]) -> i32 {
         let mut session = Session::new(now, by_id);
         let bytes: usize = answers.iter().map(|(part, _)| cost(&part.key)).sum();
@@ -160,7 +162,7 @@ impl FetchSessions {
         id
     }
 
-    /// An id from 1 on that nobody has: slots are fewer than ids.
+    /// The first free id from `number` on, and from 1 on; slots are fewer than ids.
     fn free_id(&self, number: i32) -> i32 {
         let mut id = number.checked_abs().unwrap_or(1).max(1);
         while self.sessions.contains_key(&id) {
@@ -176,7 +178,7 @@ impl FetchSessions {
         }
     }
 
-    /// Makes room for a session of so many partitions, if it may.
+    /// Takes a slot from another session, if a session of this size may.
     fn evict(&mut self, now: Millis, size: usize) -> bool {
         if self.evict_stale(now) {
             return true;
@@ -208,7 +210,7 @@ impl FetchSessions {
         self.sessions.insert(id, session);
     }
 
-    /// What must always be so.
+    /// Panics if slots, bytes or orders of the cache do not agree.
     #[cfg(any(test, debug_assertions))]
     pub fn check(&self) {
         self.sessions.values().for_each(Session::check);
@@ -222,7 +224,7 @@ impl FetchSessions {
     }
 }
 
-/// A request's own partitions; of one that it names twice, what it says last, where it said it first.
+/// The partitions of a request. A partition named twice keeps its first place and its last wish.
 fn own_parts(parts: Vec<(Key, super::Wanted)>) -> Vec<Part> {
     let mut places: BTreeMap<Key, usize> = BTreeMap::new();
     let mut own: Vec<Part> = Vec::with_capacity(parts.len());

@@ -1,5 +1,5 @@
-//! Fetch sessions (KIP-227): a consumer names its partitions once, then only what changes; the answer leaves out what
-//! has not changed.
+//! Fetch sessions (KIP-227): a consumer names its partitions once, and then only changes; the answer leaves out
+//! partitions without news.
 //!
 //! ```text
 //!   request ─> begin ─┬ Sessionless, Full ─────────> the request's own partitions ─┐
@@ -8,10 +8,10 @@
 //!   response <── which partitions stay in it, the session's id <──────────────── finish
 //! ```
 //!
-//! A session is its partitions (what was asked of each, what was said of each) and an epoch that both sides count. A
-//! partition that brought records goes to the end of the order, so that a response limit starves none. The cache is
-//! bounded by slots and by bytes (`cache.rs`). It does not fetch, and never looks at a clock: `now` and a number for new
-//! ids come with the calls.
+//! A session is a list of partitions, with the last wish and the last answer for each, and an epoch that both sides
+//! count. A partition that brought records goes to the end of the list, so that a limit on responses starves none.
+//! The cache has bounds on slots and bytes (`cache.rs`). It does not fetch and reads no clock: `now` and a number
+//! for new ids come with the calls.
 
 mod cache;
 mod messages;

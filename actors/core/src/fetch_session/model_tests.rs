@@ -11,17 +11,33 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 enum Step {
     /// A partition of the broker gets new boundaries.
-    Moves { partition: i32, by: i64, trims: bool },
+    Moves {
+        partition: i32,
+        by: i64,
+        trims: bool,
+    },
     /// A partition fails, or works again.
-    Breaks { partition: i32 },
+    Breaks {
+        partition: i32,
+    },
     /// A client fetches; so many partitions fit into the answer with records.
-    Fetches { client: usize, fit: usize },
+    Fetches {
+        client: usize,
+        fit: usize,
+    },
     /// A client wants other partitions from now on.
-    Subscribes { client: usize, from: i32, count: i32 },
+    Subscribes {
+        client: usize,
+        from: i32,
+        count: i32,
+    },
     /// A client's answer is lost: it begins anew, by the epoch that its request has.
-    Loses { client: usize },
-    /// Time passes.
-    Waits { minutes: u64 },
+    Loses {
+        client: usize,
+    },
+    Waits {
+        minutes: u64,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {

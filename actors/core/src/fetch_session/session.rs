@@ -3,7 +3,7 @@
 //! ```text
 //!   parts  key ─> turn, wanted, known          order  turn ─> key          the next turn is the highest of all
 //! ```
-//! Both are kept in step; `check` says whether they are.
+//! Both maps hold the same partitions; `check` proves it.
 
 use super::messages::{Key, Known, Part, Said, TopicKey, Wanted};
 use crate::time::Millis;
@@ -16,10 +16,10 @@ struct Cached {
     known: Known,
 }
 
-/// What a partition takes besides its topic's name: two keys, what is kept of it, its share of two trees.
+/// Memory of a partition besides the name of its topic: two keys, its facts, its share of two trees.
 const PART_BYTES: usize = 256;
 
-/// Memory of one partition; a name that many share is counted for each.
+/// Memory of one partition; a shared name counts for each.
 pub(super) fn cost(key: &Key) -> usize {
     let name = match &key.topic {
         TopicKey::Name(name) => name.len(),
@@ -28,7 +28,6 @@ pub(super) fn cost(key: &Key) -> usize {
     PART_BYTES + name
 }
 
-/// One session.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) by_id: bool,
@@ -55,12 +54,10 @@ impl Session {
         }
     }
 
-    /// Partitions.
     pub(super) fn len(&self) -> usize {
         self.parts.len()
     }
 
-    /// Memory.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -70,7 +67,7 @@ impl Session {
         self.parts.contains_key(key)
     }
 
-    /// Adds a partition at the end, or asks otherwise of one that is there.
+    /// Appends a partition, or changes the wish for one that is there.
     pub(super) fn put(&mut self, key: Key, wanted: Wanted, known: Known) {
         if let Some(cached) = self.parts.get_mut(&key) {
             cached.wanted = wanted;
@@ -99,13 +96,13 @@ impl Session {
         self.order.values().filter_map(part).collect()
     }
 
-    /// Takes in what was found out about a partition; whether the client has to be told.
+    /// Takes the findings for a partition; tells whether the client must hear of it.
     pub(super) fn said(&mut self, key: &Key, said: &Said) -> bool {
         let Some(cached) = self.parts.get_mut(key) else { return true };
         let (news, known) = said.against(cached.known);
         cached.known = known;
         if said.bytes > 0 {
-            // Behind all others: they are read first the next time.
+            // It goes behind all others, which are read first the next time.
             self.order.remove(&cached.turn);
             cached.turn = self.next_turn;
             self.order.insert(cached.turn, key.clone());
@@ -114,7 +111,7 @@ impl Session {
         news
     }
 
-    /// What must always be so.
+    /// Panics if the two maps or the bytes do not agree.
     #[cfg(any(test, debug_assertions))]
     pub(super) fn check(&self) {
         assert_eq!(self.parts.len(), self.order.len());

@@ -11,7 +11,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Room for the next block of so many bytes; the one before is gone.
+    /// Makes room for the next block of so many bytes, in place of the one before.
     pub fn room(&mut self, length: usize) -> &mut [u8] {
         self.bytes.resize(length, 0);
         self.read = 0;

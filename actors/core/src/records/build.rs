@@ -1,4 +1,5 @@
-//! Builds batches: for tests, tools, and whatever the broker itself writes (offsets, markers).
+//! Builds batches, for tests, tools, and the records that the broker itself writes (offsets, markers). Batches of
+//! producers are never built anew.
 
 use super::{BatchHead, Compression, varint};
 use std::io;
@@ -6,17 +7,15 @@ use std::io;
 /// A record to put into a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewRecord {
-    /// Its timestamp, in milliseconds since the Unix epoch.
+    /// Milliseconds since the Unix epoch.
     pub timestamp: i64,
-    /// Its key.
     pub key: Option<Vec<u8>>,
-    /// Its value.
     pub value: Option<Vec<u8>>,
-    /// Its headers, in order.
+    /// Keys and values, in order; keys may repeat.
     pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
-/// One batch, being put together. Producer fields are −1 unless set.
+/// A batch in the making. Producer fields are −1 unless they are set.
 #[derive(Clone, Debug)]
 pub struct BatchBuilder {
     base_offset: i64,
@@ -41,7 +40,7 @@ impl BatchBuilder {
         }
     }
 
-    /// Compresses the records.
+    /// Compresses the records with this codec when the batch is built.
     #[must_use]
     pub fn compression(mut self, compression: Compression) -> BatchBuilder {
         self.compression = compression;
@@ -69,7 +68,7 @@ impl BatchBuilder {
         self
     }
 
-    /// Adds a record.
+    /// Appends a record behind those added before.
     #[must_use]
     pub fn record(mut self, record: NewRecord) -> BatchBuilder {
         self.records.push(record);

@@ -1,21 +1,19 @@
-//! The four codecs of Kafka: their bits, and how a batch is compressed. `unpack.rs` is the way back.
+//! Kafka's four codecs: their bits in a batch, and compression of the batches that the broker builds. `unpack.rs`
+//! decompresses.
 
 use super::RecordsError;
 use std::io::{self, Write};
 
-/// A batch's compression type.
+/// The codec of a batch's records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Compression {
-    /// Records as they are.
+    /// The records are not compressed.
     #[default]
     None,
-    /// gzip.
     Gzip,
     /// Snappy, raw or with xerial framing.
     Snappy,
-    /// LZ4 frame.
     Lz4,
-    /// Zstandard.
     Zstd,
 }
 
@@ -23,7 +21,7 @@ pub enum Compression {
 pub(super) const XERIAL_HEAD: &[u8; 16] = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
 
 impl Compression {
-    /// From the attribute bits.
+    /// The codec of these attribute bits, if it exists.
     pub fn of(codec: u8) -> Result<Compression, RecordsError> {
         match codec {
             0 => Ok(Compression::None),
@@ -35,13 +33,13 @@ impl Compression {
         }
     }
 
-    /// The attribute bits.
+    /// The bits that stand for it in a batch's attributes.
     #[must_use]
     pub fn bits(self) -> i16 {
         self as i16
     }
 
-    /// Compresses what tests, tools and coordinators build.
+    /// Compresses records for tests, tools and coordinators.
     pub(super) fn compress(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
         match self {
             Compression::None => Ok(bytes.to_vec()),

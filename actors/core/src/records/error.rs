@@ -1,11 +1,12 @@
-//! Why bytes are no record batch that this broker takes. `crate::error` says what a producer is told.
+//! Why bytes are no record batch that this broker takes. `crate::error` maps each reason to the code that a
+//! producer gets.
 
-/// A record that is refused, and with it its batch (KIP-467).
+/// A record that makes its batch refused (KIP-467).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BadRecord {
-    /// Its place in the batch, from 0.
+    /// Place in the batch, from 0.
     pub index: i32,
-    /// Why, in Kafka's words.
+    /// The reason, in Kafka's words.
     pub why: String,
 }
 
@@ -14,13 +15,7 @@ pub struct BadRecord {
 pub enum RecordsError {
     /// Fewer bytes than the batch, or a field of it, says.
     #[error("the batch is cut short: {have} bytes of {need}")]
-    Truncated {
-        /// Bytes it would take.
-        need: usize,
-        /// Bytes there are.
-        have: usize,
-    },
-    /// Not format v2.
+    Truncated { need: usize, have: usize },
     #[error("message format v{0} is not supported: only record batches of format v2 are")]
     Magic(i8),
     /// A length that no batch of any format has.
@@ -28,27 +23,21 @@ pub enum RecordsError {
     Length(i32),
     /// The CRC32C over the batch does not match.
     #[error("the batch's CRC32C is {stored:08x}, its bytes give {computed:08x}")]
-    Crc {
-        /// As written in the batch.
-        stored: u32,
-        /// As computed.
-        computed: u32,
-    },
+    Crc { stored: u32, computed: u32 },
     /// More bytes than the topic takes in one batch.
     #[error("a batch of {size} bytes is over {max}")]
     TooLarge {
-        /// Bytes of the batch.
         size: usize,
         /// `max.message.bytes` of the topic.
         max: usize,
     },
-    /// Timestamps that the topic does not take; the first of these records are named.
+    /// The topic refuses timestamps; the first records that have them are named.
     #[error("records have timestamps that the topic does not take")]
     Timestamps(Vec<BadRecord>),
-    /// Fields that contradict each other or the protocol.
+    /// Fields contradict each other or the protocol.
     #[error("the batch is invalid: {0}")]
     Invalid(&'static str),
-    /// Compression of a kind nobody defined.
+    /// The bits of no known codec.
     #[error("compression type {0} is unknown")]
     Codec(u8),
     /// The compressed records do not decompress.

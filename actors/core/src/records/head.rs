@@ -1,26 +1,25 @@
-//! What a machine sees of a batch: the facts of its head, no payload. And the few bytes a broker may change.
+//! The head of a batch: the facts that decisions need, without its payload, and the few bytes that a broker may
+//! change.
 
 use super::RecordsError;
 
-/// Bytes of a batch's head.
+/// Bytes of a batch before its first record.
 pub const HEAD_BYTES: usize = 61;
-/// What a record takes in the oldest format: a length below it is no length (Kafka: `LegacyRecord.RECORD_OVERHEAD_V0`).
+/// Least length of a batch: a record of the oldest format takes so much (Kafka: `LegacyRecord.RECORD_OVERHEAD_V0`).
 const LENGTH_MIN: i32 = 14;
-/// Where the bytes begin that the CRC covers: base offset, length, epoch, magic and the CRC itself stand before.
+/// First byte that the CRC covers. Base offset, length, epoch, magic and the CRC itself stand before it.
 pub const CRC_FROM: usize = 21;
 
-/// The facts of one record batch that decisions are made on. Kafka's field names.
+/// The facts of one record batch, under Kafka's field names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct BatchHead {
-    /// Offset of the first record.
     pub base_offset: i64,
-    /// Bytes of the whole batch, its first 12 (offset and length) included.
+    /// Bytes of the whole batch, offset and length included.
     pub size: u32,
     /// `last_offset_delta`: the batch covers `base_offset ..= base_offset + last_offset_delta`.
     pub last_offset_delta: i32,
-    /// Records in it (fewer than the offsets it covers after compaction).
+    /// Number of records; after compaction fewer than the offsets that it covers.
     pub records: i32,
-    /// Leader epoch as stored in the batch.
     pub leader_epoch: i32,
     /// Attributes: compression (bits 0–2), timestamp type (3), transactional (4), control (5), delete horizon (6).
     pub attributes: i16,
@@ -30,9 +29,8 @@ pub struct BatchHead {
     pub producer_id: i64,
     /// Sequence number of the first record, −1 without idempotence.
     pub base_sequence: i32,
-    /// Largest timestamp in the batch.
     pub max_timestamp: i64,
-    /// Timestamp the records' deltas are relative to.
+    /// The timestamp that deltas of records are relative to.
     pub base_timestamp: i64,
 }
 
@@ -73,13 +71,13 @@ impl BatchHead {
         self.attributes & 0x20 != 0
     }
 
-    /// As it is when the broker's time is in it (see [`set_log_append_time`]).
+    /// The head of the batch once the broker's time is in it (see [`set_log_append_time`]).
     #[must_use]
     pub fn at_log_append_time(self, timestamp: i64) -> BatchHead {
         BatchHead { attributes: self.attributes | 0x08, max_timestamp: timestamp, ..self }
     }
 
-    /// As it is with its producer's times, of which this is the largest (see [`set_create_time`]).
+    /// The head of the batch with its producer's times, the largest of which is given (see [`set_create_time`]).
     #[must_use]
     pub fn at_create_time(self, max_timestamp: i64) -> BatchHead {
         BatchHead { attributes: self.attributes & !0x08, max_timestamp, ..self }
@@ -100,17 +98,17 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     out
 }
 
-/// Parses the head of the first batch of `bytes` and checks that all of the batch is there. No CRC.
+/// Parses the head of the first batch of `bytes`, and checks that the whole batch is there. The CRC is not checked.
 pub fn head(bytes: &[u8]) -> Result<BatchHead, RecordsError> {
     let (head, have) = (peek(bytes)?, bytes.len());
     let need = head.size as usize;
     if need > have { Err(RecordsError::Truncated { need, have }) } else { Ok(head) }
 }
 
-/// Parses the head of a batch of which the rest may not be here. No CRC.
+/// Parses the head of a batch whose rest may be missing. The CRC is not checked.
 pub fn peek(bytes: &[u8]) -> Result<BatchHead, RecordsError> {
     let have = bytes.len();
-    // Looked at first: messages of the older formats may be shorter than a batch's head.
+    // The magic comes first, because messages of older formats may be shorter than a head.
     if let Some(magic) = bytes.get(16).map(|b| *b as i8).filter(|magic| *magic != 2) {
         return Err(RecordsError::Magic(magic));
     }
@@ -154,7 +152,7 @@ pub fn verify(bytes: &[u8]) -> Result<BatchHead, RecordsError> {
     Ok(head)
 }
 
-/// Writes base offset and leader epoch: outside the CRC. Bytes shorter than a head are left alone.
+/// Writes base offset and leader epoch, which the CRC does not cover. Bytes shorter than a head stay as they are.
 pub fn patch(batch: &mut [u8], base_offset: i64, leader_epoch: i32) {
     if batch.len() >= HEAD_BYTES {
         batch[0..8].copy_from_slice(&base_offset.to_be_bytes());
@@ -162,12 +160,12 @@ pub fn patch(batch: &mut [u8], base_offset: i64, leader_epoch: i32) {
     }
 }
 
-/// Makes this batch's timestamps the broker's, and its CRC right again. Bytes shorter than a head are left alone.
+/// Makes this batch's timestamps the broker's, and corrects its CRC. Bytes shorter than a head stay as they are.
 pub fn set_log_append_time(batch: &mut [u8], timestamp: i64) {
     set_time(batch, timestamp, |attributes| attributes | 0x08);
 }
 
-/// Makes this batch's timestamps its producer's, writes the largest of them into its head and makes its CRC right again.
+/// Makes this batch's timestamps its producer's, writes the largest into its head, and corrects its CRC.
 pub fn set_create_time(batch: &mut [u8], max_timestamp: i64) {
     set_time(batch, max_timestamp, |attributes| attributes & !0x08);
 }
@@ -181,7 +179,7 @@ fn set_time(batch: &mut [u8], max_timestamp: i64, attributes: impl Fn(u8) -> u8)
     }
 }
 
-/// Walks contiguous batches; ends after the first error. CRCs are not checked.
+/// Walks contiguous batches, and ends after the first error. CRCs are not checked.
 pub fn batches(bytes: &[u8]) -> impl Iterator<Item = Result<(&[u8], BatchHead), RecordsError>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {

@@ -1,6 +1,7 @@
-//! Records of one batch, through a decompressor with a byte cap.
+//! Reads the records of one batch, through a decompressor with a cap on its bytes.
 //!
-//! Uncompressed records are borrowed from the batch; compressed ones are unpacked once, never beyond the cap.
+//! Plain records are borrowed from the batch; compressed ones are unpacked once, never beyond the cap. `walk.rs` is
+//! for callers that need no record.
 
 use super::unpack::Unpack;
 use super::{BatchHead, Compression, HEAD_BYTES, RecordsError, head, varint};
@@ -10,24 +11,18 @@ use std::io::Read;
 /// One header of a record. Keys may repeat; their order is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header<'a> {
-    /// Its key, UTF-8 by convention.
     pub key: &'a [u8],
-    /// Its value.
     pub value: Option<&'a [u8]>,
 }
 
-/// One record.
+/// A record, borrowed from its batch or from the unpacked bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record<'a> {
-    /// Its own offset.
     pub offset: i64,
-    /// Its timestamp: the batch's, where that is `LogAppendTime`.
+    /// The record's own, or the batch's where that is `LogAppendTime`.
     pub timestamp: i64,
-    /// Its key.
     pub key: Option<&'a [u8]>,
-    /// Its value.
     pub value: Option<&'a [u8]>,
-    /// Its headers.
     pub headers: Vec<Header<'a>>,
 }
 
@@ -39,7 +34,7 @@ pub struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// Unpacks the first batch of `batch`; at most `cap` bytes may come out. The CRC is not checked here.
+    /// Unpacks the first batch of `batch` to at most `cap` bytes. The CRC is not checked.
     pub fn open(batch: &'a [u8], cap: usize) -> Result<Records<'a>, RecordsError> {
         let head = head(batch)?;
         let packed = &batch[HEAD_BYTES..head.size as usize];
@@ -58,7 +53,8 @@ impl<'a> Records<'a> {
         Ok(Records { head, bytes: Cow::Owned(out) })
     }
 
-    /// Walks them, in order; ends after the first error. Exactly as many come as the head says, or an error.
+    /// Walks the records in order, and ends after the first error. It gives exactly as many as the head says, or an
+    /// error.
     pub fn iter(&self) -> impl Iterator<Item = Result<Record<'_>, RecordsError>> {
         let mut rest: &[u8] = &self.bytes;
         let mut left = self.head.records;

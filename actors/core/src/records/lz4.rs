@@ -5,10 +5,12 @@
 //!                                     length 4, its top bit: not compressed | bytes | (block sum 4)
 //! ```
 //!
-//! Decoders differ in what they let pass: a missing end mark, a block of nothing, a match that reaches a block's last
-//! bytes. A batch that one of them refuses stops the consumers that use it, so this reader refuses whatever `liblz4` or
-//! Java's reader would. The tokens of a block are walked first, which tells its exact length too; memory is taken for that
-//! and not for the block size that the frame announces.
+//! Decoders differ in the faults they let pass: a missing end mark, an empty block, a match that reaches the last
+//! bytes of a block. A batch that one decoder refuses stops its consumers, so this reader refuses whatever `liblz4`
+//! or Java's reader would.
+//!
+//! The tokens of a block are walked first, which gives its exact length. Memory is taken for that length, not for
+//! the block size that the frame announces. The caller bounds the bytes that all blocks open to.
 
 use super::block::Block;
 use super::error::RecordsError;
@@ -17,12 +19,12 @@ use std::io::{self, Read};
 use twox_hash::XxHash32;
 
 const MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
-/// A block's last sequence has so many literals at least, and no match reaches them (`LASTLITERALS`).
+/// Least literals at the end of a block; no match reaches them (`LASTLITERALS`).
 const LAST_LITERALS: usize = 5;
-/// No match begins closer to the end of a full block (`MFLIMIT`).
+/// Least distance of a match from the end of a full block (`MFLIMIT`).
 const MATCH_LIMIT: usize = 12;
 
-/// A frame that is being read.
+/// A reader of one frame.
 pub(super) struct Lz4<'a> {
     rest: &'a [u8],
     head: Head,
@@ -66,7 +68,7 @@ impl Head {
         }
         let described = *rest;
         let [flags, sizes] = *take(rest, 2)? else { return Err(bad("an lz4 frame is cut short")) };
-        // Of the flags: version 01, no dictionary, the reserved bit 0.
+        // Flags: version 01, no dictionary, the reserved bit 0.
         if flags & 0xc3 != 0x40 {
             return Err(bad("an lz4 frame of another version, or with a dictionary"));
         }
@@ -93,7 +95,7 @@ impl Head {
 }
 
 impl<'a> Lz4<'a> {
-    /// Of a frame of which no block may be longer than `cap`.
+    /// Opens a frame; none of its blocks may be longer than `cap`.
     pub fn new(packed: &'a [u8], cap: usize) -> Result<Lz4<'a>, RecordsError> {
         let mut rest = packed;
         let head = Head::read(&mut rest).map_err(|e| RecordsError::Decompress(e.to_string()))?;
@@ -169,7 +171,7 @@ impl Read for Lz4<'_> {
     }
 }
 
-/// Bytes that a block opens to, by its tokens; refused where `LZ4_decompress_safe` refuses it.
+/// The length that the tokens of a block give, or an error where `LZ4_decompress_safe` refuses them.
 fn length_of(block: &[u8], block_max: usize) -> io::Result<usize> {
     let malformed = || bad("an lz4 block whose sequences do not end as they must");
     let (mut at, mut length) = (0, 0);
@@ -201,7 +203,7 @@ fn length_of(block: &[u8], block_max: usize) -> io::Result<usize> {
     }
 }
 
-/// A length of four bits, and the bytes behind it where all four are set.
+/// A length of four bits, and of the bytes behind it if all four are set.
 fn extended(block: &[u8], at: &mut usize, nibble: usize) -> io::Result<usize> {
     let mut length = nibble;
     if nibble == 15 {

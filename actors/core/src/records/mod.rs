@@ -7,10 +7,11 @@
 //!                                       └────────────── covered by the CRC32C ─────────────────────────────
 //! ```
 //!
-//! A batch is stored, replicated and served as the client sent it: only base offset and leader epoch, which the CRC
-//! does not cover, are written in place, and the largest timestamp where its producer got it wrong. `head` parses, `verify`
-//! adds the CRC. `prove_head` and `prove_records` open a producer's batch once, at the edge. `Records` reads records,
-//! through a decompressor with a byte cap. Message formats v0 and v1 are not read.
+//! A batch is stored, replicated and served as the client sent it. In place the broker writes only base offset and
+//! leader epoch, which the CRC does not cover, and the largest timestamp if its producer got it wrong.
+//!
+//! `head` parses, and `verify` adds the CRC. `prove_head` and `prove_records` open a producer's batch once, at the
+//! edge. `Records` reads records through a decompressor with a cap. Message formats v0 and v1 are not read.
 
 mod block;
 mod build;

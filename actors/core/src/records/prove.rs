@@ -1,33 +1,34 @@
-//! Proof of a producer's batch, at the edge, before anything else sees it: no consumer may ever stop at a stored batch.
+//! Proves a producer's batch at the edge, before any other part sees it, because a bad batch would stop every
+//! consumer that meets it.
 //!
 //! ```text
 //!   bytes ─> size ─> CRC ─> counts, flags ─> records: walked, compressed ones through a window ─> largest timestamp
 //!                                                └─> each timestamp against the topic's bounds: named by index (KIP-467)
 //! ```
 //!
-//! The header repeats things that records say; like Kafka the broker computes the largest timestamp itself and writes it
-//! over the client's. Refusals come in Kafka's order. A topic whose producers are trusted
-//! (`callboard.validate.records=false`) keeps compressed batches closed and believes their header.
+//! The head repeats facts of the records. Like Kafka, the broker computes the largest timestamp itself and writes
+//! it over the client's. Refusals come in Kafka's order. A topic with trusted producers
+//! (`callboard.validate.records=false`) keeps compressed batches closed and believes their heads.
 
 use super::walk::{Payload, Source, skim};
 use super::{BadRecord, BatchHead, Compression, RecordsError, head, set_create_time, verify};
 use crate::time::UnixMillis;
 
-/// Refuses a batch of a client that claims the broker's time, where the broker's time is stored.
+/// The text for a client that claims the broker's time.
 const NOT_THE_BROKER: &str = "Producer should not set timestamp type to LogAppendTime.";
 
-/// A partition's rules for the batches of clients.
+/// The rules of a partition for batches of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// `max.message.bytes`.
     pub max_bytes: usize,
-    /// `callboard.validate.records`: compressed batches are opened.
+    /// Whether compressed batches are opened (`callboard.validate.records`).
     pub open: bool,
-    /// How far timestamps may lie off the broker's clock; none where the broker's own time is stored.
+    /// Bounds of timestamps; none where the broker's own time is stored.
     pub timestamps: Option<TimestampBounds>,
 }
 
-/// `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms`.
+/// How far timestamps may lie off the broker's clock (`message.timestamp.before.max.ms` and
+/// `message.timestamp.after.max.ms`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimestampBounds {
     /// Milliseconds behind the broker's clock.
@@ -37,7 +38,7 @@ pub struct TimestampBounds {
 }
 
 impl TimestampBounds {
-    /// −1 is no timestamp, and always taken.
+    /// Whether a timestamp is within the bounds; −1 is no timestamp and always is.
     fn takes(&self, timestamp: i64, now: UnixMillis) -> bool {
         let ahead = i128::from(timestamp) - i128::from(now.0);
         timestamp == -1 || (-i128::from(self.before_max_ms)..=i128::from(self.after_max_ms)).contains(&ahead)
@@ -52,8 +53,8 @@ impl TimestampBounds {
     }
 }
 
-/// Proves that `bytes` are exactly one batch whose head a client may send. Refusals come in Kafka's order: format, base
-/// offset, size, CRC, number of batches, counts.
+/// Proves that `bytes` are exactly one batch, with a head that a client may send. Refusals come in Kafka's order:
+/// format, base offset, size, CRC, number of batches, counts.
 pub fn prove_head(bytes: &[u8], rules: &Rules) -> Result<BatchHead, RecordsError> {
     if bytes.is_empty() {
         return Err(RecordsError::Invalid("no record batch: exactly one is expected for each partition"));
@@ -86,19 +87,19 @@ pub fn prove_head(bytes: &[u8], rules: &Rules) -> Result<BatchHead, RecordsError
     Ok(head)
 }
 
-/// The most that proving the batches of one request may cost; each batch takes its share off.
+/// Bounds for the batches of one request; each batch takes its share off.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     /// Bytes that one batch may unpack to.
     pub batch: usize,
-    /// Bytes that the batches still to come may unpack to, all together.
+    /// Bytes that all further batches of the request may unpack to.
     pub unpacked: usize,
-    /// Refused records that are still named one by one.
+    /// Refused records that may still be named.
     pub named: usize,
 }
 
-/// Proves the records of a batch whose head is proven. Its largest timestamp is written over the one it came with. Returns
-/// the head as it is then.
+/// Proves the records of a batch whose head is proven. It writes the largest timestamp over the one that came, and
+/// returns the head as it is then.
 pub fn prove_records(
     batch: &mut [u8],
     head: &BatchHead,
@@ -143,20 +144,20 @@ fn max_timestamp(
 }
 
 impl Rules {
-    /// Whether the records of this batch are looked at; those that lie open always are.
+    /// Whether the records of this batch are read; plain ones always are.
     #[must_use]
     pub fn opens(&self, head: &BatchHead) -> bool {
         self.open || Compression::of(head.codec()) == Ok(Compression::None)
     }
 }
 
-/// The findings of a walk over the records so far.
+/// Findings over the records so far.
 struct Judged<'a> {
     rules: &'a Rules,
     now: UnixMillis,
-    /// The batch claims that its time is a broker's.
+    /// Whether the batch claims the time of a broker.
     of_broker: bool,
-    /// So many refused records are named.
+    /// Refused records that may be named.
     named: usize,
     max: i64,
     refused: bool,

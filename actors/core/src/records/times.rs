@@ -1,9 +1,10 @@
-//! Offsets and timestamps of a batch's records, and nothing else of them, for look-ups by time.
+//! Reads the offsets and timestamps of a batch's records, and no more of them, for look-ups by time.
 
 use super::walk::Payload;
 use super::{BatchHead, RecordsError, head};
 
-/// Walks them in order; ends after the first error. Beyond the cap it is [`RecordsError::Bomb`].
+/// A walk over offsets and timestamps. It ends after the first error; beyond the cap that is
+/// [`RecordsError::Bomb`].
 pub struct Times<'a> {
     head: BatchHead,
     payload: Payload<'a>,
@@ -11,13 +12,13 @@ pub struct Times<'a> {
 }
 
 impl<'a> Times<'a> {
-    /// Of the first batch of `batch`; at most `cap` bytes are unpacked. The CRC is not checked here.
+    /// Opens the first batch of `batch`; at most `cap` bytes are unpacked. The CRC is not checked.
     pub fn open(batch: &'a [u8], cap: usize) -> Result<Times<'a>, RecordsError> {
         let head = head(batch)?;
         Ok(Times { left: head.records, payload: Payload::open(batch, &head, cap)?, head })
     }
 
-    /// Bytes unpacked so far; none of records that lie open.
+    /// Bytes that were unpacked so far; 0 for plain records.
     #[must_use]
     pub fn unpacked(&self) -> usize {
         self.payload.unpacked()

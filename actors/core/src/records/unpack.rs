@@ -1,13 +1,13 @@
-//! Decompression of one batch's payload, streamed: a window and a buffer of memory, whatever comes out.
+//! Decompresses one batch's payload as a stream, with a window and a buffer of memory, whatever comes out.
 //!
 //! ```text
 //!   gzip    one member          lz4     one frame, blocks independent
 //!   zstd    frames              snappy  one raw block, or Java's xerial framing (a 16-byte header, then blocks behind lengths)
 //! ```
 //!
-//! A consumer that cannot unpack a batch stops at it for ever. So `end` tells, once nothing more comes out, whether the
-//! payload was whole and nothing stood behind it; decoders alone pass over a missing end mark. How much may come out is
-//! the caller's bound (`walk.rs`, `iter.rs`).
+//! A consumer that cannot unpack a batch stops at it for ever. So `end` tells whether the payload was whole and had
+//! no bytes behind it, because decoders alone overlook a missing end mark. The caller bounds how much may come out
+//! (`walk.rs`, `iter.rs`).
 
 use super::block::Block;
 use super::compress::{Compression, XERIAL_HEAD};
@@ -18,11 +18,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use zstd::stream::raw::{Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
 
 const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
-/// Largest block of snappy, which has no stream of its own.
+/// Largest block of snappy, which has no stream format of its own.
 const BLOCK_MAX: usize = 32 << 20;
-/// Largest zstd window, as a power of two, whose decoder is kept for the next batch: levels up to 8 use no larger.
+/// Largest zstd window (a power of two) whose decoder is kept for the next batch. Levels up to 8 use no larger one.
 const WINDOW_KEPT: u32 = 21;
-/// Largest zstd window, as a power of two, whose memory the bound of one look-up holds.
+/// Largest zstd window (a power of two) that the memory of one look-up covers.
 const WINDOW_HELD: u32 = 25;
 
 /// The unpacked bytes of one payload, as a reader.
@@ -37,7 +37,7 @@ enum Codec<'a> {
 }
 
 impl<'a> Unpack<'a> {
-    /// Of a payload that may unpack to `cap` bytes.
+    /// Opens a payload that may unpack to `cap` bytes.
     pub fn open(codec: Compression, packed: &'a [u8], cap: usize) -> Result<Unpack<'a>, RecordsError> {
         Ok(Unpack(match codec {
             Compression::None => Codec::Plain(packed),
@@ -48,7 +48,7 @@ impl<'a> Unpack<'a> {
         }))
     }
 
-    /// How much may come out at most: a decoder's window fills as bytes come, so a very large one bounds them.
+    /// Bytes that may come out at most. A window fills as bytes come, so a very large window is a bound too.
     pub fn bound(&self, cap: usize) -> usize {
         match &self.0 {
             Codec::Zstd(zstd) if zstd.window > WINDOW_HELD => cap.min(1 << WINDOW_HELD),
@@ -56,7 +56,7 @@ impl<'a> Unpack<'a> {
         }
     }
 
-    /// Why reading failed, where `cap` bytes may come out.
+    /// The error of a failed read, if `cap` bytes were allowed.
     pub fn failed(error: &io::Error, cap: usize) -> RecordsError {
         match error.kind() {
             io::ErrorKind::FileTooLarge => RecordsError::Bomb(cap),
@@ -64,7 +64,7 @@ impl<'a> Unpack<'a> {
         }
     }
 
-    /// Behind the last byte: whether the payload was whole, and all of it was used.
+    /// Behind the last byte, tells whether the payload was whole and all of it was used.
     pub fn end(&self) -> Result<(), RecordsError> {
         let (cut, behind) = match &self.0 {
             Codec::Plain(_) => (false, 0),
@@ -95,7 +95,7 @@ impl Read for Unpack<'_> {
     }
 }
 
-/// Snappy decompresses a block at a time, none larger than the cap.
+/// A reader of snappy, which opens a block at a time.
 struct Snappy<'a> {
     rest: &'a [u8],
     framed: bool,
@@ -107,7 +107,7 @@ impl<'a> Snappy<'a> {
     fn new(bytes: &'a [u8], cap: usize) -> Result<Snappy<'a>, RecordsError> {
         let (rest, framed) = match bytes.strip_prefix(XERIAL_HEAD) {
             Some(rest) => (rest, true),
-            // Java and Python read version 1 and nothing else.
+            // Java and Python read only version 1.
             None if bytes.starts_with(&XERIAL_HEAD[..8]) => {
                 return Err(RecordsError::Decompress("snappy framing of another version than 1".into()));
             }
@@ -129,7 +129,7 @@ impl<'a> Snappy<'a> {
             std::mem::take(&mut self.rest)
         };
         let length = snap::raw::decompress_len(packed).map_err(io::Error::other)?;
-        // Snappy expands at most about 21-fold: a length beyond that is a lie.
+        // Snappy expands at most about 21-fold, so a larger length is a lie.
         if length / 32 > packed.len() {
             return Err(bad("a snappy block announces more than it may hold"));
         }
@@ -153,8 +153,8 @@ impl Read for Snappy<'_> {
     }
 }
 
-/// Decoders that were used before: a window is a few MiB, so making one for each batch costs more than the batch. There
-/// are as many as ever ran at once, which the callers bound.
+/// Decoders for later batches. A new one costs more than a batch, because its window is a few MiB. The callers
+/// bound how many run at once, and so how many are kept.
 static SPARES: Mutex<Vec<ZstdDecoder<'static>>> = Mutex::new(Vec::new());
 
 fn spares() -> MutexGuard<'static, Vec<ZstdDecoder<'static>>> {
@@ -164,7 +164,7 @@ fn spares() -> MutexGuard<'static, Vec<ZstdDecoder<'static>>> {
 struct Zstd<'a> {
     decoder: Option<ZstdDecoder<'static>>,
     input: InBuffer<'a>,
-    /// The frame's window, as a power of two.
+    /// Of the frame, as a power of two.
     window: u32,
     ended: bool,
 }
@@ -184,7 +184,7 @@ impl<'a> Zstd<'a> {
 }
 
 impl Zstd<'_> {
-    /// Goes on with the frame behind the one that ended, if there is one: consumers read frames as one stream.
+    /// Goes on with the next frame, if there is one, because consumers read frames as one stream.
     fn next_frame(&mut self) -> io::Result<()> {
         let rest = self.input.src.get(self.input.pos()..).unwrap_or_default();
         if rest.is_empty() {
@@ -239,7 +239,7 @@ fn zstd_window(packed: &[u8]) -> Result<u32, RecordsError> {
         let (exponent, mantissa) = (u32::from(window >> 3), window & 7);
         return Ok(10 + exponent + u32::from(mantissa > 0));
     }
-    // One segment: the window is the content.
+    // A frame of one segment has its content as its window.
     match zstd::zstd_safe::get_frame_content_size(packed) {
         Ok(Some(content)) => Ok(u64::BITS - content.saturating_sub(1).leading_zeros()),
         _ => Err(bad("a zstd frame without the size of its one segment")),

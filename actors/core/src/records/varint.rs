@@ -1,4 +1,4 @@
-//! Zig-zag varints, as records use them: at most 5 bytes for 32 bits, 10 for 64.
+//! Zig-zag varints of records: at most 5 bytes for 32 bits, 10 for 64.
 
 use super::RecordsError;
 

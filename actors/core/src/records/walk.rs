@@ -1,46 +1,47 @@
-//! A walk over a batch's records that keeps none of them: every length is followed to its end, no byte is copied out.
+//! Walks over a batch's records and keeps none of them: it follows every length to its end, and copies no byte out.
 //!
 //! ```text
 //!   Plain   the payload as it lies                              ─┐
 //!   Packed  Unpack ─> buffer of 32 KiB, filled as it is walked  ─┴─> skim: length, times, key, value, headers
 //! ```
 //!
-//! So a batch that unpacks to much costs a window and a buffer, and it ends at the cap. `iter.rs` is for whoever needs
-//! the records themselves.
+//! So a batch costs a window and a buffer, whatever it unpacks to, and the walk ends at the cap. `iter.rs` is for
+//! callers that need the records.
 
 use super::unpack::Unpack;
 use super::varint;
 use super::{BatchHead, Compression, HEAD_BYTES, RecordsError};
 use std::io::Read;
 
-/// Buffer behind a decompressor.
+/// Bytes of the buffer behind a decompressor.
 const BUFFER: usize = 32 * 1024;
-/// Bytes of a record's length, attributes, timestamp, offset and key length at most: 5 + 1 + 10 + 5 + 5.
+/// The most bytes of a record up to the length of its key: length, attributes, timestamp, offset and key length, 5
+/// + 1 + 10 + 5 + 5.
 const FIRST: usize = 26;
-/// Bytes of one more length at most.
+/// The most bytes of one further length.
 const NUMBER: usize = 5;
 const BEYOND: RecordsError = RecordsError::Invalid("a length beyond the record's end");
 
-/// Where the bytes of records come from.
+/// A source of the bytes of records.
 pub(super) trait Source {
-    /// The next bytes: `want` of them or more, fewer only before the end.
+    /// The next bytes: `want` of them or more, and fewer only at the end.
     fn window(&mut self, want: usize) -> Result<&[u8], RecordsError>;
     /// Passes over bytes of the last window.
     fn consume(&mut self, bytes: usize);
-    /// Passes over bytes, whether they are in the window or not.
+    /// Passes over bytes, also behind the window.
     fn skip(&mut self, bytes: usize) -> Result<(), RecordsError>;
-    /// Behind the last record: nothing may follow, and compressed bytes must have been whole.
+    /// Checks, behind the last record, that no byte follows and that compressed bytes were whole.
     fn end(&mut self) -> Result<(), RecordsError>;
 }
 
-/// Two numbers of one record.
+/// Offset and time of one record.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Skimmed {
     pub offset_delta: i32,
     pub timestamp: i64,
 }
 
-/// Passes over one record of this batch.
+/// Passes over the next record.
 pub(super) fn skim(source: &mut impl Source, head: &BatchHead) -> Result<Skimmed, RecordsError> {
     let window = source.window(FIRST)?;
     let (mut rest, have) = (window, window.len());
@@ -105,7 +106,7 @@ fn number(source: &mut impl Source, left: &mut i64) -> Result<i32, RecordsError>
     if *left < 0 { Err(BEYOND) } else { Ok(number) }
 }
 
-/// Passes over so many bytes of the record; −1 is null.
+/// Passes over a field of the record; −1 is null.
 fn field(source: &mut impl Source, left: &mut i64, length: i32) -> Result<(), RecordsError> {
     if length == -1 {
         return Ok(());
@@ -115,7 +116,7 @@ fn field(source: &mut impl Source, left: &mut i64, length: i32) -> Result<(), Re
     if *left < 0 { Err(BEYOND) } else { source.skip(bytes) }
 }
 
-/// Records as they lie.
+/// Plain records, as they lie in the batch.
 pub(super) struct Plain<'a>(&'a [u8]);
 
 impl Source for Plain<'_> {
@@ -152,7 +153,7 @@ pub(super) struct Packed<'a> {
 }
 
 impl Packed<'_> {
-    /// Unpacks at least one more byte behind those that are there; false at the end.
+    /// Unpacks at least one more byte; false at the end.
     fn more(&mut self) -> Result<bool, RecordsError> {
         if self.dry {
             return Ok(false);
@@ -209,14 +210,14 @@ impl Source for Packed<'_> {
     }
 }
 
-/// The records of a batch, in whichever form.
+/// The records of a batch, plain or compressed.
 pub(super) enum Payload<'a> {
     Plain(Plain<'a>),
     Packed(Packed<'a>),
 }
 
 impl<'a> Payload<'a> {
-    /// Of the batch whose head this is; at most `cap` bytes are unpacked.
+    /// Opens the records of a batch; at most `cap` bytes are unpacked.
     pub fn open(batch: &'a [u8], head: &BatchHead, cap: usize) -> Result<Payload<'a>, RecordsError> {
         let bytes = batch
             .get(HEAD_BYTES..head.size as usize)
@@ -231,7 +232,7 @@ impl<'a> Payload<'a> {
         Ok(Payload::Packed(Packed { unpack, buffer, at: 0, end: 0, cap, left: cap, dry: false }))
     }
 
-    /// The next record.
+    /// Passes over the next record of this batch.
     pub fn skim(&mut self, head: &BatchHead) -> Result<Skimmed, RecordsError> {
         match self {
             Payload::Plain(plain) => skim(plain, head),
@@ -239,7 +240,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// Bytes unpacked so far; none of records that lie open.
+    /// Bytes that were unpacked so far; 0 for plain records.
     pub fn unpacked(&self) -> usize {
         match self {
             Payload::Plain(_) => 0,

@@ -1,4 +1,4 @@
-//! OffsetCommit. Partitions that do not exist are refused one by one; the others go to the group together.
+//! OffsetCommit. Unknown partitions are refused one by one; all others go to the group together.
 
 use super::{Call, Outcome};
 use crate::kafka::wire::messages::{
@@ -9,10 +9,10 @@ use callboard_core::ErrorCode;
 use callboard_core::group::messages::{CommitPartition, MemberRef};
 use callboard_core::group::{Answer, Input};
 
-/// From here on topics are named by their ids.
+/// First version that names topics by id.
 const IDS_FROM: i16 = 10;
 
-/// From here on clients know the code for a group that is not there; before, its generation is over.
+/// First version whose clients know the code for an unknown group; before, they get an illegal generation.
 const NOT_FOUND_FROM: i16 = 9;
 
 fn known_code(version: i16, code: ErrorCode) -> ErrorCode {
@@ -27,7 +27,7 @@ pub(in super::super) async fn handle(call: Call, request: OffsetCommitRequest) -
     let by_id = call.version() >= IDS_FROM;
     let mut topics = Vec::new();
     let mut known = Vec::new();
-    // Where the answer of each known partition goes.
+    // The places of the known partitions in the answer.
     let mut places = Vec::new();
     for (t, topic) in request.topics.into_iter().enumerate() {
         let (found, unknown) = match by_id {

@@ -1,4 +1,4 @@
-//! DeleteGroups.
+//! DeleteGroups: removes groups without members, and their committed offsets.
 
 use super::{Call, Outcome};
 use crate::kafka::wire::messages::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};

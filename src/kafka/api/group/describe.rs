@@ -1,4 +1,4 @@
-//! DescribeGroups. A group that is not there is `Dead` without an error up to v5, and an error from v6 on (KIP-1043).
+//! DescribeGroups. An unknown group is `Dead` without an error up to v5, and an error from v6 on (KIP-1043).
 
 use super::{Call, Outcome};
 use crate::kafka::wire::messages::{
@@ -10,10 +10,10 @@ use callboard_core::ErrorCode;
 use callboard_core::group::messages::Described;
 use callboard_core::group::{Answer, GroupState, Input};
 
-/// Without an authorizer everybody may do everything that can be done with a group: read, delete, describe, and describe
-/// and alter its configs.
+/// All operations on a group as bits, because there is no authorizer: read, delete, describe, describe and alter
+/// configs.
 const ALL_OPERATIONS: i32 = 0b1101_0100_1000;
-/// From here on a group that is not there is an error.
+/// First version in which an unknown group is an error.
 const NOT_FOUND_FROM: i16 = 6;
 
 pub(in super::super) async fn handle(call: Call, request: DescribeGroupsRequest) -> Outcome {

@@ -1,4 +1,5 @@
-//! OffsetFetch: of one group, or from v8 on of several. What has no committed offset is −1 without an error.
+//! OffsetFetch: the committed offsets of one group, or from v8 on of several. A missing offset is −1 without an
+//! error.
 
 use super::{Call, Outcome};
 use crate::kafka::wire::messages::{
@@ -12,11 +13,11 @@ use callboard_core::group::{Answer, Input, OffsetValue};
 use callboard_core::metadata::Image;
 use callboard_core::{ErrorCode, TopicId};
 
-/// From here on a request names several groups.
+/// First version that names several groups.
 const GROUPS_FROM: i16 = 8;
-/// From here on topics are named by their ids.
+/// First version that names topics by id.
 const IDS_FROM: i16 = 10;
-/// Before this there is no place for an error of the group: each partition carries it.
+/// First version with an error of the group; before, each partition carries it.
 const GROUP_ERROR_FROM: i16 = 2;
 
 pub(in super::super) async fn handle(call: Call, request: OffsetFetchRequest) -> Outcome {
@@ -64,7 +65,7 @@ async fn one(call: Call, request: OffsetFetchRequest) -> Outcome {
     call.reply(&body, Permit::free())
 }
 
-/// No committed offset: −1, and empty words.
+/// A missing offset is −1 with empty metadata.
 fn committed(value: Option<OffsetValue>) -> OffsetValue {
     value.unwrap_or(OffsetValue { offset: -1, leader_epoch: -1, ..OffsetValue::default() })
 }
@@ -140,7 +141,7 @@ fn topic_of(
     (name, partitions): (String, Vec<(i32, Option<OffsetValue>)>),
 ) -> Option<OffsetFetchResponseTopics> {
     let topic_id = match by_id {
-        // One that is gone has no id to be named by.
+        // A deleted topic has no id, so the answer leaves it out.
         true => image.topic(&name)?.id,
         false => TopicId::ZERO,
     };

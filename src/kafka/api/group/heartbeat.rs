@@ -1,4 +1,4 @@
-//! Heartbeat.
+//! Heartbeat: a member of a group says that it lives, and hears of a rebalance.
 
 use super::{Call, Outcome};
 use crate::kafka::wire::messages::{HeartbeatRequest, HeartbeatResponse};
@@ -23,7 +23,8 @@ pub(in super::super) async fn handle(call: Call, request: HeartbeatRequest) -> O
     let code = match answer {
         Ok(Answer::Done(code)) => code,
         Ok(_) => ErrorCode::UnknownServerError,
-        // Sessions begin anew when the group is loaded: as Kafka does, nobody is sent away meanwhile.
+        // Sessions begin anew when the group is loaded, so meanwhile a member is told that all is well, as in
+        // Kafka.
         Err(ErrorCode::CoordinatorLoadInProgress) => ErrorCode::None,
         Err(code) => code,
     };

@@ -1,4 +1,4 @@
-//! JoinGroup.
+//! JoinGroup: a member enters a group, or a new round of its rebalance.
 
 use super::{Call, Outcome, shared};
 use crate::kafka::wire::messages::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
@@ -9,13 +9,13 @@ use callboard_core::group::messages::{Join, Joined};
 use callboard_core::group::{Answer, Input};
 use std::time::Instant;
 
-/// From here on a dynamic member must know its id before it is let in (KIP-394).
+/// First version in which a dynamic member must know its id first (KIP-394).
 const ID_REQUIRED_FROM: i16 = 4;
-/// From here on a static leader may be told to keep the assignment (KIP-814).
+/// First version that may tell a static leader to keep the assignment (KIP-814).
 const SKIP_FROM: i16 = 9;
-/// From here on the assignor may be null.
+/// First version in which the assignor may be null.
 const NULLABLE_FROM: i16 = 7;
-/// So much of a client's id goes into the ids of its members.
+/// Characters of a client's id that go into the ids of its members.
 const PREFIX_MAX: usize = 255;
 
 pub(in super::super) async fn handle(call: Call, request: JoinGroupRequest) -> Outcome {
@@ -27,7 +27,7 @@ pub(in super::super) async fn handle(call: Call, request: JoinGroupRequest) -> O
             let join = join_of(&call, request);
             let began = Instant::now();
             let answer = call.context.coordinators.ask(&group, move |ticket| Input::Join(ticket, join)).await;
-            // The others' time, not this request's work.
+            // This time belongs to other members, not to the work of this request.
             call.apart.add(began.elapsed());
             answer
         }
@@ -55,7 +55,7 @@ fn join_of(call: &Call, request: JoinGroupRequest) -> Join {
         member_id: request.member_id,
         instance_id: request.group_instance_id,
         session_timeout_ms,
-        // Before v1 there was one timeout for both.
+        // Before v1 one timeout served as both.
         rebalance_timeout_ms: if call.version() == 0 {
             session_timeout_ms
         } else {

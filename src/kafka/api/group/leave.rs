@@ -1,4 +1,4 @@
-//! LeaveGroup: one member, or from v3 on several, by member or instance id.
+//! LeaveGroup: one member leaves, or from v3 on several, by member or instance id.
 
 use super::{Call, Outcome};
 use crate::kafka::wire::messages::{LeaveGroupRequest, LeaveGroupResponse, MemberResponse};
@@ -6,7 +6,7 @@ use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;
 use callboard_core::group::{Answer, Input};
 
-/// From here on members leave in a batch.
+/// First version in which several members leave at once.
 const BATCH_FROM: i16 = 3;
 
 pub(in super::super) async fn handle(call: Call, request: LeaveGroupRequest) -> Outcome {

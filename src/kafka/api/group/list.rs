@@ -1,10 +1,10 @@
-//! ListGroups: all groups this node coordinates, by state and type where asked.
+//! ListGroups: all groups that this node coordinates, filtered by state and type.
 
 use super::{Call, Outcome};
 use crate::kafka::wire::messages::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
 use callboard_actors::permit::Permit;
 
-/// What every group here is: members agree on an assignor among themselves.
+/// The type of every group here: its members agree on an assignor among themselves.
 const TYPE: &str = "classic";
 
 pub(in super::super) async fn handle(call: Call, request: ListGroupsRequest) -> Outcome {

@@ -1,6 +1,6 @@
 //! The group APIs: each turns a request into an input of the group's machine, and its answer into Kafka's fields.
 //!
-//! What is decided here is only what needs no group: empty ids, and whether topics and partitions exist.
+//! Only checks that need no group stand here: empty ids, and whether topics and partitions exist.
 
 pub(super) mod commit;
 pub(super) mod delete;
@@ -23,7 +23,7 @@ impl Call {
         format!("/{}", self.client.peer.ip())
     }
 
-    /// Counts and logs what a group refused; answers that belong to an ordinary rebalance are not worth a line.
+    /// Counts and logs a refusal of a group; an ordinary rebalance makes no log line.
     fn group_refused(&self, code: ErrorCode, group: &str) {
         let why = match code {
             ErrorCode::None | ErrorCode::MemberIdRequired | ErrorCode::RebalanceInProgress => return,

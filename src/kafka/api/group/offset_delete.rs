@@ -1,4 +1,5 @@
-//! OffsetDelete: committed offsets of topics that no live member subscribes. Partitions that do not exist are refused.
+//! OffsetDelete: deletes committed offsets of topics that no live member subscribes to. Unknown partitions are
+//! refused.
 
 use super::{Call, Outcome};
 use crate::kafka::wire::messages::{

@@ -1,4 +1,4 @@
-//! SyncGroup.
+//! SyncGroup: the leader of a group hands in the assignment, and each member takes its part.
 
 use super::{Call, Outcome, shared};
 use crate::kafka::wire::messages::{SyncGroupRequest, SyncGroupResponse};
@@ -9,7 +9,7 @@ use callboard_core::group::messages::Sync;
 use callboard_core::group::{Answer, Input};
 use std::time::Instant;
 
-/// From here on the protocol's type and name must be given.
+/// First version in which protocol type and name must be given.
 const PROTOCOL_FROM: i16 = 5;
 
 pub(in super::super) async fn handle(call: Call, request: SyncGroupRequest) -> Outcome {

@@ -1,4 +1,4 @@
-//! What the cluster is made of: DescribeLogDirs (35), DescribeCluster (60) and DescribeTopicPartitions (75).
+//! Messages about the cluster: DescribeLogDirs (35), DescribeCluster (60) and DescribeTopicPartitions (75).
 
 use crate::kafka::wire::declare::{message, nullable};
 use callboard_core::TopicId;

@@ -1,5 +1,6 @@
-//! Classic groups: JoinGroup (11), Heartbeat (12), LeaveGroup (13), SyncGroup (14), DescribeGroups (15), ListGroups (16)
-//! and DeleteGroups (42). What members tell each other is copied out of the frame, so that a group may keep it.
+//! Classic groups: JoinGroup (11), Heartbeat (12), LeaveGroup (13), SyncGroup (14), DescribeGroups (15), ListGroups
+//! (16) and DeleteGroups (42). Bytes that members send each other are copied out of the frame, so that a group may
+//! keep them.
 
 use crate::kafka::wire::declare::message;
 use bytes::Bytes;

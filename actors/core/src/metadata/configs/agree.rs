@@ -1,9 +1,9 @@
-//! Whether the configs of a broker can hold together, over all layers.
+//! Whether the configs of a broker contradict each other, over all layers.
 
 use super::layers::Layers;
 use super::value::ConfigError;
 
-/// Whether what holds for a broker can hold together: what stays local is a part of what is kept.
+/// Refuses a local retention above the whole retention, because local records are a part of all records.
 pub fn agree_broker(layers: &Layers<'_>) -> Result<(), ConfigError> {
     let hours = layers.broker_number("log.retention.hours").map(|hours| hours.saturating_mul(3_600_000));
     let kept_ms = layers.broker_number("log.retention.ms").or(hours);

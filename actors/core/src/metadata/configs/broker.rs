@@ -16,7 +16,8 @@ pub fn is_broker_list(name: &str) -> bool {
     config(name).is_some_and(|c| c.kind == Type::List)
 }
 
-/// Everything a broker, or all of them, is to have set at run time, in the form in which it is stored.
+/// Checks all configs that a broker, or all brokers, would have at run time; returns them in the form in which they
+/// are stored.
 pub fn check_broker(own: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ConfigError> {
     let mut checked = BTreeMap::new();
     for (name, asked) in own {

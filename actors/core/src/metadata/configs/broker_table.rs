@@ -1,4 +1,5 @@
-//! The table of broker configs: what the configuration file says, and what is the default of a topic config.
+//! The table of broker configs: those that the configuration file sets, and those that are defaults of topic
+//! configs.
 
 use super::rows::{
     BrokerConfig, COMPRESSIONS, DELETE_ONLY, FOREVER, MESSAGE_SIZES, Mode, POLICIES, PRODUCER_ONLY, SEGMENTS,

@@ -1,54 +1,42 @@
-//! A config as DescribeConfigs reports it: its value, the place it comes from, and every place that says something.
+//! A config as DescribeConfigs reports it: its value, the source of the value, and every place that sets one.
 
 use super::value::Type;
 
-/// Where a value comes from, by Kafka's numbers.
+/// The source of a value, by Kafka's numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(i8)]
 pub enum Source {
-    /// The topic.
     Topic = 1,
-    /// This broker, at run time.
+    /// Set for this broker at run time.
     DynamicBroker = 2,
-    /// All brokers, at run time.
+    /// Set for all brokers at run time.
     DynamicDefault = 3,
-    /// The configuration file.
     Static = 4,
-    /// Kafka's default.
     Default = 5,
-    /// The subscription to clients' metrics.
     ClientMetrics = 7,
-    /// The group.
     Group = 8,
 }
 
-/// One place that says something, under its name there.
+/// A place that sets the value, under its name there.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Synonym {
-    /// The name there.
     pub name: &'static str,
-    /// The value there.
     pub value: String,
-    /// Where.
     pub source: Source,
 }
 
-/// A config as it is reported.
+/// One config as it is reported.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// Its name.
     pub name: &'static str,
-    /// Its value.
     pub value: Option<String>,
-    /// Where that comes from.
+    /// Of the value.
     pub source: Source,
-    /// Whether it takes no other value.
+    /// Whether no other value can be set.
     pub read_only: bool,
-    /// Its type.
     pub kind: Type,
-    /// In words.
     pub doc: &'static str,
-    /// Every place that says something, the one that holds first.
+    /// Every place that sets it; the first one holds.
     pub synonyms: Vec<Synonym>,
 }
 

@@ -1,7 +1,7 @@
-//! Where a value comes from: the first layer that says something.
+//! Resolves a config: the value of the first layer that sets one.
 //!
-//! What is reported (`Entry`, as DescribeConfigs shows it) and what a leader is told (`leader_config`) go through the
-//! same resolution, so they cannot differ.
+//! Reports (`Entry`, as DescribeConfigs shows it) and leaders (`leader_config`) use the same resolution, so they
+//! cannot differ. Checks of values stand elsewhere (`topic.rs`, `broker.rs`).
 
 use super::entry::{Entry, Source, Synonym};
 use super::rows::{
@@ -15,18 +15,17 @@ use crate::partition::LeaderConfig;
 use crate::storage::Durability;
 use std::collections::BTreeMap;
 
-/// What stands below a topic's own configs.
+/// The layers below a topic's own configs.
 #[derive(Clone, Copy, Debug)]
 pub struct Layers<'a> {
-    /// This broker's, set at run time.
+    /// Set for this broker at run time.
     pub broker: Option<&'a BTreeMap<String, String>>,
-    /// All brokers', set at run time.
+    /// Set for all brokers at run time.
     pub cluster: &'a BTreeMap<String, String>,
-    /// The configuration file's.
     pub statics: &'a Statics,
 }
 
-/// Names that mean the same to a broker, the first to hold first.
+/// Names of one broker config, the first to hold first.
 fn names(name: &'static str) -> &'static [&'static str] {
     const RETENTION: [&str; 2] = ["log.retention.ms", "log.retention.hours"];
     const ROLL: [&str; 2] = ["log.roll.ms", "log.roll.hours"];
@@ -42,7 +41,7 @@ fn names(name: &'static str) -> &'static [&'static str] {
 }
 
 impl Layers<'_> {
-    /// Every place below the topics that says something of a broker config.
+    /// Every place below the topics that sets a broker config.
     fn synonyms(&self, name: &'static str) -> Vec<Synonym> {
         let mut out = Vec::new();
         let mut look = |source, of: &dyn Fn(&str) -> Option<String>| {
@@ -53,7 +52,7 @@ impl Layers<'_> {
         look(Source::DynamicDefault, &|name| self.cluster.get(name).cloned());
         look(Source::Static, &|name| self.statics.get(name).map(str::to_owned));
         look(Source::Default, &|name| broker::config(name)?.default.map(str::to_owned));
-        // Like Kafka: what another name says counts only where this one says something too.
+        // Like Kafka, another name counts only where this one is set too.
         out.into_iter().skip_while(|synonym| synonym.name != name).collect()
     }
 
@@ -66,7 +65,7 @@ impl Layers<'_> {
         });
         let synonyms: Vec<Synonym> = mine.into_iter().chain(below).collect();
         Entry {
-            // A list that is refused but for some words may still have none of them.
+            // A list with refused words may still be empty.
             read_only: matches!(config.class, Class::Refused(_)) && config.kind != Type::List,
             ..Entry::new(config.name, (config.kind, config.doc), Some(config.default), synonyms)
         }
@@ -80,12 +79,12 @@ impl Layers<'_> {
         self.value(name, own).parse().unwrap_or(-1)
     }
 
-    /// A broker's value, if any layer has one.
+    /// The number that a broker has, if any layer sets it.
     pub(super) fn broker_number(&self, name: &'static str) -> Option<i64> {
         self.synonyms(name).first()?.value.parse().ok()
     }
 
-    /// One choice in two words: the topic's own word, else Kafka's.
+    /// The durability of a topic, which two configs set: the one of our own counts before Kafka's.
     fn durability(&self, own: &BTreeMap<String, String>) -> Durability {
         let fsync = match own.get(DURABILITY) {
             Some(word) => word == "fsync",
@@ -101,7 +100,7 @@ pub fn topic_entries(own: &BTreeMap<String, String>, layers: &Layers<'_>) -> Vec
     let fsync = layers.durability(own) == Durability::Fsync;
     let says = |entry: Entry, value: &str| match entry.value.as_deref() {
         Some(same) if same == value => entry,
-        // The topic has said it in the other word.
+        // The topic sets it by the other config.
         _ => Entry { value: Some(value.to_owned()), source: Source::Default, synonyms: Vec::new(), ..entry },
     };
     topic_table::TABLE
@@ -136,7 +135,7 @@ pub fn broker_entries(layers: &Layers<'_>) -> Vec<Entry> {
     listed.map(|(config, synonyms)| broker_entry(config, synonyms)).collect()
 }
 
-/// What is set for all brokers at run time.
+/// All configs that are set for all brokers at run time.
 #[must_use]
 pub fn cluster_entries(layers: &Layers<'_>) -> Vec<Entry> {
     let set = broker_table::TABLE.iter().filter(|config| layers.cluster.contains_key(config.name));
@@ -148,7 +147,7 @@ pub fn cluster_entries(layers: &Layers<'_>) -> Vec<Entry> {
     .collect()
 }
 
-/// What all that says to the leaders of a topic.
+/// The settings of the leaders of a topic, out of all layers.
 #[must_use]
 pub fn leader_config(own: &BTreeMap<String, String>, layers: &Layers<'_>) -> LeaderConfig {
     let number = |name| layers.number(name, own);
@@ -170,7 +169,7 @@ pub fn leader_config(own: &BTreeMap<String, String>, layers: &Layers<'_>) -> Lea
     }
 }
 
-/// In-sync replicas that a write with acks=all waits for: what is said, and at most as many as there are.
+/// In-sync replicas that a write with acks=all waits for, and at most as many as there are.
 #[must_use]
 pub fn min_insync_replicas(own: &BTreeMap<String, String>, layers: &Layers<'_>, replicas: usize) -> usize {
     let said = usize::try_from(layers.number(MIN_INSYNC, own)).unwrap_or(1);

@@ -1,4 +1,5 @@
-//! Configs of topics, brokers, groups and client metrics: which there are, what they take, where a value comes from.
+//! Configs of topics, brokers, groups and client metrics: their names, the values that they take, and the layer
+//! that a value comes from.
 //!
 //! ```text
 //!   topic's own ─> this broker's, dynamic ─> all brokers', dynamic ─> configuration file ─> default     (layers.rs)
@@ -6,8 +7,9 @@
 //!   value.rs, words.rs: types and bounds      alter: controller/alter.rs      what a leader is told: leader_config
 //! ```
 //!
-//! The table has every topic config of Kafka 4.3, so that what is valid there is taken here. Its `Class` says the
-//! fate of a value; all but refused ones are checked as in Kafka, stored, and returned.
+//! The table has every topic config of Kafka 4.3, so that this broker takes what Kafka takes. The `Class` of a
+//! config says what becomes of its value. All values but refused ones are checked as in Kafka, stored, and
+//! returned.
 //!
 //! | class | topic configs |
 //! |---|---|
@@ -17,13 +19,15 @@
 //! | with `compression.type`, reassignment, replication, tiered storage: takes effect when that is here | `compression.*.level`; `*.replication.throttled.replicas`; `min.insync.replicas` (`min_insync_replicas`), `unclean.leader.election.enable`; `local.retention.*`, `remote.log.*` |
 //! | refused, but for what works | `cleanup.policy` (`delete`, or empty; of an internal topic `compact`), `compression.type` (`producer`), `remote.storage.enable` (`false`, as in Kafka without tiered storage) |
 //!
-//! Defaults are Kafka's, but for `flush.messages`: 1, a record is on disk before it is acknowledged.
+//! Defaults are Kafka's, except `flush.messages`: 1, so that a record is on disk before it is acknowledged.
 //!
-//! Broker configs that are defaults of topic configs are dynamic as in Kafka and share the class of theirs. Each may be
-//! set for one broker or for all; `min.insync.replicas` only for all. All others come from the configuration file, and what Kafka has besides is unknown here.
+//! Broker configs that are defaults of topic configs are dynamic as in Kafka, and have the class of theirs. Each
+//! can be set for one broker or for all; `min.insync.replicas` only for all. The configuration file sets all
+//! others, and other configs of Kafka are unknown here.
 //!
-//! Configs of groups (of KIP-848, share and streams groups) and of subscriptions to clients' metrics are checked against
-//! Kafka's default bounds, stored and returned; their documentation says with which feature they take effect.
+//! Configs of groups (KIP-848, share and streams groups) and of subscriptions to clients' metrics are checked
+//! against Kafka's default bounds, stored and returned. Their documentation names the feature that they take effect
+//! with.
 
 mod agree;
 mod broker;

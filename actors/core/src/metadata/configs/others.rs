@@ -1,10 +1,11 @@
-//! Configs of groups and of subscriptions to clients' metrics: checked and stored as Kafka does, for what is to come.
+//! Configs of groups and of subscriptions to clients' metrics. They are checked and stored as in Kafka, and take
+//! effect with features to come.
 //!
 //! ```text
 //!   consumer.*  with the groups of KIP-848     share.*  with share groups     streams.*  with streams groups (KIP-1071)
 //!   interval.ms, match, metrics  with client telemetry (KIP-714)
 //! ```
-//! Classic groups have no configs, in Kafka neither.
+//! As in Kafka, classic groups have no configs.
 
 use super::entry::{Entry, Source, Synonym};
 use super::others_table::{GROUPS, METRICS};
@@ -12,10 +13,10 @@ use super::rows::OtherConfig;
 use super::value::{ConfigError, parse};
 use std::collections::BTreeMap;
 
-/// How often clients may be asked for their metrics. Milliseconds.
+/// Bounds of the time between two metrics of a client, in milliseconds.
 const INTERVALS: std::ops::RangeInclusive<i64> = 100..=3_600_000;
 
-/// Everything a group is to have, in the form in which it is stored.
+/// Checks all configs of a group; returns them in the form in which they are stored.
 pub fn check_group(own: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ConfigError> {
     let checked = check(&GROUPS, "group config name", own)?;
     for config in &GROUPS {
@@ -35,7 +36,7 @@ pub fn check_group(own: &BTreeMap<String, String>) -> Result<BTreeMap<String, St
     Ok(checked)
 }
 
-/// Everything a subscription is to have, in the form in which it is stored.
+/// Checks all configs of a subscription; returns them in the form in which they are stored.
 pub fn check_metrics(own: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ConfigError> {
     let checked = check(&METRICS, "client metrics configuration", own)?;
     match checked.get("interval.ms") {

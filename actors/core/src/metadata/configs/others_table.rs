@@ -1,4 +1,4 @@
-//! The tables of configs of groups and of subscriptions to clients' metrics: Kafka 4.3's.
+//! The tables of configs of groups and of subscriptions to clients' metrics, as in Kafka 4.3.
 
 use super::rows::OtherConfig;
 use super::value::{Takes, Type};

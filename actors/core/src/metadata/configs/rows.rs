@@ -6,7 +6,7 @@
 use super::value::{Takes, Type};
 use crate::limits;
 
-/// The fate of a config's value.
+/// What becomes of the value of a topic config.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Class {
     /// It changes what the broker does.
@@ -17,12 +17,12 @@ pub enum Class {
     Compaction,
     /// It takes effect with something else that this version does not have.
     With(&'static str),
-    /// It is refused, but for these words.
+    /// It is refused, except for these words.
     Refused(&'static [&'static str]),
 }
 
 impl Class {
-    /// In words.
+    /// The class in words, as the table in README has it.
     #[must_use]
     pub fn label(self) -> String {
         match self {
@@ -35,14 +35,13 @@ impl Class {
     }
 }
 
-/// One topic config.
 pub(super) struct TopicConfig {
     pub name: &'static str,
     pub kind: Type,
     pub takes: Takes,
-    /// The default where no broker config is one.
+    /// The default, if no broker config is one.
     pub default: &'static str,
-    /// The broker config that is its default.
+    /// The broker config that gives the default.
     pub broker: Option<&'static str>,
     pub class: Class,
     pub doc: &'static str,
@@ -62,55 +61,52 @@ pub(super) const MIN_INSYNC: &str = "min.insync.replicas";
 pub(super) const MIN_LAG: &str = "min.compaction.lag.ms";
 pub(super) const MAX_LAG: &str = "max.compaction.lag.ms";
 pub(super) const REMOTE: &str = "remote.storage.enable";
-/// What the broker does with its own topics.
+/// The policy of internal topics.
 pub(super) const COMPACT: &str = "compact";
 pub(super) const LOG_APPEND_TIME: &str = "LogAppendTime";
 pub(super) const FOREVER: &str = "9223372036854775807";
-/// Kafka's least segment.
 pub(super) const SEGMENTS: Takes = Takes::AtLeast(1 << 20);
 pub(super) const TIMESTAMP_TYPES: Takes = Takes::OneOf(&["CreateTime", LOG_APPEND_TIME]);
 pub(super) const POLICIES: Takes = Takes::OneOf(&["compact", "delete"]);
 pub(super) const COMPRESSIONS: Takes =
     Takes::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]);
 pub(super) const MESSAGE_SIZES: Takes = Takes::UpTo(limits::MESSAGE_MAX_BYTES_CEILING as i64);
-/// Policies that work: deletion, and (none) keeping everything.
+/// Policies that this version honours; an empty list keeps all records.
 pub(super) const DELETE_ONLY: &[&str] = &["delete"];
-/// Codecs that work.
 pub(super) const PRODUCER_ONLY: &[&str] = &["producer"];
 
-/// How a broker config changes.
+/// How a broker config can be changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Mode {
     /// At run time, for one broker or all.
     Dynamic,
-    /// The same, and listed only where it is set.
+    /// At run time, and listed only where it is set.
     WhereSet,
-    /// In Kafka at run time; here it takes only these words.
+    /// At run time in Kafka; this version takes only these words.
     Only(&'static [&'static str]),
     /// By the configuration file alone.
     Static,
 }
 
-/// One broker config.
 pub(super) struct BrokerConfig {
     pub name: &'static str,
     pub kind: Type,
     pub takes: Takes,
-    /// Its default: Kafka's, but for `log.flush.interval.messages`.
+    /// Kafka's default, except for `log.flush.interval.messages`.
     pub default: Option<&'static str>,
     pub mode: Mode,
     pub doc: &'static str,
 }
 
-/// One config of a group or of a subscription.
+/// A row for a config of a group or of a subscription.
 pub(super) struct OtherConfig {
     pub name: &'static str,
     pub kind: Type,
     pub takes: Takes,
     pub default: &'static str,
-    /// The broker config that is its default.
+    /// The broker config that gives the default.
     pub broker: Option<&'static str>,
-    /// The broker's bounds, by Kafka's defaults: the least and the most.
+    /// Least and most by the broker's bounds, which are Kafka's defaults.
     pub within: Option<(i64, i64)>,
     pub doc: &'static str,
 }

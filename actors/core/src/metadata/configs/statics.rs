@@ -1,14 +1,14 @@
-//! What the configuration file says of the broker configs: a layer that changes only with a new start.
+//! The layer of the configuration file: broker configs that change only with a new start.
 
 use super::broker::config;
 use std::collections::BTreeMap;
 
-/// What the configuration file says, by Kafka's names: only what differs from the default.
+/// Values of the configuration file under Kafka's names; only those that differ from the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statics(BTreeMap<String, String>);
 
 impl Statics {
-    /// Of these values; one that is the default says nothing.
+    /// Takes these values; one that equals the default is left out.
     #[must_use]
     pub fn new(values: impl IntoIterator<Item = (&'static str, String)>) -> Statics {
         let says = |name: &str, value: &str| config(name).is_some_and(|c| c.default != Some(value));
@@ -21,13 +21,13 @@ impl Statics {
         )
     }
 
-    /// What the file says.
+    /// The value that the file sets.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// What the file says, or the default.
+    /// The value that the file sets, or the default.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
         self.get(name).or_else(|| config(name)?.default)

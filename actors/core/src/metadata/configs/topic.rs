@@ -1,4 +1,4 @@
-//! Topic configs: what the table says of one, and what a topic may be given.
+//! Topic configs: their rows in the table, and the checks of the values that a topic gets.
 
 use super::rows::{CLEANUP, COMPACT, Class, DURABILITY, FLUSH, MAX_LAG, MIN_LAG, REMOTE, TopicConfig};
 use super::topic_table::TABLE;
@@ -16,18 +16,18 @@ pub fn is_list(name: &str) -> bool {
     config(name).is_some_and(|c| c.kind == Type::List)
 }
 
-/// The fate of a topic config's value.
+/// What becomes of the value of a topic config.
 #[must_use]
 pub fn topic_class(name: &str) -> Option<Class> {
     config(name).map(|c| c.class)
 }
 
-/// Whether every word of a checked value is one of those that work.
+/// Whether this version honours every word of a checked value.
 pub(super) fn honoured(value: &str, works: &[&str]) -> bool {
     value.split(',').all(|word| word.is_empty() || works.contains(&word))
 }
 
-/// Everything a topic is to have of its own, in the form in which it is stored.
+/// Checks all configs of a topic; returns them in the form in which they are stored.
 pub fn check_topic(
     topic: &str,
     own: &BTreeMap<String, String>,
@@ -52,14 +52,14 @@ pub fn check_topic(
         checked.insert(name.clone(), value);
     }
     if internal {
-        // Said or not: committed offsets do not go by retention.
+        // Set or not, because retention must not delete committed offsets.
         checked.insert(CLEANUP.to_owned(), COMPACT.to_owned());
     }
     agree(&checked)?;
     Ok(checked)
 }
 
-/// A value that Kafka takes and that does not work here. Where tiered storage is off, Kafka does not take it either.
+/// Refuses a value that Kafka takes and this version does not honour. Without tiered storage Kafka refuses it too.
 fn unsupported(name: &str, value: &str, works: &[&str]) -> ConfigError {
     if name == REMOTE {
         let why = "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage.";
@@ -68,7 +68,7 @@ fn unsupported(name: &str, value: &str, works: &[&str]) -> ConfigError {
     ConfigError::Unsupported { name: name.into(), value: value.into(), honoured: works.join(" or ") }
 }
 
-/// Whether what a topic has of its own can hold together.
+/// Whether the configs of a topic contradict each other.
 pub fn agree(own: &BTreeMap<String, String>) -> Result<(), ConfigError> {
     if let (Some(durability), Some(every)) = (own.get(DURABILITY), own.get(FLUSH))
         && (durability == "fsync") != (every == "1")

@@ -1,7 +1,7 @@
-//! The table of topic configs: all of Kafka 4.3's, and two of our own.
+//! The table of topic configs: all of Kafka 4.3, and two of our own.
 //!
-//! A row says what the config takes, where its default comes from, and what becomes of its value (`Class`). README's
-//! table is made from it.
+//! A row has the values that a config takes, the source of its default, and what becomes of its value (`Class`).
+//! README's table is made from it.
 
 use super::rows::{
     AFTER, BEFORE, CLEANUP, COMPRESSIONS, Class, DELETE_ONLY, DURABILITY, FLUSH, FOREVER, MAX_LAG,

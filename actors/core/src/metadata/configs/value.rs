@@ -1,9 +1,9 @@
-//! Values of configs: their types, what each takes, and the form in which they are stored.
+//! Values of configs: their types, the values that each takes, and the form in which they are stored.
 //!
 //! ```text
 //!   what was asked ─> parse: type, then bounds ─> canonical text (as Kafka's DescribeConfigs prints it) or ConfigError
 //! ```
-//! Words of refusals are Kafka's, because operators search for them.
+//! Texts of refusals are Kafka's, because operators search for them.
 
 use super::words;
 use crate::limits;
@@ -12,26 +12,20 @@ use crate::limits;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(i8)]
 pub enum Type {
-    /// `true` or `false`.
     Boolean = 1,
-    /// Words.
     String = 2,
-    /// 32 bits.
     Int = 3,
-    /// 16 bits.
     Short = 4,
-    /// 64 bits.
     Long = 5,
     /// A number with a fraction.
     Double = 6,
-    /// Words with commas.
     List = 7,
 }
 
-/// Which values a config takes.
+/// The values that a config takes, besides those of its type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Takes {
-    /// Whatever its type does.
+    /// Any value of its type.
     Any,
     /// Numbers from here on.
     AtLeast(i64),
@@ -53,46 +47,32 @@ pub(super) enum Takes {
     OffsetReset,
     /// Any words, none of them empty.
     Names,
-    /// What a client has to match: `client_id=` and a pattern, and so on.
+    /// Selectors of clients: `client_id=` and a pattern, and so on.
     Patterns,
 }
 
 /// Why a config is refused.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// No table has it.
+    /// The table has no such name.
     #[error("Unknown {0}: {1}")]
     Unknown(&'static str, String),
-    /// A value that its type or its bounds do not allow.
+    /// The type or the bounds do not allow the value.
     #[error("Invalid value {value} for configuration {name}: {wants}")]
-    Invalid {
-        /// The config.
-        name: String,
-        /// What was asked.
-        value: String,
-        /// What it takes.
-        wants: String,
-    },
-    /// A value that Kafka takes and this version does not honour.
+    Invalid { name: String, value: String, wants: String },
+    /// Kafka takes the value, and this version does not honour it.
     #[error("{name}={value} is not supported by this version: leave it out, or set it to {honoured}")]
-    Unsupported {
-        /// The config.
-        name: String,
-        /// What was asked.
-        value: String,
-        /// What is honoured.
-        honoured: String,
-    },
+    Unsupported { name: String, value: String, honoured: String },
     /// Only the configuration file sets it.
     #[error("Cannot update these configs dynamically: [{0}]")]
     NotDynamic(String),
     /// A list with an empty word.
     #[error("Configuration '{0}' values must not be empty.")]
     Empty(String),
-    /// What clients are to match is no pattern.
+    /// A selector of clients is no pattern.
     #[error("Illegal client matching pattern: {0}")]
     Pattern(String),
-    /// Longer than any value is stored.
+    /// The value is longer than any that is stored.
     #[error("the value of {0} has {1} bytes: at most {max} are stored", max = limits::CONFIG_VALUE_MAX)]
     TooLong(String, usize),
     /// Two configs of one resource that cannot both hold, or one that its broker's do not allow.
@@ -100,7 +80,7 @@ pub enum ConfigError {
     Conflict(String),
 }
 
-/// A value in the form in which it is stored, if its type and its bounds allow it.
+/// Parses a value into the form in which it is stored, if type and bounds allow it.
 pub(super) fn parse(name: &str, kind: Type, takes: Takes, value: &str) -> Result<String, ConfigError> {
     if value.len() > limits::CONFIG_VALUE_MAX {
         return Err(ConfigError::TooLong(name.into(), value.len()));
@@ -121,7 +101,7 @@ pub(super) fn parse(name: &str, kind: Type, takes: Takes, value: &str) -> Result
 }
 
 fn invalid(name: &str, value: &str, wants: impl Into<String>) -> ConfigError {
-    // The message has to fit into a string of Kafka's wire, whatever the value.
+    // The message must fit into a string of Kafka's wire, whatever the value.
     let value = value.chars().take(SHOWN_MAX).collect();
     ConfigError::Invalid { name: name.into(), value, wants: wants.into() }
 }
@@ -177,7 +157,7 @@ fn fraction(name: &str, text: &str, takes: Takes) -> Result<String, ConfigError>
     }
 }
 
-/// As Java prints it.
+/// A number with a fraction as Java prints it.
 fn java_double(n: f64) -> String {
     match n.abs() {
         size if size.is_infinite() => if n > 0.0 { "Infinity" } else { "-Infinity" }.into(),
@@ -234,7 +214,7 @@ fn list(name: &str, text: &str, takes: Takes) -> Result<String, ConfigError> {
                     _ => {}
                 }
             }
-            // Like Kafka: a word that is said twice counts once.
+            // Like Kafka, a word named twice counts once.
             let mut said = std::collections::BTreeSet::new();
             let once: Vec<&str> = parts.into_iter().filter(|part| said.insert(*part)).collect();
             Ok(once.join(","))

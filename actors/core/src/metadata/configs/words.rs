@@ -1,15 +1,15 @@
-//! Values with a grammar of their own: throttled replicas, a share group's first offset, what clients have to match.
+//! Values with a grammar of their own: throttled replicas, the first offset of a share group, selectors of clients.
 //!
-//! Each function says whether Kafka would take the word. Patterns are Java's; the ones that cannot be any are found by
-//! brackets, quantifiers and escapes that do not fit, the rest is taken.
+//! Each function says whether Kafka would take the word. Patterns are Java's. A pattern is refused if its brackets,
+//! quantifiers or escapes do not fit; all others are taken.
 
-/// `partition:broker`. Like Kafka: nothing at all between two commas is no fault.
+/// `partition:broker`. Like Kafka, an empty part between two commas is no fault.
 pub(super) fn replica(part: &str) -> bool {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     part.is_empty() || part.split_once(':').is_some_and(|(p, b)| number(p) && number(b))
 }
 
-/// Where a share group begins.
+/// The place where a share group begins.
 pub(super) fn offset_reset(word: &str) -> bool {
     match word.strip_prefix("by_duration:") {
         Some(duration) => not_negative(duration),
@@ -61,7 +61,7 @@ fn nanoseconds(text: &str) -> Option<i128> {
     i64::try_from(sum / SECOND).ok().map(|_| sign * sum)
 }
 
-/// What a client may be matched by.
+/// The properties of a client that a selector can name.
 const MATCHED_BY: [&str; 6] = [
     "client_instance_id",
     "client_id",
@@ -81,12 +81,11 @@ pub(super) fn client_match(part: &str) -> bool {
     }
 }
 
-/// What stands before the next character of a pattern.
+/// What stands before the next character of a pattern: a piece that can be repeated, or not.
 #[derive(Clone, Copy, PartialEq)]
 enum Before {
     /// Nothing that could be repeated.
     Nothing,
-    /// Something that could.
     Something,
     /// A quantifier, which one more sign may qualify.
     Quantifier,
