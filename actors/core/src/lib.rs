@@ -9,6 +9,7 @@
 //! The actor round each machine lives at the same path in `callboard-actors`.
 
 pub mod error;
+pub mod fetch;
 pub mod fetch_session;
 pub mod group;
 pub mod ids;
