@@ -27,7 +27,7 @@ use callboard_actors::images::Images;
 use callboard_actors::node::{NodeActor, NodeArgs, NodeIdentity, NodeMsg};
 use callboard_actors::partition::TailBudget;
 use callboard_actors::permit::Pool;
-use callboard_actors::ports::{MetadataLog, Shard};
+use callboard_actors::ports::{MetadataLog, OpenLog, Shard};
 use callboard_core::fetch_session::FetchSessions;
 use callboard_core::group::coordinator::CoordinatorConfig;
 use callboard_core::metadata::TopicDefaults;
@@ -51,7 +51,7 @@ pub struct Node {
     store: Arc<Store>,
     shards: Vec<Arc<ShardHandle>>,
     readers: Arc<Readers>,
-    log: Arc<SingleLog>,
+    log: Arc<dyn MetadataLog>,
     actor: ActorRef<NodeMsg>,
     ended: JoinHandle<()>,
     listener: JoinHandle<()>,
@@ -182,11 +182,12 @@ impl Node {
             let data = config.data.display();
             bail!("no shard of {data} works: see the lines above; nothing is created in their place");
         }
-        let log = Arc::new(SingleLog::open(&disk, &config.data, identity.cluster_id.as_deref())?);
+        let opened = SingleLog::open(&disk, &config.data, identity.node_id, identity.cluster_id.as_deref())?;
+        let log = Arc::clone(&opened.log);
         let shared = Shared::new(&fitted, identity.node_id, address);
         let (ready, serving) = oneshot::channel();
         let who = who(config, identity.node_id, address)?;
-        let args = shared.args(config, who, for_actors, Arc::clone(&log) as Arc<dyn MetadataLog>, ready);
+        let args = shared.args(config, who, for_actors, opened, ready);
         let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
         let (controller, epoch) = serving.await.context("the node's actors ended while they started")?;
         remember(&store, &shared.images, epoch)?;
@@ -302,7 +303,7 @@ impl Shared {
         config: &Config,
         identity: NodeIdentity,
         shards: Vec<Result<Arc<dyn Shard>, String>>,
-        log: Arc<dyn MetadataLog>,
+        log: OpenLog,
         ready: oneshot::Sender<(ControllerHandle, u64)>,
     ) -> NodeArgs {
         let coordinators = CoordinatorsArgs {

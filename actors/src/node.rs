@@ -15,7 +15,7 @@ use crate::directory::Directory;
 use crate::group::{CoordinatorsActor, CoordinatorsArgs};
 use crate::images::Images;
 use crate::partition::{PartitionHandle, TailBudget};
-use crate::ports::{MetadataLog, ReplicaState, Shard, Verdict};
+use crate::ports::{OpenLog, ReplicaState, Shard, Verdict};
 use crate::shard::{ShardActor, ShardArgs, ShardMsg};
 use callboard_core::metadata::configs::{Statics, leader_config};
 use callboard_core::metadata::controller::Reply as Said;
@@ -55,7 +55,7 @@ pub struct NodeArgs {
     /// Its shards, by number; those that are lost with the reason.
     pub shards: Vec<Result<Arc<dyn Shard>, String>>,
     /// The metadata log.
-    pub log: Arc<dyn MetadataLog>,
+    pub log: OpenLog,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Where handles go.

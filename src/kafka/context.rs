@@ -1,4 +1,7 @@
-//! What every request can reach: images, directory, controller, pools, bounds, and the settings of the front-end.
+//! The context of all requests: images, directory, controller, pools, bounds, and the settings of the front-end.
+//!
+//! Every request reaches the rest of the node through one [`Context`]. Its few methods ask an actor and wait for the
+//! outcome; what to ask, and what an answer means, is decided in `callboard-core`.
 
 use super::lines::Lines;
 use super::metrics;
@@ -12,8 +15,11 @@ use callboard_actors::permit::Pool;
 use callboard_actors::ports::Shard;
 use callboard_core::fetch_session::FetchSessions;
 use callboard_core::metadata::configs::Statics;
-use callboard_core::metadata::controller::{PRODUCER_ID_BLOCK, Reply as Said};
-use callboard_core::metadata::{NewTopic, OFFSETS_TOPIC, Refusal};
+use callboard_core::metadata::controller::Reply as Said;
+use callboard_core::metadata::{
+    NewTopic, OFFSETS_TOPIC_WAIT, ProducerIdBlock, Refusal, missing_offsets_topic, offsets_topic_made,
+    topic_on_request,
+};
 use callboard_core::{BrokerId, ErrorCode, TopicId, limits};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -23,9 +29,8 @@ use tokio::sync::Semaphore;
 /// Settings of the front-end, by Kafka's names.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// This node.
     pub broker_id: BrokerId,
-    /// `advertised.listeners`; none: the connection's local address.
+    /// `advertised.listeners`. Without them a client is told the address it came to.
     pub advertised: Option<(String, u16)>,
     /// `auto.create.topics.enable`.
     pub auto_create_topics_enable: bool,
@@ -35,46 +40,39 @@ pub struct Settings {
     pub socket_request_max_bytes: usize,
     /// The data directory: `log.dirs`.
     pub data_dir: String,
-    /// What the configuration file says.
+    /// The settings of the configuration file.
     pub statics: Arc<Statics>,
     /// `offsets.topic.num.partitions`.
     pub offsets_topic_num_partitions: i32,
 }
 
-/// What bounds this process, for whoever looks at it.
+/// The bounds of this process, for the console.
 #[derive(Clone, Debug)]
 pub struct Bounds {
     /// The sum of the bounds on memory, term by term.
     pub terms: Vec<limits::Term>,
-    /// The machine's memory, or what its control group may use.
+    /// Bytes of the machine's memory, or of its control group's limit.
     pub memory: usize,
 }
 
-/// What every request can reach.
+/// Everything that a request can reach.
 pub struct Context {
-    /// Settings.
     pub settings: Settings,
-    /// The committed image.
     pub images: Arc<Images>,
     /// Partitions on this node.
     pub directory: Arc<Directory>,
     /// Coordinators of groups on this node.
     pub coordinators: Arc<Coordinators>,
-    /// The controller.
     pub controller: ControllerHandle,
-    /// Shards: their gates.
     pub shards: Vec<Arc<dyn Shard>>,
-    /// Byte pools.
     pub pools: Pools,
     /// Slots for connections: `max.connections`.
     pub slots: Pool,
-    /// Looks into compressed batches, for consumers by time and for producers: each takes a window of memory, and long.
+    /// Permits to look into compressed batches, for consumers by time and for producers. Each look takes a window of
+    /// memory, and long.
     pub look_ups: Arc<Semaphore>,
-    /// What bounds this process.
     pub bounds: Bounds,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Producer ids given to this node.
     pub producer_ids: ProducerIds,
     /// Fetch sessions of all clients.
     pub fetch_sessions: Mutex<FetchSessions>,
@@ -86,7 +84,7 @@ pub struct Context {
     pub unaccepted: Lines,
 }
 
-/// Log lines of closed connections at once, and a second from then on.
+/// Log lines of closed connections: at once, and per second from then on.
 const CLOSINGS: (u32, u32) = (1000, 50);
 
 impl Context {
@@ -98,7 +96,7 @@ impl Context {
 }
 
 impl Context {
-    /// Resolves when every shard takes more: at its limit producers slow down.
+    /// Resolves when every shard takes more. Producers slow down while one is at its limit.
     pub async fn admitted(&self) {
         for shard in &self.shards {
             shard.admitted().await;
@@ -119,93 +117,55 @@ impl Context {
     }
 }
 
-/// How long `__consumer_offsets` is waited for.
-const OFFSETS_WAIT: Duration = Duration::from_secs(15);
-
 impl Context {
-    /// `__consumer_offsets` as it is made: Kafka's configs for it. It is compacted by its coordinators.
+    /// A topic that a request makes by naming it, with a fresh id.
     #[must_use]
-    pub fn new_offsets_topic(&self) -> NewTopic {
-        let configs =
-            [("cleanup.policy", "compact"), ("compression.type", "producer"), ("segment.bytes", "104857600")];
-        NewTopic {
-            partitions: self.settings.offsets_topic_num_partitions,
-            configs: configs.map(|(name, value)| (name.to_owned(), Some(value.to_owned()))).into(),
-            ..new_topic(OFFSETS_TOPIC)
-        }
+    pub fn topic_on_request(&self, name: &str) -> NewTopic {
+        topic_on_request(name, fresh_id(), self.settings.offsets_topic_num_partitions)
     }
 
-    /// Makes `__consumer_offsets` if it is not there, and waits until it is served. Kafka has one code for all that may
-    /// go wrong here; the words say what did.
+    /// Makes `__consumer_offsets` if it is not there, and waits until it is served.
     pub async fn offsets_topic(&self) -> Result<(), Refusal> {
-        let refused = |why: &str| Refusal {
-            code: ErrorCode::CoordinatorNotAvailable,
-            message: format!("__consumer_offsets is not there yet: {why}"),
-        };
-        if self.images.current().topic(OFFSETS_TOPIC).is_some() {
+        let partitions = self.settings.offsets_topic_num_partitions;
+        let Some(missing) = missing_offsets_topic(&self.images.current(), fresh_id(), partitions) else {
             return Ok(());
+        };
+        let said = self.create_topics(vec![missing], false, OFFSETS_TOPIC_WAIT).await;
+        if let Some(topic) = offsets_topic_made(said)? {
+            tracing::info!(topic = %topic.name, partitions = topic.partitions, "topic created");
+            let _ = tokio::time::timeout(OFFSETS_TOPIC_WAIT, self.coordinators.all_loaded()).await;
         }
-        match self.create_topics(vec![self.new_offsets_topic()], false, OFFSETS_WAIT).await {
-            Said::Created(outcomes, _) => match outcomes.into_iter().next() {
-                Some(Ok(topic)) => {
-                    tracing::info!(topic = %topic.name, partitions = topic.partitions.len(), "topic created");
-                    let _ = tokio::time::timeout(OFFSETS_WAIT, self.coordinators.all_loaded()).await;
-                    Ok(())
-                }
-                // Somebody else was faster.
-                Some(Err(refusal)) if refusal.code == ErrorCode::TopicAlreadyExists => Ok(()),
-                Some(Err(refusal)) => Err(refused(&refusal.message)),
-                None => Err(refused("try again")),
-            },
-            Said::Failed(refusal) => Err(refused(&refusal.message)),
-            _ => Err(refused("try again")),
-        }
+        Ok(())
     }
 }
 
-/// A topic as asked for, with a fresh id.
+/// An id for a topic that is to be made.
 #[must_use]
-pub fn new_topic(name: &str) -> NewTopic {
-    NewTopic {
-        name: name.to_owned(),
-        id: TopicId(*uuid::Uuid::new_v4().as_bytes()),
-        partitions: -1,
-        replication_factor: -1,
-        assignments: Vec::new(),
-        configs: Vec::new(),
-    }
+pub fn fresh_id() -> TopicId {
+    TopicId(*uuid::Uuid::new_v4().as_bytes())
 }
 
-/// Producer ids, a block at a time from the controller.
+/// Producer ids for this node's producers, a block at a time from the controller.
 #[derive(Default)]
 pub struct ProducerIds {
-    block: tokio::sync::Mutex<std::ops::Range<i64>>,
+    block: tokio::sync::Mutex<ProducerIdBlock>,
 }
 
 impl ProducerIds {
-    /// The next one.
+    /// The next id. Requests wait for each other, so that only one of them asks for a block.
     pub async fn next(&self, controller: &ControllerHandle) -> Result<i64, Refusal> {
         let mut block = self.block.lock().await;
-        if block.is_empty() {
-            match controller.ask(Ask::ProducerIds).get().await {
-                Said::ProducerIds(first) => *block = first..first + PRODUCER_ID_BLOCK,
-                Said::Failed(refusal) => return Err(refusal),
-                _ => {
-                    let message = "the controller gave no producer ids: ask again".to_owned();
-                    return Err(Refusal { code: ErrorCode::UnknownServerError, message });
-                }
-            }
+        match block.take() {
+            Some(id) => Ok(id),
+            None => block.refill(controller.ask(Ask::ProducerIds).get().await),
         }
-        let id = block.start;
-        block.start += 1;
-        Ok(id)
     }
 }
 
-/// Log lines of refusals a second at most.
+/// Log lines of refusals per second at most.
 const LINES: u32 = 20;
 
-/// Counts every refusal and logs them, a bounded number a second.
+/// Counts every refusal, and logs a bounded number a second.
 pub struct Refusals(Lines);
 
 impl Default for Refusals {
@@ -215,7 +175,7 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// One more.
+    /// Counts and logs one refusal.
     pub fn note(&self, api: &'static str, code: ErrorCode, client: &str, what: &str, why: &str) {
         metrics::refused(api, code.code());
         if let Some(suppressed) = self.0.one() {

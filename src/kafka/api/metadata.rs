@@ -1,14 +1,13 @@
 //! Metadata, with auto-create: a topic that is asked for and may be made is made, and answered with its leader.
 
 use super::{Call, Outcome, describe_cluster, describe_topic_partitions};
-use crate::kafka::context::new_topic;
 use crate::kafka::wire::messages::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
     MetadataResponsePartition, MetadataResponseTopic,
 };
 use callboard_actors::permit::Permit;
 use callboard_core::metadata::controller::Reply as Said;
-use callboard_core::metadata::{Broker, Image, OFFSETS_TOPIC, Topic, check_name, is_internal};
+use callboard_core::metadata::{Broker, Image, Topic, check_name, is_internal};
 use callboard_core::partition::Role;
 use callboard_core::{ErrorCode, TopicId, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,7 +73,7 @@ fn ids_too_early(version: i16, asked: &[MetadataRequestTopic]) -> Option<Metadat
     Some(MetadataResponse { topics: topics.collect(), controller_id: -1, ..MetadataResponse::default() })
 }
 
-/// Makes what is asked for by name and is not there. Returns what was refused.
+/// Makes the topics that are asked for by name and are not there. Returns the refused ones.
 async fn create_missing(call: &Call, asked: &[MetadataRequestTopic]) -> BTreeMap<String, ErrorCode> {
     let image = call.context.images.current();
     let by_name = asked.iter().filter(|t| t.topic_id == TopicId::ZERO);
@@ -85,13 +84,7 @@ async fn create_missing(call: &Call, asked: &[MetadataRequestTopic]) -> BTreeMap
     if names.is_empty() {
         return BTreeMap::new();
     }
-    let topics = names
-        .iter()
-        .map(|name| match *name {
-            OFFSETS_TOPIC => call.context.new_offsets_topic(),
-            name => new_topic(name),
-        })
-        .collect();
+    let topics = names.iter().map(|name| call.context.topic_on_request(name)).collect();
     let all = |code| names.iter().map(|name| ((*name).to_owned(), code)).collect();
     match call.context.create_topics(topics, false, CREATE_WAIT).await {
         Said::Created(outcomes, _) => {
@@ -102,7 +95,7 @@ async fn create_missing(call: &Call, asked: &[MetadataRequestTopic]) -> BTreeMap
                         tracing::info!(topic = %topic.name, id = %topic.id, "topic created on request")
                     }
                     Err(refusal) if refusal.code == ErrorCode::TopicAlreadyExists => {
-                        // Somebody else was faster: the client asks again.
+                        // Another request was faster: the client asks again.
                         refused.insert((*name).to_owned(), ErrorCode::LeaderNotAvailable);
                     }
                     Err(refusal) => {
@@ -113,7 +106,8 @@ async fn create_missing(call: &Call, asked: &[MetadataRequestTopic]) -> BTreeMap
             }
             refused
         }
-        Said::Failed(refusal) => {
+        said @ (Said::Failed(_) | Said::Unknown(_)) => {
+            let refusal = said.refusal();
             call.refused(refusal.code, &names.join(","), &refusal.message);
             all(ErrorCode::LeaderNotAvailable)
         }

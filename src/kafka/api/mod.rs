@@ -96,15 +96,11 @@ impl Call {
         }
     }
 
-    /// What the controller answered to a change of `n` things, each by itself.
+    /// The controller's answer to a change of `n` things, for each of them.
     fn altered(&self, said: Said, n: usize) -> Vec<Result<(), Refusal>> {
         match said {
             Said::Altered(outcomes, _) => outcomes,
-            Said::Failed(refusal) => vec![Err(refusal); n],
-            _ => {
-                let message = "the controller gave no answer: ask again".to_owned();
-                vec![Err(Refusal { code: ErrorCode::UnknownServerError, message }); n]
-            }
+            other => vec![Err(other.refusal()); n],
         }
     }
 
