@@ -16,7 +16,7 @@ use crate::group::{CoordinatorsActor, CoordinatorsArgs};
 use crate::images::Images;
 use crate::messages::{NodeMsg, ShardMsg, Starting};
 use crate::partition::{PartitionHandle, TailBudget};
-use crate::ports::{MetadataLog, ReplicaState, Shard};
+use crate::ports::{OpenLog, ReplicaState, Shard};
 use crate::shard::{ShardActor, ShardArgs};
 use crate::shell::{Perform, Shell};
 use callboard_core::metadata::TopicDefaults;
@@ -51,7 +51,7 @@ pub struct NodeArgs {
     /// Its shards, by number; those that are lost with the reason.
     pub shards: Vec<Result<Arc<dyn Shard>, String>>,
     /// The metadata log.
-    pub log: Arc<dyn MetadataLog>,
+    pub log: OpenLog,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Where handles go.

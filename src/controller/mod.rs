@@ -1,5 +1,5 @@
-//! The metadata log's implementations. One node: redb (`single.rs`). In a cluster openraft takes its place behind the
-//! same port.
+//! The metadata log, as an adapter. A single node keeps it in redb (`single.rs`); a replicated log will stand beside it
+//! behind the same port.
 
 mod single;
 

@@ -1,17 +1,23 @@
 //! The metadata log of a single node: `data/meta.redb`.
 //!
+//! A batch is one row, written in one durable transaction, so that it is committed as a whole or not at all.
+//!
 //! ```text
-//!   log       index → crc32c · version · records (JSON)         one row a batch, all or nothing, committed = durable
+//!   log       index → crc32c · version · records (JSON)
 //!   snapshot  "image" → crc32c · version · image (JSON)          every SNAPSHOT_EVERY batches; older rows go with it
 //! ```
 //!
-//! One thread proposes: redb's commit blocks. Every commit is `Immediate` with quick repair, apart from the shards'
-//! files. Nobody else can lead: the term is always 1. A full disk is no end: a small reserve is given back, the file
-//! is opened again, the batch tried once more; without room it is refused, and the next one is tried.
+//! One thread commits, because redb's commit blocks. Every commit is `Immediate` with quick repair. No other node can
+//! lead, so this node leads in term 1 for ever: the stream begins with the snapshot and this leadership. Rows hold no ids
+//! of proposals. The thread adds the id when it commits, and the batches of former processes come as the snapshot.
+//!
+//! A full disk does not end the log. The thread gives back a small reserve, opens the file again, and tries the batch once
+//! more. Without room the batch is refused, and the next one is tried.
 
 use crate::storage::{Backend, Reserve, ShardFault, disk::Disk};
-use callboard_actors::ports::{Committed, MetadataLog, MetadataRole, ProposeResult};
-use callboard_core::metadata::{Image, MetadataRecord};
+use callboard_actors::ports::{MetadataLog, OpenLog};
+use callboard_core::BrokerId;
+use callboard_core::metadata::{Committed, Image, Leadership, MetadataRecord, ProposalId, ProposeResult};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, TableDefinition};
@@ -19,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 const LOG: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("log");
 const SNAPSHOT: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("snapshot");
@@ -29,7 +35,7 @@ const VERSION: u8 = 1;
 /// Batches between two snapshots.
 const SNAPSHOT_EVERY: u64 = 256;
 const TERM: u64 = 1;
-/// Held back in a file for batches on a full disk: deletes are such.
+/// Bytes held back in a file for batches on a full disk, so that deletes can make room.
 const RESERVE_BYTES: u64 = 2 << 20;
 
 /// Why the metadata log cannot be opened.
@@ -41,15 +47,15 @@ pub struct OpenError {
 }
 
 struct Proposal {
+    id: ProposalId,
     records: Vec<MetadataRecord>,
     answer: oneshot::Sender<ProposeResult>,
 }
 
-/// The log.
+/// The metadata log of a single node.
 pub struct SingleLog {
+    leadership: Leadership,
     proposals: Mutex<Option<std_mpsc::Sender<Proposal>>>,
-    committed: Mutex<Option<mpsc::UnboundedReceiver<Committed>>>,
-    role: watch::Sender<MetadataRole>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -75,7 +81,7 @@ fn unseal(row: &[u8]) -> Result<&[u8], String> {
     }
 }
 
-/// Everything stored, folded.
+/// The stored batches, added up.
 struct Recovered {
     image: Image,
     since_snapshot: u64,
@@ -107,8 +113,7 @@ fn load(db: &Database) -> Result<Recovered, String> {
         if index.value() != image.applied + 1 {
             return Err(format!("batch {} is missing", image.applied + 1));
         }
-        records.iter().for_each(|record| image.apply(record));
-        image.applied = index.value();
+        image.apply_batch(index.value(), &records);
         since_snapshot += 1;
     }
     Ok(Recovered { image, since_snapshot })
@@ -138,11 +143,16 @@ fn append(
 }
 
 impl SingleLog {
-    /// Opens, or makes, the log in a data directory.
+    /// Opens or makes the log of a node in its data directory.
     ///
-    /// `cluster`: the id that the data directory knows. Then the file must be there and be that cluster's: a new one in
-    /// its place would take every replica for a stranger.
-    pub fn open(disk: &Arc<dyn Disk>, dir: &Path, cluster: Option<&str>) -> Result<SingleLog, OpenError> {
+    /// `cluster` is the id that the data directory knows. With an id, the file must be there and belong to that cluster: a
+    /// new file in its place would take every replica for a stranger.
+    pub fn open(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        node: BrokerId,
+        cluster: Option<&str>,
+    ) -> Result<OpenLog, OpenError> {
         let path = dir.join("meta.redb");
         let failed = |why: String| OpenError { path: path.clone(), why };
         let fresh = !disk.exists(&path).map_err(|e| failed(e.to_string()))?;
@@ -154,7 +164,7 @@ impl SingleLog {
         }
         let place = Place { disk: Arc::clone(disk), path: path.clone(), ran_out: Arc::default() };
         let db = match place.open() {
-            // Half made when the first start was killed; nothing was served before `identity` knew the cluster.
+            // A kill of the first start leaves it half made. Nothing was served before `identity` knew the cluster.
             Err(why) if !fresh && cluster.is_none() => {
                 tracing::warn!(
                     "{}: {why}; no cluster was served from it yet, it is made anew",
@@ -178,31 +188,31 @@ impl SingleLog {
                 "it is of {found}, the data directory of cluster {cluster}: restore the file from its own backup"
             )));
         }
-        let (committed_tx, committed) = mpsc::unbounded_channel();
+        let leadership = Leadership { term: TERM, node };
+        let (stream, committed) = mpsc::unbounded_channel();
         let snapshot = Committed::Snapshot { index: image.applied, image: Arc::new(image.clone()) };
-        let _ = committed_tx.send(snapshot);
+        let _ = stream.send(snapshot);
+        let _ = stream.send(Committed::Lead(leadership));
         let (proposals, incoming) = std_mpsc::channel();
         let reserve = Reserve::new(Arc::clone(disk), dir, RESERVE_BYTES);
-        let worker = Worker { place, reserve, db: Some(db), image, since_snapshot, committed: committed_tx };
+        let worker = Worker { place, reserve, db: Some(db), image, since_snapshot, stream };
         let thread = std::thread::Builder::new()
             .name("metadata".into())
             .spawn(move || worker.run(&incoming))
             .map_err(|e| failed(e.to_string()))?;
-        Ok(SingleLog {
+        let log = SingleLog {
+            leadership,
             proposals: Mutex::new(Some(proposals)),
-            committed: Mutex::new(Some(committed)),
-            role: watch::Sender::new(MetadataRole::Leader { term: TERM }),
             thread: Mutex::new(Some(thread)),
-        })
+        };
+        Ok(OpenLog { log: Arc::new(log), committed, first: first_proposal(node) })
     }
+}
 
-    /// Ends the thread after what is proposed.
-    pub fn close(&self) {
-        drop(self.proposals.lock().take());
-        if let Some(thread) = self.thread.lock().take() {
-            let _ = thread.join();
-        }
-    }
+/// The id of a process's first proposal: 62 random bits, so that no number of a former process comes again.
+fn first_proposal(node: BrokerId) -> ProposalId {
+    let [.., a, b, c, d, e, f, g, h] = *uuid::Uuid::new_v4().as_bytes();
+    ProposalId { node, number: u64::from_be_bytes([a, b, c, d, e, f, g, h]) }
 }
 
 /// The file, so that it can be opened again.
@@ -220,7 +230,7 @@ impl Place {
         builder.set_cache_size(4 << 20).create_with_backend(backend).map_err(|e| e.to_string())
     }
 
-    /// Whether there was no space since this was asked last.
+    /// Whether the disk was out of space since the last call.
     fn ran_out(&self) -> bool {
         self.ran_out.swap(false, Ordering::AcqRel)
     }
@@ -228,9 +238,9 @@ impl Place {
 
 /// Why a batch is not committed.
 enum Failed {
-    /// The disk is full, and the batch is certainly not stored.
+    /// The disk is full, and the batch is not stored.
     Full(String),
-    /// Nothing is known, and nothing more is taken.
+    /// The batch may be stored or not, and the file takes no more.
     Broken(String),
 }
 
@@ -241,57 +251,55 @@ struct Worker {
     db: Option<Database>,
     image: Image,
     since_snapshot: u64,
-    committed: mpsc::UnboundedSender<Committed>,
+    stream: mpsc::UnboundedSender<Committed>,
 }
 
 impl Worker {
     fn run(mut self, incoming: &std_mpsc::Receiver<Proposal>) {
         let mut broken: Option<String> = None;
-        while let Ok(Proposal { records, answer }) = incoming.recv() {
+        while let Ok(Proposal { id, records, answer }) = incoming.recv() {
             let result = match &broken {
-                Some(why) => Err(Failed::Broken(why.clone())),
-                None => self.commit(records),
-            };
-            let _ = answer.send(match result {
-                Ok(index) => ProposeResult::Committed(index),
-                Err(Failed::Full(why)) => {
-                    tracing::warn!(
-                        "the metadata log is not written: {why}; it is tried again with the next change"
-                    );
-                    ProposeResult::Unknown(why)
-                }
-                Err(Failed::Broken(why)) => {
-                    if broken.is_none() {
-                        // redb refuses writes after an I/O error; what was committed is known again after a restart.
+                Some(why) => ProposeResult::Refused(why.clone()),
+                None => match self.commit(id, records) {
+                    Ok(index) => ProposeResult::Committed(index),
+                    Err(Failed::Full(why)) => {
+                        tracing::warn!(
+                            "the metadata log is not written: {why}; it is tried again with the next change"
+                        );
+                        ProposeResult::Refused(why)
+                    }
+                    Err(Failed::Broken(why)) => {
+                        // redb refuses writes after an I/O error. The next start finds out what was committed.
                         tracing::error!(
                             "the metadata log takes no more: {why}; restart the node after mending the disk"
                         );
                         broken = Some(why.clone());
+                        ProposeResult::Unknown(why)
                     }
-                    ProposeResult::Unknown(why)
-                }
-            });
+                },
+            };
+            let _ = answer.send(result);
         }
     }
 
-    /// Commits a batch; on a full disk once more, on what the reserve gives.
-    fn commit(&mut self, records: Vec<MetadataRecord>) -> Result<u64, Failed> {
+    /// Commits a batch. On a full disk it tries once more, with the room of the reserve.
+    fn commit(&mut self, id: ProposalId, records: Vec<MetadataRecord>) -> Result<u64, Failed> {
         let index = self.image.applied + 1;
         let mut stored = self.append(index, &records);
         if let Err(Failed::Full(_)) = &stored {
             self.reserve.release();
             stored = match self.open_again() {
-                // Its fate was not known: it is stored.
+                // The file says what the failed commit did not: the batch is stored.
                 Ok(true) => Ok(()),
                 Ok(false) => self.append(index, &records),
                 Err(failed) => Err(failed),
             };
         }
         match stored {
-            Ok(()) => Ok(self.committed(index, records)),
-            // For whoever comes next.
+            Ok(()) => Ok(self.committed(index, id, records)),
+            // The next batch needs an open file.
             Err(Failed::Full(why)) => match self.open_again() {
-                Ok(true) => Ok(self.committed(index, records)),
+                Ok(true) => Ok(self.committed(index, id, records)),
                 Ok(false) | Err(Failed::Full(_)) => Err(Failed::Full(why)),
                 Err(broken) => Err(broken),
             },
@@ -299,19 +307,19 @@ impl Worker {
         }
     }
 
-    fn committed(&mut self, index: u64, records: Vec<MetadataRecord>) -> u64 {
+    fn committed(&mut self, index: u64, id: ProposalId, records: Vec<MetadataRecord>) -> u64 {
         let free = || self.place.disk.free_bytes(&self.place.path).unwrap_or(0);
         if !self.reserve.held() && free() >= 8 * RESERVE_BYTES {
-            // Where it fails the next change tries again.
+            // If this fails, the next change tries again.
             let _ = self.reserve.make();
         }
         self.since_snapshot += 1;
         if self.since_snapshot > SNAPSHOT_EVERY {
             self.since_snapshot = 1;
         }
-        records.iter().for_each(|record| self.image.apply(record));
-        self.image.applied = index;
-        let _ = self.committed.send(Committed::Batch { index, records: Arc::new(records) });
+        self.image.apply_batch(index, &records);
+        let (proposal, records) = (Some(id), Arc::new(records));
+        let _ = self.stream.send(Committed::Batch { index, proposal, records });
         index
     }
 
@@ -320,7 +328,7 @@ impl Worker {
             self.open_again()?;
         }
         let Some(db) = &self.db else { return Err(Failed::Full("meta.redb is closed".into())) };
-        // The snapshot is that before this batch: rows up to it may go in the same transaction.
+        // The snapshot is the image before this batch: its rows go in the same transaction.
         let snapshot = (self.since_snapshot >= SNAPSHOT_EVERY).then_some(&self.image);
         let stored = append(db, index, records, snapshot);
         stored.map_err(|fault| self.failed(format!("meta.redb: {fault}")))
@@ -334,7 +342,7 @@ impl Worker {
         }
     }
 
-    /// Opens the file again. Whether it holds one batch more than is known.
+    /// Opens the file again, and says whether it holds one batch more than is known.
     fn open_again(&mut self) -> Result<bool, Failed> {
         self.db = None;
         let db = self.place.open().map_err(|why| self.failed(why))?;
@@ -349,10 +357,16 @@ impl Worker {
 }
 
 impl MetadataLog for SingleLog {
-    fn propose(&self, term: u64, records: Vec<MetadataRecord>) -> BoxFuture<'static, ProposeResult> {
+    fn propose(
+        &self,
+        leadership: Leadership,
+        id: ProposalId,
+        records: Vec<MetadataRecord>,
+    ) -> BoxFuture<'static, ProposeResult> {
         let (answer, result) = oneshot::channel();
-        let sent = term == TERM
-            && self.proposals.lock().as_ref().is_some_and(|to| to.send(Proposal { records, answer }).is_ok());
+        let proposal = Proposal { id, records, answer };
+        let sent = leadership == self.leadership
+            && self.proposals.lock().as_ref().is_some_and(|to| to.send(proposal).is_ok());
         Box::pin(async move {
             if !sent {
                 return ProposeResult::NotLeader;
@@ -361,13 +375,11 @@ impl MetadataLog for SingleLog {
         })
     }
 
-    fn committed(&self) -> mpsc::UnboundedReceiver<Committed> {
-        // Called once; a second caller hears nothing.
-        self.committed.lock().take().unwrap_or_else(|| mpsc::unbounded_channel().1)
-    }
-
-    fn role(&self) -> watch::Receiver<MetadataRole> {
-        self.role.subscribe()
+    fn close(&self) {
+        drop(self.proposals.lock().take());
+        if let Some(thread) = self.thread.lock().take() {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -376,23 +388,85 @@ mod tests {
     use super::*;
     use crate::storage::RealDisk;
 
-    #[tokio::test]
-    async fn what_is_committed_is_there_after_a_restart_snapshots_included() {
-        let dir = tempfile::tempdir().unwrap();
+    const LEAD: Leadership = Leadership { term: TERM, node: 7 };
+
+    fn open(dir: &Path) -> OpenLog {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        SingleLog::open(&disk, dir, LEAD.node, None).unwrap()
+    }
+
+    fn ids_until(next: u64) -> Vec<MetadataRecord> {
+        vec![MetadataRecord::ProducerIds { next: next as i64 }]
+    }
+
+    #[tokio::test]
+    async fn a_committed_batch_is_there_after_a_restart_snapshots_included() {
+        let dir = tempfile::tempdir().unwrap();
         let total = SNAPSHOT_EVERY * 2 + 7;
         {
-            let log = SingleLog::open(&disk, dir.path(), None).unwrap();
+            let OpenLog { log, first, .. } = open(dir.path());
             for n in 1..=total {
-                let records = vec![MetadataRecord::ProducerIds { next: n as i64 }];
-                assert_eq!(log.propose(1, records).await, ProposeResult::Committed(n));
+                let result = log.propose(LEAD, first, ids_until(n)).await;
+                assert_eq!(result, ProposeResult::Committed(n));
             }
-            assert_eq!(log.propose(2, vec![]).await, ProposeResult::NotLeader);
+            log.close();
+            let closed = log.propose(LEAD, first, ids_until(0)).await;
+            assert_eq!(closed, ProposeResult::NotLeader, "a closed log takes nothing");
             log.close();
         }
-        let log = SingleLog::open(&disk, dir.path(), None).unwrap();
-        let Some(Committed::Snapshot { image, index }) = log.committed().recv().await else { panic!() };
+        let OpenLog { log, mut committed, .. } = open(dir.path());
+        let Some(Committed::Snapshot { image, index }) = committed.recv().await else { panic!() };
         assert_eq!((index, image.next_producer_id), (total, total as i64));
+        log.close();
+    }
+
+    #[tokio::test]
+    async fn the_stream_is_a_snapshot_a_leadership_and_each_batch_with_its_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let OpenLog { log, mut committed, first } = open(dir.path());
+        assert_eq!(first.node, LEAD.node);
+        assert!(matches!(committed.recv().await, Some(Committed::Snapshot { index: 0, .. })));
+        assert!(matches!(committed.recv().await, Some(Committed::Lead(LEAD))));
+        for other in [Leadership { term: 2, ..LEAD }, Leadership { node: 8, ..LEAD }] {
+            assert_eq!(log.propose(other, first, ids_until(9)).await, ProposeResult::NotLeader, "{other:?}");
+        }
+        for (index, id) in [(1, first), (2, first.next())] {
+            assert_eq!(log.propose(LEAD, id, ids_until(5)).await, ProposeResult::Committed(index));
+            let Some(Committed::Batch { index: at, proposal, records }) = committed.recv().await else {
+                panic!()
+            };
+            assert_eq!((at, proposal, &*records), (index, Some(id), &ids_until(5)));
+        }
+        log.close();
+        assert!(committed.recv().await.is_none(), "a closed log ends its stream");
+    }
+
+    #[tokio::test]
+    async fn rows_of_the_first_format_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path()).log.close();
+        let rows = [
+            r#"[{"Cluster":{"cluster_id":"c"}},{"Configs":{"of":"Cluster","changes":{"min.insync.replicas":"1"}}},
+                {"Broker":{"broker_id":1,"host":"h","port":9,"rack":null}}]"#,
+            r#"[{"Topic":{"id":"07070707-0707-0707-0707-070707070707","name":"t","replicas":[[1]],"configs":{}}}]"#,
+            r#"[{"Broker":{"broker_id":1,"host":"h","port":9,"rack":null}},{"PartitionChange":{"topic":
+                "07070707-0707-0707-0707-070707070707","partition":0,"leader":1,"leader_epoch":1,"isr":[1],
+                "partition_epoch":1}}]"#,
+        ];
+        {
+            let db = Database::create(dir.path().join("meta.redb")).unwrap();
+            let tx = db.begin_write().unwrap();
+            let mut log = tx.open_table(LOG).unwrap();
+            for (index, row) in (1..).zip(rows) {
+                log.insert(index, &seal(row.as_bytes().to_vec())[..]).unwrap();
+            }
+            drop(log);
+            tx.commit().unwrap();
+        }
+        let OpenLog { log, mut committed, .. } = open(dir.path());
+        let Some(Committed::Snapshot { image, index: 3 }) = committed.recv().await else { panic!() };
+        assert_eq!((image.cluster_id.as_deref(), image.brokers[&1].epoch), (Some("c"), 3));
+        assert_eq!(image.topic("t").unwrap().partitions[0].leader_epoch, 1);
         log.close();
     }
 

@@ -1,7 +1,7 @@
-//! What every request can reach: images, directory, controller, pools, bounds, and the settings of the front-end.
+//! The context of all requests: images, directory, controller, pools, bounds, and the settings of the front-end.
 //!
-//! A request reads most of it without a lock and without an actor. Changes of topics go to the controller, and the
-//! request then waits until this node serves them.
+//! Every request reaches the rest of the node through one [`Context`]. Its few methods ask an actor and wait for the
+//! outcome; what to ask, and what an answer means, is decided in `callboard-core`.
 
 use super::lines::Lines;
 use super::metrics;
@@ -15,8 +15,11 @@ use callboard_actors::permit::Pool;
 use callboard_actors::ports::Shard;
 use callboard_core::fetch_session::FetchSessions;
 use callboard_core::metadata::configs::Statics;
-use callboard_core::metadata::controller::{PRODUCER_ID_BLOCK, Reply as Said};
-use callboard_core::metadata::{NewTopic, OFFSETS_TOPIC, Refusal};
+use callboard_core::metadata::controller::Reply as Said;
+use callboard_core::metadata::{
+    NewTopic, OFFSETS_TOPIC_WAIT, ProducerIdBlock, Refusal, missing_offsets_topic, offsets_topic_made,
+    topic_on_request,
+};
 use callboard_core::{BrokerId, ErrorCode, TopicId, limits};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -27,54 +30,65 @@ use tokio::sync::Semaphore;
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub broker_id: BrokerId,
-    /// `advertised.listeners`; none tells clients the address they reached.
+    /// `advertised.listeners`. Without them a client is told the address it came to.
     pub advertised: Option<(String, u16)>,
+    /// `auto.create.topics.enable`.
     pub auto_create_topics_enable: bool,
+    /// `connections.max.idle.ms`.
     pub connections_max_idle: Duration,
+    /// `socket.request.max.bytes`.
     pub socket_request_max_bytes: usize,
     /// The data directory: `log.dirs`.
     pub data_dir: String,
-    /// Broker configs that the configuration file sets.
+    /// The settings of the configuration file.
     pub statics: Arc<Statics>,
+    /// `offsets.topic.num.partitions`.
     pub offsets_topic_num_partitions: i32,
 }
 
-/// The bounds on memory, as metrics show them.
+/// The bounds of this process, for the console.
 #[derive(Clone, Debug)]
 pub struct Bounds {
-    /// The terms of the sum of all bounds.
+    /// The sum of the bounds on memory, term by term.
     pub terms: Vec<limits::Term>,
-    /// Bytes of the machine, or of its control group.
+    /// Bytes of the machine's memory, or of its control group's limit.
     pub memory: usize,
 }
 
-/// State and handles that all connections share.
+/// Everything that a request can reach.
 pub struct Context {
     pub settings: Settings,
     pub images: Arc<Images>,
+    /// Partitions on this node.
     pub directory: Arc<Directory>,
+    /// Coordinators of groups on this node.
     pub coordinators: Arc<Coordinators>,
     pub controller: ControllerHandle,
     pub shards: Vec<Arc<dyn Shard>>,
     pub pools: Pools,
-    /// One slot for each connection (`max.connections`).
+    /// Slots for connections: `max.connections`.
     pub slots: Pool,
-    /// Permits to open compressed batches, for look-ups by time and for producers; each takes a window of memory.
+    /// Permits to look into compressed batches, for consumers by time and for producers. Each look takes a window of
+    /// memory, and long.
     pub look_ups: Arc<Semaphore>,
     pub bounds: Bounds,
     pub clock: Arc<dyn Clock>,
     pub producer_ids: ProducerIds,
+    /// Fetch sessions of all clients.
     pub fetch_sessions: Mutex<FetchSessions>,
+    /// Log lines of refusals.
     pub refusals: Refusals,
+    /// Log lines of connections that were closed.
     pub closings: Lines,
+    /// Log lines of connections that were not accepted.
     pub unaccepted: Lines,
 }
 
-/// Log lines of closed connections: at once, and each second from then on.
+/// Log lines of closed connections: at once, and per second from then on.
 const CLOSINGS: (u32, u32) = (1000, 50);
 
 impl Context {
-    /// Lines for closed connections, and lines for connections that were not accepted.
+    /// Bounded log lines of closed connections and of those that were not accepted.
     #[must_use]
     pub fn lines() -> (Lines, Lines) {
         (Lines::new(CLOSINGS.0, CLOSINGS.1), Lines::new(1, 1))
@@ -82,14 +96,14 @@ impl Context {
 }
 
 impl Context {
-    /// Waits until every shard takes more bytes; a shard at its limit slows producers down.
+    /// Resolves when every shard takes more. Producers slow down while one is at its limit.
     pub async fn admitted(&self) {
         for shard in &self.shards {
             shard.admitted().await;
         }
     }
 
-    /// Creates topics and waits until this node serves them.
+    /// Makes topics and waits until this node serves them.
     pub async fn create_topics(&self, topics: Vec<NewTopic>, validate_only: bool, wait: Duration) -> Said {
         let said = self.controller.ask(Ask::CreateTopics { topics, validate_only }).get().await;
         if let Said::Created(_, index) = &said
@@ -103,93 +117,55 @@ impl Context {
     }
 }
 
-/// Longest wait for `__consumer_offsets`.
-const OFFSETS_WAIT: Duration = Duration::from_secs(15);
-
 impl Context {
-    /// `__consumer_offsets` with the configs that Kafka gives it; its coordinators compact it.
+    /// A topic that a request makes by naming it, with a fresh id.
     #[must_use]
-    pub fn new_offsets_topic(&self) -> NewTopic {
-        let configs =
-            [("cleanup.policy", "compact"), ("compression.type", "producer"), ("segment.bytes", "104857600")];
-        NewTopic {
-            partitions: self.settings.offsets_topic_num_partitions,
-            configs: configs.map(|(name, value)| (name.to_owned(), Some(value.to_owned()))).into(),
-            ..new_topic(OFFSETS_TOPIC)
-        }
+    pub fn topic_on_request(&self, name: &str) -> NewTopic {
+        topic_on_request(name, fresh_id(), self.settings.offsets_topic_num_partitions)
     }
 
-    /// Creates `__consumer_offsets` if it is missing, and waits until it is served. Kafka has one code for every
-    /// failure here, so the message names the reason.
+    /// Makes `__consumer_offsets` if it is not there, and waits until it is served.
     pub async fn offsets_topic(&self) -> Result<(), Refusal> {
-        let refused = |why: &str| Refusal {
-            code: ErrorCode::CoordinatorNotAvailable,
-            message: format!("__consumer_offsets is not there yet: {why}"),
-        };
-        if self.images.current().topic(OFFSETS_TOPIC).is_some() {
+        let partitions = self.settings.offsets_topic_num_partitions;
+        let Some(missing) = missing_offsets_topic(&self.images.current(), fresh_id(), partitions) else {
             return Ok(());
+        };
+        let said = self.create_topics(vec![missing], false, OFFSETS_TOPIC_WAIT).await;
+        if let Some(topic) = offsets_topic_made(said)? {
+            tracing::info!(topic = %topic.name, partitions = topic.partitions, "topic created");
+            let _ = tokio::time::timeout(OFFSETS_TOPIC_WAIT, self.coordinators.all_loaded()).await;
         }
-        match self.create_topics(vec![self.new_offsets_topic()], false, OFFSETS_WAIT).await {
-            Said::Created(outcomes, _) => match outcomes.into_iter().next() {
-                Some(Ok(topic)) => {
-                    tracing::info!(topic = %topic.name, partitions = topic.partitions.len(), "topic created");
-                    let _ = tokio::time::timeout(OFFSETS_WAIT, self.coordinators.all_loaded()).await;
-                    Ok(())
-                }
-                // Another request created it meanwhile.
-                Some(Err(refusal)) if refusal.code == ErrorCode::TopicAlreadyExists => Ok(()),
-                Some(Err(refusal)) => Err(refused(&refusal.message)),
-                None => Err(refused("try again")),
-            },
-            Said::Failed(refusal) => Err(refused(&refusal.message)),
-            _ => Err(refused("try again")),
-        }
+        Ok(())
     }
 }
 
-/// A request to create a topic with defaults and a fresh id.
+/// An id for a topic that is to be made.
 #[must_use]
-pub fn new_topic(name: &str) -> NewTopic {
-    NewTopic {
-        name: name.to_owned(),
-        id: TopicId(*uuid::Uuid::new_v4().as_bytes()),
-        partitions: -1,
-        replication_factor: -1,
-        assignments: Vec::new(),
-        configs: Vec::new(),
-    }
+pub fn fresh_id() -> TopicId {
+    TopicId(*uuid::Uuid::new_v4().as_bytes())
 }
 
-/// Producer ids; the controller gives them in blocks.
+/// Producer ids for this node's producers, a block at a time from the controller.
 #[derive(Default)]
 pub struct ProducerIds {
-    block: tokio::sync::Mutex<std::ops::Range<i64>>,
+    block: tokio::sync::Mutex<ProducerIdBlock>,
 }
 
 impl ProducerIds {
-    /// Takes the next id, and asks the controller for a block when this one is used up.
+    /// The next id. Requests wait for each other, so that only one of them asks for a block.
     pub async fn next(&self, controller: &ControllerHandle) -> Result<i64, Refusal> {
         let mut block = self.block.lock().await;
-        if block.is_empty() {
-            match controller.ask(Ask::ProducerIds).get().await {
-                Said::ProducerIds(first) => *block = first..first + PRODUCER_ID_BLOCK,
-                Said::Failed(refusal) => return Err(refusal),
-                _ => {
-                    let message = "the controller gave no producer ids: ask again".to_owned();
-                    return Err(Refusal { code: ErrorCode::UnknownServerError, message });
-                }
-            }
+        match block.take() {
+            Some(id) => Ok(id),
+            None => block.refill(controller.ask(Ask::ProducerIds).get().await),
         }
-        let id = block.start;
-        block.start += 1;
-        Ok(id)
     }
 }
 
-/// Log lines of refusals a second at most.
+/// Log lines of refusals per second at most.
 const LINES: u32 = 20;
 
-/// Counts every refusal and logs a bounded number a second.
+/// Counts every refusal, and logs a bounded number a second.
 pub struct Refusals(Lines);
 
 impl Default for Refusals {
@@ -199,7 +175,7 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// Counts a refusal, and logs it if a line is left in this second.
+    /// Counts and logs one refusal.
     pub fn note(&self, api: &'static str, code: ErrorCode, client: &str, what: &str, why: &str) {
         metrics::refused(api, code.code());
         if let Some(suppressed) = self.0.one() {

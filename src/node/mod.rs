@@ -19,10 +19,10 @@ mod shared;
 mod start;
 mod stop;
 
-use crate::controller::SingleLog;
 use crate::storage::{Readers, ShardHandle, Store};
 use callboard_actors::group::Coordinators;
 use callboard_actors::messages::NodeMsg;
+use callboard_actors::ports::MetadataLog;
 use front::Http;
 use ractor::ActorRef;
 use std::net::SocketAddr;
@@ -39,7 +39,7 @@ pub struct Node {
     store: Arc<Store>,
     shards: Vec<Arc<ShardHandle>>,
     readers: Arc<Readers>,
-    log: Arc<SingleLog>,
+    log: Arc<dyn MetadataLog>,
     actor: ActorRef<NodeMsg>,
     ended: JoinHandle<()>,
     listener: JoinHandle<()>,

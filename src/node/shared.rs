@@ -9,7 +9,7 @@ use callboard_actors::group::{Coordinators, CoordinatorsArgs};
 use callboard_actors::images::Images;
 use callboard_actors::node::{NodeArgs, NodeIdentity};
 use callboard_actors::partition::TailBudget;
-use callboard_actors::ports::{MetadataLog, Shard};
+use callboard_actors::ports::{OpenLog, Shard};
 use callboard_core::coordinator::CoordinatorConfig;
 use callboard_core::metadata::TopicDefaults;
 use callboard_core::metadata::configs::Statics;
@@ -45,7 +45,7 @@ impl Shared {
         config: &Config,
         identity: NodeIdentity,
         shards: Vec<Result<Arc<dyn Shard>, String>>,
-        log: Arc<dyn MetadataLog>,
+        log: OpenLog,
         ready: oneshot::Sender<(ControllerHandle, u64)>,
     ) -> NodeArgs {
         let coordinators = CoordinatorsArgs {

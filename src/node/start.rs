@@ -16,7 +16,6 @@ use crate::storage::disk::Disk;
 use crate::storage::{Readers, RealDisk};
 use anyhow::{Context as _, bail};
 use callboard_actors::node::{NodeActor, NodeIdentity};
-use callboard_actors::ports::MetadataLog;
 use ractor::Actor;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,11 +44,13 @@ impl Node {
             let data = config.storage.data.display();
             bail!("no shard of {data} works: see the lines above; nothing is created in their place");
         }
-        let log = Arc::new(SingleLog::open(&disk, &config.storage.data, identity.cluster_id.as_deref())?);
+        let opened =
+            SingleLog::open(&disk, &config.storage.data, identity.node_id, identity.cluster_id.as_deref())?;
+        let log = Arc::clone(&opened.log);
         let shared = Shared::new(&fitted, identity.node_id, address);
         let (ready, serving) = oneshot::channel();
         let who = who(config, identity.node_id, address)?;
-        let args = shared.args(config, who, for_actors, Arc::clone(&log) as Arc<dyn MetadataLog>, ready);
+        let args = shared.args(config, who, for_actors, opened, ready);
         let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
         let (controller, epoch) = serving.await.context("the node's actors ended while they started")?;
         remember(&store, &shared.images, epoch)?;

@@ -4,11 +4,32 @@
 //! has exactly one code. Texts name what is wrong and what helps.
 
 use crate::records::{BadRecord, RecordsError};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Those of Kafka's error codes (`org.apache.kafka.common.protocol.Errors`) that this broker answers.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[repr(i16)]
-pub enum ErrorCode {
+macro_rules! error_codes {
+    ($($name:ident = $number:literal,)*) => {
+        /// Kafka's error codes (`org.apache.kafka.common.protocol.Errors`), as far as this broker answers them.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[repr(i16)]
+        #[allow(missing_docs)]
+        pub enum ErrorCode {
+            $($name = $number,)*
+        }
+
+        impl ErrorCode {
+            /// The code behind a number; none for a number that this broker never answers.
+            #[must_use]
+            pub fn of(number: i16) -> Option<ErrorCode> {
+                match number {
+                    $($number => Some(ErrorCode::$name),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+error_codes! {
     UnknownServerError = -1,
     None = 0,
     OffsetOutOfRange = 1,
@@ -89,6 +110,21 @@ impl ErrorCode {
     #[must_use]
     pub fn code(self) -> i16 {
         self as i16
+    }
+}
+
+// As Kafka's number, so that nodes of different versions understand each other.
+impl Serialize for ErrorCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i16(self.code())
+    }
+}
+
+impl<'de> Deserialize<'de> for ErrorCode {
+    /// Like Kafka's clients, reads a number that it does not know as an unknown error.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ErrorCode, D::Error> {
+        let number = i16::deserialize(deserializer)?;
+        Ok(ErrorCode::of(number).unwrap_or(ErrorCode::UnknownServerError))
     }
 }
 
@@ -205,5 +241,23 @@ impl From<RecordsError> for Reject {
             RecordsError::Codec(_) => Reject::UnsupportedCompression,
             other => Reject::InvalidRecord(other.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_read_back_from_its_number_and_an_unknown_number_is_an_unknown_error() {
+        for code in [ErrorCode::UnknownServerError, ErrorCode::None, ErrorCode::UnsupportedEndpointType] {
+            assert_eq!(ErrorCode::of(code.code()), Some(code));
+            let text = serde_json::to_string(&code).unwrap();
+            assert_eq!(text, code.code().to_string());
+            assert_eq!(serde_json::from_str::<ErrorCode>(&text).unwrap(), code);
+        }
+        assert_eq!((ErrorCode::of(4), ErrorCode::of(i16::MAX)), (None, None));
+        assert_eq!(serde_json::from_str::<ErrorCode>("4").unwrap(), ErrorCode::UnknownServerError);
+        assert!(serde_json::from_str::<ErrorCode>("70000").is_err());
     }
 }

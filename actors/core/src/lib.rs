@@ -10,6 +10,7 @@
 
 pub mod coordinator;
 pub mod error;
+pub mod fetch;
 pub mod fetch_session;
 pub mod group;
 pub mod ids;

@@ -1,5 +1,14 @@
-//! The controller's actor, its messages and its handle.
+//! The controller on this node: its actor, the messages to it, and the handle that asks it. Every decision stands in
+//! `callboard_core::metadata::controller`.
 
 mod actor;
+mod handle;
+mod messages;
 
-pub use actor::{Ask, ControllerActor, ControllerArgs, ControllerHandle, ControllerMsg, ControllerState};
+#[cfg(test)]
+mod tests;
+
+pub use actor::{ControllerActor, ControllerArgs, ControllerState};
+pub use callboard_core::metadata::controller::Ask;
+pub use handle::ControllerHandle;
+pub use messages::ControllerMsg;

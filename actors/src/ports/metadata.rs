@@ -1,61 +1,38 @@
-//! The metadata log: one order of records for the whole cluster.
+//! The metadata log as a port: one order of records for the whole cluster.
+//!
+//! A log takes batches from the controller and hands out one stream: a snapshot, who leads, and each committed batch
+//! (`callboard_core::metadata::Committed`). Nothing about leadership travels beside that stream, because a controller
+//! that learns it early decides on an old image (R35).
+//!
+//! redb is the log of a single node (`src/controller/single.rs`). A replicated log takes the same place in a cluster.
+//! The port does not read: everyone reads the image that the stream adds up to.
 
-use callboard_core::metadata::{Image, MetadataRecord};
+use callboard_core::metadata::{Committed, Leadership, MetadataRecord, ProposalId, ProposeResult};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-/// The one log of metadata: redb on a single node, openraft in a cluster, a model in the simulator.
+/// The one log of metadata.
 pub trait MetadataLog: Send + Sync + 'static {
     /// Proposes one batch of records: one entry, all or nothing.
-    fn propose(&self, term: u64, records: Vec<MetadataRecord>) -> BoxFuture<'static, ProposeResult>;
-    /// Committed batches in order, beginning with a snapshot. Called once.
-    fn committed(&self) -> mpsc::UnboundedReceiver<Committed>;
-    /// Whether this node may propose.
-    fn role(&self) -> watch::Receiver<MetadataRole>;
+    ///
+    /// A log appends the batch only while `leadership` holds. It repeats `id` in the stream when the batch is committed.
+    fn propose(
+        &self,
+        leadership: Leadership,
+        id: ProposalId,
+        records: Vec<MetadataRecord>,
+    ) -> BoxFuture<'static, ProposeResult>;
+
+    /// Ends the log behind everything that was proposed. It blocks until the files are closed, and may be called twice.
+    fn close(&self);
 }
 
-/// How a proposal ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProposeResult {
-    /// Committed at this index.
-    Committed(u64),
-    /// This node does not lead the log.
-    NotLeader,
-    /// It may or may not be committed: ask the image.
-    Unknown(String),
-}
-
-/// What the log hands out.
-#[derive(Clone, Debug)]
-pub enum Committed {
-    /// Everything up to an index.
-    Snapshot {
-        /// All of it.
-        image: Arc<Image>,
-        /// Its index.
-        index: u64,
-    },
-    /// One more batch.
-    Batch {
-        /// Its index.
-        index: u64,
-        /// Its records.
-        records: Arc<Vec<MetadataRecord>>,
-    },
-}
-
-/// This node's part in the metadata log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetadataRole {
-    /// It may propose in this term.
-    Leader {
-        /// The term.
-        term: u64,
-    },
-    /// Another node may.
-    Follower {
-        /// Which, if known.
-        leader: Option<i32>,
-    },
+/// A log that was just opened: the port, and what only its one controller may have.
+pub struct OpenLog {
+    pub log: Arc<dyn MetadataLog>,
+    /// The stream. Its first event is a snapshot.
+    pub committed: mpsc::UnboundedReceiver<Committed>,
+    /// The id of this process's first proposal.
+    pub first: ProposalId,
 }

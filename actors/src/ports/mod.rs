@@ -3,7 +3,7 @@
 mod metadata;
 mod shard;
 
-pub use metadata::{Committed, MetadataLog, MetadataRole, ProposeResult};
+pub use metadata::{MetadataLog, OpenLog};
 pub use shard::{
     Admission, FileRange, Journal, Part, Persisted, ReadError, ReadRequest, Reading, ReplicaSink,
     ReplicaState, SendFile, Shard, ShardError, ShardStats, Slices, Submission, TimeHit, Verdict,

@@ -71,11 +71,7 @@ impl Call {
     pub(super) fn altered(&self, said: Said, n: usize) -> Vec<Result<(), Refusal>> {
         match said {
             Said::Altered(outcomes, _) => outcomes,
-            Said::Failed(refusal) => vec![Err(refusal); n],
-            _ => {
-                let message = "the controller gave no answer: ask again".to_owned();
-                vec![Err(Refusal { code: ErrorCode::UnknownServerError, message }); n]
-            }
+            other => vec![Err(other.refusal()); n],
         }
     }
 

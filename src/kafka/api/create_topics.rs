@@ -1,15 +1,14 @@
-//! CreateTopics: the answer comes when this node serves the new topics.
+//! CreateTopics: makes topics, and answers when this node serves them.
 
 use super::call::{Call, Outcome};
-use crate::kafka::context::new_topic;
+use crate::kafka::context::fresh_id;
 use crate::kafka::wire::messages::{
     CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
 };
 use callboard_actors::permit::Permit;
-use callboard_core::ErrorCode;
+use callboard_core::metadata::NewTopic;
 use callboard_core::metadata::configs::topic_entries;
-use callboard_core::metadata::controller::{Reply as Said, TopicOutcome};
-use callboard_core::metadata::{NewTopic, Refusal, Topic};
+use callboard_core::metadata::controller::{CreatedTopic, Reply as Said, TopicOutcome};
 use std::collections::BTreeSet;
 
 pub(super) async fn handle(call: Call, request: CreateTopicsRequest) -> Outcome {
@@ -22,7 +21,7 @@ pub(super) async fn handle(call: Call, request: CreateTopicsRequest) -> Outcome 
             replication_factor: t.replication_factor,
             assignments: t.assignments.into_iter().map(|a| (a.partition_index, a.broker_ids)).collect(),
             configs: t.configs.into_iter().map(|c| (c.name, c.value)).collect(),
-            ..new_topic(&t.name)
+            ..NewTopic::new(&t.name, fresh_id())
         })
         .collect();
     let said = match Call::time_for(request.timeout_ms) {
@@ -31,18 +30,13 @@ pub(super) async fn handle(call: Call, request: CreateTopicsRequest) -> Outcome 
     };
     let outcomes: Vec<TopicOutcome> = match said {
         Said::Created(outcomes, _) => outcomes,
-        Said::Failed(refusal) => names.iter().map(|_| Err(refusal.clone())).collect(),
-        _ => {
-            let message = "the controller gave no answer: ask again".to_owned();
-            let refusal = Refusal { code: ErrorCode::UnknownServerError, message };
-            names.iter().map(|_| Err(refusal.clone())).collect()
-        }
+        other => vec![Err(other.refusal()); names.len()],
     };
     let mut told = BTreeSet::new();
     let topics = names
         .into_iter()
         .zip(outcomes)
-        // Like Kafka, a topic named twice is refused once.
+        // Like Kafka, a topic that was named twice is refused once.
         .filter(|(name, _)| told.insert(name.clone()))
         .map(|(name, outcome)| match outcome {
             Ok(topic) => {
@@ -64,7 +58,7 @@ pub(super) async fn handle(call: Call, request: CreateTopicsRequest) -> Outcome 
     call.reply(&CreateTopicsResponse { throttle_time_ms: 0, topics }, Permit::free())
 }
 
-fn created(call: &Call, name: String, topic: &Topic) -> CreatableTopicResult {
+fn created(call: &Call, name: String, topic: &CreatedTopic) -> CreatableTopicResult {
     let (settings, image) = (&call.context.settings, call.context.images.current());
     let configs = topic_entries(&topic.configs, &image.layers(settings.broker_id, &settings.statics))
         .into_iter()
@@ -78,10 +72,10 @@ fn created(call: &Call, name: String, topic: &Topic) -> CreatableTopicResult {
         .collect();
     CreatableTopicResult {
         name,
-        // Like Kafka, a topic that was only checked has an id too.
+        // Like Kafka, also of a topic that was only checked and not made.
         topic_id: topic.id,
-        num_partitions: topic.partitions.len() as i32,
-        replication_factor: topic.partitions.first().map_or(-1, |p| p.replicas.len() as i16),
+        num_partitions: topic.partitions as i32,
+        replication_factor: topic.replication_factor as i16,
         configs: Some(configs),
         ..CreatableTopicResult::default()
     }

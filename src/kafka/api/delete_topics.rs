@@ -5,12 +5,10 @@ use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse};
 use callboard_actors::controller::Ask;
 use callboard_actors::permit::Permit;
-use callboard_core::metadata::controller::Reply as Said;
+use callboard_core::TopicId;
+use callboard_core::metadata::controller::{DeleteOutcome, Reply as Said};
 use callboard_core::metadata::{Refusal, TopicRef};
-use callboard_core::{ErrorCode, TopicId};
 use tokio::time::timeout;
-
-type One = (Option<String>, TopicId, Result<(), Refusal>);
 
 pub(super) async fn handle(call: Call, request: DeleteTopicsRequest) -> Outcome {
     let by_name = request.topic_names.into_iter().map(TopicRef::Name);
@@ -20,12 +18,10 @@ pub(super) async fn handle(call: Call, request: DeleteTopicsRequest) -> Outcome 
         Some(name) => TopicRef::Both(name, t.topic_id),
     });
     let topics: Vec<TopicRef> = by_name.chain(either).collect();
-    let outcomes: Vec<One> = match delete(&call, topics.clone(), request.timeout_ms).await {
+    let outcomes: Vec<DeleteOutcome> = match delete(&call, topics.clone(), request.timeout_ms).await {
         Said::Deleted(outcomes, _) => outcomes,
-        Said::Failed(refusal) => topics.into_iter().map(|t| failed(t, refusal.clone())).collect(),
-        _ => {
-            let message = "the controller gave no answer: ask again".to_owned();
-            let refusal = Refusal { code: ErrorCode::UnknownServerError, message };
+        other => {
+            let refusal = other.refusal();
             topics.into_iter().map(|t| failed(t, refusal.clone())).collect()
         }
     };
@@ -61,7 +57,7 @@ async fn delete(call: &Call, topics: Vec<TopicRef>, timeout_ms: i32) -> Said {
     said
 }
 
-fn failed(topic: TopicRef, refusal: Refusal) -> One {
+fn failed(topic: TopicRef, refusal: Refusal) -> DeleteOutcome {
     match topic {
         TopicRef::Name(name) => (Some(name), TopicId::ZERO, Err(refusal)),
         TopicRef::Id(id) => (None, id, Err(refusal)),

@@ -20,9 +20,10 @@ use crate::kafka::wire::messages::{
 use callboard_actors::partition::{PartitionHandle, Waiter};
 use callboard_actors::permit::Permit;
 use callboard_actors::ports::{Part as Piece, ReadError, Slices};
+use callboard_core::fetch::{Readable, readable};
 use callboard_core::fetch_session::{self, Key, Kind, Known, Said, TopicKey, Wanted};
 use callboard_core::metadata::Image;
-use callboard_core::partition::{View, last_offset_for};
+use callboard_core::partition::View;
 use callboard_core::{ErrorCode, Offset, TopicId, limits};
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,41 +103,9 @@ fn session_request(request: FetchRequest, by_id: bool) -> fetch_session::Request
     out
 }
 
-/// The end of the readable records, and where the client's log diverges; or the error.
-fn limits_of(
-    view: &View,
-    asked: &fetch_session::Part,
-    committed: bool,
-) -> Result<(Offset, Option<EpochEndOffset>), ErrorCode> {
-    view.role.serves().map_err(|reject| reject.code_for(names(&asked.key).2))?;
-    let wanted = &asked.wanted;
-    match wanted.current_leader_epoch {
-        // Like Kafka, an epoch below 0 means none.
-        ..0 => {}
-        epoch if epoch < view.leader_epoch => return Err(ErrorCode::FencedLeaderEpoch),
-        epoch if epoch > view.leader_epoch => return Err(ErrorCode::UnknownLeaderEpoch),
-        _ => {}
-    }
-    let diverging = diverging(view, wanted)?;
-    // A diverging client may well have a longer log, and is told where to cut it.
-    let beyond = wanted.fetch_offset > view.end && diverging.is_none();
-    if wanted.fetch_offset < view.log_start || beyond {
-        return Err(ErrorCode::OffsetOutOfRange);
-    }
-    Ok((if committed { view.last_stable_offset } else { view.high_watermark }, diverging))
-}
-
-/// Where the client's log diverges from this one, if it does (KIP-595). An epoch whose end is unknown here makes
-/// the client out of range.
-fn diverging(view: &View, wanted: &Wanted) -> Result<Option<EpochEndOffset>, ErrorCode> {
-    if wanted.last_fetched_epoch < 0 {
-        return Ok(None);
-    }
-    let (epoch, end_offset) =
-        last_offset_for(&view.epochs, view.leader_epoch, wanted.last_fetched_epoch, view.end)
-            .ok_or(ErrorCode::OffsetOutOfRange)?;
-    let parts = epoch < wanted.last_fetched_epoch || end_offset < wanted.fetch_offset;
-    Ok(parts.then_some(EpochEndOffset { epoch, end_offset }))
+/// What a request may read of a partition as its view shows it.
+fn readable_of(view: &View, asked: &fetch_session::Part, committed: bool) -> Result<Readable, ErrorCode> {
+    readable(view, &asked.wanted, committed, names(&asked.key).2)
 }
 
 pub(super) async fn handle(call: Call, request: FetchRequest) -> Outcome {
@@ -312,7 +281,9 @@ async fn wait_for(call: &Call, parts: &mut [Part], committed: bool, min_bytes: u
 fn available(part: &Part, committed: bool) -> Option<usize> {
     let handle = part.handle.as_ref().ok()?;
     let view = handle.view();
-    let (until, None) = limits_of(&view, &part.asked, committed).ok()? else { return None };
+    let Readable { until, diverging: None } = readable_of(&view, &part.asked, committed).ok()? else {
+        return None;
+    };
     let from = part.offset();
     if from >= until {
         return Some(0);
@@ -419,15 +390,15 @@ impl Reading<'_> {
         out: &mut PartitionData,
     ) -> Result<(), ErrorCode> {
         let (view, wanted) = (handle.view(), &asked.wanted);
-        let (until, diverging) = limits_of(&view, asked, self.committed)?;
+        let Readable { until, diverging } = readable_of(&view, asked, self.committed)?;
         out.log_start_offset = view.log_start;
         out.high_watermark = view.high_watermark;
         out.last_stable_offset = view.last_stable_offset;
         if self.committed {
             out.aborted_transactions = Some(Vec::new());
         }
-        if let Some(end) = diverging {
-            out.diverging_epoch = end;
+        if let Some((epoch, end_offset)) = diverging {
+            out.diverging_epoch = EpochEndOffset { epoch, end_offset };
             return Ok(());
         }
         // Like Kafka, a limit below 0 is refused as a mistake of the client.

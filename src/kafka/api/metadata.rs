@@ -3,13 +3,12 @@
 use super::call::{Call, Outcome};
 use super::describe_cluster;
 use super::topic::{ALL_OPERATIONS, describe_partition};
-use crate::kafka::context::new_topic;
 use crate::kafka::wire::messages::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponseTopic,
 };
 use callboard_actors::permit::Permit;
 use callboard_core::metadata::controller::Reply as Said;
-use callboard_core::metadata::{Broker, Image, OFFSETS_TOPIC, Topic, check_name, is_internal};
+use callboard_core::metadata::{Broker, Image, Topic, check_name, is_internal};
 use callboard_core::{ErrorCode, TopicId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -85,13 +84,7 @@ async fn create_missing(call: &Call, asked: &[MetadataRequestTopic]) -> BTreeMap
     if names.is_empty() {
         return BTreeMap::new();
     }
-    let topics = names
-        .iter()
-        .map(|name| match *name {
-            OFFSETS_TOPIC => call.context.new_offsets_topic(),
-            name => new_topic(name),
-        })
-        .collect();
+    let topics = names.iter().map(|name| call.context.topic_on_request(name)).collect();
     let all = |code| names.iter().map(|name| ((*name).to_owned(), code)).collect();
     match call.context.create_topics(topics, false, CREATE_WAIT).await {
         Said::Created(outcomes, _) => {
@@ -113,7 +106,8 @@ async fn create_missing(call: &Call, asked: &[MetadataRequestTopic]) -> BTreeMap
             }
             refused
         }
-        Said::Failed(refusal) => {
+        said @ (Said::Failed(_) | Said::Unknown(_)) => {
+            let refusal = said.refusal();
             call.refused(refusal.code, &names.join(","), &refusal.message);
             all(ErrorCode::LeaderNotAvailable)
         }

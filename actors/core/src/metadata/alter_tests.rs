@@ -1,6 +1,6 @@
 //! Topics grow and configs change, step by step.
 
-use super::controller::{Effect, Input, Reply};
+use super::controller::{Ask, Effect, Input, Reply};
 use super::controller_tests::{Rig, topic};
 use super::{Alteration, ConfigOp, Image, MetadataRecord, MorePartitions, ResourceKind};
 use crate::error::ErrorCode;
@@ -26,11 +26,11 @@ fn codes(reply: Reply) -> Vec<Result<(), ErrorCode>> {
 }
 
 fn grow(rig: &mut Rig, topics: Vec<MorePartitions>) -> Vec<Result<(), ErrorCode>> {
-    codes(rig.ask(|ticket| Input::CreatePartitions { ticket, topics, validate_only: false }))
+    codes(rig.ask(Ask::CreatePartitions { topics, validate_only: false }))
 }
 
 fn alter(rig: &mut Rig, alterations: Vec<Alteration>) -> Vec<Result<(), ErrorCode>> {
-    codes(rig.ask(|ticket| Input::AlterConfigs { ticket, broker_id: 1, alterations, validate_only: false }))
+    codes(rig.ask(Ask::AlterConfigs { broker_id: 1, alterations, validate_only: false }))
 }
 
 fn change(kind: ResourceKind, name: &str, changes: &[(&str, ConfigOp, Option<&str>)]) -> Alteration {
@@ -87,7 +87,7 @@ fn what_is_no_increase_is_refused_with_kafkas_code() {
     let twice = vec![more("a", 4), more("a", 5)];
     assert_eq!(grow(&mut rig, twice), [Err(ErrorCode::InvalidRequest), Err(ErrorCode::InvalidRequest)]);
     let topics = vec![more("a", 4)];
-    let checked = codes(rig.ask(|ticket| Input::CreatePartitions { ticket, topics, validate_only: true }));
+    let checked = codes(rig.ask(Ask::CreatePartitions { topics, validate_only: true }));
     assert_eq!(checked, [Ok(())]);
     assert_eq!(rig.image.topic("a").unwrap().partitions.len(), 3, "only checked");
 }
@@ -96,8 +96,10 @@ fn what_is_no_increase_is_refused_with_kafkas_code() {
 fn two_growths_in_one_moment_count_each_other() {
     let mut rig = Rig::new();
     rig.create(vec![topic("a", 1)]);
-    let ask =
-        |n| Input::CreatePartitions { ticket: Ticket(n), topics: vec![more("a", 4)], validate_only: false };
+    let ask = |n| Input::Ask {
+        ticket: Ticket(n),
+        ask: Ask::CreatePartitions { topics: vec![more("a", 4)], validate_only: false },
+    };
     assert!(matches!(&rig.step(ask(50))[..], [Effect::Propose { .. }]));
     let second = rig.step(ask(51));
     let [Effect::Answer(_, Reply::Altered(outcomes, _))] = &second[..] else { panic!("{second:?}") };
@@ -261,7 +263,7 @@ fn all_configs_are_replaced_and_only_checked_if_asked_so() {
     assert_eq!(alter(&mut rig, all(&[("retention.bytes", "3")])), [Ok(())]);
     assert_eq!((of(&rig, "a", "retention.ms"), of(&rig, "a", "retention.bytes")), (None, Some("3")));
     let alterations = all(&[]);
-    let only_check = |ticket| Input::AlterConfigs { ticket, broker_id: 1, alterations, validate_only: true };
+    let only_check = Ask::AlterConfigs { broker_id: 1, alterations, validate_only: true };
     assert_eq!(codes(rig.ask(only_check)), [Ok(())]);
     assert_eq!(of(&rig, "a", "retention.bytes"), Some("3"));
     assert_eq!(alter(&mut rig, all(&[])), [Ok(())]);
@@ -294,8 +296,8 @@ fn what_is_set_for_brokers_reaches_every_leader_and_survives_as_json() {
 fn a_record_about_what_is_gone_changes_nothing() {
     let mut image = Image::default();
     let id = TopicId([9; 16]);
-    image.apply(&MetadataRecord::Partitions { topic: id, first: 0, replicas: vec![vec![1]] });
+    image.apply(&MetadataRecord::Partitions { topic: id, first: 0, replicas: vec![vec![1]] }, 1);
     let changes = [("retention.ms".to_owned(), Some("1".to_owned()))].into();
-    image.apply(&MetadataRecord::Configs { of: super::ConfigOf::Topic(id), changes });
+    image.apply(&MetadataRecord::Configs { of: super::ConfigOf::Topic(id), changes }, 2);
     assert_eq!(image, Image::default());
 }

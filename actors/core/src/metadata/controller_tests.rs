@@ -1,7 +1,7 @@
 //! The controller, step by step.
 
-use super::controller::{ControllerMachine, Effect, Input, NewTopic, Reply, TopicDefaults, TopicRef};
-use super::{Image, MetadataRecord};
+use super::controller::{Ask, ControllerMachine, Effect, Input, NewTopic, Reply, TopicDefaults, TopicRef};
+use super::{Committed, Image, Leadership, ProposalId};
 use crate::error::ErrorCode;
 use crate::ids::{Ticket, TopicId};
 use crate::machine::Machine;
@@ -11,8 +11,20 @@ use crate::partition::{Assigned, AssignedRole};
 use crate::time::Now;
 use std::sync::Arc;
 
-fn defaults() -> TopicDefaults {
-    TopicDefaults { partitions: 3, statics: Arc::default() }
+pub(super) const FIRST: ProposalId = ProposalId { node: 1, number: 100 };
+pub(super) const LEAD: Leadership = Leadership { term: 1, node: 1 };
+
+pub(super) fn machine() -> ControllerMachine {
+    ControllerMachine::new(FIRST, TopicDefaults { partitions: 3, statics: Arc::default() })
+}
+
+pub(super) fn register(cluster_id: &str) -> Ask {
+    let (host, cluster_id) = ("h".to_owned(), cluster_id.to_owned());
+    Ask::Register { broker_id: 1, cluster_id, host, port: 9, rack: None }
+}
+
+pub(super) fn snapshot(image: &Arc<Image>) -> Input {
+    Input::Log(Committed::Snapshot { image: Arc::clone(image), index: image.applied })
 }
 
 /// A controller and a log that commits at once.
@@ -25,24 +37,15 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn new() -> Rig {
-        let machine = ControllerMachine::new(defaults());
-        let mut rig = Rig { machine, index: 0, image: Arc::default(), next: 0 };
-        rig.step(Input::Role(Some(1)));
-        rig.step(Input::Snapshot(Arc::default()));
+        let mut rig = Rig { machine: machine(), index: 0, image: Arc::default(), next: 0 };
+        rig.step(snapshot(&Arc::default()));
+        rig.step(Input::Log(Committed::Lead(LEAD)));
         rig.register();
         rig
     }
 
     fn register(&mut self) {
-        let (host, cluster_id) = ("h".to_owned(), "c".to_owned());
-        let done = self.ask(|ticket| Input::Register {
-            ticket,
-            broker_id: 1,
-            cluster_id,
-            host,
-            port: 9,
-            rack: None,
-        });
+        let done = self.ask(register("c"));
         assert!(matches!(done, Reply::Done(_)));
     }
 
@@ -53,16 +56,16 @@ impl Rig {
         out
     }
 
-    pub(super) fn ask(&mut self, input: impl FnOnce(Ticket) -> Input) -> Reply {
+    pub(super) fn ask(&mut self, ask: Ask) -> Reply {
         self.next += 1;
         let ticket = Ticket(self.next);
-        let mut effects = self.step(input(ticket));
+        let mut effects = self.step(Input::Ask { ticket, ask });
         while !effects.is_empty() {
             match effects.remove(0) {
-                Effect::Propose { records, .. } => {
+                Effect::Propose { id, records, .. } => {
                     self.index += 1;
-                    let committed = Input::Committed { index: self.index, records: records.into() };
-                    effects.extend(self.step(committed));
+                    let (index, proposal, records) = (self.index, Some(id), records.into());
+                    effects.extend(self.step(Input::Log(Committed::Batch { index, proposal, records })));
                 }
                 Effect::Publish(image) => self.image = image,
                 Effect::Answer(to, reply) => {
@@ -75,9 +78,9 @@ impl Rig {
     }
 
     pub(super) fn create(&mut self, topics: Vec<NewTopic>) -> Vec<Result<usize, ErrorCode>> {
-        match self.ask(|ticket| Input::CreateTopics { ticket, topics, validate_only: false }) {
+        match self.ask(Ask::CreateTopics { topics, validate_only: false }) {
             Reply::Created(outcomes, _) => {
-                outcomes.into_iter().map(|o| o.map(|t| t.partitions.len()).map_err(|r| r.code)).collect()
+                outcomes.into_iter().map(|o| o.map(|t| t.partitions).map_err(|r| r.code)).collect()
             }
             other => panic!("{other:?}"),
         }
@@ -85,14 +88,7 @@ impl Rig {
 }
 
 pub(super) fn topic(name: &str, n: u8) -> NewTopic {
-    NewTopic {
-        name: name.into(),
-        id: TopicId([n; 16]),
-        partitions: -1,
-        replication_factor: -1,
-        assignments: Vec::new(),
-        configs: Vec::new(),
-    }
+    NewTopic::new(name, TopicId([n; 16]))
 }
 
 #[test]
@@ -101,9 +97,7 @@ fn topics_are_created_deleted_and_created_again_with_a_new_id() {
     assert_eq!(rig.create(vec![topic("a", 1)]), [Ok(3)]);
     assert_eq!(rig.create(vec![topic("a", 2)]), [Err(ErrorCode::TopicAlreadyExists)]);
     let gone = vec![TopicRef::Name("a".into()), TopicRef::Name("b".into()), TopicRef::Id(TopicId([9; 16]))];
-    let Reply::Deleted(outcomes, _) = rig.ask(|ticket| Input::DeleteTopics { ticket, topics: gone }) else {
-        panic!()
-    };
+    let Reply::Deleted(outcomes, _) = rig.ask(Ask::DeleteTopics(gone)) else { panic!() };
     assert!(outcomes[0].2.is_ok());
     assert_eq!(outcomes[1].2.as_ref().unwrap_err().code, ErrorCode::UnknownTopicOrPartition);
     assert_eq!(outcomes[2].2.as_ref().unwrap_err().code, ErrorCode::UnknownTopicId);
@@ -124,11 +118,7 @@ fn who_names_a_topic_twice_deletes_nothing() {
         vec![TopicRef::Id(TopicId::ZERO)],
     ];
     for topics in asked {
-        let Reply::Deleted(told, _) =
-            rig.ask(|ticket| Input::DeleteTopics { ticket, topics: topics.clone() })
-        else {
-            panic!()
-        };
+        let Reply::Deleted(told, _) = rig.ask(Ask::DeleteTopics(topics.clone())) else { panic!() };
         let codes: Vec<_> = told.iter().map(|(_, _, one)| one.as_ref().map_err(|r| r.code)).collect();
         assert_eq!(codes, [Err(ErrorCode::InvalidRequest)], "{topics:?}");
         assert!(rig.image.topic("a").is_some(), "{topics:?}");
@@ -172,10 +162,9 @@ fn what_cannot_be_created_is_refused_with_kafkas_code() {
 #[test]
 fn two_creations_of_one_name_in_one_moment_do_not_both_pass() {
     let mut rig = Rig::new();
-    let ask = |n| Input::CreateTopics {
+    let ask = |n| Input::Ask {
         ticket: Ticket(n),
-        topics: vec![topic("a", n as u8)],
-        validate_only: false,
+        ask: Ask::CreateTopics { topics: vec![topic("a", n as u8)], validate_only: false },
     };
     let first = rig.step(ask(50));
     assert!(matches!(&first[..], [Effect::Propose { .. }]));
@@ -187,7 +176,7 @@ fn two_creations_of_one_name_in_one_moment_do_not_both_pass() {
 #[test]
 fn producer_ids_never_repeat_and_a_restart_gives_new_leader_epochs() {
     let mut rig = Rig::new();
-    let mut ids = || match rig.ask(|ticket| Input::ProducerIds { ticket }) {
+    let mut ids = || match rig.ask(Ask::ProducerIds) {
         Reply::ProducerIds(first) => first,
         other => panic!("{other:?}"),
     };
@@ -199,39 +188,4 @@ fn producer_ids_never_repeat_and_a_restart_gives_new_leader_epochs() {
     let leads = Assigned { role: AssignedRole::Leader, leader_epoch: 1 };
     let told = |done: &&Done| matches!(done, Done::Assign { assigned, .. } if *assigned == leads);
     assert_eq!(changes.iter().filter(told).count(), 3);
-}
-
-#[test]
-fn without_a_term_nothing_is_proposed() {
-    let mut rig = Rig::new();
-    rig.step(Input::Role(None));
-    let out = rig.step(Input::ProducerIds { ticket: Ticket(9) });
-    assert!(matches!(&out[..], [Effect::Answer(_, Reply::Failed(r))] if r.code == ErrorCode::NotController));
-}
-
-#[test]
-fn a_registration_waits_for_what_the_log_holds() {
-    let mut before = Rig::new();
-    before.ask(|ticket| Input::CreateTopics { ticket, topics: vec![topic("t", 1)], validate_only: false });
-    let stored = Arc::clone(&before.image);
-
-    let mut machine = ControllerMachine::new(defaults());
-    let mut step = |input| {
-        let mut out = Vec::new();
-        machine.step(Now::default(), input, &mut out);
-        out
-    };
-    assert!(step(Input::Role(Some(1))).is_empty());
-    let (host, cluster_id) = ("h".to_owned(), "another".to_owned());
-    let register = Input::Register { ticket: Ticket(1), broker_id: 1, cluster_id, host, port: 9, rack: None };
-    assert!(step(register).is_empty(), "nothing is decided on an image that is not known");
-    let effects = step(Input::Snapshot(stored));
-    let proposed = effects.iter().find_map(|effect| match effect {
-        Effect::Propose { records, .. } => Some(records),
-        _ => None,
-    });
-    let proposed = proposed.unwrap();
-    assert!(!proposed.iter().any(|r| matches!(r, MetadataRecord::Cluster { .. })), "{proposed:?}");
-    let raised = |r: &MetadataRecord| matches!(r, MetadataRecord::PartitionChange { leader_epoch: 1, .. });
-    assert!(proposed.iter().any(raised), "{proposed:?}");
 }

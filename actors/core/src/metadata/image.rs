@@ -1,4 +1,8 @@
-//! The image: all committed metadata records, added up. Read by everyone, written only by the applier.
+//! The image: the sum of all committed metadata records.
+//!
+//! Every node adds the same batches in the same order and so reaches the same image. Everyone reads it; only the one
+//! who applies the log writes it. [`Image::apply`] is total: a record that does not fit the image changes nothing, and
+//! does so alike on every node. The image decides nothing; the controller does.
 
 use super::configs::{Layers, Statics};
 use super::record::{ConfigOf, MetadataRecord};
@@ -10,43 +14,41 @@ use std::sync::Arc;
 /// A registered node.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Broker {
-    /// Its id.
     pub id: BrokerId,
-    /// Host that clients are told.
+    /// Host and port that clients are told.
     pub host: String,
-    /// Port that clients are told.
     pub port: u16,
-    /// Its rack.
     pub rack: Option<String>,
+    /// Broker epoch: the index of its last registration. 0 in a snapshot of a build that did not keep it.
+    #[serde(default)]
+    pub epoch: u64,
 }
 
-/// One partition.
+/// A partition.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Partition {
     /// Replicas, the preferred leader first.
     pub replicas: Vec<BrokerId>,
     /// In-sync replicas.
     pub isr: Vec<BrokerId>,
-    /// The leader, −1 for none.
+    /// −1 for none.
     pub leader: BrokerId,
     /// Grows with each leader.
     pub leader_epoch: LeaderEpoch,
-    /// Grows with each change.
+    /// Grows by one with each change.
     pub partition_epoch: i32,
-    /// Nodes whose replica was opened: it may no longer be created empty.
+    /// Nodes that have opened their replica. None of them may create it empty again.
     pub opened: BTreeSet<BrokerId>,
 }
 
-/// One topic.
+/// A topic.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Topic {
-    /// Its id.
     pub id: TopicId,
-    /// Its name.
     pub name: String,
-    /// Its partitions; index = number.
+    /// By number.
     pub partitions: Vec<Partition>,
-    /// Overridden configs.
+    /// Only what the topic sets itself.
     pub configs: BTreeMap<String, String>,
 }
 
@@ -61,24 +63,20 @@ impl Topic {
 /// All committed metadata.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Image {
-    /// The cluster's id, once it exists.
+    /// None until the cluster is founded.
     pub cluster_id: Option<String>,
-    /// Registered nodes.
     pub brokers: BTreeMap<BrokerId, Broker>,
-    /// Topics by id.
     pub topics: BTreeMap<TopicId, Arc<Topic>>,
-    /// Topic ids by name.
     pub by_name: BTreeMap<String, TopicId>,
-    /// What is set for all brokers at run time.
+    /// Settings of all brokers, made at run time.
     #[serde(default)]
     pub cluster_configs: BTreeMap<String, String>,
-    /// What is set for one broker at run time.
+    /// Settings of one broker, made at run time.
     #[serde(default)]
     pub broker_configs: BTreeMap<BrokerId, BTreeMap<String, String>>,
-    /// Configs of groups, by their ids.
     #[serde(default)]
     pub group_configs: BTreeMap<String, BTreeMap<String, String>>,
-    /// Subscriptions to clients' metrics, by their names.
+    /// Subscriptions to clients' metrics.
     #[serde(default)]
     pub metrics_configs: BTreeMap<String, BTreeMap<String, String>>,
     /// The next free producer id.
@@ -98,6 +96,14 @@ fn partition(replicas: &[BrokerId]) -> Partition {
     }
 }
 
+/// Whether a change was decided on the partition as it is (R43). Two changes decided on one state have the same partition
+/// epoch, so only the first of them counts. A change of leaders needs a new leader epoch, which fences the old leader.
+fn follows(p: &Partition, leader: BrokerId, leader_epoch: LeaderEpoch, partition_epoch: i32) -> bool {
+    let moved = leader != p.leader;
+    p.partition_epoch.checked_add(1) == Some(partition_epoch)
+        && if moved { leader_epoch > p.leader_epoch } else { leader_epoch >= p.leader_epoch }
+}
+
 impl Image {
     /// A topic by name.
     #[must_use]
@@ -105,13 +111,19 @@ impl Image {
         self.topics.get(self.by_name.get(name)?)
     }
 
-    /// Adds one record. Total: a record about something unknown changes nothing.
-    pub fn apply(&mut self, record: &MetadataRecord) {
+    /// Adds the batch of this index.
+    pub fn apply_batch(&mut self, index: u64, records: &[MetadataRecord]) {
+        records.iter().for_each(|record| self.apply(record, index));
+        self.applied = index;
+    }
+
+    /// Adds one record of the batch of this index. A record about something unknown changes nothing.
+    pub fn apply(&mut self, record: &MetadataRecord, index: u64) {
         match record {
             MetadataRecord::Cluster { cluster_id } => self.cluster_id = Some(cluster_id.clone()),
             MetadataRecord::Broker { broker_id, host, port, rack } => {
-                let broker = Broker { id: *broker_id, host: host.clone(), port: *port, rack: rack.clone() };
-                self.brokers.insert(*broker_id, broker);
+                let (id, host, port, rack) = (*broker_id, host.clone(), *port, rack.clone());
+                self.brokers.insert(id, Broker { id, host, port, rack, epoch: index });
             }
             MetadataRecord::Topic { id, name, replicas, configs } => {
                 let partitions = replicas.iter().map(|replicas| partition(replicas)).collect();
@@ -134,7 +146,10 @@ impl Image {
                 isr,
                 partition_epoch,
             } => {
-                if let Some(p) = self.partition_mut(*topic, *partition) {
+                let follows = |p: &Partition| follows(p, *leader, *leader_epoch, *partition_epoch);
+                if self.partition(*topic, *partition).is_some_and(follows)
+                    && let Some(p) = self.partition_mut(*topic, *partition)
+                {
                     p.leader = *leader;
                     p.leader_epoch = *leader_epoch;
                     p.isr.clone_from(isr);
@@ -178,7 +193,7 @@ impl Image {
         if !configs.is_empty() {
             return;
         }
-        // A resource without configs is not listed.
+        // Kafka lists no resource without configs.
         match of {
             ConfigOf::Topic(_) | ConfigOf::Cluster => {}
             ConfigOf::Broker(id) => drop(self.broker_configs.remove(id)),
@@ -187,7 +202,7 @@ impl Image {
         }
     }
 
-    /// What is set for somebody.
+    /// The settings of a resource; none where it is not known or sets nothing.
     #[must_use]
     pub fn configs(&self, of: &ConfigOf) -> Option<&BTreeMap<String, String>> {
         match of {
@@ -199,10 +214,14 @@ impl Image {
         }
     }
 
-    /// What stands below the configs of the topics on one broker.
+    /// The layers below the configs of the topics on one broker.
     #[must_use]
     pub fn layers<'a>(&'a self, broker: BrokerId, statics: &'a Statics) -> Layers<'a> {
         Layers { broker: self.broker_configs.get(&broker), cluster: &self.cluster_configs, statics }
+    }
+
+    fn partition(&self, topic: TopicId, partition: i32) -> Option<&Partition> {
+        self.topics.get(&topic)?.partition(partition)
     }
 
     fn partition_mut(&mut self, topic: TopicId, partition: i32) -> Option<&mut Partition> {

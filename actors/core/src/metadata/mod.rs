@@ -3,18 +3,28 @@
 pub mod configs;
 pub mod controller;
 mod image;
+mod log;
 mod names;
+mod offsets_topic;
+mod producer_ids;
 mod record;
 
 #[cfg(test)]
 mod alter_tests;
 #[cfg(test)]
 mod controller_tests;
+#[cfg(test)]
+mod image_tests;
+#[cfg(test)]
+mod proposals_tests;
 
 pub use controller::{
     Alteration, ConfigOp, ControllerMachine, MorePartitions, NewTopic, Refusal, ResourceKind, TopicDefaults,
     TopicRef,
 };
 pub use image::{Broker, Image, Partition, Topic};
+pub use log::{Committed, Leadership, ProposalId, ProposeResult};
 pub use names::{OFFSETS_TOPIC, check_name, collide, is_internal};
+pub use offsets_topic::{OFFSETS_TOPIC_WAIT, missing_offsets_topic, offsets_topic_made, topic_on_request};
+pub use producer_ids::ProducerIdBlock;
 pub use record::{ConfigOf, MetadataRecord};

@@ -1,102 +1,79 @@
-//! Metadata records: what the metadata log holds. One proposal is one batch of them, all or nothing.
+//! Metadata records: the content of the metadata log.
+//!
+//! A record states one fact, decided by the controller. One proposal is one batch of records, committed as a whole or not
+//! at all. The log stores them as JSON; a record is never changed later, so a new field needs a default. What a record
+//! means for the image stands in `image.rs`.
 
 use crate::ids::{BrokerId, TopicId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Whose configs.
+/// The owner of configs.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ConfigOf {
-    /// A topic's.
     Topic(TopicId),
-    /// One broker's.
     Broker(BrokerId),
-    /// All brokers'.
+    /// All brokers together.
     Cluster,
-    /// A group's.
     Group(String),
-    /// A subscription's to clients' metrics.
+    /// A subscription to clients' metrics.
     ClientMetrics(String),
 }
 
-/// One committed fact. A kind that a build does not know stops its applier; it is never skipped.
+/// One committed fact. A build stops at a kind that it does not know; it never skips one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum MetadataRecord {
     /// The cluster exists.
     Cluster {
-        /// Its id, for ever (22 characters, URL-safe base64 of a UUID, as Kafka's).
+        /// Never changes. 22 characters, URL-safe base64 of a UUID, as Kafka's.
         cluster_id: String,
     },
-    /// A node's process registered.
+    /// A node's process registered. The index of this record's batch becomes its broker epoch.
     Broker {
-        /// Its id.
         broker_id: BrokerId,
-        /// Host that clients are told.
+        /// Host and port that clients are told.
         host: String,
-        /// Port that clients are told.
         port: u16,
-        /// Its rack.
         rack: Option<String>,
     },
     /// A topic was created, with these partitions.
     Topic {
-        /// Its id.
         id: TopicId,
-        /// Its name.
         name: String,
-        /// Replicas of each partition, the preferred leader first; index = partition.
+        /// Replicas by partition, the preferred leader first.
         replicas: Vec<Vec<BrokerId>>,
-        /// Overridden configs.
+        /// Only what the topic sets itself.
         configs: BTreeMap<String, String>,
     },
     /// A topic was deleted.
-    TopicDeleted {
-        /// Its id.
-        id: TopicId,
-    },
-    /// A partition's leader or ISR changed.
+    TopicDeleted { id: TopicId },
+    /// A partition's leader or in-sync replicas changed. The record counts only if it was decided on the state before it.
     PartitionChange {
-        /// Its topic.
         topic: TopicId,
-        /// Its number.
         partition: i32,
-        /// Its leader, −1 for none.
+        /// −1 for none.
         leader: BrokerId,
-        /// Its leader epoch.
         leader_epoch: i32,
-        /// Its in-sync replicas.
         isr: Vec<BrokerId>,
-        /// Its partition epoch.
+        /// The epoch before this change plus one.
         partition_epoch: i32,
     },
-    /// Producer ids up to (not including) this one are given out.
-    ProducerIds {
-        /// The next free one.
-        next: i64,
-    },
-    /// A replica on a node was opened: it may no longer be created empty.
-    ReplicaOpened {
-        /// Its topic.
-        topic: TopicId,
-        /// Its partition.
-        partition: i32,
-        /// Where.
-        broker_id: BrokerId,
-    },
+    /// All producer ids below this one are given out.
+    ProducerIds { next: i64 },
+    /// A node has opened its replica and may not create it empty again.
+    ReplicaOpened { topic: TopicId, partition: i32, broker_id: BrokerId },
     /// A topic has more partitions.
     Partitions {
-        /// Its id.
         topic: TopicId,
-        /// The number of the first new one.
+        /// The number of the first new partition.
         first: i32,
-        /// Replicas of each, the preferred leader first.
+        /// Replicas of each new partition, the preferred leader first.
         replicas: Vec<Vec<BrokerId>>,
     },
-    /// Configs were set, or taken back.
+    /// Configs were set or taken back.
     Configs {
-        /// Whose.
         of: ConfigOf,
-        /// The new values by name; none: taken back.
+        /// New values by name. A config without a value is taken back.
         changes: BTreeMap<String, Option<String>>,
     },
 }

@@ -1,6 +1,7 @@
 //! Partition machines: one replica with its log and its role, what it shows, and the producers it knows.
 
 mod config;
+mod divergence;
 mod epochs;
 mod leader;
 mod log;
@@ -17,6 +18,7 @@ mod producers_tests;
 mod replica_tests;
 
 pub use config::LeaderConfig;
+pub use divergence::diverging;
 pub use epochs::{epoch_at, last_offset_for, trim_epochs};
 pub use log::{LocalLog, LogStart};
 pub use messages::{Acks, Appended, Assigned, AssignedRole, Effect, Event, Input, TrimTo};

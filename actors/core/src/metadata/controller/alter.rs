@@ -1,9 +1,9 @@
 //! Configs change: all of a resource (AlterConfigs), or some (IncrementalAlterConfigs).
 //!
-//! Each resource is taken as a whole or not at all, and one that is refused holds back no other. What is stored is
-//! what changed, in its stored form; a change that changes nothing stores nothing.
+//! Each resource is taken as a whole or not at all, and one that is refused holds back no other. A record holds only the
+//! values that differ, in their stored form. A change without a difference makes no record.
 
-use super::machine::ControllerMachine;
+use super::basis::Basis;
 use super::messages::{Alteration, ConfigOp, Refusal, ResourceKind, refuse};
 use crate::error::ErrorCode;
 use crate::ids::BrokerId;
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 type Configs = BTreeMap<String, String>;
 
-impl ControllerMachine {
+impl Basis<'_> {
     pub(super) fn alter(
         &self,
         asked: BrokerId,
@@ -28,28 +28,23 @@ impl ControllerMachine {
         for one in alterations {
             *resources.entry((one.kind, &one.name)).or_default() += 1;
         }
-        let (image, mut outcomes, mut records) = (self.ahead(), Vec::new(), Vec::new());
+        let (mut outcomes, mut records) = (Vec::new(), Vec::new());
         for one in alterations {
             let changed = if resources[&(one.kind, one.name.as_str())] > 1 {
                 refuse(ErrorCode::InvalidRequest, "Each resource must appear at most once.")
             } else {
-                self.alter_one(asked, one, &image)
+                self.alter_one(asked, one)
             };
             outcomes.push(changed.map(|record| records.extend(record)));
         }
         (outcomes, records)
     }
 
-    fn alter_one(
-        &self,
-        asked: BrokerId,
-        one: &Alteration,
-        image: &Image,
-    ) -> Result<Option<MetadataRecord>, Refusal> {
+    fn alter_one(&self, asked: BrokerId, one: &Alteration) -> Result<Option<MetadataRecord>, Refusal> {
         well_formed(one)?;
         match one.kind {
-            ResourceKind::Topic => self.alter_topic(one, image),
-            ResourceKind::Broker => self.alter_broker(asked, one, image),
+            ResourceKind::Topic => self.alter_topic(one),
+            ResourceKind::Broker => self.alter_broker(asked, one),
             ResourceKind::BrokerLogger if !one.replace => {
                 broker_named(asked, &one.name, "Unexpected node id. Expected")?;
                 match one.changes.first() {
@@ -63,19 +58,19 @@ impl ControllerMachine {
                 refuse(ErrorCode::InvalidRequest, "Subscription name can't be empty")
             }
             ResourceKind::ClientMetrics => {
-                // Kafka's codes: what is no value is a bad config, what is no subscription a bad request.
+                // Kafka's codes: a bad value is a bad config, a bad subscription is a bad request.
                 let code = |error: &ConfigError| match error {
                     ConfigError::Unknown(..) | ConfigError::Conflict(_) => ErrorCode::InvalidRequest,
                     _ => ErrorCode::InvalidConfig,
                 };
-                alter_other(one, image, ConfigOf::ClientMetrics(one.name.clone()), check_metrics, code)
+                alter_other(one, self.image, ConfigOf::ClientMetrics(one.name.clone()), check_metrics, code)
             }
             ResourceKind::Group if one.name.is_empty() => {
                 refuse(ErrorCode::InvalidRequest, "Default group resources are not allowed.")
             }
             ResourceKind::Group => {
                 let of = ConfigOf::Group(one.name.clone());
-                alter_other(one, image, of, check_group, |_| ErrorCode::InvalidConfig)
+                alter_other(one, self.image, of, check_group, |_| ErrorCode::InvalidConfig)
             }
             ResourceKind::BrokerLogger | ResourceKind::Unknown(_) => {
                 refuse(ErrorCode::InvalidRequest, format!("Unknown resource type {}", one.kind.id()))
@@ -83,17 +78,17 @@ impl ControllerMachine {
         }
     }
 
-    fn alter_topic(&self, one: &Alteration, image: &Image) -> Result<Option<MetadataRecord>, Refusal> {
+    fn alter_topic(&self, one: &Alteration) -> Result<Option<MetadataRecord>, Refusal> {
         if one.name.is_empty() {
             return refuse(ErrorCode::InvalidRequest, "Default topic resources are not allowed.");
         }
         check_name(&one.name).or_else(|error| refuse(ErrorCode::InvalidTopicException, error.to_string()))?;
-        let topic = image.topic(&one.name);
+        let topic = self.image.topic(&one.name);
         let none = Configs::new();
         let before = topic.map_or(&none, |topic| &topic.configs);
         let default = |name: &str| {
             let own = BTreeMap::new();
-            let entries = configs::topic_entries(&own, &image.layers(-1, &self.defaults.statics));
+            let entries = configs::topic_entries(&own, &self.image.layers(-1, &self.defaults.statics));
             entries.into_iter().find(|entry| entry.name == name).and_then(|entry| entry.value)
         };
         let after = applied(one, before, configs::is_list, default, |op, name| {
@@ -109,18 +104,13 @@ impl ControllerMachine {
         Ok(difference(ConfigOf::Topic(topic.id), before, &after))
     }
 
-    fn alter_broker(
-        &self,
-        asked: BrokerId,
-        one: &Alteration,
-        image: &Image,
-    ) -> Result<Option<MetadataRecord>, Refusal> {
+    fn alter_broker(&self, asked: BrokerId, one: &Alteration) -> Result<Option<MetadataRecord>, Refusal> {
         let of = match one.name.as_str() {
             "" => ConfigOf::Cluster,
             name => ConfigOf::Broker(broker_named(asked, name, "Unexpected broker id, expected")?),
         };
         let none = Configs::new();
-        let before = image.configs(&of).unwrap_or(&none);
+        let before = self.image.configs(&of).unwrap_or(&none);
         min_insync_of_all(&of, one)?;
         let default = |name: &str| self.defaults.statics.value(name).map(str::to_owned);
         let after = applied(one, before, configs::is_broker_list, default, |op, name| {
@@ -130,14 +120,14 @@ impl ControllerMachine {
         let statics = &self.defaults.statics;
         let checked = kept(before, after, check_broker).and_then(|after| {
             let mine = match of {
-                ConfigOf::Cluster => Layers { cluster: &after, ..image.layers(asked, statics) },
-                _ => Layers { broker: Some(&after), ..image.layers(asked, statics) },
+                ConfigOf::Cluster => Layers { cluster: &after, ..self.image.layers(asked, statics) },
+                _ => Layers { broker: Some(&after), ..self.image.layers(asked, statics) },
             };
             agree_broker(&mine)?;
             Ok(after)
         });
         let after = checked.or_else(|error| {
-            // Kafka's codes: what is no value of a broker config is a bad request there.
+            // Kafka's codes: a bad value of a broker config is a bad request.
             let code = match error {
                 ConfigError::Unknown(..) | ConfigError::Unsupported { .. } => ErrorCode::InvalidConfig,
                 _ => ErrorCode::InvalidRequest,
@@ -148,7 +138,7 @@ impl ControllerMachine {
     }
 }
 
-/// What can be said without knowing any config.
+/// Refuses what is wrong whatever the configs mean: names given twice, null values, unknown operations.
 fn well_formed(one: &Alteration) -> Result<(), Refusal> {
     let mut names = BTreeSet::new();
     if one.changes.iter().any(|(name, ..)| !names.insert(name)) {
@@ -183,7 +173,7 @@ fn broker_named(asked: BrokerId, name: &str, unexpected: &str) -> Result<BrokerI
     }
 }
 
-/// Kafka's rule for `min.insync.replicas`: all brokers have one value, no broker its own, and it is never taken back.
+/// Kafka's rule for `min.insync.replicas`: all brokers share one value, no broker has its own, and it is never taken back.
 fn min_insync_of_all(of: &ConfigOf, one: &Alteration) -> Result<(), Refusal> {
     const NAME: &str = "min.insync.replicas";
     let asked = one.changes.iter().find(|(name, ..)| name == NAME).map(|(_, op, _)| *op);
@@ -199,7 +189,7 @@ fn min_insync_of_all(of: &ConfigOf, one: &Alteration) -> Result<(), Refusal> {
     refuse(ErrorCode::InvalidConfig, why)
 }
 
-/// Configs of a group or a subscription, which need not be there: to set one makes it.
+/// Configs of a group or a subscription. Neither needs to exist, because its first config makes it.
 fn alter_other(
     one: &Alteration,
     image: &Image,
@@ -213,14 +203,14 @@ fn alter_other(
     }
     let none = Configs::new();
     let before = image.configs(&of).unwrap_or(&none);
-    // Kafka knows the types of topics' and brokers' configs alone here.
+    // Kafka knows the types of topics' and brokers' configs only.
     let no_list = |op: &str, name: &str| format!("Can't {op} to key {name} because its type is not LIST.");
     let after = applied(one, before, |_| false, |_| None, no_list)?;
     let after = kept(before, after, check).or_else(|error| refuse(code(&error), error.to_string()))?;
     Ok(difference(of, before, &after))
 }
 
-/// What is asked for, applied to what is set; nothing is checked yet.
+/// Applies the changes to the values that are set. The result is not checked yet.
 fn applied(
     one: &Alteration,
     before: &Configs,
@@ -255,7 +245,7 @@ fn applied(
     Ok(after)
 }
 
-/// A list with words added that it has not, or taken out as often as they are named.
+/// A list with new words added, or with words taken out as often as they are named.
 fn with_words(old: &str, op: ConfigOp, value: &str) -> String {
     let mut words: Vec<&str> = old.split(',').filter(|word| !word.is_empty()).collect();
     if op == ConfigOp::Append {
@@ -275,7 +265,7 @@ fn with_words(old: &str, op: ConfigOp, value: &str) -> String {
     words.join(",")
 }
 
-/// Checks what is new; what was stored before passed its check then.
+/// Checks the new values only: the stored ones passed their check before.
 fn kept(
     before: &Configs,
     after: Configs,

@@ -1,7 +1,12 @@
 //! Topics come and go.
+//!
+//! Each topic is judged by itself, and one that is refused holds back no other. A topic that a request names twice is
+//! refused, because the two may not mean the same.
 
-use super::machine::ControllerMachine;
-use super::messages::{NewTopic, PARTITIONS_MAX, Refusal, Reply, TopicOutcome, TopicRef, refuse};
+use super::basis::Basis;
+use super::messages::{
+    CreatedTopic, DeleteOutcome, NewTopic, PARTITIONS_MAX, Refusal, TopicOutcome, TopicRef, refuse,
+};
 use crate::error::ErrorCode;
 use crate::ids::{BrokerId, TopicId};
 use crate::metadata::configs::check_topic;
@@ -10,11 +15,11 @@ use crate::metadata::names::{check_name, collide};
 use crate::metadata::record::MetadataRecord;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What Kafka keeps its metadata in.
+/// The topic in which Kafka keeps its metadata.
 const METADATA_TOPIC: &str = "__cluster_metadata";
 pub(super) const TOO_MANY: &str = "Excessively large number of partitions per request.";
 
-/// Replicas for partitions from `first` on, each next broker in turn; none if there are too few brokers.
+/// Replicas for partitions from `first` on, each next broker in turn. It gives none if there are too few brokers.
 pub(super) fn spread(
     brokers: &BTreeSet<BrokerId>,
     first: usize,
@@ -29,7 +34,7 @@ pub(super) fn spread(
     Some((first..first + partitions).map(|p| (0..factor).map(|r| at(p, r)).collect()).collect())
 }
 
-/// Replicas that somebody chose: known brokers, each once, as many as the other partitions have.
+/// Checks replicas that a client chose: known brokers, each once, as many as the other partitions have.
 pub(super) fn check_replicas(
     replicas: &[BrokerId],
     brokers: &BTreeSet<BrokerId>,
@@ -63,7 +68,7 @@ pub(super) fn check_replicas(
     }
 }
 
-impl ControllerMachine {
+impl Basis<'_> {
     /// Brokers that can have replicas.
     pub(super) fn brokers(&self) -> BTreeSet<BrokerId> {
         self.image.brokers.keys().copied().collect()
@@ -83,9 +88,9 @@ impl ControllerMachine {
             };
             outcomes.push(record.map(|record| {
                 let mut image = Image::default();
-                image.apply(&record);
+                image.apply(&record, 0);
                 records.push(record);
-                image.topics.into_values().next().unwrap_or_default()
+                CreatedTopic::from(&*image.topics.into_values().next().unwrap_or_default())
             }));
         }
         (outcomes, records)
@@ -99,11 +104,11 @@ impl ControllerMachine {
         if let Err(error) = check_name(&topic.name) {
             return refuse(ErrorCode::InvalidTopicException, error.to_string());
         }
-        let on_the_way = self.pending.iter().flat_map(|p| &p.records).chain(with).filter_map(|r| match r {
+        let before_it = with.iter().filter_map(|r| match r {
             MetadataRecord::Topic { name, .. } => Some(name.as_str()),
             _ => None,
         });
-        for other in self.image.by_name.keys().map(String::as_str).chain(on_the_way) {
+        for other in self.image.by_name.keys().map(String::as_str).chain(before_it) {
             if other == topic.name {
                 return refuse(ErrorCode::TopicAlreadyExists, format!("Topic '{other}' already exists."));
             }
@@ -195,13 +200,13 @@ impl ControllerMachine {
         Ok(out)
     }
 
-    pub(super) fn delete(&self, topics: Vec<TopicRef>) -> (Reply, Vec<MetadataRecord>) {
+    pub(super) fn delete(&self, topics: &[TopicRef]) -> (Vec<DeleteOutcome>, Vec<MetadataRecord>) {
         let mut times: BTreeMap<&TopicRef, usize> = BTreeMap::new();
-        for topic in &topics {
+        for topic in topics {
             *times.entry(topic).or_default() += 1;
         }
         let (mut told, mut outcomes, mut records) = (BTreeSet::new(), Vec::new(), Vec::new());
-        for topic in &topics {
+        for topic in topics {
             if !told.insert(topic) {
                 continue;
             }
@@ -211,7 +216,7 @@ impl ControllerMachine {
                     Some(found) if also(TopicRef::Id(found.id)) => (Some(name.clone()), found.id),
                     _ => (Some(name.clone()), TopicId::ZERO),
                 },
-                // Told by its name.
+                // The answer tells it by its name.
                 TopicRef::Id(id)
                     if self.image.topics.get(id).is_some_and(|t| also(TopicRef::Name(t.name.clone()))) =>
                 {
@@ -228,10 +233,11 @@ impl ControllerMachine {
                 }
             }
         }
-        (Reply::Deleted(outcomes, self.image.applied), records)
+        (outcomes, records)
     }
 
-    /// A topic that is named once, in one way. Who names it twice may have meant another: nothing is deleted then.
+    /// The topic, if the request names it once and in one way. A request that names it twice may have meant another one,
+    /// so nothing is deleted then.
     fn deletable(&self, topic: &TopicRef, times: &BTreeMap<&TopicRef, usize>) -> Result<&Topic, Refusal> {
         const UNKNOWN: &str = "This server does not host this topic-partition.";
         const UNKNOWN_ID: &str = "This server does not host this topic ID.";

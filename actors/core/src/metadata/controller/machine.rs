@@ -1,215 +1,210 @@
-//! The controller: decides metadata where the metadata log leads.
+//! The controller's machine: decides metadata where the metadata log leads.
 //!
 //! ```text
-//!   ask ─> checked against the image and what is on its way ─> Propose(records) ─> committed ─> image ─> Answer
+//!   ask ─> decided on the image and what is on its way ─> Propose(records) ─> committed ─> image ─> Answer
 //! ```
 //!
-//! It owns the image: committed batches are its only source. An ask is answered when its records are in the image,
-//! never before. What is proposed and not yet committed counts against later asks, so two creations of one name in
-//! the same moment do not both pass.
+//! Committed batches are the only source of its image. An ask is answered when its records are in the image, never
+//! before. A proposal counts against later asks until the log's stream shows its end, so that two creations of one name
+//! in the same moment do not both pass (R43). An answer `Unknown` does not end a proposal: the batch may still come.
 //!
-//! Topics come and go in `create.rs`, grow in `partitions.rs`; configs change in `alter.rs`.
+//! The machine decides nothing before the stream has said who leads. On an empty image, the registration of a node
+//! would found the cluster anew. The decisions themselves stand in the files beside this one (`basis.rs`).
 
-use super::messages::{Effect, Input, PRODUCER_ID_BLOCK, Refusal, Reply, TopicOutcome};
+use super::basis::{Basis, TopicDefaults};
+use super::messages::{Ask, Effect, Input, Refusal, Reply};
 use crate::error::ErrorCode;
-use crate::ids::{BrokerId, Ticket};
+use crate::ids::Ticket;
 use crate::machine::{Effects, Machine};
-use crate::metadata::configs::Statics;
-use crate::metadata::image::{Image, Topic};
-use crate::metadata::record::{ConfigOf, MetadataRecord};
+use crate::metadata::image::Image;
+use crate::metadata::log::{Committed, Leadership, ProposalId, ProposeResult};
+use crate::metadata::record::MetadataRecord;
 use crate::time::{Millis, Now};
 use std::sync::Arc;
 
-/// An ask whose records are on their way.
+/// A proposal whose end the stream has not shown yet.
 #[derive(Debug)]
-pub(super) struct Pending {
-    ticket: Ticket,
-    pub(super) records: Vec<MetadataRecord>,
-    reply: Reply,
-}
-
-/// Defaults of new topics.
-#[derive(Clone, Debug)]
-pub struct TopicDefaults {
-    /// `num.partitions`.
-    pub partitions: i32,
-    /// What the configuration file says.
-    pub statics: Arc<Statics>,
+struct Pending {
+    id: ProposalId,
+    records: Vec<MetadataRecord>,
+    /// The asker and its answer; none once it was told that the end is unknown.
+    asker: Option<(Ticket, Reply)>,
 }
 
 /// The controller.
 #[derive(Debug)]
 pub struct ControllerMachine {
-    pub(super) image: Arc<Image>,
-    term: Option<u64>,
-    pub(super) defaults: TopicDefaults,
-    /// Proposed, oldest first: the log commits in the order of proposals.
-    pub(super) pending: Vec<Pending>,
-    /// Whether the log has said anything yet: until then the image is not known, and nothing is decided on it.
-    heard: bool,
-    /// What was asked before that: the node's own registration.
-    early: Vec<Input>,
+    image: Arc<Image>,
+    defaults: TopicDefaults,
+    leadership: Option<Leadership>,
+    /// Whether the stream has said who leads, ever.
+    leader_known: bool,
+    next: ProposalId,
+    /// Oldest first: the log commits in the order of proposals.
+    pending: Vec<Pending>,
+    /// Asks from before the stream said who leads.
+    early: Vec<(Ticket, Ask)>,
 }
 
 impl ControllerMachine {
-    /// A controller that knows nothing yet.
+    /// A controller that knows nothing yet. `first` is the id of its first proposal, and names its node.
     #[must_use]
-    pub fn new(defaults: TopicDefaults) -> ControllerMachine {
+    pub fn new(first: ProposalId, defaults: TopicDefaults) -> ControllerMachine {
         ControllerMachine {
             image: Arc::default(),
-            term: None,
             defaults,
+            leadership: None,
+            leader_known: false,
+            next: first,
             pending: Vec::new(),
-            heard: false,
             early: Vec::new(),
         }
     }
 
-    fn propose(
-        &mut self,
-        ticket: Ticket,
-        records: Vec<MetadataRecord>,
-        reply: Reply,
-        out: &mut Effects<Effect>,
-    ) {
-        let Some(term) = self.term else {
-            let message = "this node is not the controller: ask again".to_owned();
-            let refusal = Refusal { code: ErrorCode::NotController, message };
-            return out.push(Effect::Answer(ticket, Reply::Failed(refusal)));
-        };
-        if records.is_empty() {
-            return out.push(Effect::Answer(ticket, reply));
+    fn heard(&mut self, event: Committed, out: &mut Effects<Effect>) {
+        match event {
+            Committed::Snapshot { image, .. } => {
+                // A log that skips ahead does not lead, and the snapshot may hold what is pending.
+                self.end_all("the metadata log skipped ahead", out);
+                self.leadership = None;
+                self.image = image;
+                out.push(Effect::Publish(Arc::clone(&self.image)));
+            }
+            Committed::Lead(leadership) => {
+                if self.leadership != Some(leadership) {
+                    self.end_all("the metadata log has another leader", out);
+                }
+                self.leadership = Some(leadership);
+                self.leader_known = true;
+                for (ticket, ask) in std::mem::take(&mut self.early) {
+                    self.ask(ticket, ask, out);
+                }
+            }
+            Committed::Batch { index, proposal, records } => self.committed(index, proposal, &records, out),
         }
-        out.push(Effect::Propose { ticket, term, records: records.clone() });
-        self.pending.push(Pending { ticket, records, reply });
     }
 
-    fn committed(&mut self, index: u64, records: &[MetadataRecord], out: &mut Effects<Effect>) {
-        let image = Arc::make_mut(&mut self.image);
-        records.iter().for_each(|record| image.apply(record));
-        image.applied = index;
+    fn committed(
+        &mut self,
+        index: u64,
+        proposal: Option<ProposalId>,
+        records: &[MetadataRecord],
+        out: &mut Effects<Effect>,
+    ) {
+        Arc::make_mut(&mut self.image).apply_batch(index, records);
         out.push(Effect::Publish(Arc::clone(&self.image)));
-        let mine = self.pending.iter().position(|p| p.records == records);
-        if let Some(at) = mine {
-            let done = self.pending.remove(at);
-            let reply = match done.reply {
-                Reply::Done(_) => Reply::Done(index),
-                Reply::Created(outcomes, _) => Reply::Created(self.as_committed(outcomes), index),
-                Reply::Deleted(outcomes, _) => Reply::Deleted(outcomes, index),
-                Reply::Altered(outcomes, _) => Reply::Altered(outcomes, index),
-                other => other,
-            };
-            out.push(Effect::Answer(done.ticket, reply));
+        if let Some((ticket, reply)) = proposal.and_then(|id| self.take(id)).and_then(|done| done.asker) {
+            out.push(Effect::Answer(ticket, as_of(reply, index)));
+        }
+    }
+
+    fn take(&mut self, id: ProposalId) -> Option<Pending> {
+        let at = self.pending.iter().position(|p| p.id == id)?;
+        Some(self.pending.remove(at))
+    }
+
+    /// Ends every proposal: each asker is told that nobody knows (R44).
+    fn end_all(&mut self, why: &str, out: &mut Effects<Effect>) {
+        for (ticket, _) in self.pending.drain(..).filter_map(|p| p.asker) {
+            out.push(Effect::Answer(ticket, Reply::Unknown(why.to_owned())));
+        }
+    }
+
+    /// Takes the log's word on a proposal. Commits are answered when the stream shows them.
+    fn proposed(&mut self, id: ProposalId, result: ProposeResult, out: &mut Effects<Effect>) {
+        let (code, message) = match result {
+            ProposeResult::Committed(_) => return,
+            ProposeResult::Unknown(why) => {
+                let asker = self.pending.iter_mut().find(|p| p.id == id).and_then(|p| p.asker.take());
+                return out.extend(asker.map(|(ticket, _)| Effect::Answer(ticket, Reply::Unknown(why))));
+            }
+            ProposeResult::NotLeader => {
+                (ErrorCode::NotController, "this node is not the controller any more".to_owned())
+            }
+            ProposeResult::Refused(why) => (ErrorCode::UnknownServerError, why),
+        };
+        if let Some((ticket, _)) = self.take(id).and_then(|p| p.asker) {
+            out.push(Effect::Answer(ticket, Reply::Failed(Refusal { code, message })));
         }
     }
 
     /// The image with everything that is on its way.
-    pub(super) fn ahead(&self) -> Arc<Image> {
+    fn ahead(&self) -> Arc<Image> {
         let mut image = Arc::clone(&self.image);
         if !self.pending.is_empty() {
-            let image = Arc::make_mut(&mut image);
-            self.pending.iter().flat_map(|p| &p.records).for_each(|record| image.apply(record));
+            let ahead = Arc::make_mut(&mut image);
+            for pending in &self.pending {
+                ahead.apply_batch(ahead.applied + 1, &pending.records);
+            }
         }
         image
     }
 
-    fn as_committed(&self, outcomes: Vec<TopicOutcome>) -> Vec<TopicOutcome> {
-        let of = |topic: Arc<Topic>| self.image.topics.get(&topic.id).cloned().unwrap_or(topic);
-        outcomes.into_iter().map(|outcome| outcome.map(of)).collect()
-    }
-
-    fn register(
-        &self,
-        broker_id: BrokerId,
-        cluster_id: String,
-        broker: MetadataRecord,
-    ) -> Vec<MetadataRecord> {
-        let mut records = Vec::new();
-        if self.image.cluster_id.is_none() {
-            records.push(MetadataRecord::Cluster { cluster_id });
-            // Like Kafka's new clusters (KIP-966): what writes wait for is said for all brokers from the beginning.
-            let changes = [("min.insync.replicas".to_owned(), Some("1".to_owned()))].into();
-            records.push(MetadataRecord::Configs { of: ConfigOf::Cluster, changes });
-        }
-        records.push(broker);
-        // In the same batch as the registration, everything the node leads gets a new epoch.
-        for topic in self.image.topics.values() {
-            for (partition, p) in (0i32..).zip(&topic.partitions) {
-                if p.replicas == [broker_id] {
-                    records.push(MetadataRecord::PartitionChange {
-                        topic: topic.id,
-                        partition,
-                        leader: broker_id,
-                        leader_epoch: p.leader_epoch + 1,
-                        isr: vec![broker_id],
-                        partition_epoch: p.partition_epoch + 1,
-                    });
-                }
+    /// Decides an ask: its records, and the answer once they are committed.
+    fn decide(&self, ask: Ask) -> (Vec<MetadataRecord>, Reply) {
+        let (ahead, index) = (self.ahead(), self.image.applied);
+        let basis = Basis { image: &ahead, defaults: &self.defaults };
+        match ask {
+            Ask::Register { broker_id, cluster_id, host, port, rack } => {
+                (basis.register(broker_id, cluster_id, (host, port, rack)), Reply::Done(index))
             }
-        }
-        records
-    }
-
-    fn failed(&mut self, ticket: Ticket, why: String, out: &mut Effects<Effect>) {
-        if let Some(at) = self.pending.iter().position(|p| p.ticket == ticket) {
-            self.pending.remove(at);
-            let refusal = Refusal { code: ErrorCode::UnknownServerError, message: why };
-            out.push(Effect::Answer(ticket, Reply::Failed(refusal)));
-        }
-    }
-
-    fn producer_ids(&mut self, ticket: Ticket, out: &mut Effects<Effect>) {
-        let on_the_way = self.pending.iter().flat_map(|p| &p.records).filter_map(|r| match r {
-            MetadataRecord::ProducerIds { next } => Some(*next),
-            _ => None,
-        });
-        let first = on_the_way.chain([self.image.next_producer_id]).max().unwrap_or(0);
-        let record = MetadataRecord::ProducerIds { next: first + PRODUCER_ID_BLOCK };
-        self.propose(ticket, vec![record], Reply::ProducerIds(first), out);
-    }
-
-    fn take(&mut self, input: Input, out: &mut Effects<Effect>) {
-        let applied = self.image.applied;
-        match input {
-            Input::Role(term) => self.term = term,
-            Input::Snapshot(image) => {
-                self.image = image;
-                out.push(Effect::Publish(Arc::clone(&self.image)));
+            Ask::CreateTopics { topics, validate_only } => {
+                let (outcomes, records) = basis.create(&topics);
+                (unless(validate_only, records), Reply::Created(outcomes, index))
             }
-            Input::Committed { index, records } => self.committed(index, &records, out),
-            Input::Register { ticket, broker_id, cluster_id, host, port, rack } => {
-                let broker = MetadataRecord::Broker { broker_id, host, port, rack };
-                let records = self.register(broker_id, cluster_id, broker);
-                self.propose(ticket, records, Reply::Done(applied), out);
+            Ask::DeleteTopics(topics) => {
+                let (outcomes, records) = basis.delete(&topics);
+                (records, Reply::Deleted(outcomes, index))
             }
-            Input::CreateTopics { ticket, topics, validate_only } => {
-                let (outcomes, records) = self.create(&topics);
-                let records = if validate_only { Vec::new() } else { records };
-                self.propose(ticket, records, Reply::Created(outcomes, applied), out);
+            Ask::CreatePartitions { topics, validate_only } => {
+                let (outcomes, records) = basis.more_partitions(&topics);
+                (unless(validate_only, records), Reply::Altered(outcomes, index))
             }
-            Input::DeleteTopics { ticket, topics } => {
-                let (reply, records) = self.delete(topics);
-                self.propose(ticket, records, reply, out);
+            Ask::AlterConfigs { broker_id, alterations, validate_only } => {
+                let (outcomes, records) = basis.alter(broker_id, &alterations);
+                (unless(validate_only, records), Reply::Altered(outcomes, index))
             }
-            Input::CreatePartitions { ticket, topics, validate_only } => {
-                let (outcomes, records) = self.more_partitions(&topics);
-                let records = if validate_only { Vec::new() } else { records };
-                self.propose(ticket, records, Reply::Altered(outcomes, applied), out);
+            Ask::ProducerIds => {
+                let (first, record) = basis.producer_ids();
+                (vec![record], Reply::ProducerIds(first))
             }
-            Input::AlterConfigs { ticket, broker_id, alterations, validate_only } => {
-                let (outcomes, records) = self.alter(broker_id, &alterations);
-                let records = if validate_only { Vec::new() } else { records };
-                self.propose(ticket, records, Reply::Altered(outcomes, applied), out);
-            }
-            Input::ProducerIds { ticket } => self.producer_ids(ticket, out),
-            Input::Opened { ticket, broker_id, replicas } => {
+            Ask::Opened(broker_id, replicas) => {
                 let opened =
                     |(topic, partition)| MetadataRecord::ReplicaOpened { topic, partition, broker_id };
-                let records = replicas.into_iter().map(opened).collect();
-                self.propose(ticket, records, Reply::Done(applied), out);
+                (replicas.into_iter().map(opened).collect(), Reply::Done(index))
             }
-            Input::ProposalFailed { ticket, why } => self.failed(ticket, why, out),
         }
+    }
+
+    fn ask(&mut self, ticket: Ticket, ask: Ask, out: &mut Effects<Effect>) {
+        let Some(leadership) = self.leadership.filter(|leadership| leadership.node == self.next.node) else {
+            let message = "this node is not the controller: ask again".to_owned();
+            let refusal = Refusal { code: ErrorCode::NotController, message };
+            return out.push(Effect::Answer(ticket, Reply::Failed(refusal)));
+        };
+        let (records, reply) = self.decide(ask);
+        if records.is_empty() {
+            return out.push(Effect::Answer(ticket, reply));
+        }
+        let id = self.next;
+        self.next = id.next();
+        out.push(Effect::Propose { leadership, id, records: records.clone() });
+        self.pending.push(Pending { id, records, asker: Some((ticket, reply)) });
+    }
+}
+
+fn unless(validate_only: bool, records: Vec<MetadataRecord>) -> Vec<MetadataRecord> {
+    if validate_only { Vec::new() } else { records }
+}
+
+/// The answer with the index at which its change was committed.
+fn as_of(reply: Reply, index: u64) -> Reply {
+    match reply {
+        Reply::Done(_) => Reply::Done(index),
+        Reply::Created(outcomes, _) => Reply::Created(outcomes, index),
+        Reply::Deleted(outcomes, _) => Reply::Deleted(outcomes, index),
+        Reply::Altered(outcomes, _) => Reply::Altered(outcomes, index),
+        other @ (Reply::ProducerIds(_) | Reply::Failed(_) | Reply::Unknown(_)) => other,
     }
 }
 
@@ -218,18 +213,11 @@ impl Machine for ControllerMachine {
     type Effect = Effect;
 
     fn step(&mut self, _now: Now, input: Input, out: &mut Effects<Effect>) {
-        match &input {
-            Input::Snapshot(_) | Input::Committed { .. } => self.heard = true,
-            Input::Role(_) | Input::ProposalFailed { .. } => {}
-            // Decided on an empty image, a registration would found the cluster anew and leave the epochs as they were.
-            _ if !self.heard => return self.early.push(input),
-            _ => {}
-        }
-        self.take(input, out);
-        if self.heard {
-            for early in std::mem::take(&mut self.early) {
-                self.take(early, out);
-            }
+        match input {
+            Input::Log(event) => self.heard(event, out),
+            Input::Ask { ticket, ask } if self.leader_known => self.ask(ticket, ask, out),
+            Input::Ask { ticket, ask } => self.early.push((ticket, ask)),
+            Input::Proposed(id, result) => self.proposed(id, result, out),
         }
     }
 
@@ -242,5 +230,6 @@ impl Machine for ControllerMachine {
             assert_eq!(self.image.topics.get(id).map(|t| &t.name), Some(name), "names and topics agree");
         }
         assert_eq!(self.image.by_name.len(), self.image.topics.len());
+        assert!(self.pending.iter().all(|p| p.id.node == self.next.node), "each proposal is this node's");
     }
 }

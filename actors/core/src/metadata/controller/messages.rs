@@ -1,39 +1,55 @@
-//! The controller's vocabulary: what it is told and asked, what it answers, what it wants done.
+//! The controller's vocabulary: what it is asked, what it answers, what else it hears, what it wants done.
+//!
+//! [`Ask`] and [`Reply`] are plain data without tickets or shared pointers. Any node takes any request, so both have to
+//! travel between nodes. A ticket belongs to one shell, and therefore stands beside the ask in [`Input`].
 
 use crate::error::ErrorCode;
 use crate::ids::{BrokerId, Ticket, TopicId};
 use crate::metadata::image::{Image, Topic};
+use crate::metadata::log::{Committed, Leadership, ProposalId, ProposeResult};
 use crate::metadata::record::MetadataRecord;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Producer ids that are given out at once.
+/// Producer ids of one block.
 pub const PRODUCER_ID_BLOCK: i64 = 1000;
 /// Partitions of one topic at most.
 pub const PARTITIONS_MAX: i32 = 10_000;
 
-/// A topic that is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A topic that is asked for. −1 asks for the default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewTopic {
-    /// Its name.
     pub name: String,
-    /// An id for it, drawn by the asker.
+    /// Drawn by the asker, so that asking again makes no second topic.
     pub id: TopicId,
-    /// −1: the default.
     pub partitions: i32,
-    /// −1: the default.
     pub replication_factor: i16,
-    /// Explicit replicas by partition; empty: the controller places.
+    /// Explicit replicas by partition; if empty, the controller places them.
     pub assignments: Vec<(i32, Vec<BrokerId>)>,
-    /// Configs; a null value is the default.
+    /// A null value is the default.
     pub configs: Vec<(String, Option<String>)>,
 }
 
-/// A refusal with Kafka's code.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl NewTopic {
+    /// A topic with every default.
+    #[must_use]
+    pub fn new(name: &str, id: TopicId) -> NewTopic {
+        NewTopic {
+            name: name.to_owned(),
+            id,
+            partitions: -1,
+            replication_factor: -1,
+            assignments: Vec::new(),
+            configs: Vec::new(),
+        }
+    }
+}
+
+/// A refusal with Kafka's code and words for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Kafka's code.
     pub code: ErrorCode,
-    /// In words.
     pub message: String,
 }
 
@@ -41,47 +57,42 @@ pub(super) fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T
     Err(Refusal { code, message: message.into() })
 }
 
-/// How a topic is named in a deletion.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// How a deletion names a topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TopicRef {
-    /// By name.
     Name(String),
-    /// By id.
     Id(TopicId),
-    /// By both, which is one too many.
+    /// Kafka allows only one of the two, so the controller refuses this form.
     Both(String, TopicId),
 }
 
 /// More partitions that are asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MorePartitions {
-    /// Of which topic.
     pub name: String,
-    /// How many it is to have in all.
+    /// Partitions of the topic in all.
     pub count: i32,
-    /// Explicit replicas of each new one; none: the controller places.
+    /// Explicit replicas of each new partition; without them the controller places.
     pub assignments: Option<Vec<Vec<BrokerId>>>,
 }
 
-/// What has configs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The kinds of resources that have configs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ResourceKind {
-    /// A topic.
     Topic,
-    /// A broker; with an empty name all of them.
+    /// One broker; with an empty name all of them.
     Broker,
     /// A broker's loggers, of which there are none.
     BrokerLogger,
     /// A subscription to clients' metrics.
     ClientMetrics,
-    /// A group.
     Group,
-    /// Something else.
+    /// Any other number that a client sent.
     Unknown(i8),
 }
 
 impl ResourceKind {
-    /// By Kafka's number.
+    /// The kind behind Kafka's number.
     #[must_use]
     pub fn of(kind: i8) -> ResourceKind {
         match kind {
@@ -108,23 +119,22 @@ impl ResourceKind {
     }
 }
 
-/// What is to become of one config.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A change of one config.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConfigOp {
-    /// This value.
     Set,
-    /// None of its own.
+    /// The resource's own value goes, and the default holds again.
     Delete,
-    /// These words more.
+    /// Words are added to a list.
     Append,
-    /// These words less.
+    /// Words are taken out of a list.
     Subtract,
-    /// Something else.
+    /// Any other number that a client sent.
     Unknown(i8),
 }
 
 impl ConfigOp {
-    /// By Kafka's number.
+    /// The change behind Kafka's number.
     #[must_use]
     pub fn of(op: i8) -> ConfigOp {
         match op {
@@ -137,141 +147,133 @@ impl ConfigOp {
     }
 }
 
-/// Configs of one resource that are to change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Changes of one resource's configs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alteration {
-    /// What it is.
     pub kind: ResourceKind,
-    /// Its name.
     pub name: String,
-    /// Whether what is not named is taken back.
+    /// Whether configs that are not named go back to their defaults.
     pub replace: bool,
-    /// Name, what becomes of it, value.
+    /// Name, change, value.
     pub changes: Vec<(String, ConfigOp, Option<String>)>,
 }
 
-/// What can happen to the controller.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// It may propose in this term, or may not.
-    Role(Option<u64>),
-    /// Everything up to an index.
-    Snapshot(Arc<Image>),
-    /// One more committed batch.
-    Committed {
-        /// Its index.
-        index: u64,
-        /// Its records.
-        records: Arc<Vec<MetadataRecord>>,
-    },
-    /// This node's process starts: a new epoch for everything it leads.
+/// A question to the controller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    /// A node's process starts: everything that the node leads gets a new epoch.
     Register {
-        /// Names the answer.
-        ticket: Ticket,
-        /// Its id.
         broker_id: BrokerId,
-        /// A cluster id, if there is none yet.
+        /// Taken only where no cluster exists yet.
         cluster_id: String,
-        /// Host that clients are told.
+        /// Host and port that clients are told.
         host: String,
-        /// Port that clients are told.
         port: u16,
-        /// Its rack.
         rack: Option<String>,
     },
-    /// Topics are asked for.
     CreateTopics {
-        /// Names the answer.
-        ticket: Ticket,
-        /// Which.
         topics: Vec<NewTopic>,
-        /// Only check.
         validate_only: bool,
     },
-    /// Topics are to go.
-    DeleteTopics {
-        /// Names the answer.
-        ticket: Ticket,
-        /// Which.
-        topics: Vec<TopicRef>,
-    },
-    /// Topics are to have more partitions.
+    DeleteTopics(Vec<TopicRef>),
     CreatePartitions {
-        /// Names the answer.
-        ticket: Ticket,
-        /// Which.
         topics: Vec<MorePartitions>,
-        /// Only check.
         validate_only: bool,
     },
-    /// Configs are to change.
     AlterConfigs {
-        /// Names the answer.
-        ticket: Ticket,
-        /// The broker that was asked.
+        /// The broker that the client asked.
         broker_id: BrokerId,
-        /// Whose, and how.
         alterations: Vec<Alteration>,
-        /// Only check.
         validate_only: bool,
     },
-    /// A block of producer ids is asked for.
-    ProducerIds {
-        /// Names the answer.
-        ticket: Ticket,
-    },
-    /// Replicas were opened on a node.
-    Opened {
-        /// Names the answer.
-        ticket: Ticket,
-        /// Where.
-        broker_id: BrokerId,
-        /// Which: topic and partitions.
-        replicas: Vec<(TopicId, i32)>,
-    },
-    /// A proposal was not committed, or nobody knows.
-    ProposalFailed {
-        /// Whose.
-        ticket: Ticket,
-        /// Why.
-        why: String,
-    },
+    /// A block of [`PRODUCER_ID_BLOCK`] producer ids.
+    ProducerIds,
+    /// A node has opened these replicas, given by topic and partition.
+    Opened(BrokerId, Vec<(TopicId, i32)>),
 }
 
-/// What becomes of each topic that was asked for.
-pub type TopicOutcome = Result<Arc<Topic>, Refusal>;
+/// A topic as it was created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreatedTopic {
+    pub id: TopicId,
+    pub name: String,
+    pub partitions: usize,
+    /// Replicas of the first partition.
+    pub replication_factor: usize,
+    /// Only what the topic sets itself.
+    pub configs: BTreeMap<String, String>,
+}
 
-/// An answer.
-#[derive(Clone, Debug, PartialEq)]
+impl From<&Topic> for CreatedTopic {
+    fn from(topic: &Topic) -> CreatedTopic {
+        CreatedTopic {
+            id: topic.id,
+            name: topic.name.clone(),
+            partitions: topic.partitions.len(),
+            replication_factor: topic.partitions.first().map_or(0, |p| p.replicas.len()),
+            configs: topic.configs.clone(),
+        }
+    }
+}
+
+/// What became of a topic that was asked for.
+pub type TopicOutcome = Result<CreatedTopic, Refusal>;
+/// What became of a topic that was to be deleted: its name and id, as far as they are known, and the outcome.
+pub type DeleteOutcome = (Option<String>, TopicId, Result<(), Refusal>);
+
+/// An answer of the controller. The number in it is an index: the image holds the change from there on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// To `Register` and `Opened`: in the image as of this index.
+    /// Answers `Register`, where the index is the broker epoch, and `Opened`.
     Done(u64),
-    /// To `CreateTopics`, in the order asked; in the image as of this index.
+    /// Answers `CreateTopics`, in the order asked.
     Created(Vec<TopicOutcome>, u64),
-    /// To `DeleteTopics`, in the order asked; what is named more than once is told once.
-    Deleted(Vec<(Option<String>, TopicId, Result<(), Refusal>)>, u64),
-    /// To `CreatePartitions` and `AlterConfigs`, in the order asked; in the image as of this index.
+    /// Answers `DeleteTopics`, in the order asked; a topic named twice is told once.
+    Deleted(Vec<DeleteOutcome>, u64),
+    /// Answers `CreatePartitions` and `AlterConfigs`, in the order asked.
     Altered(Vec<Result<(), Refusal>>, u64),
-    /// To `ProducerIds`: the first of [`PRODUCER_ID_BLOCK`].
+    /// Answers `ProducerIds` with the first of the block.
     ProducerIds(i64),
-    /// Nothing was done, as far as is known.
+    /// Nothing was done.
     Failed(Refusal),
+    /// The change was proposed, and nobody knows yet whether it is or will be committed (R44). The text says why.
+    Unknown(String),
 }
 
-/// What the controller wants done.
+impl Reply {
+    /// The answer as Kafka's clients are told it, where it is not the one that the question asks for.
+    #[must_use]
+    pub fn refusal(self) -> Refusal {
+        let (code, message) = match self {
+            Reply::Failed(refusal) => return refusal,
+            Reply::Unknown(why) => (ErrorCode::UnknownServerError, why),
+            _ => (ErrorCode::UnknownServerError, "the controller gave no answer: ask again".to_owned()),
+        };
+        Refusal { code, message }
+    }
+}
+
+/// An event of the controller.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The next event of the metadata log's stream.
+    Log(Committed),
+    /// A question; its answer goes to the ticket.
+    Ask { ticket: Ticket, ask: Ask },
+    /// The metadata log's word on a proposal, outside of the stream.
+    Proposed(ProposalId, ProposeResult),
+}
+
+/// An action that the controller wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Propose these records, in this term.
+    /// The metadata log is to take these records as one batch, while this leadership holds.
     Propose {
-        /// Whose.
-        ticket: Ticket,
-        /// The term.
-        term: u64,
-        /// The records.
+        leadership: Leadership,
+        id: ProposalId,
         records: Vec<MetadataRecord>,
     },
-    /// Show the image.
+    /// Everyone is to see this image.
     Publish(Arc<Image>),
-    /// Answer.
     Answer(Ticket, Reply),
 }

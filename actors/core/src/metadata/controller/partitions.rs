@@ -1,16 +1,18 @@
-//! Topics grow.
+//! Topics grow: new partitions go behind those that are there.
+//!
+//! A topic never shrinks, and its new partitions have as many replicas as its first one.
 
+use super::basis::Basis;
 use super::create::{TOO_MANY, check_replicas, spread};
-use super::machine::ControllerMachine;
 use super::messages::{MorePartitions, PARTITIONS_MAX, Refusal, refuse};
 use crate::error::ErrorCode;
 use crate::ids::BrokerId;
-use crate::metadata::image::{Image, Topic};
+use crate::metadata::image::Topic;
 use crate::metadata::record::MetadataRecord;
 use std::collections::BTreeMap;
 
-impl ControllerMachine {
-    /// Each topic by itself: one that is refused holds back no other.
+impl Basis<'_> {
+    /// Judges each topic by itself: one that is refused holds back no other.
     pub(super) fn more_partitions(
         &self,
         topics: &[MorePartitions],
@@ -19,20 +21,20 @@ impl ControllerMachine {
         for topic in topics {
             *names.entry(&topic.name).or_default() += 1;
         }
-        let (image, mut outcomes, mut records) = (self.ahead(), Vec::new(), Vec::new());
+        let (mut outcomes, mut records) = (Vec::new(), Vec::new());
         for topic in topics {
             let record = if names[topic.name.as_str()] > 1 {
                 refuse(ErrorCode::InvalidRequest, "Duplicate topic name.")
             } else {
-                self.grown(topic, &image)
+                self.grown(topic)
             };
             outcomes.push(record.map(|record| records.push(record)));
         }
         (outcomes, records)
     }
 
-    fn grown(&self, more: &MorePartitions, image: &Image) -> Result<MetadataRecord, Refusal> {
-        let Some(topic) = image.topic(&more.name) else {
+    fn grown(&self, more: &MorePartitions) -> Result<MetadataRecord, Refusal> {
+        let Some(topic) = self.image.topic(&more.name) else {
             let message = "This server does not host this topic-partition.";
             return refuse(ErrorCode::UnknownTopicOrPartition, message);
         };

@@ -1,0 +1,107 @@
+//! Asks and replies survive the way to another node, each variant of them.
+
+use super::{
+    Alteration, Ask, ConfigOp, CreatedTopic, MorePartitions, NewTopic, Refusal, Reply, ResourceKind, TopicRef,
+};
+use crate::error::ErrorCode;
+use crate::ids::TopicId;
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt::Debug;
+
+const ID: TopicId = TopicId([9; 16]);
+
+fn survives<T: Serialize + DeserializeOwned + PartialEq + Debug>(all: &[T]) {
+    for one in all {
+        let json = serde_json::to_string(one).unwrap();
+        assert_eq!(&serde_json::from_str::<T>(&json).unwrap(), one, "{json}");
+    }
+}
+
+fn refusal(code: ErrorCode) -> Refusal {
+    Refusal { code, message: "why".into() }
+}
+
+#[test]
+fn each_ask_survives() {
+    let new_topic = NewTopic {
+        partitions: 3,
+        assignments: vec![(0, vec![1, 2])],
+        configs: vec![("retention.ms".into(), Some("1".into())), ("x".into(), None)],
+        ..NewTopic::new("t", ID)
+    };
+    let kinds = [2, 4, 8, 16, 32, 3].map(ResourceKind::of);
+    let ops = [0, 1, 2, 3, 9].map(ConfigOp::of);
+    let alterations = kinds.map(|kind| Alteration {
+        kind,
+        name: "n".into(),
+        replace: kind == ResourceKind::Topic,
+        changes: ops.map(|op| ("c".to_owned(), op, Some("v".to_owned()))).into(),
+    });
+    let registration = |rack: Option<&str>| Ask::Register {
+        broker_id: 1,
+        cluster_id: "c".into(),
+        host: "h".into(),
+        port: 9092,
+        rack: rack.map(str::to_owned),
+    };
+    let more = |assignments| MorePartitions { name: "t".into(), count: 4, assignments };
+    survives(&[
+        registration(Some("r")),
+        registration(None),
+        Ask::CreateTopics { topics: vec![new_topic, NewTopic::new("u", ID)], validate_only: true },
+        Ask::DeleteTopics(vec![
+            TopicRef::Name("t".into()),
+            TopicRef::Id(ID),
+            TopicRef::Both("t".into(), TopicId::ZERO),
+        ]),
+        Ask::CreatePartitions { topics: vec![more(None), more(Some(vec![vec![1]]))], validate_only: false },
+        Ask::AlterConfigs { broker_id: 1, alterations: alterations.into(), validate_only: false },
+        Ask::ProducerIds,
+        Ask::Opened(1, vec![(ID, 0), (TopicId::ZERO, 7)]),
+    ]);
+}
+
+#[test]
+fn each_reply_survives() {
+    let created = CreatedTopic {
+        id: ID,
+        name: "t".into(),
+        partitions: 3,
+        replication_factor: 1,
+        configs: [("retention.ms".to_owned(), "1".to_owned())].into(),
+    };
+    survives(&[
+        Reply::Done(u64::MAX),
+        Reply::Created(vec![Ok(created), Err(refusal(ErrorCode::TopicAlreadyExists))], 7),
+        Reply::Deleted(
+            vec![
+                (Some("t".into()), ID, Ok(())),
+                (None, TopicId::ZERO, Err(refusal(ErrorCode::UnknownTopicId))),
+            ],
+            7,
+        ),
+        Reply::Altered(vec![Ok(()), Err(refusal(ErrorCode::InvalidConfig))], 7),
+        Reply::ProducerIds(i64::MAX),
+        Reply::Failed(refusal(ErrorCode::UnknownServerError)),
+        Reply::Unknown("why".into()),
+    ]);
+}
+
+#[test]
+fn a_code_travels_as_kafkas_number() {
+    let json = serde_json::to_string(&refusal(ErrorCode::NotController)).unwrap();
+    assert_eq!(json, r#"{"code":41,"message":"why"}"#);
+}
+
+#[test]
+fn what_was_not_asked_for_is_told_in_words() {
+    let unknown = |message: &str| Refusal { code: ErrorCode::UnknownServerError, message: message.into() };
+    let rows = [
+        (Reply::Failed(refusal(ErrorCode::NotController)), refusal(ErrorCode::NotController)),
+        (Reply::Unknown("lost".into()), unknown("lost")),
+        (Reply::Done(3), unknown("the controller gave no answer: ask again")),
+    ];
+    for (reply, told) in rows {
+        assert_eq!(reply.refusal(), told);
+    }
+}

@@ -1,0 +1,78 @@
+//! Producer ids: the controller gives them out in blocks, and a node hands a block's ids to producers one by one.
+//!
+//! ```text
+//!   image: next free id ─> record: next free id + 1000 ─> committed ─> Reply ─> ProducerIdBlock ─> id, id, id, …
+//! ```
+//!
+//! One commit serves a thousand producers. What is left of a block when a node ends is lost, because an id must never
+//! be given twice. This file does not ask the controller; the caller does.
+
+use super::controller::{PRODUCER_ID_BLOCK, Refusal, Reply};
+use crate::error::ErrorCode;
+use std::ops::Range;
+
+/// What is left of the block that a node holds.
+#[derive(Debug, Default)]
+pub struct ProducerIdBlock {
+    left: Range<i64>,
+}
+
+impl ProducerIdBlock {
+    /// The next id; none if the controller has to be asked for a new block.
+    pub fn take(&mut self) -> Option<i64> {
+        self.left.next()
+    }
+
+    /// Takes the controller's answer in place of what is left, and gives the first id of the new block.
+    pub fn refill(&mut self, said: Reply) -> Result<i64, Refusal> {
+        let Reply::ProducerIds(first) = said else {
+            return Err(match said {
+                Reply::Failed(_) | Reply::Unknown(_) => said.refusal(),
+                _ => unusable("the controller gave no producer ids: ask again"),
+            });
+        };
+        self.left = first..first.saturating_add(PRODUCER_ID_BLOCK);
+        self.take().ok_or_else(|| unusable("no producer ids are left in this cluster"))
+    }
+}
+
+fn unusable(message: &str) -> Refusal {
+    Refusal { code: ErrorCode::UnknownServerError, message: message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_gives_each_id_once_and_then_wants_another() {
+        let mut block = ProducerIdBlock::default();
+        assert_eq!(block.take(), None);
+        assert_eq!(block.refill(Reply::ProducerIds(3000)), Ok(3000));
+        let rest: Vec<i64> = std::iter::from_fn(|| block.take()).collect();
+        assert_eq!((rest.len(), rest.first(), rest.last()), (999, Some(&3001), Some(&3999)));
+    }
+
+    #[test]
+    fn an_answer_without_ids_is_told_in_words() {
+        let refusal = |code, message: &str| Err::<i64, _>(Refusal { code, message: message.to_owned() });
+        let not_controller = Refusal { code: ErrorCode::NotController, message: "elsewhere".to_owned() };
+        let rows = [
+            (Reply::Failed(not_controller), refusal(ErrorCode::NotController, "elsewhere")),
+            (Reply::Unknown("broken".to_owned()), refusal(ErrorCode::UnknownServerError, "broken")),
+            (
+                Reply::Done(7),
+                refusal(ErrorCode::UnknownServerError, "the controller gave no producer ids: ask again"),
+            ),
+            (
+                Reply::ProducerIds(i64::MAX),
+                refusal(ErrorCode::UnknownServerError, "no producer ids are left in this cluster"),
+            ),
+        ];
+        for (said, told) in rows {
+            let mut block = ProducerIdBlock::default();
+            assert_eq!(block.refill(said.clone()), told, "{said:?}");
+            assert_eq!(block.take(), None, "{said:?}");
+        }
+    }
+}

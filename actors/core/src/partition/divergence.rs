@@ -1,0 +1,28 @@
+//! Where a client's log parts from the leader's (KIP-595).
+//!
+//! A consumer names the epoch of its last record and its offset. The leader looks up where that epoch ended here. An
+//! earlier end, or an earlier epoch, means that the client holds records this log does not have. The client is then told
+//! where to cut. This file compares; it cuts nothing.
+
+use super::epochs::last_offset_for;
+use super::view::View;
+use crate::error::ErrorCode;
+use crate::ids::{LeaderEpoch, Offset};
+
+/// The largest epoch that both logs share, and its end here, if the client's log parts from this one.
+///
+/// `last_fetched` is the epoch of the client's last record, below 0 if it names none. An epoch whose end is not known
+/// here allows no answer but that the client is out of range.
+pub fn diverging(
+    view: &View,
+    last_fetched: LeaderEpoch,
+    fetch_offset: Offset,
+) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
+    if last_fetched < 0 {
+        return Ok(None);
+    }
+    let (epoch, end) = last_offset_for(&view.epochs, view.leader_epoch, last_fetched, view.end)
+        .ok_or(ErrorCode::OffsetOutOfRange)?;
+    let parts = epoch < last_fetched || end < fetch_offset;
+    Ok(parts.then_some((epoch, end)))
+}

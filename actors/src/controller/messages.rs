@@ -1,0 +1,23 @@
+//! Messages to the controller's actor, and the answer of one that is gone.
+
+use crate::reply::{Reply, Unavailable};
+use callboard_core::ErrorCode;
+use callboard_core::metadata::controller::{Ask, Reply as Said};
+use callboard_core::metadata::{Committed, ProposalId, ProposeResult, Refusal};
+
+impl Unavailable for Said {
+    fn unavailable() -> Said {
+        let message = "the controller is not available: ask again".to_owned();
+        Said::Failed(Refusal { code: ErrorCode::NotController, message })
+    }
+}
+
+/// A message to the controller.
+#[derive(Debug)]
+pub enum ControllerMsg {
+    Ask(Ask, Reply<Said>),
+    /// The next event of the metadata log's stream.
+    Log(Committed),
+    /// The metadata log's word on a proposal.
+    Proposed(ProposalId, ProposeResult),
+}
