@@ -4,9 +4,9 @@
 //!   scrape ─> LagReader::look ─> replace ─> GroupLags ─> sample
 //! ```
 //!
-//! Series are bounded, whatever clients call their groups: the groups that are furthest behind are shown by name, all
-//! others together as `group="other", topic="other"` (records added up, the longest delay). A group that is not
-//! there any more is gone with the next look. Nothing here looks at offsets: that is `group/lag.rs`.
+//! Series are bounded, whatever clients call their groups. The groups that are furthest behind are shown by name, all
+//! others together as `group="other", topic="other"`, with their records added up and the longest delay. A group that is
+//! not there any more is gone with the next look. Offsets are looked at in `group/lag.rs`, not here.
 
 use crate::group::{Coordinators, GroupLag};
 use crate::metrics;
@@ -15,13 +15,13 @@ use parking_lot::Mutex;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// Groups that have series of their own.
+/// At most so many groups have series of their own.
 pub const GROUPS_SHOWN: usize = 1000;
-/// Series of them: a group whose topics would exceed this is counted with the others.
+/// At most so many series are named. A group whose topics would exceed this is counted with the others.
 pub const SERIES_SHOWN: usize = 10_000;
 /// A label value is cut here: a group's name may be 32 KiB long.
 const LABEL_BYTES: usize = 256;
-/// What stands for all others.
+/// The label of all other groups and topics.
 const OTHER: &str = "other";
 
 /// How far a group is behind in one topic.
@@ -39,14 +39,14 @@ impl Lag {
 
 type Groups = BTreeMap<String, BTreeMap<String, Lag>>;
 
-/// What the last look found.
+/// The lags that the last look found.
 #[derive(Debug, Default)]
 pub struct GroupLags {
     groups: Mutex<Groups>,
 }
 
 impl GroupLags {
-    /// A look found this, and nothing else.
+    /// Takes what a look found in place of what the last one did.
     pub fn replace(&self, found: Vec<GroupLag>) {
         let mut groups = Groups::new();
         for GroupLag { group, topic, records, seconds } in found {

@@ -97,7 +97,7 @@ mod tests {
     fn each_failure_within_the_window_lengthens_the_wait_until_one_is_too_many() {
         let policy = Policy { window_ms: 1_000, max: Some(2), first_wait_ms: 7, longer_ms: 10 };
         type Row<'a> = (&'a str, &'a [u64], &'a [Option<u64>]);
-        let rows: [Row<'_>; 6] = [
+        let rows: [Row; 6] = [
             ("the first", &[5], &[Some(7)]),
             ("the second waits longer", &[0, 1], &[Some(7), Some(17)]),
             ("the third is too many", &[0, 1, 2], &[Some(7), Some(17), None]),

@@ -23,7 +23,7 @@ pub(super) struct GroupArgs {
     pub clock: Arc<dyn Clock>,
 }
 
-/// The actor of one group.
+/// Steps a group's machine, and lives until its coordinator lets it go.
 pub(super) struct GroupActor;
 
 type GroupShell = Shell<GroupMachine, GroupIo>;

@@ -44,7 +44,7 @@ pub(super) struct CoordinatorArgs {
     pub topics: BTreeSet<String>,
 }
 
-/// The actor of one coordinator.
+/// Coordinates the groups of one partition, in one tenure.
 pub(super) struct CoordinatorActor;
 
 /// A coordinator's machine, and what its groups start with.

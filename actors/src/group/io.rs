@@ -29,7 +29,7 @@ const COMMIT_TIMEOUT_MS: u64 = 5_000;
 /// Bytes that a load reads at once.
 const READ_BYTES: usize = 1 << 20;
 
-/// A group's actor.
+/// A group's actor, and how much it was told.
 pub(super) struct Group {
     actor: ActorRef<GroupMsg>,
     /// Messages sent to it that it counts as handled.

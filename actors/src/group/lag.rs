@@ -1,8 +1,8 @@
 //! How far groups are behind: in records, and in seconds since the oldest record that is not read yet was written.
 //!
-//! A look asks each group for its committed offsets and compares them with the high watermarks. For the age it reads the
-//! head of one batch a partition that is behind; the batch's own first timestamp stands for the record's. Bounded: groups
-//! beyond `groups_max` are not looked at, and ages beyond `ages_max` not read.
+//! A look asks each group for its committed offsets and compares them with the high watermarks. For the age it reads one
+//! batch of each partition that is behind, and takes the time of the batch's first record. Two bounds keep a look short:
+//! groups beyond `groups_max` are not asked, and ages beyond `ages_max` are not read. How lags are shown is in `src/lag.rs`.
 
 use super::table::Coordinators;
 use crate::clock::Clock;
@@ -14,37 +14,31 @@ use callboard_core::records::Times;
 use callboard_core::{Offset, TopicPartition};
 use std::sync::Arc;
 
-/// One group's lag on one topic.
+/// How far one group is behind on one topic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupLag {
-    /// The group.
     pub group: String,
-    /// The topic.
     pub topic: String,
-    /// Records not read, of all its partitions.
+    /// Records not read yet, of all its partitions.
     pub records: i64,
-    /// Age of the oldest of them, in seconds; 0 if there is none.
+    /// Age of the oldest of them; 0 if there is none.
     pub seconds: f64,
 }
 
-/// What a look needs.
+/// Reads how far groups are behind.
 pub struct LagReader {
-    /// Groups.
     pub coordinators: Arc<Coordinators>,
-    /// Partitions.
     pub directory: Arc<Directory>,
-    /// Topics by name.
     pub images: Arc<Images>,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Groups looked at, at most.
+    /// A look asks no more groups than these.
     pub groups_max: usize,
-    /// Ages read, at most.
+    /// A look reads no more ages than these.
     pub ages_max: usize,
 }
 
 impl LagReader {
-    /// Looks at every group.
+    /// Looks at every group, up to the bound.
     pub async fn look(&self) -> Vec<GroupLag> {
         let mut out: Vec<GroupLag> = Vec::new();
         let mut ages = 0;
@@ -88,10 +82,10 @@ impl LagReader {
     }
 }
 
-/// Unpacked at most to find a batch's first record.
+/// A batch is unpacked so far at most, to find its first record.
 const LOOK_BYTES: usize = 64 * 1024;
 
-/// The first record's own time: a head's base timestamp is any number that its deltas are relative to.
+/// The first record's own time. A head's base timestamp says nothing: it is any number that deltas are relative to.
 fn first_time(batch: &[u8]) -> Option<i64> {
     let (_, timestamp) = Times::open(batch, LOOK_BYTES).ok()?.next()?.ok()?;
     Some(timestamp)

@@ -74,7 +74,6 @@ pub(super) enum CoordinatorMsg {
         handled: u64,
     },
     TopicDeleted(String),
-    /// The node ends.
     Close,
     Tick,
 }

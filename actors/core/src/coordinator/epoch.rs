@@ -58,9 +58,7 @@ pub(super) fn lost(refused: &Reject) -> bool {
 /// How far a coordinator is in its tenure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// The log is not loaded yet.
     Loading,
-    /// Requests are answered.
     Serving,
     /// The node ends: no request is taken, and what entities still store is appended.
     Draining,

@@ -80,7 +80,7 @@ impl<R: LogRecord> Replay<R> {
         Ok(())
     }
 
-    /// Takes whole batches.
+    /// Folds whole batches into the state, in log order.
     pub fn take(&mut self, bytes: &[u8]) -> Result<(), LoadError<R::Error>> {
         self.bytes += bytes.len() as u64;
         for batch in batches(bytes) {

@@ -35,22 +35,31 @@ impl Default for CoordinatorConfig {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// The replica told its log end, behind everything that a former coordinator appended, and its high watermark.
-    Marked { end: Offset, high_watermark: Offset },
+    Marked {
+        end: Offset,
+        high_watermark: Offset,
+    },
     /// The high watermark moved here.
     Advanced(Offset),
     /// The log was loaded: its bytes up to the mark, and how many of them are the newest record of a key.
-    Loaded { bytes: u64, live: u64 },
+    Loaded {
+        bytes: u64,
+        live: u64,
+    },
     /// The log was not read, because this node does not lead the partition now.
     NotLed,
     /// An entity has records to store. They are kept under the ticket, in parts of these bytes.
     Store(Ticket, Vec<usize>),
     /// A batch of this many bytes is committed, at this offset, or was refused.
-    Appended { batch: u64, bytes: u64, result: Result<Offset, Reject> },
+    Appended {
+        batch: u64,
+        bytes: u64,
+        result: Result<Offset, Reject>,
+    },
     /// Whether every entity has written its live state again.
     Rewritten(bool),
     /// Whether the log start has moved.
     Trimmed(bool),
-    /// The node ends.
     Close,
     /// A deadline may have passed.
     Tick,
@@ -61,7 +70,7 @@ pub enum Input {
 pub enum Effect {
     /// Read the log up to this offset; answered by `Loaded` or `NotLed`.
     Read(Offset),
-    /// Take requests.
+    /// Take requests from now on, because the log is loaded.
     Serve,
     /// Append these parts (a ticket, and the number of the part) as one batch.
     Append(u64, Vec<(Ticket, usize)>),

@@ -34,7 +34,7 @@ impl Default for GroupConfig {
     }
 }
 
-/// A JoinGroup request.
+/// A JoinGroup request, with the random part that a new member's id needs.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Join {
     pub client_id: String,
@@ -58,7 +58,7 @@ pub struct Join {
     pub can_skip_assignment: bool,
 }
 
-/// A SyncGroup request.
+/// A SyncGroup request; only the leader's has assignments.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Sync {
     pub member_id: String,

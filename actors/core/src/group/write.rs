@@ -29,9 +29,9 @@ pub(super) struct Write {
 pub(super) enum Then {
     /// No request waits for it.
     Nothing,
-    /// OffsetCommit is answered.
+    /// OffsetCommit is answered: the code of each partition.
     Committed(Ticket, Vec<(String, i32, ErrorCode)>),
-    /// OffsetDelete is answered.
+    /// OffsetDelete is answered: the code of each partition.
     Deleted(Ticket, Vec<(String, i32, ErrorCode)>),
     /// DeleteGroups or a rewrite is answered.
     Done(Ticket),
