@@ -1,7 +1,7 @@
 //! What the store counts and times. Names, units, help and labels in one place.
 
-use super::readers::Readers;
-use super::shard::ShardHandle;
+use crate::storage::readers::Readers;
+use crate::storage::shard::handle::ShardHandle;
 use callboard_actors::ports::Admission;
 use callboard_actors::samples::{Family, Samples};
 use callboard_core::limits;
@@ -109,7 +109,7 @@ const QUEUE_MAX: Family = Family::gauge(READS_QUEUE_CAPACITY, "reads that may wa
 
 /// A shard at the moment of a scrape.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ShardSample {
+pub(in crate::storage) struct ShardSample {
     pub unsettled: u64,
     pub max: u64,
     pub closed: f64,
@@ -127,7 +127,7 @@ pub(super) struct ShardSample {
 
 /// A database at the moment of a scrape.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct DbSample {
+pub(in crate::storage) struct DbSample {
     pub file: u64,
     pub cached: usize,
     pub cache: usize,
@@ -173,44 +173,44 @@ pub fn sample(shards: &[Arc<ShardHandle>], lost: &[u16], readers: &Readers, out:
     out.one(&QUEUE_MAX, limits::READ_QUEUE as f64);
 }
 
-pub(super) fn sync(shard: u16, took: Duration) {
+pub(in crate::storage) fn sync(shard: u16, took: Duration) {
     histogram!(SYNC_SECONDS, "shard" => shard.to_string()).record(took.as_secs_f64());
 }
 
-pub(super) fn queued(shard: u16, oldest: Duration) {
+pub(in crate::storage) fn queued(shard: u16, oldest: Duration) {
     histogram!(QUEUE_SECONDS, "shard" => shard.to_string()).record(oldest.as_secs_f64());
 }
 
-pub(super) fn group(shard: u16, entries: usize, bytes: usize) {
+pub(in crate::storage) fn group(shard: u16, entries: usize, bytes: usize) {
     let shard = shard.to_string();
     histogram!(GROUP_ENTRIES, "shard" => shard.clone()).record(entries as f64);
     histogram!(GROUP_BYTES, "shard" => shard).record(bytes as f64);
 }
 
-pub(super) fn committed(shard: u16) {
+pub(in crate::storage) fn committed(shard: u16) {
     counter!(SETTLE_COMMITS, "shard" => shard.to_string()).increment(1);
 }
 
-pub(super) fn settled(shard: u16, took: Duration, bytes: u64) {
+pub(in crate::storage) fn settled(shard: u16, took: Duration, bytes: u64) {
     let shard = shard.to_string();
     histogram!(SETTLE_SECONDS, "shard" => shard.clone()).record(took.as_secs_f64());
     counter!(SETTLED_BYTES, "shard" => shard).increment(bytes);
 }
 
-pub(super) fn read_refused(shard: u16) {
+pub(in crate::storage) fn read_refused(shard: u16) {
     counter!(READS_REFUSED, "shard" => shard.to_string()).increment(1);
 }
 
-pub(super) fn evacuated(shard: u16, bytes: u64) {
+pub(in crate::storage) fn evacuated(shard: u16, bytes: u64) {
     counter!(EVACUATED, "shard" => shard.to_string()).increment(bytes);
 }
 
-pub(super) fn scrubbed(shard: u16, bytes: u64, pass: bool) {
+pub(in crate::storage) fn scrubbed(shard: u16, bytes: u64, pass: bool) {
     let shard = shard.to_string();
     counter!(SCRUBBED, "shard" => shard.clone()).increment(bytes);
     counter!(SCRUB_PASSES, "shard" => shard).increment(u64::from(pass));
 }
 
-pub(super) fn rotten(shard: u16) {
+pub(in crate::storage) fn rotten(shard: u16) {
     counter!(ROTTEN, "shard" => shard.to_string()).increment(1);
 }
