@@ -1,8 +1,8 @@
-//! The disk, as the store sees it: a port, so that a test can crash it.
+//! The disk as the store sees it: a port, so that a test can crash it.
 //!
-//! `RealDisk` moves bytes through the kernel; the crash backend of `cluster-tests` keeps live and
-//! durable images apart and cuts at any write or sync. The journal does all its I/O through this; redb gets a
-//! `StorageBackend` over a [`DiskFile`].
+//! `RealDisk` moves bytes through the kernel. The crash backend of `cluster-tests` keeps a live and a durable image apart and
+//! cuts at any write or sync. The journal does its I/O through this port, and redb does so through a `StorageBackend` over
+//! a [`DiskFile`].
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -11,11 +11,10 @@ use std::sync::Arc;
 
 /// A directory tree that can be synced.
 pub trait Disk: Send + Sync + 'static {
-    /// Creates a directory and its parents.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Opens a file for reading and writing; `create` makes it if it is missing.
     fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>>;
-    /// Names of the entries of a directory, sorted.
+    /// Names of a directory's entries, sorted.
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
     /// Renames a file, replacing any at the new name. Durable only after [`Disk::sync_dir`].
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -23,14 +22,13 @@ pub trait Disk: Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes a directory's entries durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Whether a path exists.
     fn exists(&self, path: &Path) -> io::Result<bool>;
     /// Bytes free on the file system that holds `path`.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
-    /// Makes a file of so many bytes, which read as zeros, that the file system has room for, whatever is written to others after it; an error
-    /// of kind `Unsupported` where it cannot promise that.
+    /// Makes a file of so many bytes, which read as zeros. The file system promises room for them, whatever other files
+    /// take later. An error of kind `Unsupported` says that it cannot promise that.
     fn allocate(&self, path: &Path, bytes: u64) -> io::Result<()>;
-    /// Bytes of that file system; 0: nobody knows.
+    /// Bytes of the file system that holds `path`; 0 if that is not known.
     fn volume_bytes(&self, _path: &Path) -> io::Result<u64> {
         Ok(0)
     }
@@ -38,13 +36,11 @@ pub trait Disk: Send + Sync + 'static {
 
 /// One open file. All positions are absolute; methods may be called from several threads.
 pub trait DiskFile: Send + Sync + 'static {
-    /// Length in bytes.
     fn len(&self) -> io::Result<u64>;
-    /// Whether it is empty.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
-    /// Bytes that the file takes of the file system: holes take none.
+    /// Bytes that the file takes of the file system; holes take none.
     fn allocated(&self) -> io::Result<u64> {
         self.len()
     }
@@ -52,7 +48,7 @@ pub trait DiskFile: Send + Sync + 'static {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Reads exactly `buf.len()` bytes.
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()>;
-    /// Reads exactly `len` bytes into memory of their own.
+    /// Reads exactly `len` bytes into new memory.
     fn read_vec(&self, len: usize, at: u64) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; len];
         self.read_exact_at(&mut bytes, at)?;
@@ -62,7 +58,7 @@ pub trait DiskFile: Send + Sync + 'static {
     fn write_all_at(&self, bufs: &[&[u8]], at: u64) -> io::Result<()>;
     /// Makes written bytes (and the length) durable: `fdatasync`.
     fn sync_data(&self) -> io::Result<()>;
-    /// The file itself, where the kernel may send from it; none: it is to be read.
+    /// The file itself, where the kernel may send from it. None means that its bytes have to be read.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
@@ -74,7 +70,7 @@ pub trait DiskFile: Send + Sync + 'static {
     fn try_lock(&self) -> io::Result<()>;
 }
 
-/// Makes a file of so many zeros, or goes over the one that is there.
+/// Makes a file of so many zeros; a file that is there is overwritten.
 pub fn zeros(disk: &dyn Disk, path: &Path, bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
     let file = disk.open(path, true)?;
     let chunk = vec![0u8; 1 << 20];

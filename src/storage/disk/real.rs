@@ -1,4 +1,6 @@
 //! The kernel's file system behind the [`Disk`] port: positioned vectored writes, `fdatasync`, directory syncs.
+//!
+//! It retries a call that a signal interrupted and goes on after a short write. Any other error goes to the caller as it is.
 
 use crate::storage::disk::port::{Disk, DiskFile};
 use rustix::buffer::spare_capacity;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 /// Pieces that one `pwritev` takes (Linux: `IOV_MAX`).
 const PIECES: usize = 1024;
 
-/// The kernel reads ahead by as much: a page in so many says whether the rest is in the page cache.
+/// Bytes that the kernel reads ahead at once. One page in so many tells whether the rest is in the page cache.
 const PROBE: u64 = 128 * 1024;
 
 /// The real disk.
@@ -94,7 +96,7 @@ impl DiskFile for RealFile {
         self.file.read_exact_at(buf, at)
     }
 
-    // Into fresh memory without clearing it first: settling reads everything once more.
+    // The memory is not cleared first, because settling reads everything once more.
     fn read_vec(&self, len: usize, at: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(len);
         while bytes.len() < len {
@@ -116,7 +118,7 @@ impl DiskFile for RealFile {
         let mut slices: Vec<IoSlice<'_>> = bufs.iter().map(|b| IoSlice::new(b)).collect();
         let mut rest = slices.as_mut_slice();
         while !rest.is_empty() {
-            // More pieces than one call takes, or a short write, go on with the next call.
+            // The next call takes the pieces that are too many for this one, and the rest of a short write.
             let now = rest.len().min(PIECES);
             match rustix::io::pwritev(&self.file, &rest[..now], at) {
                 Ok(0) if rest[..now].iter().all(|s| s.is_empty()) => rest = &mut rest[now..],
@@ -148,7 +150,7 @@ impl DiskFile for RealFile {
             let here = [IoSliceMut::new(&mut byte)];
             match preadv2(&self.file, &mut { here }, probed, ReadWriteFlags::NOWAIT) {
                 Ok(_) | Err(Errno::INTR) => probed += PROBE,
-                // Not all of it is there, or nobody can tell: it is read.
+                // A part is not in the cache, or the kernel cannot tell: all of it is read.
                 Err(_) => return self.read_vec(len, at).map(drop),
             }
         }

@@ -1,6 +1,7 @@
-//! The reserve: a file that only takes room, so that it can be given back when it is needed most.
+//! The reserve: a file that only takes room, so that this room can be given back when it is needed most.
 //!
-//! When it is made and given back is decided by `callboard_core::storage::RoomMachine`, through `space.rs`.
+//! The file system promises the room without a byte being written. `callboard_core::storage::RoomMachine` decides when the
+//! file is made and when it is given back; `shard/room.rs` carries that out.
 
 use crate::storage::disk::port::Disk;
 use std::io;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The reserve's file in its directory.
+/// The name of the reserve's file.
 pub const RESERVE: &str = "reserve";
 
 /// The reserve of one directory.
@@ -22,7 +23,7 @@ pub struct Reserve {
 }
 
 impl Reserve {
-    /// The reserve of this directory.
+    /// The reserve of this directory; a file that is there from a former life counts as held.
     #[must_use]
     pub fn new(disk: Arc<dyn Disk>, dir: &Path, bytes: u64) -> Reserve {
         let path = dir.join(RESERVE);
@@ -31,19 +32,19 @@ impl Reserve {
         Reserve { disk, path, bytes, held, cannot }
     }
 
-    /// Whether it is there.
+    /// Whether the file is there.
     #[must_use]
     pub fn held(&self) -> bool {
         self.held.load(Ordering::Acquire)
     }
 
-    /// Bytes it takes now.
+    /// Bytes that the file takes now.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         if self.held() { self.bytes } else { 0 }
     }
 
-    /// Makes it; a part of it is none. Where the file system cannot promise room there is none, and only the marks hold.
+    /// Makes the file, whole or not at all. On a file system that cannot promise room there is no reserve.
     pub fn make(&self) -> io::Result<()> {
         if self.cannot.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::Unsupported.into());
@@ -57,7 +58,7 @@ impl Reserve {
         made
     }
 
-    /// Gives it back. Whether it was there.
+    /// Removes the file. Returns whether it was there.
     pub fn release(&self) -> bool {
         if !self.held.swap(false, Ordering::AcqRel) {
             return false;

@@ -1,31 +1,32 @@
-//! Batches as they lie in the journal or in a block: walked by their heads alone, or whole and proved.
+//! Batches as they lie in the journal or in a block: walked by their heads alone, or read whole and proved.
 //!
 //! ```text
 //!   position ─> | head 61 |      payload, not read      | head 61 | … | ─> end
 //! ```
 //!
-//! A run that stays in the journal is settled, clipped and cut for a reader by its heads. Its checksums do not cover the
-//! first 21 bytes of a batch; its row in redb has one over those of all its batches.
+//! A run that stays in the journal is settled, clipped and cut for a reader by its heads alone. The checksum of a batch
+//! does not cover its first 21 bytes, so its row in redb has one over those of all its batches. Records inside a batch
+//! are not looked at here.
 
 use crate::storage::disk::fault::ShardFault;
+use crate::storage::journal::position::Place;
 use crate::storage::journal::segment::Segment;
-use crate::storage::settled::rows::Place;
 use bytes::Bytes;
 use callboard_core::records::{self, BatchHead, CRC_FROM, HEAD_BYTES};
 use callboard_core::{Lsn, Offset};
 
-/// Batches smaller than this are walked through a window of so many bytes: a read each would cost more.
+/// Smaller batches are walked through a window, because a read for each would cost more.
 const SMALL: u32 = 4 * 1024;
+/// Bytes of that window.
 const WINDOW: u64 = 16 * 1024;
 
 /// One batch of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Found {
-    /// Its first byte.
+    /// Position of its first byte.
     pub at: Lsn,
-    /// Its head.
     pub head: BatchHead,
-    /// What its own checksum skips.
+    /// The bytes that its own checksum skips.
     pub skipped: [u8; CRC_FROM],
 }
 
@@ -105,7 +106,7 @@ pub fn proved(
     prove(&segment.read(place.at, length as usize)?, base, place)
 }
 
-/// Proves the batches of a whole stretch: each by its checksum, what that skips by the row's.
+/// Proves the batches of a whole stretch: each by its own checksum, and the bytes that skips by the row's.
 pub fn prove(bytes: &Bytes, base: Offset, place: &Place) -> Result<Vec<(Bytes, BatchHead)>, ShardFault> {
     let rotten = |why: String| {
         let length = bytes.len();
@@ -123,7 +124,7 @@ pub fn prove(bytes: &Bytes, base: Offset, place: &Place) -> Result<Vec<(Bytes, B
     }
 }
 
-/// What is wrong with a stored batch.
+/// The fault of a stored batch that does not prove itself.
 pub fn stored(error: records::RecordsError) -> ShardFault {
     ShardFault(format!("store.redb: a stored batch: {error}"))
 }

@@ -1,4 +1,4 @@
-//! Cutting what a reader found to what was asked for: whole batches, the first in any case, then as many as fit.
+//! Cutting stretches of batches to a request: whole batches, the first in any case, then as many as fit.
 //!
 //! ```text
 //!   stretch in the journal   ├─ batch ─┼─ batch ─┼─ batch ─┼─ batch ─┤
@@ -6,44 +6,42 @@
 //!   sent as it lies                     ├────────┼─────────┤          found by walking the heads at both ends
 //! ```
 //!
-//! Large stretches go out as files, unread, if the caller takes files. Small ones are copied. Where nothing is to be sent,
-//! everything is read, and what comes from the settled part of the journal is proved.
+//! A large stretch goes out as a file, unread, if the caller takes files; a small one is copied. For a caller that takes
+//! no files everything is read, and stretches of the settled part of the journal are proved. Where an offset lies is the
+//! reader's question, not this file's.
 
 use crate::storage::disk::fault::ShardFault;
 use crate::storage::journal::batches::{batches_of, prove, proved, stored, walk_heads};
 use crate::storage::journal::index::Run;
+use crate::storage::journal::position::Place;
 use crate::storage::journal::segment::Segment;
-use crate::storage::settled::rows::Place;
 use bytes::Bytes;
 use callboard_actors::ports::{Part, ReadRequest, Slices};
 use callboard_core::records::{self, BatchHead};
 use callboard_core::{Lsn, Offset};
 use std::sync::Arc;
 
-/// Less than this is copied: a call to send it would cost more.
+/// A shorter stretch is copied, because a call to send it would cost more. Bytes.
 const SENT_LEAST: u64 = 16 * 1024;
 
-/// Where a stretch's bytes are.
+/// The place of a stretch's bytes.
 pub enum At {
-    /// Here.
     Memory(Bytes),
     /// In the journal, not settled.
     Run(Arc<Segment>, Lsn),
-    /// In the journal, settled.
+    /// In the journal, settled: a row proves them.
     Settled(Arc<Segment>, Place),
 }
 
 /// A stretch of whole batches.
 pub struct Source {
-    /// Its first offset.
     pub base: Offset,
     /// Batches that begin here or above do not count.
     pub next: Offset,
-    /// Whether there are such.
+    /// Whether there may be such batches.
     pub clipped: bool,
     /// Bytes.
     pub length: u64,
-    /// Where.
     pub home: At,
 }
 
@@ -51,13 +49,13 @@ impl Source {
     /// A run of the index.
     #[must_use]
     pub fn of_run(segment: Arc<Segment>, run: &Run) -> Source {
-        // A truncation lowers `next` and leaves the length: whether it did, only the heads tell.
+        // A truncation lowers `next` and leaves the length, so only the heads tell whether there was one.
         let length = u64::from(run.length);
         Source { base: run.base, next: run.next, clipped: true, length, home: At::Run(segment, run.at) }
     }
 }
 
-/// Takes what was asked for.
+/// Takes from these stretches the batches that were asked for.
 pub fn gather(sources: Vec<Source>, request: &ReadRequest) -> Result<Slices, ShardFault> {
     let mut taking = Taking {
         from: request.from,
@@ -96,7 +94,7 @@ pub fn gather(sources: Vec<Source>, request: &ReadRequest) -> Result<Slices, Sha
     Ok(taking.slices)
 }
 
-/// So many bytes of a large stretch: as they lie, or read.
+/// So many bytes of a large stretch: as a file, or read.
 fn part(
     segment: &Arc<Segment>,
     at: Lsn,
@@ -133,7 +131,7 @@ struct Taking {
 }
 
 impl Taking {
-    /// Whether a batch comes, is passed over, or ends it.
+    /// Whether a batch is taken, is passed over, or is one too many.
     fn judge(&self, head: &BatchHead, taken: u64, next: Offset) -> Verdict {
         let bytes = self.slices.bytes as u64 + taken;
         if head.next_offset() <= self.from {
@@ -147,7 +145,7 @@ impl Taking {
         }
     }
 
-    /// Takes batches that are in memory. Whether that is all there is to take.
+    /// Takes batches that are in memory. Returns whether nothing more is to be taken.
     fn bytes(&mut self, batches: Vec<(Bytes, BatchHead)>, next: Offset) -> bool {
         for (bytes, head) in batches {
             match self.judge(&head, 0, next) {
@@ -164,7 +162,7 @@ impl Taking {
         false
     }
 
-    /// Where in a stretch to begin, and how many bytes to take. Third: whether that is all there is to take.
+    /// Where in a stretch to begin, how many bytes to take, and whether nothing more is to be taken.
     fn cut(&mut self, segment: &Segment, at: Lsn, source: &Source) -> Result<(Lsn, usize, bool), ShardFault> {
         let fits = self.slices.bytes as u64 + source.length <= self.max;
         let whole = !source.clipped && source.base >= self.from && source.next <= self.until && fits;

@@ -1,8 +1,8 @@
-//! What a shard keeps in memory of each replica: where its journaled, unsettled bytes lie, and what the settler still
-//! has to fold.
+//! The run index: where each replica's unsettled batches lie, and the entries that are still to be settled.
 //!
-//! A *run* is a replica's contiguous part of one group: one entry here, however many batches. Readers find offsets by
-//! runs; the settler consumes `pending` in order and then takes both from here, after redb has them.
+//! A *run* is a replica's contiguous part of one group: one item here, however many batches. Readers find offsets by runs.
+//! The settler takes the entries in order, and takes both from here once redb has them. The index stays in memory; a
+//! start fills it again from the journal.
 
 use crate::storage::journal::segment::Segment;
 use callboard_actors::ports::{Persisted, ReplicaSink, ShardError};
@@ -10,7 +10,7 @@ use callboard_core::limits;
 use callboard_core::mutant::{Mutant, planted};
 use callboard_core::partition::Forgotten;
 use callboard_core::records::BatchHead;
-use callboard_core::storage::{Durability, Entry, EntryHeader, ReplicaFold};
+use callboard_core::storage::{Change, Durability, Entry, EntryHeader, Outline, ReplicaFold};
 use callboard_core::{Lsn, Offset, ReplicaId, Seq};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -24,11 +24,10 @@ pub struct Run {
     pub length: u32,
     /// Number of the first entry; the others follow.
     pub first_seq: Seq,
-    /// Offset of the first batch.
     pub base: Offset,
     /// Offset behind the last batch; less, where a truncation clipped it.
     pub next: Offset,
-    /// Of all its entries.
+    /// All entries of a run have the same.
     pub durability: Durability,
     /// Largest timestamp in it; a truncation that clipped it does not lower it.
     pub max_timestamp: i64,
@@ -48,17 +47,16 @@ impl Run {
     }
 }
 
-/// One step of the settler.
+/// One step that the settler still has to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pending {
-    /// Batches.
     Run(Run),
-    /// Anything else, and where it lies.
+    /// An entry without a batch, and its position.
     Entry(EntryHeader, Lsn),
 }
 
 impl Pending {
-    /// Where it lies.
+    /// Its position.
     #[must_use]
     pub fn at(&self) -> Lsn {
         match self {
@@ -75,43 +73,45 @@ impl Pending {
     }
 }
 
-/// One replica, live.
+/// One replica, as the journal has it.
 pub struct Live {
+    /// All entries accepted, those of the group being written too. It decides which entry may come next.
+    pub accepted: Outline,
     /// Number of the last entry written.
     pub seq: Seq,
-    /// Its end, all written entries counted.
+    /// End of the log, all written entries counted.
     pub next: Offset,
-    /// Its log start, all written entries counted.
+    /// Start of the log, all written entries counted.
     pub log_start: Offset,
     /// For readers, ascending by offset.
     pub runs: VecDeque<Run>,
     /// For the settler, ascending by entry number.
     pub pending: VecDeque<Pending>,
-    /// What readers may take from redb ends here: where redb ends, or lower after a truncation that is not settled.
+    /// Readers take nothing at or above this from redb: redb ends here, or a truncation is not settled yet.
     pub settled_end: Offset,
     /// The replica as redb has it; none before its `Open` is settled.
     pub settled: Option<ReplicaFold>,
-    /// Producers that its next snapshot is to be without.
+    /// Producers that the next snapshot leaves out.
     pub forgotten: Option<Forgotten>,
-    /// What its last batch was written for, as the journal is known to say after a power cut.
+    /// Durability of the last batch, as the journal is known to say after a power cut.
     pub marked: Durability,
-    /// Where notices go.
+    /// Notices go here.
     pub sink: Option<Arc<dyn ReplicaSink>>,
-    /// What was last announced.
     pub announced: Persisted,
-    /// Why nothing more is taken for it.
+    /// Why the journal takes nothing more of this replica.
     pub failed: Option<String>,
-    /// Its journal is rotten: nothing mends that but another replica.
+    /// A part of its journal is rotten: only another replica can mend that.
     pub corrupt: bool,
-    /// It is gone.
     pub dropped: bool,
 }
 
 impl Live {
     /// A replica of which nothing is pending.
     #[must_use]
-    pub fn new(seq: Seq, log_start: Offset, next: Offset) -> Live {
+    pub fn new(accepted: Outline) -> Live {
+        let Outline { seq, log_start, next, .. } = accepted;
         Live {
+            accepted,
             seq,
             next,
             log_start,
@@ -129,7 +129,7 @@ impl Live {
         }
     }
 
-    /// Adds a batch that was written at `at`; it joins the last run where it continues it.
+    /// Adds a batch that was written at `at`. It joins the last run if it continues that one.
     pub fn appended(&mut self, entry: &EntryHeader, at: Lsn, head: &BatchHead) {
         let (base, next, max_timestamp) = (head.base_offset, head.next_offset(), head.max_timestamp);
         self.seq = entry.seq;
@@ -154,11 +154,11 @@ impl Live {
         self.pending.push_back(Pending::Run(run));
     }
 
-    /// Adds any other entry, at this place among the payloads of its group.
-    pub fn changed(&mut self, entry: &EntryHeader, at: Lsn) {
+    /// Adds an entry without a batch, at this place among the payloads of its group. The entry rules said what it changes.
+    pub fn changed(&mut self, entry: &EntryHeader, change: Change, at: Lsn) {
         self.seq = entry.seq;
-        match entry.entry {
-            Entry::Truncate { to } if to < self.next => {
+        match change {
+            Change::Truncated { to } => {
                 self.next = to;
                 // A producer's last batch may lie lower now than it did then.
                 self.forgotten = self.forgotten.filter(|_| planted(Mutant::ForgottenTooSoon));
@@ -169,27 +169,27 @@ impl Live {
                     last.next = last.next.min(to);
                 }
             }
-            Entry::LogStart { to } if to > self.log_start => {
+            Change::Trimmed { to } => {
                 self.log_start = to;
                 self.next = self.next.max(to);
                 self.runs.retain(|run| run.next > to);
             }
-            Entry::Drop => {
+            Change::Dropped => {
                 self.dropped = true;
                 self.runs.clear();
             }
-            _ => {}
+            Change::Opened | Change::Appended { .. } | Change::Marked => {}
         }
         self.pending.push_back(Pending::Entry(*entry, at));
     }
 
-    /// Redb has it in this state now.
+    /// Notes the state in which redb has the replica now.
     pub fn set_settled(&mut self, state: ReplicaFold) {
         let truncations = self.pending.iter().filter_map(|p| match p {
             Pending::Entry(EntryHeader { entry: Entry::Truncate { to }, .. }, _) => Some(*to),
             _ => None,
         });
-        self.settled_end = truncations.fold(state.next, Offset::min);
+        self.settled_end = truncations.fold(state.outline.next, Offset::min);
         self.settled = Some(state);
     }
 
@@ -208,9 +208,8 @@ impl Live {
 /// All replicas of a shard, and its segments.
 #[derive(Default)]
 pub struct Index {
-    /// By replica id.
     pub replicas: BTreeMap<ReplicaId, Live>,
-    /// By the position of the first byte.
+    /// By the position of each one's first byte.
     pub segments: BTreeMap<Lsn, Arc<Segment>>,
     /// The next replica id to mint.
     pub next_replica: u32,
@@ -236,10 +235,19 @@ impl Index {
         self.segments.values().map(|segment| segment.capacity).sum()
     }
 
-    /// Runs in all.
+    /// Runs of all replicas.
     #[must_use]
     pub fn runs(&self) -> usize {
         self.replicas.values().map(|live| live.runs.len()).sum()
+    }
+
+    /// Mints a replica whose notices go to `sink`.
+    pub fn mint(&mut self, sink: Arc<dyn ReplicaSink>) -> ReplicaId {
+        let replica = ReplicaId(self.next_replica);
+        self.next_replica += 1;
+        let live = Live { sink: Some(sink), ..Live::new(Outline::default()) };
+        self.replicas.insert(replica, live);
+        replica
     }
 
     /// Tells every replica that the shard has stopped.

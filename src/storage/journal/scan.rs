@@ -1,7 +1,8 @@
-//! The journal's groups, found by reading it in windows: what is kept of each is its entries and their batch heads, so
-//! that a start needs no more memory for a full journal than for an empty one.
+//! The journal's groups, found by reading it in windows.
 //!
-//! Every 512-byte step behind X may hold a group; which of those found count is decided by `callboard_core::storage::walk`.
+//! Every 512-byte step behind X may hold a group. Of each group only its entries and their batch heads are kept, so a
+//! start needs no more memory for a full journal than for an empty one. Which of the groups count is not decided here but
+//! by `callboard_core::storage::walk`.
 
 use crate::storage::journal::segment::Segment;
 use bytes::Bytes;
@@ -16,18 +17,17 @@ use std::io;
 /// Bytes read at once.
 const WINDOW: u64 = 1 << 20;
 
-/// The same where payloads are passed over.
+/// Bytes read at once where payloads are passed over.
 const NARROW: u64 = 16 << 10;
 
 /// A group, without its payloads.
 pub struct Group {
-    /// Where it lies now; `was`, where its payloads are read from.
+    /// Its position in the stream as it goes on.
     pub at: Lsn,
-    /// Where it was found.
+    /// The position where it was found, and where its payloads are.
     pub was: Lsn,
-    /// Its entries.
     pub entries: Vec<EntryHeader>,
-    /// Of each entry: its batch's head, nothing for an entry without a batch, or what is wrong with its payload.
+    /// For each entry the head of its batch, nothing if it has none, or the fault of its payload.
     pub heads: Vec<Result<Option<BatchHead>, String>>,
 }
 
@@ -42,12 +42,12 @@ impl Group {
         self.entries.iter().map(|entry| u64::from(entry.length)).sum()
     }
 
-    /// Its payloads, read again from the segment that it was found in.
+    /// Its payloads, read from the segment that it was found in.
     pub fn payload(&self, segment: &Segment) -> io::Result<Bytes> {
         segment.read(Lsn(self.was.0 + self.heads_len()), self.payload_len() as usize)
     }
 
-    /// Entries with what their payloads are and where those lie.
+    /// Entries with their batch heads and the positions of their payloads.
     pub fn parts(&self) -> impl Iterator<Item = (&EntryHeader, &Result<Option<BatchHead>, String>, Lsn)> {
         let mut byte = self.at.0 + self.heads_len();
         self.entries.iter().zip(&self.heads).map(move |(entry, head)| {
@@ -74,7 +74,7 @@ pub fn scan(segment: &Segment, uuid: &[u8; 16], x: Lsn, out: &mut Vec<(Candidate
     Ok(())
 }
 
-/// The entry headers of every group of a segment whose header proves itself, whether the stream still counts it or not.
+/// The entry headers of every group of a segment that proves itself, whether or not the stream still counts that group.
 pub fn headers(segment: &Segment, uuid: &[u8; 16]) -> io::Result<Vec<Vec<EntryHeader>>> {
     let mut window = Window { segment, at: segment.start(), bytes: Bytes::new(), size: NARROW };
     let (mut at, mut out) = (segment.start(), Vec::new());
@@ -112,7 +112,7 @@ struct Window<'a> {
 }
 
 impl Window<'_> {
-    /// So many bytes from there; none if they lie beyond the segment.
+    /// So many bytes from a position; none if they lie beyond the segment.
     fn get(&mut self, at: Lsn, len: u64) -> io::Result<Option<&[u8]>> {
         if at.0 + len > self.segment.end().0 {
             return Ok(None);

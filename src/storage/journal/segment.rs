@@ -1,10 +1,12 @@
 //! A journal segment: one file of fixed length, named by the position of its first byte in the shard's stream.
 //!
-//! Made in full before it is used: zeros (or the old bytes of a recycled one, or room that the file system promises and
-//! that reads as zeros), header, fsync, rename to its name, fsync of the directory. Overwriting bytes that exist is what
-//! makes the journal's syncs cheap; where syncs are few, writing all of it twice costs more (`callboard_core::storage::fresh`
-//! says which). One that was sent from is never overwritten: sockets go on referring to its pages after the call has
-//! returned, over loopback until the peer has read.
+//! A segment is made in full before it gets its name: bytes, header, fsync, rename, fsync of the directory. Its bytes are
+//! zeros, the old ones of a dead segment, or room that the file system promises. Overwriting bytes that exist is what
+//! makes the journal's syncs cheap. Where syncs are few, writing everything twice costs more;
+//! `callboard_core::storage::fresh` says which to choose.
+//!
+//! A segment that was sent from is never overwritten: sockets refer to its pages after the call has returned, over
+//! loopback until the peer has read. Which segments are dead is not decided here but in `dead.rs`.
 
 use crate::storage::disk::port::{Disk, DiskFile, zeros};
 use bytes::Bytes;
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A file aside, not yet renamed to its name.
+/// The file of a segment that has no name of its own yet.
 const ASIDE: &str = "aside.tmp";
 
 /// An open segment.
@@ -27,11 +29,11 @@ pub struct Segment {
     pub first: Lsn,
     /// Bytes of the file.
     pub capacity: u64,
-    /// Set in the first segment of a run.
+    /// Set in the first segment of a run of the process.
     pub cut: Option<SegmentCut>,
     file: Arc<dyn DiskFile>,
     path: PathBuf,
-    /// A socket may refer to its pages, now or after the call that sent them: it is never overwritten.
+    /// A socket may refer to the file's pages, now or after the call that sent them.
     sent: AtomicBool,
 }
 
@@ -42,13 +44,13 @@ impl Segment {
         Lsn(self.first.0 + self.capacity)
     }
 
-    /// Position where its first group lies.
+    /// Position of its first group.
     #[must_use]
     pub fn start(&self) -> Lsn {
         Lsn(self.first.0 + SEGMENT_HEADER as u64)
     }
 
-    /// What recovery sees of it.
+    /// The segment as recovery's walk sees it.
     #[must_use]
     pub fn info(&self) -> SegmentInfo {
         SegmentInfo { first: self.first, capacity: self.capacity, cut: self.cut }
@@ -63,7 +65,8 @@ impl Segment {
         self.file.read_vec(len, from).map(Bytes::from)
     }
 
-    /// A stretch of it, to be sent as it lies; none where the kernel can not. In the page cache when this returns.
+    /// A stretch of the file, to be sent as it lies; none where the kernel cannot do that. The stretch is in the page
+    /// cache when this returns.
     pub fn range(self: &Arc<Segment>, at: Lsn, len: usize) -> io::Result<Option<FileRange>> {
         let from = at.0.checked_sub(self.first.0).ok_or(io::ErrorKind::InvalidInput)?;
         if from + len as u64 > self.capacity {
@@ -79,7 +82,7 @@ impl Segment {
         Ok(Some(FileRange::new(Arc::clone(self) as Arc<dyn SendFile>, from, len)))
     }
 
-    /// Whether it may be overwritten when nobody needs it any more.
+    /// Whether the file may be overwritten once the segment is dead.
     #[must_use]
     pub fn may_be_overwritten(&self) -> bool {
         !self.sent.load(Ordering::Acquire)
@@ -108,13 +111,13 @@ impl SendFile for Segment {
     }
 }
 
-/// A file that has a segment's name and cannot be read as one. Its header was synced before it got the name: it rotted.
+/// A file that has a segment's name and cannot be read as one. Its header was synced before it got the name, so it rotted.
 pub struct Unreadable {
     /// Position of its first byte, by its name.
     pub first: Lsn,
     /// Position behind its last byte.
     pub end: Lsn,
-    /// Its name, and what is wrong.
+    /// The file's name, and what is wrong with it.
     pub why: String,
 }
 
@@ -139,7 +142,7 @@ impl Segments {
         self.dir.join(format!("{:020}.seg", first.0))
     }
 
-    /// Opens what is there, in order, and says what is not readable. One of a newer format refuses the whole journal.
+    /// Opens all segments, in order, and lists those that are not readable. One of a newer format is an error.
     pub fn open_all(&self) -> io::Result<(Vec<Segment>, Vec<Unreadable>)> {
         let (mut found, mut bad) = (Vec::new(), Vec::new());
         for name in self.disk.list(&self.dir)? {
@@ -171,13 +174,12 @@ impl Segments {
         if self.name(header.first) != path {
             return Err(FrameError::Invalid("its header says another position than its name"));
         }
-        // Sockets of a former life may still send from it: closed ones go on until their peer has read.
+        // Sockets of a former life may still send from it: a closed socket goes on until its peer has read.
         let (path, sent) = (path.to_owned(), AtomicBool::new(true));
         Ok(Segment { first: header.first, capacity, cut: header.cut, file, path, sent })
     }
 
-    /// Makes one, out of `old` where there is one to recycle, else as `fresh` says. `groups` are written into it before it
-    /// gets its name.
+    /// Makes a segment out of `old`, or as `fresh` says. `groups` are written into it before it gets its name.
     pub fn make(
         &self,
         old: Option<Segment>,
@@ -194,7 +196,7 @@ impl Segments {
                 old.file
             }
             other => {
-                // One of another length, or that a socket may still refer to, is of no more use.
+                // A file of another length, or one that a socket may still refer to, is of no more use.
                 if let Some(old) = other {
                     self.disk.remove(&old.path)?;
                 }
@@ -224,7 +226,7 @@ impl Segments {
         }
         match how {
             Fresh::Promised => match self.disk.allocate(path, capacity) {
-                // A file system that promises nothing gets zeros.
+                // A file system that makes no promises gets zeros.
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                     zeros(&*self.disk, path, capacity)
                 }
@@ -234,13 +236,13 @@ impl Segments {
         }
     }
 
-    /// Removes what an unfinished start or maker left aside.
+    /// Removes the file that an unfinished start or maker left aside.
     pub fn clear_aside(&self) -> io::Result<()> {
         let aside = self.dir.join(ASIDE);
         if self.disk.exists(&aside)? { self.disk.remove(&aside) } else { Ok(()) }
     }
 
-    /// Unlinks one that is not needed any more. A reader that still holds it reads on.
+    /// Unlinks a dead segment. A reader that still holds it reads on.
     pub fn remove(&self, segment: &Segment) -> io::Result<()> {
         self.disk.remove(&segment.path)
     }

@@ -1,22 +1,23 @@
-//! redb's storage over the [`Disk`](crate::storage::disk::port::Disk) port, so that the crash backend sees every byte redb writes.
+//! redb's storage over the disk port, so that the crash backend of the tests sees every byte that redb writes.
+//!
+//! Each call goes to the file as it is. Only a lack of space is noted on the way, because redb reports it in words.
 
+use crate::storage::disk::fault::no_space;
 use crate::storage::disk::port::DiskFile;
-use crate::storage::shard::room::no_space;
 use redb::StorageBackend;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// One file as redb's storage. Locking is the data directory's business, not the file's.
+/// One file as redb's storage. The data directory is locked as a whole, so the file is not.
 pub struct Backend {
     file: Arc<dyn DiskFile>,
-    /// Set when the file system had no space: redb's own errors tell it in words only.
     ran_out: Arc<AtomicBool>,
 }
 
 impl Backend {
-    /// Over this file; `ran_out` is set when a write finds no space.
+    /// A backend over this file. `ran_out` is set when a write finds no space.
     #[must_use]
     pub fn new(file: Arc<dyn DiskFile>, ran_out: Arc<AtomicBool>) -> Backend {
         Backend { file, ran_out }

@@ -1,43 +1,32 @@
-//! `store.redb`: the home of everything that is settled. One writer (the settler), any number of short reads.
+//! `store.redb`, one shard's database. One writer (the settler), any number of short reads.
 //!
-//! A transaction never outlives a job: one held open makes the file grow without bound. After an I/O error redb
-//! refuses writes; the settler reopens it once.
+//! A transaction never outlives a job, because one held open makes the file grow without bound. After an I/O error redb
+//! refuses writes until it is opened again; the shard decides when. The bytes of rows stand in `rows.rs`, and changes in
+//! `tx.rs`.
 
 use crate::storage::disk::fault::ShardFault;
+use crate::storage::disk::health::Health;
 use crate::storage::disk::port::Disk;
-use crate::storage::metrics::DbSample;
+use crate::storage::journal::position::Place;
+use crate::storage::sample::DbSample;
 use crate::storage::settled::backend::Backend;
-use crate::storage::settled::rows::{self, Home, Place, Stretch};
+use crate::storage::settled::rows::{self, Home, Stretch};
 use crate::storage::settled::spans::SpanTable;
+use crate::storage::settled::tables::{
+    BLOCKS, Content, JournalSpans, META, PRODUCERS, REPLICAS, Row, SEGMENTS, SIZES, Stored, TIMES, Used,
+    covering, no_block, present,
+};
 use crate::storage::settled::tx::Tx;
-use crate::storage::shard::room::Health;
 use bytes::Bytes;
 use callboard_core::partition::ProducerTable;
-use callboard_core::storage::{ReplicaFold, Span};
+use callboard_core::storage::Span;
 use callboard_core::{Lsn, Offset, ReplicaId};
 use parking_lot::{Mutex, RwLock};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-pub(in crate::storage) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
-pub(in crate::storage) const REPLICAS: TableDefinition<'static, u32, &[u8]> =
-    TableDefinition::new("replicas");
-/// Batches: those of the span of the same key.
-pub(in crate::storage) const BLOCKS: TableDefinition<'static, (u32, i64), &[u8]> =
-    TableDefinition::new("blocks");
-/// Spans: what they cover, and where their batches are.
-pub(in crate::storage) const TIMES: TableDefinition<'static, (u32, i64), &[u8]> =
-    TableDefinition::new("times");
-/// Bytes of a replica's blocks, kept in step with its time rows.
-pub(in crate::storage) const SIZES: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("sizes");
-pub(in crate::storage) const PRODUCERS: TableDefinition<'static, (u32, i64), &[u8]> =
-    TableDefinition::new("producers");
-/// How much of each journal segment spans refer to.
-pub(in crate::storage) const SEGMENTS: TableDefinition<'static, u64, &[u8]> =
-    TableDefinition::new("segments");
 
 /// One shard's database.
 pub struct Db {
@@ -45,49 +34,11 @@ pub struct Db {
     path: PathBuf,
     cache: usize,
     current: RwLock<Option<Database>>,
-    /// What `SEGMENTS` says, as of the last commit.
+    /// The table `segments`, as of the last commit.
     used: Mutex<BTreeMap<Lsn, Used>>,
-    /// Its length.
+    /// The length of `used`.
     used_segments: AtomicU64,
-    /// What its file has met.
-    pub(in crate::storage) health: Health,
-}
-
-/// How much of a segment spans refer to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Used {
-    /// Their bytes.
-    pub bytes: u64,
-    /// Their number.
-    pub rows: u64,
-}
-
-/// A span as a read sees it.
-pub struct Row {
-    /// What it covers.
-    pub span: Span,
-    /// Its batches.
-    pub content: Content,
-}
-
-/// Where a read finds batches.
-pub enum Content {
-    /// Here, copied out.
-    Inline(Bytes),
-    /// In the journal.
-    Journal(Place),
-}
-
-/// What the database says at start.
-pub struct Stored {
-    /// Everything below is in redb.
-    pub x: Lsn,
-    /// Checksum of the group before it.
-    pub x_crc: u32,
-    /// The next replica id to mint.
-    pub next_replica: u32,
-    /// All replicas, producers included.
-    pub replicas: BTreeMap<ReplicaId, ReplicaFold>,
+    pub health: Health,
 }
 
 impl Db {
@@ -121,7 +72,7 @@ impl Db {
         Ok(())
     }
 
-    /// Opens an existing one and proves that it is this shard's.
+    /// Opens an existing database and proves that it is this shard's.
     pub fn open(disk: Arc<dyn Disk>, path: PathBuf, uuid: [u8; 16], cache: usize) -> Result<Db, ShardFault> {
         if !disk.exists(&path)? {
             return Err(ShardFault("store.redb is missing: restore it, or remove the node".into()));
@@ -154,18 +105,18 @@ impl Db {
         drop(self.current.write().take());
     }
 
-    /// Whether it is open: not, after it could not be opened again.
-    pub(in crate::storage) fn is_open(&self) -> bool {
+    /// Whether the file is open; it is not if it could not be opened again.
+    pub fn is_open(&self) -> bool {
         self.current.read().is_some()
     }
 
-    /// Bytes that its file takes of the file system.
-    pub(in crate::storage) fn on_disk(&self) -> u64 {
+    /// Bytes that the file takes of the file system.
+    pub fn on_disk(&self) -> u64 {
         self.disk.open(&self.path, false).and_then(|file| file.allocated()).unwrap_or(0)
     }
 
-    /// Its sizes now; zeros while it is closed.
-    pub(in crate::storage) fn sample(&self) -> DbSample {
+    /// Sizes for a scrape; zeros while the file is closed.
+    pub fn sample(&self) -> DbSample {
         let current = self.current.read();
         let (Some(database), Ok(file)) = (current.as_ref(), self.disk.open(&self.path, false)) else {
             return DbSample::default();
@@ -190,7 +141,7 @@ impl Db {
         job(&database.begin_read()?)
     }
 
-    /// One durable transaction.
+    /// Runs one durable transaction.
     pub fn write<T>(&self, job: impl FnOnce(&mut Tx<'_>) -> Result<T, ShardFault>) -> Result<T, ShardFault> {
         let current = self.current.read();
         let database = current.as_ref().ok_or_else(|| ShardFault("store.redb is closed".into()))?;
@@ -221,7 +172,7 @@ impl Db {
         })
     }
 
-    /// Everything but records.
+    /// Loads everything but records.
     pub fn load(&self) -> Result<Stored, ShardFault> {
         let missing =
             |what| ShardFault(format!("store.redb: {what} is missing: restore it, or remove the node"));
@@ -248,7 +199,8 @@ impl Db {
             *self.used.lock() = used;
             let Some(table) = present(tx.open_table(PRODUCERS))? else { return Ok(()) };
             for (replica, state) in &mut replicas {
-                let newest = table.range((replica.0, i64::MIN)..=(replica.0, state.next))?.next_back();
+                let newest =
+                    table.range((replica.0, i64::MIN)..=(replica.0, state.outline.next))?.next_back();
                 if let Some(row) = newest {
                     state.producers = rows::decode_producers(row?.1.value())?;
                 }
@@ -295,8 +247,7 @@ impl Db {
         })
     }
 
-    /// Spans of any replica from this key on whose batches are in the journal; after so many rows looked at it ends. Second:
-    /// the key to go on from, if there is more.
+    /// Spans of any replica, from this key on, whose batches are in the journal. Ends after so many rows looked at.
     pub fn in_journal(&self, from: (ReplicaId, Offset), rows: usize) -> Result<JournalSpans, ShardFault> {
         self.read(|tx| {
             let mut out = Vec::new();
@@ -316,7 +267,7 @@ impl Db {
         })
     }
 
-    /// The same of one replica, of those that begin in an offset range.
+    /// The same for one replica and the spans that begin in an offset range.
     pub fn in_journal_between(
         &self,
         replica: ReplicaId,
@@ -395,32 +346,5 @@ impl Db {
             }
             Ok(out)
         })
-    }
-}
-
-/// Spans in the journal, and where to go on.
-pub type JournalSpans = (Vec<(ReplicaId, Span, Place)>, Option<(ReplicaId, Offset)>);
-
-pub(in crate::storage) fn no_block((replica, base): (u32, i64)) -> ShardFault {
-    ShardFault(format!("store.redb: the block of replica {replica} at offset {base} is missing"))
-}
-
-fn present<T>(table: Result<T, redb::TableError>) -> Result<Option<T>, ShardFault> {
-    match table {
-        Ok(table) => Ok(Some(table)),
-        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(e) => Err(e.into()),
-    }
-}
-
-/// The base offset of the row that covers `from`, or would.
-pub(in crate::storage) fn covering(
-    table: &impl ReadableTable<(u32, i64), &'static [u8]>,
-    replica: ReplicaId,
-    from: Offset,
-) -> Result<Offset, ShardFault> {
-    match table.range((replica.0, i64::MIN)..=(replica.0, from))?.next_back() {
-        Some(row) => Ok(row?.0.value().1),
-        None => Ok(from),
     }
 }

@@ -1,10 +1,14 @@
-//! Batch heads that are in the journal and not in redb: from them, and from what redb holds, the producers of a replica
-//! are found again when a truncation is folded (recovery, and an actor's restart).
+//! The producers of a replica behind a truncation, found again.
+//!
+//! A truncation takes batches away, and with them what is known of their producers. Recovery and an actor's restart find
+//! it again from the newest snapshot left in redb, the stored batch heads behind it, and the heads that only the journal
+//! has. Settling does the same inside its transaction, in `part.rs`.
 
 use crate::storage::disk::fault::ShardFault;
 use crate::storage::journal::batches::{batches_of, walk_heads};
 use crate::storage::journal::segment::Segment;
-use crate::storage::settled::db::{Content, Db, Row};
+use crate::storage::settled::db::Db;
+use crate::storage::settled::tables::{Content, Row};
 use callboard_core::partition::ProducerTable;
 use callboard_core::records::BatchHead;
 use callboard_core::{Lsn, Offset, ReplicaId};
@@ -14,24 +18,23 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Heads {
     heads: Vec<BatchHead>,
-    /// What redb holds at and above this was truncated by an entry that is not settled yet.
+    /// Rows at and above this were truncated by an entry that is not settled yet.
     settled: Offset,
 }
 
 impl Heads {
-    /// Of a replica that redb holds up to here.
+    /// The heads of a replica that redb holds up to here; none yet.
     #[must_use]
     pub fn behind(settled: Offset) -> Heads {
         Heads { heads: Vec::new(), settled }
     }
 
-    /// Adds one.
+    /// Adds the heads of batches that follow.
     pub fn extend(&mut self, head: impl IntoIterator<Item = BatchHead>) {
         self.heads.extend(head);
     }
 
-    /// Takes off what a truncation takes, and returns the producers at the new end: the newest snapshot at or below
-    /// it, the stored heads behind that, then those of the journal.
+    /// Takes off the heads that a truncation takes, and returns the producers at the new end.
     pub fn truncate(
         &mut self,
         db: &Db,
@@ -64,7 +67,7 @@ impl Heads {
     }
 }
 
-/// The heads of a row's batches, wherever they are.
+/// The heads of a row's batches. `find` gives the segment that holds a position.
 pub fn heads_of(row: &Row, find: &dyn Fn(Lsn) -> Option<Arc<Segment>>) -> Result<Vec<BatchHead>, ShardFault> {
     match &row.content {
         Content::Inline(bytes) => Ok(batches_of(bytes)?.into_iter().map(|(_, head)| head).collect()),

@@ -4,50 +4,51 @@
 //!   batches: here ─> blocks of whole batches in redb
 //!            in the journal ─> a row for each contiguous stretch of a run, ≤ 1 MiB
 //! ```
+//!
+//! The fold of `callboard_core` says what each entry does; this file stores it. How much goes into one transaction is
+//! decided in `window.rs`.
 
 use crate::storage::disk::fault::ShardFault;
-use crate::storage::journal::batches::{batches_of, stored, walk_heads};
+use crate::storage::journal::batches::{Found, batches_of, stored, walk_heads};
 use crate::storage::journal::index::Run;
+use crate::storage::journal::position::Place;
 use crate::storage::journal::segment::Segment;
-use crate::storage::settled::rows::{BLOCK_HEADER, Place};
+use crate::storage::settled::rows::BLOCK_HEADER;
 use crate::storage::settled::tx::{NewContent, NewStretch, Straddling, Tx};
 use bytes::Bytes;
 use callboard_core::mutant::{Mutant, planted};
 use callboard_core::partition::{Forgotten, ProducerTable};
 use callboard_core::records::{self, BatchHead, CRC_FROM};
-use callboard_core::storage::{Entry, EntryHeader, Folded, ReplicaFold, Span, blocks};
+use callboard_core::storage::{EntryHeader, Folded, ReplicaFold, Span, blocks};
 use callboard_core::{Lsn, Offset, ReplicaId, Seq, UnixMillis, limits};
 use std::sync::Arc;
 
-/// A batch's bytes, or where they stay.
+/// A batch's bytes, or the place where they stay.
 #[derive(Clone)]
 pub enum Batch {
     /// To be stored in redb.
     Here(Bytes),
-    /// To stay where it is.
+    /// To stay in the journal.
     Journal {
-        /// The segment.
+        /// First position of the segment.
         segment: Lsn,
-        /// Position of the first byte.
+        /// Position of the batch's first byte.
         at: Lsn,
-        /// What its checksum skips.
+        /// The bytes that the batch's checksum skips.
         skipped: [u8; CRC_FROM],
     },
 }
 
 /// One replica, being folded into a transaction.
 pub struct Part<'a, 't> {
-    /// The transaction.
     pub tx: &'a mut Tx<'t>,
-    /// Whose.
     pub replica: ReplicaId,
-    /// As far as it is folded.
+    /// The state as far as it is folded.
     pub state: Option<ReplicaFold>,
-    /// Not stored yet.
+    /// Batches that are not stored yet.
     pub batches: Vec<(Batch, BatchHead)>,
-    /// What the replica has forgotten.
     pub forgotten: Option<Forgotten>,
-    /// When it is stored: how old records are that carry no time.
+    /// The time of storing, which stands in for the age of records that carry no time.
     pub now: UnixMillis,
     /// Finds the segment that holds a position.
     pub find: &'a dyn Fn(Lsn) -> Option<Arc<Segment>>,
@@ -65,7 +66,7 @@ impl Part<'_, '_> {
         Ok(())
     }
 
-    /// Folds anything else.
+    /// Folds an entry without a batch.
     pub fn entry(&mut self, entry: &EntryHeader) -> Result<(), ShardFault> {
         match self.fold(entry, None)? {
             Folded::Truncated { to } => self.truncate(to),
@@ -75,9 +76,7 @@ impl Part<'_, '_> {
 
     fn fold(&mut self, entry: &EntryHeader, head: Option<&BatchHead>) -> Result<Folded, ShardFault> {
         let Some(state) = &mut self.state else {
-            if let Entry::Open { id } = entry.entry {
-                self.state = Some(ReplicaFold::opened(id, entry.seq));
-            }
+            self.state = ReplicaFold::begun_by(entry);
             return Ok(Folded::Marked);
         };
         match state.fold(entry, head) {
@@ -85,7 +84,7 @@ impl Part<'_, '_> {
                 "entry {} of replica {} in the journal cannot follow what is settled: {why}",
                 entry.seq.0, self.replica.0
             ))),
-            // A corrupt replica: what lies behind the hole stays in its (pinned) segment.
+            // A gap: the replica is corrupt, and entries behind the hole stay in their (pinned) segment.
             folded => Ok(folded),
         }
     }
@@ -101,9 +100,7 @@ impl Part<'_, '_> {
             Some(Straddling::Journal(span, place)) => {
                 let (segment, held) = (place.segment, self.held(&place)?);
                 let found = walk_heads(&held, place.at, span.bytes as u32);
-                let batch = |f: crate::storage::journal::batches::Found| {
-                    (Batch::Journal { segment, at: f.at, skipped: f.skipped }, f.head)
-                };
+                let batch = |f: Found| (Batch::Journal { segment, at: f.at, skipped: f.skipped }, f.head);
                 clipped(found.map(|found| found.map(batch)), to)?
             }
         };
@@ -121,7 +118,7 @@ impl Part<'_, '_> {
         (self.find)(place.at).ok_or_else(|| ShardFault::no_segment(place.at))
     }
 
-    /// The producers at `to`: the newest snapshot left, and the heads behind it; all that are left, if there is none.
+    /// The producers at `to`: the newest snapshot that is left, and the heads behind it.
     fn producers_at(&self, to: Offset) -> Result<ProducerTable, ShardFault> {
         let (from, mut table) = self.tx.snapshot_below(self.replica, to)?.unwrap_or_default();
         let mut take = |head: &BatchHead| {
@@ -149,17 +146,17 @@ impl Part<'_, '_> {
         Ok(table)
     }
 
-    /// Stores what is to be stored; the state that redb has then.
+    /// Stores the batches and the state, and returns the state that redb has then.
     pub fn finish(self) -> Result<Option<ReplicaFold>, ShardFault> {
         let Some(mut state) = self.state else { return Ok(None) };
         if let Some(forgotten) = self.forgotten {
             state.forget(forgotten);
         }
-        // What the log start has passed already is never written.
+        // Batches that the log start has passed already are never written.
         let kept: Vec<(Batch, BatchHead)> = self
             .batches
             .into_iter()
-            .filter(|(_, h)| h.next_offset() > state.log_start && !state.dropped)
+            .filter(|(_, h)| h.next_offset() > state.outline.log_start && !state.outline.dropped)
             .collect();
         put(self.tx, self.replica, &kept, self.now)?;
         self.tx.put_replica(self.replica, &state)?;
@@ -185,7 +182,7 @@ fn clipped(
     Ok(kept)
 }
 
-/// Stores batches: those that are here as blocks, those that stay as rows that say where.
+/// Stores batches: those that are here as blocks, those in the journal as rows that name their place.
 pub fn put(
     tx: &mut Tx<'_>,
     replica: ReplicaId,

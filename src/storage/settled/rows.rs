@@ -1,4 +1,4 @@
-//! What stands in a row of `store.redb`, byte by byte.
+//! The bytes of each row of `store.redb`.
 //!
 //! ```text
 //!   state rows   | crc32c 4 | version 1 | fields |            the CRC covers all that follows it
@@ -7,49 +7,37 @@
 //!                                                     home 1: segment 8 | position 8 | crc32c of what the batches' own skip 4 |
 //! ```
 //!
-//! redb checks its pages only when it repairs, so every row proves itself. A row of a newer version is refused, never
-//! guessed at. A span row says all that retention and look-ups by time have to know of its batches: a block, which may be
-//! 256 KiB, is not read for that. Its home is the block of the same key (0), or the journal (1), where large runs stay;
-//! there is room for a third.
+//! Every row proves itself, because redb checks its pages only when it repairs. A row of a newer version is refused. A span
+//! row has all that retention and look-ups by time need, so these read no block, which may have 256 KiB. Its home is the
+//! block of the same key (0) or the journal (1), where large runs stay; there is room for a third. Transactions and tables
+//! are not known here.
 
 use crate::storage::disk::fault::ShardFault;
+use crate::storage::journal::position::Place;
 use bytes::Bytes;
 use callboard_core::partition::ProducerTable;
-use callboard_core::storage::{ReplicaFold, Span};
+use callboard_core::storage::{Outline, ReplicaFold, Span};
 use callboard_core::{Lsn, Offset, Seq, TopicId, TopicPartition, UnixMillis};
 
 const VERSION: u8 = 1;
-/// Of span rows. Version 2 knew no home but the block; version 1 held the timestamp alone and was never released.
+/// The version of span rows. Version 2 had no home but the block; version 1 was never released.
 const SPAN_VERSION: u8 = 3;
 /// Bytes before a block's batches.
 pub const BLOCK_HEADER: usize = 16;
 
-/// Where a span's batches are.
+/// The home of a span's batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Home {
-    /// In the block row of the same key.
+    /// The block row of the same key.
     Block,
-    /// In the journal, as they were written.
+    /// The journal, as they were written.
     Journal(Place),
 }
 
-/// A place in the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The segment, by its first position.
-    pub segment: Lsn,
-    /// Position of the first byte.
-    pub at: Lsn,
-    /// CRC32C over what the checksums of the batches skip: the first 21 bytes of each.
-    pub heads: u32,
-}
-
-/// A span and where its batches are.
+/// A span and the home of its batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stretch {
-    /// What it covers.
     pub span: Span,
-    /// Where.
     pub home: Home,
 }
 
@@ -88,7 +76,7 @@ fn take<'a, const N: usize>(rest: &mut &'a [u8], what: &str) -> Result<&'a [u8; 
     Ok(head)
 }
 
-/// X: everything below is in redb; and the checksum of the group before it.
+/// Encodes X and the checksum of the group before it.
 pub fn encode_x(x: Lsn, crc: u32) -> Vec<u8> {
     let mut body = vec![VERSION];
     body.extend_from_slice(&x.0.to_le_bytes());
@@ -102,7 +90,7 @@ pub fn decode_x(row: &[u8]) -> Result<(Lsn, u32), ShardFault> {
     Ok((Lsn(u64::from_le_bytes(*take(rest, "position")?)), u32::from_le_bytes(*take(rest, "position")?)))
 }
 
-/// The shard's uuid.
+/// Encodes the shard's uuid.
 pub fn encode_uuid(uuid: [u8; 16]) -> Vec<u8> {
     let mut body = vec![VERSION];
     body.extend_from_slice(&uuid);
@@ -114,7 +102,7 @@ pub fn decode_uuid(row: &[u8]) -> Result<[u8; 16], ShardFault> {
     Ok(*take(&mut opened(row, "identity")?, "identity")?)
 }
 
-/// A number.
+/// Encodes a number.
 pub fn encode_u64(n: u64) -> Vec<u8> {
     let mut body = vec![VERSION];
     body.extend_from_slice(&n.to_le_bytes());
@@ -126,7 +114,7 @@ pub fn decode_u64(row: &[u8]) -> Result<u64, ShardFault> {
     Ok(u64::from_le_bytes(*take(&mut opened(row, "number")?, "number")?))
 }
 
-/// A span; its first offset is the row's key.
+/// Encodes a span; its first offset is the row's key.
 pub fn encode_stretch(stretch: &Stretch) -> Vec<u8> {
     let Stretch { span, home } = stretch;
     let mut body = vec![SPAN_VERSION];
@@ -171,7 +159,7 @@ pub fn decode_stretch(base: Offset, row: &[u8]) -> Result<Stretch, ShardFault> {
     Ok(Stretch { span: Span { base, next, bytes, max_timestamp, stored }, home })
 }
 
-/// How much of a segment rows refer to: bytes, rows.
+/// Encodes how much of a segment rows refer to.
 pub fn encode_used(bytes: u64, rows: u64) -> Vec<u8> {
     let mut body = vec![VERSION];
     body.extend_from_slice(&bytes.to_le_bytes());
@@ -179,27 +167,28 @@ pub fn encode_used(bytes: u64, rows: u64) -> Vec<u8> {
     seal(body)
 }
 
-/// Reads [`encode_used`].
+/// Reads [`encode_used`]: bytes, rows.
 pub fn decode_used(row: &[u8]) -> Result<(u64, u64), ShardFault> {
     let rest = &mut opened(row, "segment")?;
     Ok((u64::from_le_bytes(*take(rest, "segment")?), u64::from_le_bytes(*take(rest, "segment")?)))
 }
 
-/// A replica's state, without its producers (they have rows of their own).
+/// Encodes a replica's state without its producers, which have rows of their own.
 pub fn encode_replica(state: &ReplicaFold) -> Vec<u8> {
+    let Outline { seq, log_start, next, epochs, dropped } = &state.outline;
     let mut body = vec![VERSION];
     body.extend_from_slice(&state.id.topic.0);
     body.extend_from_slice(&state.id.partition.to_le_bytes());
-    body.extend_from_slice(&state.seq.0.to_le_bytes());
+    body.extend_from_slice(&seq.0.to_le_bytes());
     // Log start and local log start: two numbers from the first day, equal until there is a third home of records.
-    body.extend_from_slice(&state.log_start.to_le_bytes());
-    body.extend_from_slice(&state.log_start.to_le_bytes());
-    body.extend_from_slice(&state.next.to_le_bytes());
+    body.extend_from_slice(&log_start.to_le_bytes());
+    body.extend_from_slice(&log_start.to_le_bytes());
+    body.extend_from_slice(&next.to_le_bytes());
     body.extend_from_slice(&state.fsync_since.to_le_bytes());
     body.extend_from_slice(&state.stray.map_or(i64::MIN, |at| at.0).to_le_bytes());
-    body.push(u8::from(state.dropped));
-    body.extend_from_slice(&(state.epochs.len() as u32).to_le_bytes());
-    for (epoch, start) in &state.epochs {
+    body.push(u8::from(*dropped));
+    body.extend_from_slice(&(epochs.len() as u32).to_le_bytes());
+    for (epoch, start) in epochs {
         body.extend_from_slice(&epoch.to_le_bytes());
         body.extend_from_slice(&start.to_le_bytes());
     }
@@ -225,18 +214,14 @@ pub fn decode_replica(row: &[u8]) -> Result<ReplicaFold, ShardFault> {
     }
     Ok(ReplicaFold {
         id: TopicPartition { topic, partition },
-        seq,
-        log_start,
-        next,
-        epochs,
+        outline: Outline { seq, log_start, next, epochs, dropped: dropped != 0 },
         producers: ProducerTable::default(),
         fsync_since,
         stray: (stray != i64::MIN).then_some(UnixMillis(stray)),
-        dropped: dropped != 0,
     })
 }
 
-/// A producer snapshot.
+/// Encodes a producer snapshot.
 pub fn encode_producers(table: &ProducerTable) -> Vec<u8> {
     let mut body = vec![VERSION];
     body.extend_from_slice(&table.encode());
@@ -249,12 +234,12 @@ pub fn decode_producers(row: &[u8]) -> Result<ProducerTable, ShardFault> {
         .map_err(|e| ShardFault(format!("store.redb: a producers row: {e}")))
 }
 
-/// Bytes of the row of a block whose batches stand in it.
+/// Bytes of a block's row.
 pub fn inline_len(batches: &[Bytes]) -> usize {
     BLOCK_HEADER + batches.iter().map(Bytes::len).sum::<usize>()
 }
 
-/// Writes that row in place: `row` has just its length.
+/// Writes a block's row in place; `row` has just its length.
 pub fn write_inline(row: &mut [u8], next: Offset, batches: &[Bytes]) {
     let (head, mut rest) = row.split_at_mut(BLOCK_HEADER);
     head[4..8].copy_from_slice(&[VERSION, 0, 0, 0]);
@@ -288,9 +273,9 @@ mod tests {
     #[test]
     fn rows_read_back_and_a_flipped_bit_is_seen() {
         let mut state = ReplicaFold::opened(TopicPartition { topic: TopicId([3; 16]), partition: 4 }, Seq(9));
-        state.epochs = vec![(1, 0), (4, 77)];
+        state.outline.epochs = vec![(1, 0), (4, 77)];
         state.stray = Some(UnixMillis(5));
-        (state.next, state.log_start, state.fsync_since) = (100, 7, Offset::MAX);
+        (state.outline.next, state.outline.log_start, state.fsync_since) = (100, 7, Offset::MAX);
         let row = encode_replica(&state);
         assert_eq!(decode_replica(&row), Ok(state));
         for bit in 0..row.len() * 8 {

@@ -1,24 +1,24 @@
 //! The time index and the sizes of replicas: rows beside the blocks, changed in the same transactions.
 //!
 //! ```text
-//!   times  (replica, first offset) ─> largest timestamp, time of storing, next offset, bytes       one row a block
-//!   sizes  replica                 ─> bytes of all its blocks                                        their sum
+//!   times  (replica, first offset) ─> largest timestamp, time of storing, next offset, bytes       one row a span
+//!   sizes  replica                 ─> bytes of all its spans                                        their sum
 //! ```
 //!
-//! What lies below the log start counts in `sizes` until it is swept. Blocks themselves are not looked at here.
+//! A span below the log start counts in `sizes` until it is swept. The batches of spans are not looked at here.
 
 use crate::storage::disk::fault::ShardFault;
-use crate::storage::settled::db::{SIZES, covering};
 use crate::storage::settled::rows;
+use crate::storage::settled::tables::{SIZES, covering};
 use callboard_core::storage::Span;
 use callboard_core::{Offset, ReplicaId};
 use redb::{ReadOnlyTable, ReadableTable, WriteTransaction};
 
 /// One replica's rows, in one snapshot. A new database has no tables yet.
 pub struct SpanTable {
-    pub(in crate::storage) replica: ReplicaId,
-    pub(in crate::storage) times: Option<ReadOnlyTable<(u32, i64), &'static [u8]>>,
-    pub(in crate::storage) sizes: Option<ReadOnlyTable<u32, &'static [u8]>>,
+    pub replica: ReplicaId,
+    pub times: Option<ReadOnlyTable<(u32, i64), &'static [u8]>>,
+    pub sizes: Option<ReadOnlyTable<u32, &'static [u8]>>,
 }
 
 type Spans<'a> = Box<dyn Iterator<Item = Result<Span, ShardFault>> + 'a>;
@@ -26,7 +26,7 @@ type Spans<'a> = Box<dyn Iterator<Item = Result<Span, ShardFault>> + 'a>;
 impl SpanTable {
     /// Spans from the one that covers `from`, up to the last that begins below `until`.
     pub fn between(&self, from: Offset, until: Offset) -> Result<Spans<'_>, ShardFault> {
-        // A log start may have passed the end that was looked at before it.
+        // The log start may have passed an end that was read before it.
         let Some(times) = self.times.as_ref().filter(|_| from < until) else {
             return Ok(Box::new(std::iter::empty()));
         };
@@ -40,7 +40,6 @@ impl SpanTable {
         Ok(Box::new(spans.filter(move |span| span.as_ref().map_or(true, |span| span.next > from))))
     }
 
-    /// Bytes of all blocks.
     fn size(&self) -> Result<u64, ShardFault> {
         match &self.sizes {
             Some(sizes) => sizes.get(self.replica.0)?.map_or(Ok(0), |row| rows::decode_u64(row.value())),
@@ -48,8 +47,8 @@ impl SpanTable {
         }
     }
 
-    /// Bytes of the blocks that reach beyond `from` and begin below `until`. The others are few: they wait to be swept, or
-    /// have just come.
+    /// Bytes of the spans that reach beyond `from` and begin below `until`. The others are few, because they wait to be
+    /// swept or have just come.
     pub fn size_between(&self, from: Offset, until: Offset) -> Result<u64, ShardFault> {
         let mut size = self.size()?;
         let below = self
@@ -64,7 +63,7 @@ impl SpanTable {
     }
 }
 
-/// Blocks came and went.
+/// Adds the bytes of new spans to a replica's size and takes off those that are gone.
 pub fn resize(tx: &WriteTransaction, replica: ReplicaId, new: u64, gone: u64) -> Result<(), ShardFault> {
     if (new, gone) == (0, 0) {
         return Ok(());

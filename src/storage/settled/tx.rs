@@ -1,19 +1,20 @@
-//! One write transaction of `store.redb`: what the settler changes.
+//! One write transaction of `store.redb`: the changes that the settler makes.
 //!
 //! ```text
 //!   spans (`times`)   one row a stretch of batches ─┬─ a block row of the same key
 //!                                                   └─ a place in the journal ─> counted in `segments`
 //! ```
 //!
-//! What comes and goes in the journal's segments is summed up over the transaction and written into it last, so that the
-//! rows of `segments` are always true of what is committed.
+//! The references to journal segments that come and go are summed up over the transaction and written last, so the rows of
+//! `segments` are always true of what is committed. Which entries are settled is decided in `window.rs` and `part.rs`.
 
 use crate::storage::disk::fault::ShardFault;
-use crate::storage::settled::db::{
+use crate::storage::journal::position::Place;
+use crate::storage::settled::rows::{self, Home, Stretch};
+use crate::storage::settled::spans;
+use crate::storage::settled::tables::{
     BLOCKS, META, PRODUCERS, REPLICAS, SEGMENTS, SIZES, TIMES, Used, covering, no_block,
 };
-use crate::storage::settled::rows::{self, Home, Place, Stretch};
-use crate::storage::settled::spans;
 use bytes::Bytes;
 use callboard_core::mutant::{Mutant, planted};
 use callboard_core::partition::ProducerTable;
@@ -26,43 +27,40 @@ type Rows<'t> = Table<'t, (u32, i64), &'static [u8]>;
 
 /// A stretch of batches to store.
 pub struct NewStretch {
-    /// What it covers.
     pub span: Span,
-    /// Its batches.
     pub content: NewContent,
 }
 
-/// Where they are to be.
+/// The home that the batches get.
 pub enum NewContent {
-    /// In a block.
+    /// A block, into which these are copied.
     Inline(Vec<Bytes>),
-    /// Where they are.
+    /// The journal, where they stay.
     Journal(Place),
 }
 
-/// What straddles a cut.
+/// A stretch that a truncation cuts in two.
 pub enum Straddling {
     /// The batches of a block.
     Inline(Bytes),
-    /// Batches in the journal.
     Journal(Span, Place),
 }
 
 /// One write transaction.
 pub struct Tx<'t> {
     tx: &'t WriteTransaction,
-    /// Bytes and rows that came, less those that went, by segment.
+    /// By segment, the bytes and rows that came, less those that went.
     moved: BTreeMap<Lsn, (i64, i64)>,
 }
 
 impl<'t> Tx<'t> {
-    /// Nothing changed yet.
+    /// Changes over this transaction, none yet.
     #[must_use]
     pub fn new(tx: &'t WriteTransaction) -> Tx<'t> {
         Tx { tx, moved: BTreeMap::new() }
     }
 
-    /// Writes down how much of each segment is used now; what changed.
+    /// Writes down how much of each segment is used now, and returns the rows that changed.
     pub fn finish(self) -> Result<Vec<(Lsn, Used)>, ShardFault> {
         let mut out = Vec::new();
         if self.moved.is_empty() {
@@ -85,22 +83,23 @@ impl<'t> Tx<'t> {
         Ok(out)
     }
 
-    pub(in crate::storage) fn put_meta(&mut self, key: &str, row: &[u8]) -> Result<(), ShardFault> {
+    /// Stores a row of `meta`.
+    pub fn put_meta(&mut self, key: &str, row: &[u8]) -> Result<(), ShardFault> {
         self.tx.open_table(META)?.insert(key, row)?;
         Ok(())
     }
 
-    /// Everything below `x` is in redb when this commits.
+    /// Stores X: everything below it is in redb when this commits.
     pub fn put_x(&mut self, x: Lsn, crc: u32) -> Result<(), ShardFault> {
         self.put_meta("x", &rows::encode_x(x, crc))
     }
 
-    /// The next replica id to mint.
+    /// Stores the next replica id to mint.
     pub fn put_next_replica(&mut self, next: u32) -> Result<(), ShardFault> {
         self.put_meta("next_replica", &rows::encode_u64(u64::from(next)))
     }
 
-    /// A replica's state and a snapshot of its producers; older snapshots but one are dropped.
+    /// Stores a replica's state and a snapshot of its producers. Of older snapshots one stays.
     pub fn put_replica(&mut self, replica: ReplicaId, state: &ReplicaFold) -> Result<(), ShardFault> {
         self.tx.open_table(REPLICAS)?.insert(replica.0, &rows::encode_replica(state)[..])?;
         let mut table = self.tx.open_table(PRODUCERS)?;
@@ -112,10 +111,10 @@ impl<'t> Tx<'t> {
         if state.producers.is_empty() && keys.is_empty() {
             return Ok(());
         }
-        let here = (replica.0, state.next);
+        let here = (replica.0, state.outline.next);
         let below: Vec<_> = keys.iter().copied().filter(|key| *key < here).collect();
         for key in keys {
-            // Above the end: truncated away. Below: the newest one stays beside this one.
+            // Snapshots above the end were truncated away. Of those below, the newest stays beside this one.
             if key > here || (key < here && Some(&key) != below.last()) {
                 table.remove(key)?;
             }
@@ -124,7 +123,7 @@ impl<'t> Tx<'t> {
         Ok(())
     }
 
-    /// Stores stretches, in place of what stood under their keys.
+    /// Stores stretches in place of those under the same keys.
     pub fn put_stretches(&mut self, replica: ReplicaId, new: &[NewStretch]) -> Result<(), ShardFault> {
         let mut blocks = self.tx.open_table(BLOCKS)?;
         let mut times = self.tx.open_table(TIMES)?;
@@ -134,7 +133,7 @@ impl<'t> Tx<'t> {
             gone += remove(&mut times, &mut blocks, &mut self.moved, key)?;
             let home = match content {
                 NewContent::Inline(batches) => {
-                    // Straight into redb's page.
+                    // The batches are copied straight into redb's page.
                     let mut row = blocks.insert_reserve(key, rows::inline_len(batches))?;
                     rows::write_inline(row.as_mut(), span.next, batches);
                     Home::Block
@@ -163,7 +162,7 @@ impl<'t> Tx<'t> {
         Ok(Some((key.value().1, rows::decode_producers(value.value())?)))
     }
 
-    /// Removes everything at and above `to`. What straddles it is returned, to be stored again up to there.
+    /// Removes everything at and above `to`. Returns the stretch that straddles it, to be stored again up to there.
     pub fn truncate(&mut self, replica: ReplicaId, to: Offset) -> Result<Option<Straddling>, ShardFault> {
         let mut blocks = self.tx.open_table(BLOCKS)?;
         let mut times = self.tx.open_table(TIMES)?;
@@ -200,7 +199,7 @@ impl<'t> Tx<'t> {
         Ok(out)
     }
 
-    /// Removes what lies wholly below `to`, at most `left` stretches. Whether there is more.
+    /// Removes at most `left` stretches that lie wholly below `to`. Returns whether there are more.
     pub fn trim(&mut self, replica: ReplicaId, to: Offset, left: &mut usize) -> Result<bool, ShardFault> {
         let mut blocks = self.tx.open_table(BLOCKS)?;
         let mut times = self.tx.open_table(TIMES)?;
@@ -225,7 +224,7 @@ impl<'t> Tx<'t> {
         Ok(more)
     }
 
-    /// Removes a dropped replica's rows, at most `left` stretches of them. Whether there is more.
+    /// Removes a dropped replica's rows, at most `left` stretches of them. Returns whether there are more.
     pub fn drop_replica(&mut self, replica: ReplicaId, left: &mut usize) -> Result<bool, ShardFault> {
         if self.trim(replica, i64::MAX, left)? {
             return Ok(true);
@@ -237,8 +236,7 @@ impl<'t> Tx<'t> {
         Ok(false)
     }
 
-    /// Shows what is stored of an offset range, from the stretch that covers its start: its span, and its batches or where
-    /// they are.
+    /// Shows the stretches of an offset range, from the one that covers its start: its span, and its batches or their place.
     pub fn rows_between(
         &self,
         replica: ReplicaId,
@@ -269,7 +267,7 @@ fn note(moved: &mut BTreeMap<Lsn, (i64, i64)>, segment: Lsn, bytes: u64, sign: i
     *of_rows += sign;
 }
 
-/// Removes what stands under a key, if anything; its bytes.
+/// Removes the stretch under a key, if there is one, and returns its bytes.
 fn remove(
     times: &mut Rows<'_>,
     blocks: &mut Rows<'_>,

@@ -1,35 +1,29 @@
-//! One shard's store, without threads: journal, run index, redb, in one place.
+//! One shard's store, without threads: what was written, what is settled, and the way from one to the other.
 //!
 //! ```text
-//!   write ──> journal (writer.rs) ──> index ──> read (read.rs)
-//!                    │ synced                     │
-//!                    └─────> settle (settle.rs) ──┴──> redb (db.rs)
+//!   write ──> journal ──> run index ──> read (read.rs)
+//!                │ synced                  │
+//!                └─────> settle ───────────┴──> redb
 //! ```
 //!
-//! Every method does its work on the caller's thread: `shard.rs` gives it a journal thread, a settling thread and
-//! readers; the crash suite drives it step by step. A fault is final: it is recorded, told to every replica, and all
-//! later work is refused with the same words.
+//! Every method works on the caller's thread: `handle.rs` gives the engine its threads, and the crash suite drives it step
+//! by step. A fault is final: it is recorded, told to every replica, and refuses all later work with the same words. The
+//! engine decides little itself; `callboard_core::storage` does.
 
 use crate::storage::disk::fault::ShardFault;
-use crate::storage::disk::port::Disk;
-use crate::storage::journal::index::{Index, Live};
-use crate::storage::journal::segment::{Segment, Segments};
-use crate::storage::journal::writer::{SyncedTo, Writer};
-use crate::storage::metrics::ShardSample;
-use crate::storage::settled::db::Db;
-use crate::storage::shard::room::{Ahead, Space};
-use callboard_actors::ports::{ReplicaSink, ShardError, ShardStats};
-use callboard_core::mutant::{Mutant, planted};
+use crate::storage::journal::dead::Keeper;
+use crate::storage::journal::stream::Journal;
+use crate::storage::sample::ShardSample;
+use crate::storage::settled::state::Settled;
+use crate::storage::shard::room::Space;
+use crate::storage::shard::scrub::{Scrubbed, Scrubber};
+use callboard_actors::ports::{ReplicaSink, ShardError, ShardStats, Submission};
+use callboard_core::ReplicaId;
 use callboard_core::partition::Forgotten;
-use callboard_core::storage::{Fresh, LARGE_RUN, Residence, ZEROS_BELOW, fresh, may_recycle, spares};
-use callboard_core::{Lsn, Offset, ReplicaId, Seq};
-use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use callboard_core::storage::{LARGE_RUN, Residence, Room, ZEROS_BELOW};
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Sizes of a shard.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +32,7 @@ pub struct EngineOptions {
     pub segment_bytes: u64,
     /// Journaled and not yet settled bytes at which producers have to wait.
     pub unsettled_bytes_max: u64,
-    /// redb's cache.
+    /// Bytes of redb's cache.
     pub cache_bytes: usize,
     /// Which runs stay in the journal, and how large it may become.
     pub residence: Residence,
@@ -65,70 +59,78 @@ impl Default for EngineOptions {
     }
 }
 
-/// What the settler alone touches.
-pub struct Settler {
-    /// Everything below is durably in redb.
-    pub x: Lsn,
-    /// Rows that nobody can see any more and that are still to be removed.
-    pub sweep: BTreeMap<ReplicaId, Sweep>,
-    /// Segments that can not be emptied: what they hold has rotted.
-    pub stuck: BTreeSet<Lsn>,
+/// Bytes that the last recovery journaled again, and bytes of torn tail that it cut.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mended {
+    pub rejournaled: u64,
+    pub cut: u64,
 }
 
-/// What to remove of a replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sweep {
-    /// Blocks wholly below this offset.
-    Below(Offset),
-    /// Everything.
-    All,
-}
-
-/// One shard.
+/// One shard: the owners of its state.
+///
+/// A thread takes the locks of a shard in this order, each row before the rows below it, and may leave rows out:
+///
+/// ```text
+///   1  Scrubber: where it goes on · Settled: the settler     never both; each for one scrub, settle, sweep or move
+///   2  Db: the open database (shared by reads and writes)    for one transaction
+///   3  Journal: the writer                                   for one group and its sync
+///   4  Journal: the spare                                    while a segment is made
+///   5  Journal: the index                                    never across a disk operation
+///   6  all others: Db's list of used segments, what is synced, Rolls, SyncWatch, Scrubber's rotten stretches, Space
+///      no other lock is taken under one of these
+/// ```
+///
+/// The locks of the threads (`inner.rs`) are taken alone or before all of these.
 pub struct Engine {
-    pub(in crate::storage) shard: u16,
-    pub(in crate::storage) uuid: [u8; 16],
-    pub(in crate::storage) options: EngineOptions,
-    pub(in crate::storage) disk: Arc<dyn Disk>,
-    pub(in crate::storage) dir: PathBuf,
-    pub(in crate::storage) segments: Segments,
-    pub(in crate::storage) db: Db,
-    pub(in crate::storage) index: Mutex<Index>,
-    pub(in crate::storage) writer: Mutex<Writer>,
-    pub(in crate::storage) settler: Mutex<Settler>,
-    /// A segment made ahead. Held while one is made; taken before `index`, never after it.
-    pub(in crate::storage) spare: Mutex<Option<Segment>>,
-    pub(in crate::storage) synced: Mutex<SyncedTo>,
-    pub(in crate::storage) written: AtomicU64,
-    pub(in crate::storage) durable_x: AtomicU64,
-    /// Segments that hold what a corrupt replica has left: never recycled.
-    pub(in crate::storage) pinned: BTreeSet<Lsn>,
-    /// Stretches in the journal that do not prove themselves.
-    pub(in crate::storage) rotten: Mutex<BTreeSet<(ReplicaId, Offset)>>,
-    /// Where the scrubber goes on.
-    pub(in crate::storage) scrubbed_to: Mutex<(ReplicaId, Offset)>,
-    pub(in crate::storage) fault: OnceLock<ShardFault>,
-    pub(in crate::storage) sync_since: Mutex<Option<Instant>>,
-    pub(in crate::storage) space: Space,
-    pub(in crate::storage) rejournaled: u64,
-    pub(in crate::storage) cut: u64,
+    pub(super) shard: u16,
+    pub(super) options: EngineOptions,
+    pub(in crate::storage) journal: Journal,
+    pub(in crate::storage) settled: Settled,
+    pub(super) scrubber: Scrubber,
+    pub(super) space: Space,
+    fault: OnceLock<ShardFault>,
+    mended: Mended,
 }
 
 impl Engine {
+    /// A shard of these owners.
+    #[must_use]
+    pub fn new(
+        options: EngineOptions,
+        journal: Journal,
+        settled: Settled,
+        space: Space,
+        mended: Mended,
+    ) -> Engine {
+        let shard = journal.shard;
+        let scrubber = Scrubber::new(shard);
+        Engine { shard, options, journal, settled, scrubber, space, fault: OnceLock::new(), mended }
+    }
+
     /// This shard's number.
     #[must_use]
     pub fn shard(&self) -> u16 {
         self.shard
     }
 
-    /// Why it has stopped, if it has.
+    /// The sizes of this shard.
+    #[must_use]
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// The fault that stopped the shard, if one did.
     #[must_use]
     pub fn fault(&self) -> Option<&ShardFault> {
         self.fault.get()
     }
 
-    pub(in crate::storage) fn healthy(&self) -> Result<(), ShardFault> {
+    pub(super) fn healthy(&self) -> Result<(), ShardFault> {
         self.fault.get().map_or(Ok(()), |fault| Err(fault.clone()))
+    }
+
+    fn stopped(&self, fault: &ShardFault) -> ShardError {
+        ShardError::Stopped { shard: self.shard, reason: fault.0.clone() }
     }
 
     /// Stops the shard for good and tells every replica.
@@ -139,28 +141,20 @@ impl Engine {
                 "shard {} has stopped: {fault}; its partitions are offline until the node restarts",
                 self.shard
             );
-            let error = ShardError::Stopped { shard: self.shard, reason: fault.0.clone() };
-            self.index.lock().fail_all(&error);
+            self.journal.index.lock().fail_all(&self.stopped(fault));
         }
     }
 
-    /// Mints a replica. Its `Open` (number 1) is for the caller to submit.
+    /// Mints a replica. The caller submits its `Open` (number 1).
     pub fn mint(&self, sink: Arc<dyn ReplicaSink>) -> Result<ReplicaId, ShardFault> {
         self.healthy()?;
-        let mut index = self.index.lock();
-        let replica = ReplicaId(index.next_replica);
-        index.next_replica += 1;
-        let mut live = Live::new(Seq(0), 0, 0);
-        live.sink = Some(sink);
-        index.replicas.insert(replica, live);
-        Ok(replica)
+        Ok(self.journal.index.lock().mint(sink))
     }
 
-    /// Directs a replica's notices to `sink`; if the shard has stopped, it is told at once.
+    /// Directs a replica's notices to `sink`; if the shard has stopped, `sink` hears that at once.
     pub fn attach(&self, replica: ReplicaId, sink: Arc<dyn ReplicaSink>) {
-        let mut index = self.index.lock();
-        let stopped =
-            self.fault.get().map(|f| ShardError::Stopped { shard: self.shard, reason: f.0.clone() });
+        let mut index = self.journal.index.lock();
+        let stopped = self.fault.get().map(|fault| self.stopped(fault));
         let Some(live) = index.replicas.get_mut(&replica) else {
             return sink.failed(ShardError::UnknownReplica { shard: self.shard, replica: replica.0 });
         };
@@ -172,17 +166,106 @@ impl Engine {
         live.sink = Some(sink);
     }
 
-    /// Which producers a replica has forgotten: its next snapshot is without them.
+    /// Notes which producers a replica has forgotten: its next snapshot leaves them out.
     pub fn forget(&self, replica: ReplicaId, forgotten: Forgotten) {
-        if let Some(live) = self.index.lock().replicas.get_mut(&replica) {
+        if let Some(live) = self.journal.index.lock().replicas.get_mut(&replica) {
             live.forgotten = Some(forgotten);
         }
     }
 
-    /// Journaled and not yet settled.
+    /// Writes entries as one group and makes durable what asks for it. Then notices go out.
+    ///
+    /// An entry that does not follow its replica's last one fails that replica only.
+    pub fn write(&self, batch: Vec<Submission>) -> Result<(), ShardFault> {
+        self.healthy()?;
+        self.journal.write(batch, &self.settled).inspect_err(|fault| self.fail(fault))
+    }
+
+    /// Makes everything written durable.
+    pub fn sync(&self) -> Result<(), ShardFault> {
+        self.healthy()?;
+        self.journal.sync().inspect_err(|fault| self.fail(fault))
+    }
+
+    /// Writes an empty group, which proves the last sync. `sync`: it is synced itself, for a clean end.
+    pub fn prove(&self, sync: bool) -> Result<(), ShardFault> {
+        self.healthy()?;
+        self.journal.prove(sync, &self.settled).inspect_err(|fault| self.fail(fault))
+    }
+
+    /// Whether entries of some replica are written and not synced yet.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.journal.is_dirty()
+    }
+
+    /// Whether no later group proves the last sync yet.
+    #[must_use]
+    pub fn is_unproved(&self) -> bool {
+        self.journal.is_unproved()
+    }
+
+    /// Whether no segment is made ahead, nor being made.
+    #[must_use]
+    pub fn wants_segment(&self) -> bool {
+        self.journal.wants_segment()
+    }
+
+    /// Bytes journaled and not yet settled.
     #[must_use]
     pub fn unsettled(&self) -> u64 {
-        self.written.load(Ordering::Acquire).saturating_sub(self.durable_x.load(Ordering::Acquire))
+        self.journal.written().saturating_sub(self.settled())
+    }
+
+    /// Bytes synced and not yet settled: a settle would take them.
+    #[must_use]
+    pub fn settleable(&self) -> u64 {
+        self.journal.synced_to().lsn.0.saturating_sub(self.settled())
+    }
+
+    /// Bytes settled since the journal began. Only the difference of two calls means something.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.settled.x().0
+    }
+
+    /// Runs in the index.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.journal.index.lock().runs()
+    }
+
+    /// How much room there is on the disk.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        self.space.room()
+    }
+
+    /// How long a produce request waits because room gets low.
+    pub(super) fn slow_by(&self) -> Duration {
+        self.space.slow_by()
+    }
+
+    /// Age of the journal sync that is running; zero if none is.
+    pub(super) fn sync_age(&self) -> Duration {
+        self.journal.sync.age()
+    }
+
+    /// Says in the log when a sync takes long. It touches no file, so a disk that hangs does not hold its caller.
+    pub fn look_at_sync(&self) {
+        self.journal.sync.look(self.shard);
+    }
+
+    /// Bytes to be scrubbed in a second, for a pass a week.
+    #[must_use]
+    pub fn scrub_pace(&self) -> u64 {
+        Scrubber::pace(&self.settled.db)
+    }
+
+    /// Reads and proves about so many bytes of what stays in the journal.
+    pub fn scrub(&self, budget: u64) -> Result<Scrubbed, ShardFault> {
+        self.healthy()?;
+        self.scrubber.scrub(&self.journal, &self.settled.db, budget)
     }
 
     /// Whether producers have to wait: too much is not settled, or the journal outgrows its budget faster than it is emptied.
@@ -195,62 +278,30 @@ impl Engine {
 
     /// Bytes of the segments that rows refer to or that are not settled.
     fn needed_bytes(&self) -> u64 {
-        self.db.used_segments().saturating_mul(self.options.segment_bytes).saturating_add(self.unsettled())
+        self.settled.referred().saturating_mul(self.options.segment_bytes).saturating_add(self.unsettled())
     }
 
-    /// Settled since the journal began: only a difference of two says something.
-    #[must_use]
-    pub fn settled(&self) -> u64 {
-        self.durable_x.load(Ordering::Acquire)
-    }
-
-    /// Synced and not yet settled: what a settle would take.
-    #[must_use]
-    pub fn settleable(&self) -> u64 {
-        self.synced.lock().lsn.0.saturating_sub(self.durable_x.load(Ordering::Acquire))
-    }
-
-    /// Runs in the index.
-    #[must_use]
-    pub fn runs(&self) -> usize {
-        self.index.lock().runs()
-    }
-
-    /// Its sizes.
-    #[must_use]
-    pub fn options(&self) -> &EngineOptions {
-        &self.options
-    }
-
-    /// Bytes of segments that are settled and that no row refers to.
-    pub(in crate::storage) fn free_in_journal(&self) -> u64 {
-        let x = Lsn(self.durable_x.load(Ordering::Acquire));
-        let (used, index) = (self.db.all_used(), self.index.lock());
-        let free = |s: &&Arc<Segment>| s.end() <= x && !used.contains_key(&s.first);
-        index.segments.values().filter(free).map(|s| s.capacity).sum()
-    }
-
-    /// Counters.
+    /// Counters for admission, metrics and health.
     #[must_use]
     pub fn stats(&self) -> ShardStats {
-        let recyclable = self.free_in_journal();
-        let usable = self.disk.free_bytes(&self.dir).unwrap_or(0);
+        let recyclable = self.journal.free_bytes(&self.settled);
+        let usable = self.space.usable().unwrap_or(0);
         ShardStats {
             free_bytes: usable.saturating_add(recyclable),
-            volume_bytes: self.disk.volume_bytes(&self.dir).unwrap_or(0),
+            volume_bytes: self.space.volume(),
             usable_bytes: usable,
             unsettled_bytes: self.unsettled(),
-            sync_age_ms: self.sync_since.lock().map_or(0, |since| since.elapsed().as_millis() as u64),
-            rejournaled_bytes: self.rejournaled,
-            cut_bytes: self.cut,
+            sync_age_ms: self.sync_age().as_millis() as u64,
+            rejournaled_bytes: self.mended.rejournaled,
+            cut_bytes: self.mended.cut,
         }
     }
 
-    /// What a scrape sees of it. `closed`: how long its gate was.
-    pub(in crate::storage) fn sample(&self, closed: Duration) -> ShardSample {
+    /// The numbers for a scrape. `closed`: how long the shard's gate was closed.
+    pub(super) fn sample(&self, closed: Duration) -> ShardSample {
         let stats = self.stats();
         let (journal, runs) = {
-            let index = self.index.lock();
+            let index = self.journal.index.lock();
             (index.bytes(), index.runs())
         };
         ShardSample {
@@ -260,107 +311,25 @@ impl Engine {
             sync_age: Duration::from_millis(stats.sync_age_ms).as_secs_f64(),
             journal,
             runs,
-            resident: self.db.resident_bytes(),
+            resident: self.settled.db.resident_bytes(),
             journal_max: self.options.residence.journal_bytes_max,
-            db: self.db.sample(),
+            db: self.settled.db.sample(),
             free: stats.free_bytes,
             refuses: self.room().refuses(),
-            space: self.space.counted(),
+            no_space: self.space.failures(),
+            reserve: self.space.reserved(),
         }
     }
 
-    pub(in crate::storage) fn sync_began(&self) -> Instant {
-        let now = Instant::now();
-        *self.sync_since.lock() = Some(now);
-        now
-    }
-
-    pub(in crate::storage) fn sync_ended(&self, began: Instant) {
-        *self.sync_since.lock() = None;
-        self.space.synced();
-        crate::storage::metrics::sync(self.shard, began.elapsed());
-    }
-
-    /// Whether no segment is made ahead, nor being made.
-    #[must_use]
-    pub fn wants_segment(&self) -> bool {
-        self.spare.try_lock().is_some_and(|spare| spare.is_none())
-    }
-
-    /// How the next segment is made where there is none to overwrite.
-    pub(in crate::storage) fn fresh(&self) -> Fresh {
-        fresh(self.space.filled(), self.options.zeros_below)
-    }
-
-    /// Makes the next segment ahead of need. Whether it did anything: no space is no fault, nor is no descriptor.
-    ///
-    /// Whoever makes a segment, this or the writer's roll, holds `spare` meanwhile: there is one file aside, and one
-    /// place behind the last segment of the index.
-    pub fn prepare(&self) -> Result<bool, ShardFault> {
-        self.healthy()?;
-        let made = self.make_ahead(&mut self.spare.lock(), 0);
-        made.map(|ahead| ahead == Ahead::Made).inspect_err(|fault| self.fail(fault))
-    }
-
-    /// Segments that nobody needs any more: settled, no row refers to them, no reader holds them.
-    fn dead(&self, index: &Index) -> Vec<Lsn> {
-        let x = Lsn(self.durable_x.load(Ordering::Acquire));
-        let synced = self.synced.lock().lsn;
-        let used = self.db.all_used();
-        let referred = |first| used.contains_key(first) && !planted(Mutant::RecycleWhileReferred);
-        let dead = index.segments.iter().filter(|(first, s)| {
-            may_recycle(s.end(), x, synced)
-                && !referred(first)
-                && !self.pinned.contains(first)
-                && Arc::strong_count(s) == 1
-        });
-        dead.map(|(first, _)| *first).collect()
-    }
-
-    /// Takes the oldest segment that may be overwritten out of the index.
-    pub(in crate::storage) fn take_recyclable(&self) -> Option<Segment> {
-        let mut index = self.index.lock();
-        let fits = |first: &&Lsn| index.segments.get(first).is_some_and(|s| s.may_be_overwritten());
-        let first = *self.dead(&index).iter().find(fits)?;
-        Arc::into_inner(index.segments.remove(&first)?)
-    }
-
-    /// Where room is short: one that may not be overwritten, to be unlinked before another is made.
-    pub(in crate::storage) fn take_dead_if_short(&self) -> Option<Segment> {
-        if self.room().short() { self.take_surplus(usize::MAX - 1) } else { None }
-    }
-
-    /// Unlinks segments that are not needed any more: those that may not be overwritten, and what is left beyond a few that
-    /// may.
-    pub fn remove_surplus(&self) -> Result<(), ShardFault> {
-        let usual = (self.options.unsettled_bytes_max / self.options.segment_bytes) as usize;
-        let wanted = spares(self.space.rolled_lately(), self.options.segment_bytes, &self.options.residence);
-        let keep = 1 + if self.room().short() { 0 } else { usual + wanted };
-        while let Some(segment) = self.take_surplus(keep) {
-            self.segments.remove(&segment)?;
-        }
-        Ok(())
-    }
-
-    fn take_surplus(&self, keep: usize) -> Option<Segment> {
-        let mut index = self.index.lock();
-        let dead = self.dead(&index);
-        let sent = |first: &&Lsn| index.segments.get(first).is_some_and(|s| !s.may_be_overwritten());
-        let many = index.segments.len().saturating_sub(self.db.all_used().len()) > keep + 1;
-        let first = *dead.iter().find(sent).or(dead.first().filter(|_| many))?;
-        Arc::into_inner(index.segments.remove(&first)?)
-    }
-
-    /// Flushes everything to redb and proves the last sync: the clean end.
+    /// Settles everything and proves the last sync: the clean end. Rows still to be swept are found at the next start.
     pub fn close(&self) -> Result<(), ShardFault> {
         self.sync()?;
         self.settle()?;
-        // What is still to be swept is found again at the next start.
         if !self.room_for(&[])? {
             return Err(ShardFault("the disk is full: its last sync could not be proved".into()));
         }
         self.prove(true)?;
-        self.db.close();
+        self.settled.db.close();
         Ok(())
     }
 }

@@ -4,35 +4,40 @@
 //!   segment ─ entry headers ─> which replicas and offsets it held ─> rows that still say "here" ─> proved ─> blocks in redb
 //! ```
 //!
-//! What lies below a log start, or belongs to a dropped replica, is left to the sweep: it is never written again. What does
-//! not prove itself stays where it is, and its segment with it, and reads of it are refused (`callboard_scrub_rotten_total`).
+//! Runs below a log start or of a dropped replica are left to the sweep, so they are never written again. A run that does not
+//! prove itself stays where it is, its segment with it, and reads of it are refused (`callboard_scrub_rotten_total`). Which
+//! segment has to go is decided by `callboard_core::storage::to_empty`.
 
 use crate::storage::disk::fault::ShardFault;
 use crate::storage::journal::batches::proved;
+use crate::storage::journal::dead::Keeper;
+use crate::storage::journal::position::Place;
 use crate::storage::journal::scan::headers;
 use crate::storage::journal::segment::Segment;
+use crate::storage::metrics;
 use crate::storage::settled::part::{Batch, put};
-use crate::storage::settled::rows::Place;
+use crate::storage::settled::state::Settler;
+use crate::storage::settled::tables::Used;
 use crate::storage::settled::window::{TRANSACTION_BYTES, wall};
-use crate::storage::shard::engine::{Engine, Settler};
+use crate::storage::shard::engine::Engine;
 use callboard_core::records::BatchHead;
 use callboard_core::storage::{Entry, SettledSegment, Span, to_empty};
 use callboard_core::{Lsn, Offset, ReplicaId};
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 
 /// Rows looked at in one go where a segment's headers do not tell.
 const LOOK: usize = 4096;
 
+/// A run that rows refer to.
 type Live = (ReplicaId, Span, Place);
-/// The same with its batches.
+/// A live run with its batches.
 type Moving = (ReplicaId, Span, Vec<(Batch, BatchHead)>);
 
 impl Engine {
-    /// Moves runs of the segment that has to go next into redb: one transaction. Whether there may be more to move.
+    /// Moves runs of the segment that has to go next into redb: one transaction. Returns whether there may be more to move.
     pub fn make_room(&self) -> Result<bool, ShardFault> {
         self.healthy()?;
-        let mut settler = self.settler.lock();
+        let mut settler = self.settled.settler();
         if !self.may_sweep() {
             return Ok(false);
         }
@@ -42,7 +47,7 @@ impl Engine {
             Err(fault) => return self.settle_later(fault).map(|()| false),
         };
         if moved > 0 {
-            crate::storage::metrics::evacuated(self.shard, moved);
+            metrics::evacuated(self.shard, moved);
             return Ok(true);
         }
         if settler.sweep.is_empty() {
@@ -54,14 +59,14 @@ impl Engine {
             settler.stuck.insert(first);
             return Ok(true);
         }
-        // The sweep comes first.
+        // Rows that wait to be swept may be all that refers to it.
         Ok(false)
     }
 
     fn next_to_empty(&self, settler: &Settler) -> Option<Lsn> {
-        let x = Lsn(self.durable_x.load(Ordering::Acquire));
-        let (used, index) = (self.db.all_used(), self.index.lock());
-        // Where room is short only what frees more than it takes is moved.
+        let x = self.settled.x();
+        let (used, index) = (self.settled.db.all_used(), self.journal.index.lock());
+        // Where room is short, runs move only out of a segment that frees more than they take.
         let short = self.room().short();
         let journal = if short { 0 } else { index.bytes() };
         let settled = index.segments.values().filter(|s| s.end() <= x && !settler.stuck.contains(&s.first));
@@ -72,9 +77,9 @@ impl Engine {
         to_empty(settled, journal, &self.options.residence)
     }
 
-    /// Moves what is live in it, up to a transaction's worth; the bytes moved.
+    /// Moves live runs out of a segment, up to a transaction's worth. Returns the bytes moved.
     fn empty(&self, first: Lsn, settler: &Settler) -> Result<u64, ShardFault> {
-        let segment = self.segment_of(first)?;
+        let segment = self.journal.segment_of(first)?;
         let mut live = self.live_in(&segment)?;
         if live.is_empty() && settler.sweep.is_empty() {
             live = self.live_by_rows(&segment)?;
@@ -91,25 +96,25 @@ impl Engine {
                     let batches = batches.into_iter().map(|(bytes, head)| (Batch::Here(bytes), head));
                     moving.push((replica, span, batches.collect()));
                 }
-                Err(fault) => self.rotten(replica, span.base, &fault),
+                Err(fault) => self.scrubber.found_rotten(replica, span.base, &fault),
             }
         }
         if bytes > 0 {
-            self.db.write(|tx| {
+            self.settled.db.write(|tx| {
                 for (replica, span, batches) in &moving {
                     put(tx, *replica, batches, span.stored.unwrap_or_else(wall))?;
                 }
                 Ok(())
             })?;
-            crate::storage::metrics::committed(self.shard);
+            metrics::committed(self.shard);
         }
         Ok(bytes)
     }
 
-    /// What rows refer to in a segment, as its entry headers tell where to look.
+    /// The live runs of a segment; its entry headers tell which rows to look at.
     fn live_in(&self, segment: &Segment) -> Result<Vec<Live>, ShardFault> {
         let mut out = Vec::new();
-        for entries in headers(segment, &self.uuid)? {
+        for entries in headers(segment, &self.journal.uuid)? {
             // A row begins where one of the run's batches begins.
             let mut ranges: BTreeMap<ReplicaId, (Offset, Offset)> = BTreeMap::new();
             for entry in entries {
@@ -119,7 +124,7 @@ impl Engine {
                 }
             }
             for (replica, (from, to)) in ranges {
-                out.extend(self.db.in_journal_between(replica, from, to)?);
+                out.extend(self.settled.db.in_journal_between(replica, from, to)?);
             }
         }
         out.retain(|live| self.is_live_in(segment, live));
@@ -129,11 +134,11 @@ impl Engine {
         Ok(out)
     }
 
-    /// The same, by looking at all rows: a rotten header hides what its group held.
+    /// The same, by looking at all rows, because a rotten header hides the entries of its group.
     fn live_by_rows(&self, segment: &Segment) -> Result<Vec<Live>, ShardFault> {
         let (mut out, mut from) = (Vec::new(), Some((ReplicaId(0), Offset::MIN)));
         while let Some(at) = from {
-            let (rows, next) = self.db.in_journal(at, LOOK)?;
+            let (rows, next) = self.settled.db.in_journal(at, LOOK)?;
             out.extend(rows.into_iter().filter(|live| self.is_live_in(segment, live)));
             from = next;
         }
@@ -142,37 +147,20 @@ impl Engine {
 
     fn is_live_in(&self, segment: &Segment, (replica, span, place): &Live) -> bool {
         let above = |log_start| span.next > log_start;
-        let known = self.index.lock().replicas.get(replica).is_some_and(|live| above(live.log_start));
-        known && place.segment == segment.first && !self.is_rotten(*replica, span.base)
+        let known = self.journal.index.lock().replicas.get(replica).is_some_and(|live| above(live.log_start));
+        known && place.segment == segment.first && !self.scrubber.is_rotten(*replica, span.base)
     }
 
-    /// Remembers that a stretch does not prove itself: reads of it are refused.
-    pub(in crate::storage) fn rotten(&self, replica: ReplicaId, base: Offset, why: &ShardFault) {
-        if self.rotten.lock().insert((replica, base)) {
-            crate::storage::metrics::rotten(self.shard);
-            tracing::error!(
-                shard = self.shard,
-                replica = replica.0,
-                offset = base,
-                "stored records have rotted: {why}; reads of them are refused"
-            );
-        }
-    }
-
-    pub(in crate::storage) fn is_rotten(&self, replica: ReplicaId, base: Offset) -> bool {
-        self.rotten.lock().contains(&(replica, base))
-    }
-
-    /// Whether what is written down about the segments is what rows say. For tests: it looks at all of them.
+    /// Proves that the table of segments agrees with the rows. For tests, because it looks at all rows.
     pub fn audit(&self) -> Result<(), ShardFault> {
-        let mut found: BTreeMap<Lsn, crate::storage::settled::db::Used> = BTreeMap::new();
+        let mut found: BTreeMap<Lsn, Used> = BTreeMap::new();
         let mut from = Some((ReplicaId(0), Offset::MIN));
         while let Some(at) = from {
-            let (rows, next) = self.db.in_journal(at, LOOK)?;
+            let (rows, next) = self.settled.db.in_journal(at, LOOK)?;
             for (replica, span, place) in rows {
                 let used = found.entry(place.segment).or_default();
                 (used.bytes, used.rows) = (used.bytes + span.bytes, used.rows + 1);
-                let held = self.segment_of(place.at)?;
+                let held = self.journal.segment_of(place.at)?;
                 if held.first != place.segment {
                     return Err(ShardFault(format!(
                         "replica {} names a segment that does not hold it",
@@ -182,7 +170,7 @@ impl Engine {
             }
             from = next;
         }
-        let noted = self.db.all_used();
+        let noted = self.settled.db.all_used();
         if noted == found {
             return Ok(());
         }

@@ -1,6 +1,7 @@
-//! The gate of a shard: closed while too much is unsettled. Producers wait here; nothing fails.
+//! The gate of a shard: closed while too much is unsettled. Producers wait at it and nothing fails.
 //!
-//! It also knows how long it was closed: from the first producer that found it so until settling has made room.
+//! The gate also knows how long it was closed: from the first producer that found it so until settling has made room. It
+//! does not know the limit; its callers do.
 
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
@@ -8,14 +9,15 @@ use tokio::sync::Notify;
 
 #[derive(Default)]
 struct Clock {
-    /// Since somebody found it closed.
+    /// When a producer found the gate closed.
     closed: Option<Instant>,
+    /// How long it was closed before that.
     before: Duration,
 }
 
-/// The gate.
+/// The gate of one shard.
 #[derive(Default)]
-pub(in crate::storage) struct Gate {
+pub struct Gate {
     looked: Notify,
     clock: Mutex<Clock>,
 }
@@ -27,7 +29,7 @@ impl Gate {
         clock.before + clock.closed.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// Whoever waits looks again.
+    /// Lets those who wait look again.
     pub fn look_again(&self, over_limit: bool) {
         if !over_limit {
             self.opened();
@@ -35,7 +37,7 @@ impl Gate {
         self.looked.notify_waiters();
     }
 
-    /// Waits until the shard is not over its limit; `wake` tells who can make room.
+    /// Waits until the shard is not over its limit. `wake` tells the threads that can make room.
     pub async fn pass(&self, over_limit: impl Fn() -> bool, wake: impl Fn()) {
         loop {
             let looked = self.looked.notified();

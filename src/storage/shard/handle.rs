@@ -1,83 +1,52 @@
-//! A shard with its threads: the [`Shard`] port over an [`Engine`].
+//! A shard with its threads: the port [`Shard`](callboard_actors::ports::Shard) over an [`Engine`].
 //!
 //! ```text
 //!   submit ─> queue ─> journal thread: drain ≤ 4 MiB, one group, one sync        settling thread: when it is due
 //!                      idle: sync what is only written within 1 s,                maker thread: the next segment, ahead
-//!                            100 ms later an empty group that proves the sync     scrub thread: what nobody looks at
-//!                                                                                  readers: shared by all shards
+//!                            100 ms later an empty group that proves the sync     scrub thread: a little every second
+//!   read ─> a reader thread, shared by all shards
 //! ```
 //!
-//! The queue is bounded by the permits inside it. At `unsettled_bytes_max` the gate closes: `admitted` waits until
-//! settling has made room, producers slow down, nothing fails. What the threads do stands in `threads.rs`.
+//! At `unsettled_bytes_max` the gate closes: `admitted` waits until settling has made room, producers slow down and nothing
+//! fails. The handle adds no decision of its own; the threads' loops stand in `threads.rs`.
 
 use crate::storage::disk::fault::ShardFault;
-use crate::storage::metrics::{self, ShardSample};
+use crate::storage::metrics;
 use crate::storage::readers::Readers;
+use crate::storage::sample::ShardSample;
 use crate::storage::shard::engine::Engine;
-use crate::storage::shard::gate::Gate;
+use crate::storage::shard::inner::{Inner, OnFault};
 use crate::storage::shard::threads;
 use callboard_actors::permit::Permit;
 use callboard_actors::ports::{
     Admission, Journal, ReadError, ReadRequest, Reading, ReplicaSink, ReplicaState, ShardError, ShardStats,
     Slices, Submission, TimeHit,
 };
-use callboard_core::limits;
 use callboard_core::partition::Forgotten;
 use callboard_core::storage::{Durability, Entry, Retention, Room};
 use callboard_core::{Offset, ReplicaId, Seq, TopicPartition};
 use futures_util::future::BoxFuture;
-use parking_lot::{Condvar, Mutex};
-use std::collections::{BTreeMap, VecDeque};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
-
-/// Called when a shard stops for good.
-pub type OnFault = Box<dyn Fn(u16, &ShardFault) + Send + Sync>;
-
-/// What waits for the journal thread.
-enum Item {
-    /// With when it came.
-    Entry(Box<Submission>, Instant),
-    /// Told when everything before it is written.
-    Barrier(oneshot::Sender<()>),
-}
-
-#[derive(Default)]
-struct Queue {
-    items: VecDeque<Item>,
-    stopped: bool,
-}
-
-/// What the threads share.
-pub(in crate::storage) struct Inner {
-    pub engine: Arc<Engine>,
-    queue: Mutex<Queue>,
-    queued: Condvar,
-    /// Wakes settler and maker; the flag says that they are to end.
-    pub work: Mutex<bool>,
-    pub woken: Condvar,
-    pub last_append: Mutex<Instant>,
-    gate: Gate,
-    on_fault: OnFault,
-    /// Whether `on_fault` was called.
-    told: Mutex<bool>,
-}
 
 /// A running shard.
 pub struct ShardHandle {
     inner: Arc<Inner>,
     readers: Arc<Readers>,
-    states: Vec<ReplicaState>,
+    /// Handed out once, by `recovered`.
+    states: Mutex<Vec<ReplicaState>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Retention asks for all partitions at about the same time: one after the other, or it would fill the readers' queue.
+    /// Lets retention ask for one partition at a time, because all of them together would fill the readers' queue.
     retention: Arc<Semaphore>,
 }
 
 impl ShardHandle {
-    /// Starts a shard's threads. `on_fault` is called once, from one of them, when the shard stops for good.
+    /// Starts a shard's threads. One of them calls `on_fault` once, when the shard stops for good.
     pub fn start(
         engine: Arc<Engine>,
         states: Vec<ReplicaState>,
@@ -85,17 +54,7 @@ impl ShardHandle {
         on_fault: OnFault,
     ) -> std::io::Result<ShardHandle> {
         let shard = engine.shard();
-        let inner = Arc::new(Inner {
-            engine,
-            queue: Mutex::default(),
-            queued: Condvar::new(),
-            work: Mutex::new(false),
-            woken: Condvar::new(),
-            last_append: Mutex::new(Instant::now()),
-            gate: Gate::default(),
-            on_fault,
-            told: Mutex::new(false),
-        });
+        let inner = Arc::new(Inner::new(engine, on_fault));
         let mut threads = Vec::new();
         for (name, body) in [
             ("journal", threads::journal as fn(&Inner)),
@@ -117,7 +76,7 @@ impl ShardHandle {
         Ok(ShardHandle {
             inner,
             readers,
-            states,
+            states: Mutex::new(states),
             threads: Mutex::new(threads),
             retention: Arc::new(Semaphore::new(1)),
         })
@@ -125,29 +84,26 @@ impl ShardHandle {
 
     /// Ends the threads after what is queued, settles everything and proves the last sync.
     pub fn close(&self) -> Result<(), ShardFault> {
-        self.inner.queue.lock().stopped = true;
-        self.inner.queued.notify_all();
-        *self.inner.work.lock() = true;
-        self.inner.woken.notify_all();
+        self.inner.stop();
         for thread in std::mem::take(&mut *self.threads.lock()) {
             let _ = thread.join();
         }
         self.inner.engine.close()
     }
 
-    /// Why it has stopped, if it has.
+    /// The fault that stopped the shard, if one did.
     #[must_use]
     pub fn fault(&self) -> Option<ShardFault> {
         self.inner.engine.fault().cloned()
     }
 
-    /// Age of the journal sync that is running; zero, if none is.
+    /// Age of the journal sync that is running; zero if none is.
     #[must_use]
     pub fn sync_age(&self) -> Duration {
         self.inner.engine.sync_age()
     }
 
-    /// What a scrape sees of it.
+    /// The numbers for a scrape.
     pub(in crate::storage) fn sample(&self) -> ShardSample {
         self.inner.engine.sample(self.inner.gate.closed_for())
     }
@@ -168,7 +124,7 @@ fn on_reader<T: Send + 'static>(
     let (tx, rx) = oneshot::channel();
     let engine = Arc::clone(&inner.engine);
     let queued = readers.submit(move || {
-        // Nobody waits any more: nothing is read.
+        // Nothing is read for a caller that has gone.
         if !tx.is_closed() {
             let _ = tx.send(job(&engine));
         }
@@ -185,114 +141,9 @@ fn on_reader<T: Send + 'static>(
     })
 }
 
-impl Inner {
-    fn stopped(&self) -> ShardError {
-        let stopped =
-            |fault: &ShardFault| ShardError::Stopped { shard: self.engine.shard(), reason: fault.0.clone() };
-        self.engine.fault().map_or(ShardError::Ending, stopped)
-    }
-
-    /// The shard stops for good; the first of its threads to see it says so.
-    pub fn faulted(&self, fault: &ShardFault) {
-        self.engine.fail(fault);
-        let told = std::mem::replace(&mut *self.told.lock(), true);
-        {
-            let mut queue = self.queue.lock();
-            queue.stopped = true;
-            queue.items.clear();
-        }
-        self.queued.notify_all();
-        *self.work.lock() = true;
-        self.woken.notify_all();
-        self.open_gate();
-        if !told {
-            (self.on_fault)(self.engine.shard(), fault);
-        }
-    }
-
-    /// Removes what nobody can see any more, until a settle is due or the end comes.
-    pub fn sweep(&self, unsettled_max: u64) -> Result<(), ShardFault> {
-        while self.engine.sweep()? {
-            if *self.work.lock() || self.engine.settleable() >= unsettled_max / 2 {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Moves what has to leave its segment, until a settle is due or the end comes; then segments go.
-    pub fn give_room(&self) -> Result<(), ShardFault> {
-        let max = self.engine.options().unsettled_bytes_max;
-        while self.engine.make_room()? {
-            if *self.work.lock() || self.engine.settleable() >= max / 2 {
-                break;
-            }
-        }
-        self.engine.remove_surplus()
-    }
-
-    /// Whoever waits looks again.
-    pub fn open_gate(&self) {
-        self.gate.look_again(self.over_limit());
-    }
-
-    /// Whether producers wait. Where the disk is full they do not: they are refused.
-    fn over_limit(&self) -> bool {
-        let room = self.engine.room();
-        (self.engine.is_full() || room == Room::Held) && !room.refuses() && self.engine.fault().is_none()
-    }
-
-    /// Waits for submissions or for `until`. None: the end.
-    pub fn next_batch(&self, until: Option<Instant>) -> Option<Vec<Submission>> {
-        let mut queue = self.queue.lock();
-        while queue.items.is_empty() {
-            if queue.stopped {
-                return None;
-            }
-            match until {
-                None => self.queued.wait(&mut queue),
-                Some(until) => {
-                    if self.queued.wait_until(&mut queue, until).timed_out() {
-                        break;
-                    }
-                }
-            }
-        }
-        let oldest = match queue.items.front() {
-            Some(Item::Entry(_, came)) => Some(came.elapsed()),
-            _ => None,
-        };
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        while let Some(item) = queue.items.pop_front() {
-            match item {
-                Item::Entry(next, came) => {
-                    if bytes + next.bytes.len() > limits::GROUP_BYTES_MAX && !batch.is_empty() {
-                        queue.items.push_front(Item::Entry(next, came));
-                        break;
-                    }
-                    bytes += next.bytes.len();
-                    batch.push(*next);
-                }
-                Item::Barrier(told) if batch.is_empty() => {
-                    let _ = told.send(());
-                }
-                barrier => {
-                    queue.items.push_front(barrier);
-                    break;
-                }
-            }
-        }
-        drop(queue);
-        if let Some(oldest) = oldest {
-            metrics::queued(self.engine.shard(), oldest);
-        }
-        Some(batch)
-    }
-}
-
 impl Journal for ShardHandle {
     fn recovered(&self) -> Vec<ReplicaState> {
-        self.states.clone()
+        std::mem::take(&mut *self.states.lock())
     }
 
     fn open(
@@ -313,14 +164,7 @@ impl Journal for ShardHandle {
     }
 
     fn submit(&self, submission: Submission) -> Result<(), ShardError> {
-        let mut queue = self.inner.queue.lock();
-        if queue.stopped {
-            return Err(self.inner.stopped());
-        }
-        queue.items.push_back(Item::Entry(Box::new(submission), Instant::now()));
-        drop(queue);
-        self.inner.queued.notify_one();
-        Ok(())
+        self.inner.push(submission)
     }
 
     fn forget(&self, replica: ReplicaId, forgotten: Forgotten) {
@@ -336,17 +180,10 @@ impl Journal for ShardHandle {
             durability: Durability::Fsync,
             permit: Permit::free(),
         };
-        let (told, written) = oneshot::channel();
-        {
-            let mut queue = self.inner.queue.lock();
-            if queue.stopped {
-                let error = self.inner.stopped();
-                return Box::pin(async move { Err(error) });
-            }
-            queue.items.push_back(Item::Entry(Box::new(fence), Instant::now()));
-            queue.items.push_back(Item::Barrier(told));
-        }
-        self.inner.queued.notify_one();
+        let written = match self.inner.push_and_hear(fence) {
+            Ok(written) => written,
+            Err(error) => return Box::pin(async move { Err(error) }),
+        };
         let (inner, readers) = (Arc::clone(&self.inner), Arc::clone(&self.readers));
         Box::pin(async move {
             if written.await.is_err() {

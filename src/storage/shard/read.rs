@@ -6,16 +6,16 @@
 //!         └─> a block, copied                  settled
 //! ```
 //!
-//! Settling commits, then takes from the index; so an offset is always in one of the two, and a reader that finds it
-//! in neither looked at the wrong moment and starts over; so does one whose segment went meanwhile. How a stretch is cut to
-//! what was asked for stands in `gather.rs`.
+//! A settle commits, then takes from the index, so an offset is always in one of the two. A reader that finds it in neither
+//! looked at the wrong moment and starts over; so does one whose segment went meanwhile. Cutting stretches to the request is
+//! the work of `journal/gather.rs`.
 
 use crate::storage::disk::fault::ShardFault;
 use crate::storage::journal::gather::{At, Source, gather};
 use crate::storage::journal::index::Run;
 use crate::storage::journal::segment::Segment;
-use crate::storage::settled::db::Content;
 use crate::storage::settled::heads::heads_of;
+use crate::storage::settled::tables::Content;
 use crate::storage::shard::engine::Engine;
 use callboard_actors::ports::{ReadError, ReadRequest, Slices, TimeHit};
 use callboard_core::limits;
@@ -23,25 +23,47 @@ use callboard_core::records::{self, BatchHead};
 use callboard_core::{Offset, ReplicaId};
 use std::sync::Arc;
 
-/// How often a reader that was overtaken by the settler starts over.
+/// How often a reader that the settler overtook starts over.
 const ATTEMPTS: usize = 8;
+/// How often a read that redb refused for want of space is done again.
+const READS_AGAIN: u32 = 5;
 
-pub(in crate::storage) fn corrupt(fault: ShardFault) -> ReadError {
+pub(super) fn corrupt(fault: ShardFault) -> ReadError {
     ReadError::Corrupt(fault.0)
 }
 
-/// Where an offset lies now.
+/// The place of an offset at this moment.
 enum Place {
-    /// At the end: nothing to read.
+    /// There is nothing to read.
     End,
-    /// In the journal, in these runs.
     Journal(Vec<(Arc<Segment>, Run)>),
-    /// In redb, if anywhere; below this offset.
+    /// In redb, if anywhere, and below this offset.
     Settled(Offset),
 }
 
 impl Engine {
-    /// Whole batches from the one that covers `from`.
+    /// Reads, and reads again if redb was opened anew meanwhile.
+    ///
+    /// Once redb has found no space it refuses reads as well, until the settler has opened it again. Such a read waits for
+    /// that.
+    pub fn read_on(&self, request: ReadRequest) -> Result<Slices, ReadError> {
+        let db = &self.settled.db;
+        let mut opened = db.health.opened();
+        let mut result = self.read(request);
+        for _ in 0..READS_AGAIN {
+            let refused = matches!(result, Err(ReadError::Gone(_) | ReadError::Corrupt(_)));
+            let reopened = db.health.opened() != opened || db.health.ran_out_now() || !db.is_open();
+            if !refused || !reopened || self.fault().is_some() {
+                break;
+            }
+            drop(self.settled.settler());
+            opened = db.health.opened();
+            result = self.read(request);
+        }
+        result
+    }
+
+    /// Reads whole batches from the one that covers `from`.
     pub fn read(&self, request: ReadRequest) -> Result<Slices, ReadError> {
         let ReadRequest { replica, from, until, .. } = request;
         let max_bytes = request.max_bytes.min(limits::READ_JOB_BYTES);
@@ -54,7 +76,7 @@ impl Engine {
                 }
                 Place::Settled(end) => self.settled_sources(replica, at, until.min(end), max_bytes)?,
             };
-            // A segment that went while its rows were read: they say something else by now.
+            // A segment went while its rows were read, so the rows are different by now.
             let Some(sources) = sources else { continue };
             let slices = gather(sources, &ReadRequest { max_bytes, ..request }).map_err(corrupt)?;
             if slices.bytes > 0 {
@@ -69,7 +91,7 @@ impl Engine {
     }
 
     fn place(&self, replica: ReplicaId, from: Offset, until: Offset, max: usize) -> Result<Place, ReadError> {
-        let index = self.index.lock();
+        let index = self.journal.index.lock();
         let gone = || ReadError::Gone("the store does not know the replica".into());
         let live = index.replicas.get(&replica).ok_or_else(gone)?;
         if from < live.log_start || from > live.next {
@@ -96,17 +118,17 @@ impl Engine {
         Ok(Place::Journal(runs))
     }
 
-    /// Whether anything is stored at or above `from` and below `until`: there was a gap, or the settler was faster.
+    /// The next offset at or above `from` and below `until` that is stored: there was a gap, or the settler was faster.
     fn more(&self, replica: ReplicaId, from: Offset, until: Offset) -> Result<Option<Offset>, ReadError> {
         let (first_run, settled_end) = {
-            let index = self.index.lock();
+            let index = self.journal.index.lock();
             let Some(live) = index.replicas.get(&replica) else { return Ok(None) };
             (live.runs.iter().map(|run| run.base).find(|base| *base >= from), live.settled_end)
         };
-        let rows = self.db.rows(replica, from, settled_end.min(until), 1).map_err(corrupt)?;
-        // Batch by batch: a truncation that is not settled yet may end inside a stretch, with nothing behind it.
+        let rows = self.settled.db.rows(replica, from, settled_end.min(until), 1).map_err(corrupt)?;
+        // Batch by batch, because a truncation that is not settled yet may end inside a stretch.
         for row in &rows {
-            let heads = heads_of(row, &|at| self.index.lock().segment(at)).map_err(corrupt)?;
+            let heads = heads_of(row, &|at| self.journal.segment(at)).map_err(corrupt)?;
             let below =
                 |head: &&BatchHead| head.next_offset() > from && head.base_offset < settled_end.min(until);
             if let Some(head) = heads.iter().find(below) {
@@ -116,7 +138,7 @@ impl Engine {
         Ok(first_run.filter(|base| *base < until))
     }
 
-    /// What redb says is there; none if the segment of any of it is gone meanwhile.
+    /// The stretches that redb has there; none if the segment of one of them is gone meanwhile.
     fn settled_sources(
         &self,
         replica: ReplicaId,
@@ -125,18 +147,18 @@ impl Engine {
         max: usize,
     ) -> Result<Option<Vec<Source>>, ReadError> {
         let mut out = Vec::new();
-        for row in self.db.rows(replica, from, until, max).map_err(corrupt)? {
+        for row in self.settled.db.rows(replica, from, until, max).map_err(corrupt)? {
             let span = row.span;
             // A truncation that is not settled yet ends at a batch's start, inside the last stretch.
             let next = span.next.min(until);
             let home = match row.content {
                 Content::Inline(bytes) => At::Memory(bytes),
                 Content::Journal(place) => {
-                    if self.is_rotten(replica, span.base) {
+                    if self.scrubber.is_rotten(replica, span.base) {
                         let why = format!("its records {} to {} have rotted", span.base, span.next);
                         return Err(ReadError::Corrupt(why));
                     }
-                    let Some(segment) = self.index.lock().segment(place.at) else { return Ok(None) };
+                    let Some(segment) = self.journal.segment(place.at) else { return Ok(None) };
                     At::Settled(segment, place)
                 }
             };
@@ -146,7 +168,7 @@ impl Engine {
     }
 
     /// Walks batches in `from .. until` until `look` finds something.
-    pub(in crate::storage) fn scan(
+    pub(super) fn scan(
         &self,
         replica: ReplicaId,
         from: Offset,

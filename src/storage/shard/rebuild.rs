@@ -1,4 +1,7 @@
-//! A replica's state for an actor that starts again: what redb has, folded on with what is still in the journal.
+//! A replica's state for an actor that starts again: the state in redb, folded on with the entries still in the journal.
+//!
+//! The run index has the position of each unsettled entry, so nothing but batch heads is read. A start of the process does
+//! not come here: recovery folds all replicas at once (`store/recovery.rs`).
 
 use crate::storage::disk::fault::ShardFault;
 use crate::storage::journal::batches::walk_heads;
@@ -6,27 +9,45 @@ use crate::storage::journal::index::{Pending, Run};
 use crate::storage::journal::segment::Segment;
 use crate::storage::settled::heads::Heads;
 use crate::storage::shard::engine::Engine;
-use crate::storage::store::recovery::report;
 use callboard_actors::ports::{ReplicaState, ShardError, Verdict};
 use callboard_core::ReplicaId;
-use callboard_core::storage::{Entry, EntryHeader, Folded, ReplicaFold};
+use callboard_core::storage::{EntryHeader, Folded, Outline, ReplicaFold};
+
+/// A replica's state for its actor.
+#[must_use]
+pub fn report(replica: ReplicaId, state: &ReplicaFold, verdict: Verdict) -> ReplicaState {
+    let Outline { seq, log_start, next, epochs, .. } = state.outline.clone();
+    ReplicaState {
+        replica,
+        id: state.id,
+        seq,
+        log_start,
+        next,
+        high_watermark: next,
+        epochs,
+        producers: state.producers.clone(),
+        fsync_since: state.fsync_since,
+        stray: state.stray,
+        verdict,
+    }
+}
 
 impl Engine {
-    /// The replica as of its last written entry.
+    /// The replica's state as of its last written entry.
     pub fn rebuild(&self, replica: ReplicaId) -> Result<ReplicaState, ShardError> {
         let stopped = |fault: ShardFault| ShardError::Stopped { shard: self.shard, reason: fault.0 };
         self.healthy().map_err(stopped)?;
         let (state, pending, failed) = {
-            let mut index = self.index.lock();
+            let mut index = self.journal.index.lock();
             let unknown = ShardError::UnknownReplica { shard: self.shard, replica: replica.0 };
-            // What the former life forgot the next one knows again, if no snapshot is without it yet.
+            // The next life knows producers again that the former one forgot, unless a snapshot leaves them out.
             index.replicas.get_mut(&replica).ok_or(unknown.clone())?.forgotten = None;
             let live = index.replicas.get(&replica).ok_or(unknown)?;
-            // Segments are held, so that none is recycled before it is read.
+            // The segments are held, so that none is overwritten before it is read.
             let pending: Vec<_> = live.pending.iter().map(|step| (*step, index.segment(step.at()))).collect();
             (live.settled.clone(), pending, live.failed.clone())
         };
-        let heads = Heads::behind(state.as_ref().map_or(0, |state| state.next));
+        let heads = Heads::behind(state.as_ref().map_or(0, |state| state.outline.next));
         let mut replay = Replay { engine: self, replica, state, heads };
         for (step, segment) in &pending {
             replay.step(step, segment.as_deref()).map_err(|fault| ShardError::Refused(fault.0))?;
@@ -69,14 +90,12 @@ impl Replay<'_> {
 
     fn entry(&mut self, entry: &EntryHeader) -> Result<(), ShardFault> {
         let Some(state) = &mut self.state else {
-            if let Entry::Open { id } = entry.entry {
-                self.state = Some(ReplicaFold::opened(id, entry.seq));
-            }
+            self.state = ReplicaFold::begun_by(entry);
             return Ok(());
         };
         if let Folded::Truncated { to } = state.fold(entry, None) {
-            let find = |at| self.engine.index.lock().segment(at);
-            state.producers = self.heads.truncate(&self.engine.db, &find, self.replica, to)?;
+            let find = |at| self.engine.journal.segment(at);
+            state.producers = self.heads.truncate(&self.engine.settled.db, &find, self.replica, to)?;
         }
         Ok(())
     }

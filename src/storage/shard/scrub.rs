@@ -1,67 +1,83 @@
-//! Looking at what nobody looks at: records that stay in the journal are sent by the kernel, unread.
+//! The scrubber: it proves the records that stay in the journal, because the kernel sends them unread.
 //!
 //! ```text
 //!   rows in order ─ those in the journal ─> read, each batch proved ─> what fails: refused from now on, counted, logged
 //! ```
 //!
-//! So much a call, from where the last one ended: the thread that calls it sets the pace (a pass a week). Blocks in redb are
-//! not looked at here: every read of one proves it. On a single node nothing mends what has rotted; it is said, not hidden.
+//! Each call proves a little and goes on where the last one ended; the thread that calls it sets the pace, a pass a week.
+//! Blocks in redb are not scrubbed, because every read of one proves it. On a single node nothing mends a rotten stretch:
+//! the scrubber says where it is.
 
 use crate::storage::disk::fault::ShardFault;
 use crate::storage::journal::batches::proved;
-use crate::storage::shard::engine::Engine;
+use crate::storage::journal::stream::Journal;
+use crate::storage::metrics;
+use crate::storage::settled::db::Db;
 use callboard_core::{Offset, ReplicaId};
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
 
 /// Rows looked at in one go.
 const LOOK: usize = 1024;
-/// A pass over everything takes so many seconds: a week.
+/// Seconds for a pass over everything: a week.
 const PASS_SECONDS: u64 = 7 * 24 * 3600;
-/// Nor is it slower than this. Bytes a second.
+/// The slowest pace. Bytes a second.
 const LEAST: u64 = 64 * 1024;
 
-/// What one call looked at.
+/// The outcome of one call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scrubbed {
     /// Bytes read.
     pub bytes: u64,
     /// Stretches that did not prove themselves.
     pub rotten: u64,
-    /// It came to the end; the next call begins anew.
+    /// The pass came to its end; the next call begins anew.
     pub finished: bool,
 }
 
-impl Engine {
+/// Knows which stretches in the journal have rotted, and where the next call goes on.
+pub struct Scrubber {
+    shard: u16,
+    /// Each stretch by its replica and first offset.
+    rotten: Mutex<BTreeSet<(ReplicaId, Offset)>>,
+    next: Mutex<(ReplicaId, Offset)>,
+}
+
+impl Scrubber {
+    /// A scrubber that begins a pass and knows of no rot.
+    #[must_use]
+    pub fn new(shard: u16) -> Scrubber {
+        Scrubber { shard, rotten: Mutex::default(), next: Mutex::new((ReplicaId(0), Offset::MIN)) }
+    }
+
     /// Bytes to be looked at in a second, for a pass a week.
     #[must_use]
-    pub fn scrub_pace(&self) -> u64 {
-        let live = self.db.resident_bytes();
+    pub fn pace(db: &Db) -> u64 {
+        let live = db.resident_bytes();
         if live == 0 { 0 } else { (live / PASS_SECONDS).max(LEAST) }
     }
 
     /// Reads and proves about so many bytes.
-    pub fn scrub(&self, budget: u64) -> Result<Scrubbed, ShardFault> {
-        self.healthy()?;
-        let mut cursor = self.scrubbed_to.lock();
+    pub fn scrub(&self, journal: &Journal, db: &Db, budget: u64) -> Result<Scrubbed, ShardFault> {
+        let mut cursor = self.next.lock();
         let mut done = Scrubbed::default();
         loop {
-            let (rows, next) = self.db.in_journal(*cursor, LOOK)?;
+            let (rows, next) = db.in_journal(*cursor, LOOK)?;
             for (replica, span, place) in rows {
                 if done.bytes >= budget {
                     *cursor = (replica, span.base);
                     return Ok(self.counted(done));
                 }
                 done.bytes += span.bytes;
-                let held = self.index.lock().segment(place.at);
-                let result = match held {
-                    Some(segment) => proved(&segment, span.base, &place, span.bytes).map(drop),
-                    None => Err(ShardFault::no_segment(place.at)),
-                };
-                let Err(fault) = result else { continue };
+                let proof = journal
+                    .segment_of(place.at)
+                    .and_then(|segment| proved(&segment, span.base, &place, span.bytes));
+                let Err(fault) = proof else { continue };
                 // It may have moved, or gone, since its row was read.
-                let still = self.db.in_journal_between(replica, span.base, span.base)?;
+                let still = db.in_journal_between(replica, span.base, span.base)?;
                 if still.iter().any(|(_, _, now)| *now == place) {
                     done.rotten += 1;
-                    self.rotten(replica, span.base, &fault);
+                    self.found_rotten(replica, span.base, &fault);
                 }
             }
             match next {
@@ -75,8 +91,27 @@ impl Engine {
         }
     }
 
+    /// Remembers that a stretch does not prove itself: reads of it are refused.
+    pub fn found_rotten(&self, replica: ReplicaId, base: Offset, why: &ShardFault) {
+        if self.rotten.lock().insert((replica, base)) {
+            metrics::rotten(self.shard);
+            tracing::error!(
+                shard = self.shard,
+                replica = replica.0,
+                offset = base,
+                "stored records have rotted: {why}; reads of them are refused"
+            );
+        }
+    }
+
+    /// Whether a stretch is known not to prove itself.
+    #[must_use]
+    pub fn is_rotten(&self, replica: ReplicaId, base: Offset) -> bool {
+        self.rotten.lock().contains(&(replica, base))
+    }
+
     fn counted(&self, done: Scrubbed) -> Scrubbed {
-        crate::storage::metrics::scrubbed(self.shard, done.bytes, done.finished);
+        metrics::scrubbed(self.shard, done.bytes, done.finished);
         done
     }
 }

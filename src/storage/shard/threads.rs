@@ -1,36 +1,36 @@
-//! The threads of a shard: one writes the journal, one settles it, one makes segments and looks at the disk's room, one
-//! reads what nobody reads, one only looks whether the disk answers.
+//! The threads of a shard: five loops, each of which waits, looks at the engine, and calls it.
 //!
 //! ```text
 //!   journal   next group ─ room for it? ─> write ─> sync ─> announce         no: wait, and look again
-//!   settle    due, or room is short ─> what is dead first, then a window ─> gate
+//!   settle    due, or room is short ─> dead rows first, then a window ─> gate
 //!   maker     twice a second, or woken: free space, the next segment
 //!   scrub     every second: a little of what is sent unread
 //!   watch     twice a second: the age of the running sync. It touches no file, so no disk holds it
 //! ```
 //!
-//! Each ends with the shard's fault, or when it is told to. None waits for another but through the engine's locks.
+//! Each thread ends with the shard's fault, or when it is told to. Threads wait for each other only through the engine's
+//! locks. What a call does is not decided here.
 
 use crate::storage::disk::fault::ShardFault;
 use crate::storage::metrics;
-use crate::storage::shard::handle::Inner;
+use crate::storage::shard::inner::Inner;
 use callboard_actors::ports::Submission;
 use callboard_core::limits;
 use callboard_core::storage::settle_due;
 use std::time::{Duration, Instant};
 
-/// `os` topics: written entries are synced within this.
+/// Entries of `os` topics are synced within this time after they were written.
 const OS_SYNC: Duration = Duration::from_millis(1000);
-/// After a sync with nothing behind it, an empty group proves it.
+/// A sync with nothing behind it is proved by an empty group after this time.
 const PROVE_AFTER: Duration = Duration::from_millis(100);
-/// The settler looks at least this often.
+/// Settler, maker and watch look at least this often.
 const SETTLE_LOOK: Duration = Duration::from_millis(500);
-/// The scrubber reads so often.
 const SCRUB_EVERY: Duration = Duration::from_secs(1);
-/// A group that the journal has no room for looks again after this.
+/// A group for which the journal has no room looks again after this time.
 const ROOM_LOOK: Duration = Duration::from_millis(100);
 
-pub(in crate::storage) fn journal(inner: &Inner) {
+/// Writes group after group, and syncs what is only written.
+pub fn journal(inner: &Inner) {
     let mut last_sync = Instant::now();
     let mut dirty_since: Option<Instant> = None;
     loop {
@@ -56,7 +56,7 @@ pub(in crate::storage) fn journal(inner: &Inner) {
         if let Err(fault) = result {
             return inner.faulted(&fault);
         }
-        // Written only, by topics that do not wait: synced within a second of the oldest.
+        // Entries of topics that do not wait for a sync: the oldest waits a second for it at most.
         if inner.engine.is_dirty() {
             let since = *dirty_since.get_or_insert(now);
             if since.elapsed() >= OS_SYNC
@@ -77,7 +77,8 @@ pub(in crate::storage) fn journal(inner: &Inner) {
     }
 }
 
-pub(in crate::storage) fn settle(inner: &Inner) {
+/// Settles when that is due or room is short, and sweeps in between.
+pub fn settle(inner: &Inner) {
     let mut again = false;
     loop {
         {
@@ -99,7 +100,7 @@ pub(in crate::storage) fn settle(inner: &Inner) {
             false => Ok(false),
         };
         match done {
-            // Short of room, segment by segment: each that comes free is one to go on with.
+            // Where room is short the settler goes segment by segment, and each that comes free is used at once.
             Ok(done) => again = done && engine.room().short() && engine.settleable() > 0,
             Err(fault) => return inner.faulted(&fault),
         }
@@ -107,7 +108,8 @@ pub(in crate::storage) fn settle(inner: &Inner) {
     }
 }
 
-pub(in crate::storage) fn maker(inner: &Inner) {
+/// Looks at the file system and makes the next segment ahead.
+pub fn maker(inner: &Inner) {
     loop {
         inner.engine.look_at_space();
         if let Err(fault) = inner.engine.prepare() {
@@ -126,7 +128,7 @@ pub(in crate::storage) fn maker(inner: &Inner) {
 }
 
 /// Says when the disk does not answer.
-pub(in crate::storage) fn watch(inner: &Inner) {
+pub fn watch(inner: &Inner) {
     loop {
         inner.engine.look_at_sync();
         let mut stop = inner.work.lock();
@@ -137,8 +139,8 @@ pub(in crate::storage) fn watch(inner: &Inner) {
     }
 }
 
-/// Reads what nobody reads, a little every second.
-pub(in crate::storage) fn scrub(inner: &Inner) {
+/// Proves a little every second of what is sent unread.
+pub fn scrub(inner: &Inner) {
     loop {
         let pace = inner.engine.scrub_pace();
         if pace > 0
@@ -155,9 +157,9 @@ pub(in crate::storage) fn scrub(inner: &Inner) {
     }
 }
 
-/// Waits until the journal has room for a group. No: the end came first, and the group goes unanswered.
+/// Waits until the journal has room for a group. Returns false if the end came first; the group goes unanswered then.
 fn wait_for_room(inner: &Inner, batch: &[Submission]) -> Result<bool, ShardFault> {
-    // Nothing but a sync: that needs no room.
+    // A sync alone needs no room.
     if batch.is_empty() && inner.engine.is_dirty() {
         return Ok(true);
     }
@@ -175,7 +177,7 @@ fn wait_for_room(inner: &Inner, batch: &[Submission]) -> Result<bool, ShardFault
     Ok(true)
 }
 
-/// One settle. Whether anything came of it.
+/// Settles once. Returns whether anything came of it.
 fn settle_once(inner: &Inner) -> Result<bool, ShardFault> {
     let engine = &inner.engine;
     if engine.room().short() {

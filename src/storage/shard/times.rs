@@ -1,13 +1,13 @@
-//! What a replica's spans answer, in redb and in the journal together: the first record at a time, the newest one, what
-//! has expired, how many bytes there are.
+//! What a replica's spans answer: the first record at a time, the newest record, what has expired, the bytes.
 //!
 //! ```text
 //!   rows of the time index (redb) ─┬─ runs of the journal         one list, by offset, without overlap
 //!                            settled end
 //! ```
 //!
-//! Settled end and runs are taken first, together: what the settler moves meanwhile stays in the list as runs. Only the
-//! batches of spans that may hold the answer are read.
+//! Settled end and runs are taken first, together, so entries that are settled meanwhile stay in the list as runs. Only
+//! batches of spans that may hold the answer are read. Which spans have expired is decided by
+//! `callboard_core::storage::expired_to`.
 
 use crate::storage::disk::fault::ShardFault;
 use crate::storage::journal::index::Run;
@@ -64,7 +64,7 @@ impl Engine {
         let (mut best, mut left): (Option<TimeHit>, _) = (None, limits::DECOMPRESSED_MAX);
         let mut above: Option<(i64, Reverse<Offset>)> = None;
         loop {
-            // Span after span, the latest first: what made one the latest may lie below `from`, or be truncated.
+            // Span after span, the latest first: the record that made a span the latest may lie below `from`.
             let next = self.spans(replica, from, until, |spans| {
                 let mut latest: Option<Span> = None;
                 for span in spans {
@@ -98,7 +98,7 @@ impl Engine {
         }
     }
 
-    /// Where retention lets the log start go, if anywhere above `from`.
+    /// The offset up to which retention lets the log start go, if that is above `from`.
     pub fn expired(
         &self,
         replica: ReplicaId,
@@ -107,7 +107,7 @@ impl Engine {
         rules: &Retention,
     ) -> Result<Option<Offset>, ReadError> {
         let journal = self.in_journal(replica)?;
-        let looked = self.db.spans(replica, |settled| {
+        let looked = self.settled.db.spans(replica, |settled| {
             let size = if rules.bytes.is_some() { journal.size_with(settled, from)? } else { 0 };
             journal.with(settled, from, until, |spans| expired_to(spans, size, until, rules))
         });
@@ -117,13 +117,13 @@ impl Engine {
     /// Bytes of a replica, in redb and in the journal.
     pub fn size(&self, replica: ReplicaId) -> Result<u64, ReadError> {
         let journal = self.in_journal(replica)?;
-        self.db.spans(replica, |settled| journal.size_with(settled, Offset::MIN)).map_err(corrupt)
+        self.settled.db.spans(replica, |settled| journal.size_with(settled, Offset::MIN)).map_err(corrupt)
     }
 
-    /// The same of all replicas.
+    /// The bytes of every replica.
     pub fn sizes(&self) -> Result<BTreeMap<ReplicaId, u64>, ReadError> {
-        let settled = self.db.sizes().map_err(corrupt)?;
-        let index = self.index.lock();
+        let settled = self.settled.db.sizes().map_err(corrupt)?;
+        let index = self.journal.index.lock();
         let size = |replica, runs: &VecDeque<Run>| {
             let unsettled: u64 = runs.iter().map(|run| u64::from(run.length)).sum();
             unsettled + settled.get(replica).copied().unwrap_or(0)
@@ -133,7 +133,7 @@ impl Engine {
     }
 
     fn in_journal(&self, replica: ReplicaId) -> Result<InJournal, ReadError> {
-        let index = self.index.lock();
+        let index = self.journal.index.lock();
         let gone = || ReadError::Gone("the store does not know the replica".into());
         let live = index.replicas.get(&replica).ok_or_else(gone)?;
         let span = |run: &Run| Span {
@@ -155,7 +155,7 @@ impl Engine {
         look: impl FnOnce(&mut Spans<'_>) -> Result<T, ShardFault>,
     ) -> Result<T, ReadError> {
         let journal = self.in_journal(replica)?;
-        self.db.spans(replica, |settled| journal.with(settled, from, until, look)).map_err(corrupt)
+        self.settled.db.spans(replica, |settled| journal.with(settled, from, until, look)).map_err(corrupt)
     }
 }
 
@@ -163,14 +163,14 @@ type Spans<'a> = dyn Iterator<Item = Result<Span, ShardFault>> + 'a;
 
 /// A replica's part in the journal, as the run index had it.
 struct InJournal {
-    /// What redb holds below this counts. Above it lies what was settled since, and is listed here, and what a truncation
-    /// that is not settled yet took away.
+    /// Rows count below this offset. Above it are rows settled since, which are listed here, and rows that an unsettled
+    /// truncation took away.
     from: Offset,
     runs: Vec<Span>,
 }
 
 impl InJournal {
-    /// Rows, then runs.
+    /// Shows the spans of rows, then those of runs.
     fn with<T>(
         &self,
         settled: &SpanTable,
@@ -190,13 +190,13 @@ impl InJournal {
     }
 }
 
-/// Later is greater; of those of one time, the first.
+/// Orders spans by time; of those of one time the first is the greatest.
 fn key(span: &Span) -> (i64, Reverse<Offset>) {
     (span.max_timestamp, Reverse(span.base))
 }
 
-/// Whether what has this largest timestamp and begins there may hold a later record than the best so far, or one of
-/// its time that comes first.
+/// Whether a stretch with this largest timestamp may hold a later record than the best so far, or an earlier one of the
+/// same time.
 fn may_beat(max_timestamp: i64, base: Offset, best: &TimeHit) -> bool {
     max_timestamp > best.timestamp || (max_timestamp == best.timestamp && base < best.offset)
 }
@@ -206,8 +206,8 @@ fn at_head(head: &BatchHead) -> impl Fn((Offset, i64)) -> TimeHit {
     move |(offset, timestamp)| TimeHit { offset, timestamp, epoch }
 }
 
-/// Offsets and timestamps of a batch's records. One that does not unpack, or not within what is `left` for this look-up,
-/// stands for its first record: what opens to much, batch after batch, costs a look-up no more than one large batch.
+/// Offsets and timestamps of a batch's records. `left` bounds what one look-up unpacks, so that a batch that opens to
+/// much costs no more than one large batch. A batch that does not unpack stands for its first record.
 fn hits<'a>(batch: &'a [u8], head: &BatchHead, left: &'a mut usize) -> impl Iterator<Item = (Offset, i64)> {
     let compressed = Compression::of(head.codec()) != Ok(Compression::None);
     let cap = if compressed { *left } else { limits::DECOMPRESSED_MAX };

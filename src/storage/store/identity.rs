@@ -1,10 +1,11 @@
-//! `data/identity`: who this directory is, and what the last recovery found. A plain file: JSON, then its checksum.
+//! `data/identity`: who this directory is, and what the last recovery found. The file is JSON, then its checksum.
 //!
-//! Written aside and renamed, file and directory fsynced. Verdicts go in before recovery changes anything and before
-//! the boot id is renewed: a crash in the middle of a recovery must not make the next one look clean.
+//! The file is written aside and renamed, file and directory fsynced. Verdicts go in before recovery changes anything and
+//! before the boot id is renewed, so that a crash in the middle of a recovery does not make the next one look clean. Data
+//! of shards is not described here.
 
-use crate::storage::disk::fault::StoreError;
 use crate::storage::disk::port::Disk;
+use crate::storage::store::error::StoreError;
 use callboard_actors::ports::Verdict;
 use callboard_core::Lsn;
 use callboard_core::storage::Boot;
@@ -15,22 +16,21 @@ use std::path::{Path, PathBuf};
 /// The format this build writes.
 const FORMAT: u32 = 1;
 
-/// Everything that is known of the directory besides its data.
+/// What is known of the directory besides its data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Identity {
     /// Format of the whole directory.
     pub format: u32,
     /// Whether the first start came to its end. Until then nothing was ever served from here.
     pub ready: bool,
-    /// The cluster's id, once it is known.
+    /// None until the node has registered with its cluster.
     pub cluster_id: Option<String>,
-    /// This node, for ever.
     pub node_uuid: String,
-    /// Its number in the cluster.
+    /// The node's number in the cluster.
     pub node_id: i32,
-    /// This directory (Kafka: `directory.id`).
+    /// Kafka's `directory.id`.
     pub directory_id: String,
-    /// A uuid for each shard; their number is S.
+    /// A uuid for each shard.
     pub shards: Vec<[u8; 16]>,
     /// Starts so far.
     pub incarnation: u64,
@@ -59,7 +59,7 @@ pub enum StoredVerdict {
 }
 
 impl StoredVerdict {
-    /// For the record; clean leaves none.
+    /// The verdict to be recorded; none for a clean replica.
     #[must_use]
     pub fn of(verdict: &Verdict) -> Option<StoredVerdict> {
         match verdict {
@@ -69,7 +69,7 @@ impl StoredVerdict {
         }
     }
 
-    /// As a verdict again.
+    /// The verdict that was recorded.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self {
@@ -80,7 +80,7 @@ impl StoredVerdict {
 }
 
 impl Identity {
-    /// A new one.
+    /// The identity of a new directory.
     #[must_use]
     pub fn new(uuids: impl Fn() -> [u8; 16], shards: usize, boot_id: &Boot) -> Identity {
         let text = |bytes: [u8; 16]| callboard_core::TopicId(bytes).to_string();
@@ -112,7 +112,7 @@ impl Identity {
         dir.join("identity")
     }
 
-    /// Reads it; none if there is no such file.
+    /// Reads the file; none if there is no such file.
     pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>, StoreError> {
         let path = Identity::path(dir);
         if !disk.exists(&path).map_err(StoreError::io(&path))? {
@@ -143,7 +143,7 @@ impl Identity {
         serde_json::from_str(body).map(Some).map_err(|e| foreign(&format!("it does not parse: {e}")))
     }
 
-    /// Writes it durably.
+    /// Writes the file durably.
     pub fn write(&self, disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
         let path = Identity::path(dir);
         let body = serde_json::to_string_pretty(self).map_err(|e| StoreError::io(&path)(e.into()))?;

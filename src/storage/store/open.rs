@@ -1,18 +1,19 @@
-//! The data directory: opened, proved to be ours, recovered; all shards of it.
+//! The data directory: opened, proved to be ours, recovered, with all its shards.
 //!
 //! ```text
 //!   lock ─> identity ─> inspect every shard ─> verdicts into identity ─> finish every shard ─> new boot id, incarnation
 //! ```
 //!
-//! A shard that is missing or foreign is lost, not new: the node says which and serves the rest. Nothing is created in
-//! its place.
+//! A shard that is missing or foreign is lost, not new: the node says which and serves the rest, and nothing is created in
+//! its place. How one shard is recovered stands in `recovery.rs` and `finish.rs`.
 
-use crate::storage::disk::fault::{ShardFault, StoreError};
+use crate::storage::disk::fault::ShardFault;
 use crate::storage::disk::port::{Disk, DiskFile};
 use crate::storage::disk::reserve::RESERVE;
 use crate::storage::journal::segment::Segments;
 use crate::storage::settled::db::Db;
 use crate::storage::shard::engine::{Engine, EngineOptions};
+use crate::storage::store::error::StoreError;
 use crate::storage::store::identity::{Identity, StoredVerdict};
 use crate::storage::store::recovery::{Inspection, inspect};
 use callboard_actors::ports::{ReplicaState, Verdict};
@@ -26,31 +27,27 @@ use std::sync::Arc;
 /// How to open a data directory.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// S, for the first start; none takes what is stored, or the default of this machine.
+    /// Shards for the first start; none takes the stored number, or the default.
     pub shards: Option<usize>,
-    /// S where nothing is stored and nothing is asked.
+    /// Shards where none are stored and none are asked for.
     pub default_shards: usize,
-    /// The kernel's boot: whether the page cache survived.
+    /// The kernel's boot, which tells whether the page cache survived.
     pub boot_id: Boot,
-    /// What all journals together may hold before records in them move into redb; none: a quarter of the disk, at most 64
-    /// GiB; 0: no settled records stay in a journal.
+    /// Bytes that all journals together may hold before records in them move into redb; 0: no settled records stay in a
+    /// journal. None: a quarter of the disk, at most 64 GiB.
     pub journal_bytes_max: Option<u64>,
-    /// Sizes of each shard; of the journal, as above.
+    /// Sizes of each shard; `journal_bytes_max` is set from the field above.
     pub engine: EngineOptions,
 }
 
 /// A shard after recovery.
 pub enum Opened {
-    /// It works.
     Shard {
-        /// The shard.
         engine: Arc<Engine>,
-        /// What it holds.
         states: Vec<ReplicaState>,
     },
-    /// It is missing, foreign or unreadable: its replicas are offline.
+    /// It is missing, foreign or unreadable, and its replicas are offline.
     Lost {
-        /// Why, in words.
         fault: ShardFault,
     },
 }
@@ -60,25 +57,22 @@ pub struct Store {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     identity: Mutex<Identity>,
-    /// Its shards, by number.
+    /// By number.
     pub shards: Vec<Opened>,
-    /// What recovery read and did.
     pub recovered: Recovered,
     _lock: Arc<dyn DiskFile>,
 }
 
-/// What recovery read and did, over all shards.
+/// What recovery read and did, over all shards. Bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recovered {
-    /// The last end was a clean one.
+    /// Whether the last end was a clean one.
     pub clean: bool,
-    /// This is the first start.
     pub first_start: bool,
-    /// Bytes read from journals.
+    /// Payload read behind X.
     pub replayed: u64,
-    /// Bytes journaled again.
     pub rejournaled: u64,
-    /// Bytes cut.
+    /// Torn tail.
     pub cut: u64,
 }
 
@@ -140,7 +134,7 @@ impl Store {
         Ok(Store { disk, dir, identity: Mutex::new(identity), shards, recovered, _lock: lock })
     }
 
-    /// Who this directory is.
+    /// The identity as it stands in the file.
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.identity.lock().clone()
@@ -153,7 +147,7 @@ impl Store {
         identity.write(&*self.disk, &self.dir)
     }
 
-    /// The controller has committed these replicas' return: they are not unclean any more. Corrupt stays corrupt.
+    /// Takes unclean verdicts off the record, once the controller has committed the replicas' return. Corrupt stays.
     pub fn forgive_unclean(&self) -> Result<(), StoreError> {
         self.update_identity(|identity| {
             for verdicts in identity.verdicts.values_mut() {
@@ -162,14 +156,14 @@ impl Store {
         })
     }
 
-    /// Leaves a record of a failed sync for the next start: best effort.
+    /// Records a failed sync for the next start, as well as the disk lets it.
     pub fn record_failure(&self, why: &str) {
         if let Err(error) = self.update_identity(|identity| identity.sync_failed = Some(why.to_owned())) {
             tracing::error!("the failed sync could not be recorded: {error}");
         }
     }
 
-    /// Says that the end was clean. Only after every shard is closed.
+    /// Marks the end as a clean one. Every shard has to be closed before.
     pub fn mark_clean(&self) -> Result<(), StoreError> {
         let path = self.dir.join("clean");
         let epoch = self.identity.lock().last_broker_epoch.to_string();
@@ -184,8 +178,7 @@ impl Store {
     }
 }
 
-/// A start needs a segment, and pages of redb. Where there is less than that the reserves go: what deletes need, a
-/// start needs first.
+/// Gives the reserves back where there is too little for a start, which needs a segment and pages of redb.
 fn give_back(disk: &dyn Disk, dir: &Path, segment_bytes: u64) {
     let needed = segment_bytes.saturating_mul(2);
     if disk.free_bytes(dir).is_ok_and(|free| free >= needed) {
@@ -200,7 +193,7 @@ fn give_back(disk: &dyn Disk, dir: &Path, segment_bytes: u64) {
     }
 }
 
-/// A shard that did not open is lost, unless all it needs is space: then nothing starts.
+/// Keeps a lost shard as it is, unless all it needs is space: then the start fails.
 fn unless_full(
     disk: &dyn Disk,
     dir: &Path,
@@ -225,7 +218,7 @@ fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Arc<dyn DiskFile>, StoreErro
     }
 }
 
-/// A directory without an identity: new, if nothing of ours is in it.
+/// Makes an identity for a directory that has none. One that holds other files of ours is refused.
 fn found(disk: &dyn Disk, dir: &Path, options: &StoreOptions) -> Result<Identity, StoreError> {
     let names = disk.list(dir).map_err(StoreError::io(dir))?;
     let ours = names.iter().find(|name| {
@@ -247,7 +240,7 @@ fn found(disk: &dyn Disk, dir: &Path, options: &StoreOptions) -> Result<Identity
     Ok(identity)
 }
 
-/// The first start, or one that takes an unfinished first start up again: nothing was ever served from here.
+/// Makes the files of every shard. A first start that was not finished is made anew: it never served anything.
 fn create_shards(
     disk: &Arc<dyn Disk>,
     dir: &Path,
@@ -277,7 +270,7 @@ fn create_shards(
     disk.sync_dir(dir).map_err(StoreError::io(dir))
 }
 
-/// Takes the clean marker away, durably, and says whether it matched.
+/// Takes the clean marker away, durably, and returns whether it matched.
 fn take_clean_marker(disk: &dyn Disk, dir: &Path, identity: &Identity) -> Result<bool, StoreError> {
     let path = dir.join("clean");
     let take = || -> std::io::Result<bool> {
@@ -294,7 +287,7 @@ fn take_clean_marker(disk: &dyn Disk, dir: &Path, identity: &Identity) -> Result
     take().map_err(StoreError::io(&path))
 }
 
-/// Verdicts of all shards into the identity, before anything is changed.
+/// Writes the verdicts of all shards into the identity, before anything is changed.
 fn record_verdicts(
     disk: &dyn Disk,
     dir: &Path,

@@ -110,7 +110,7 @@ fn what_the_store_has_not_folded_yet_counts_and_so_does_a_truncation() {
     // As of an entry that is not there yet: who writes until then is not forgotten.
     engine.forget(replica, Forgotten { below: 3, seq: Seq(5) });
     engine.settle().unwrap();
-    assert_eq!(engine.index.lock().replicas[&replica].settled.as_ref().unwrap().producers.len(), 3);
+    assert_eq!(engine.journal.index.lock().replicas[&replica].settled.as_ref().unwrap().producers.len(), 3);
     engine.write(vec![appended(replica, 5, of(1, 3, 1000))]).unwrap();
     engine.write(vec![submission(replica, 6, Entry::Truncate { to: 3 }, vec![])]).unwrap();
     engine.settle().unwrap();

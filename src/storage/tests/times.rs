@@ -230,7 +230,8 @@ fn trimmed_space_comes_back_and_a_log_start_survives_a_kill() {
         // Fifty batches, and at most the rest of the block that the log start lies in.
         assert!(left >= whole / 20 && left < whole / 4, "round {round}: {left} of {whole} bytes are left");
         assert_eq!(read_all(&engine, replica, 950), (950..1000).collect::<Vec<_>>());
-        let rows = engine.db.spans(replica, |spans| Ok(spans.between(i64::MIN, i64::MAX)?.count())).unwrap();
+        let rows =
+            engine.settled.db.spans(replica, |spans| Ok(spans.between(i64::MIN, i64::MAX)?.count())).unwrap();
         assert!(rows < 10, "{rows} rows are left");
         let segments = std::fs::read_dir(dir.path().join("shard-0/journal")).unwrap().count();
         assert!(segments < 20, "{segments} segments");
@@ -261,7 +262,7 @@ fn sizes_follow_truncations_and_drops() {
     log.engine.settle().unwrap();
     while log.engine.sweep().unwrap() {}
     assert_eq!(log.engine.sizes().unwrap(), [].into());
-    assert!(log.engine.db.sizes().unwrap().is_empty());
+    assert!(log.engine.settled.db.sizes().unwrap().is_empty());
     assert!(matches!(log.engine.size(log.replica), Err(ReadError::Gone(_))));
 }
 
