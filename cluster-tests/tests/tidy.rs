@@ -5,6 +5,7 @@
 //!   tidy/source.rs   the sources, parsed; which of their items are tests
 //!   tidy/shape.rs    length of files and functions, the opening `//!`, no `unwrap`, nothing left to do
 //!   tidy/edges.rs    who may import whom; one room for each foreign crate
+//!   tidy/wings.rs    the wings of src/storage: imports run down only
 //!   tidy/metrics.rs  each metric named once, described once; dashboards name only what exists
 //!   tidy/config.rs   the fields of the configuration and the sample file agree
 //!   tidy/lock.rs     one version of what must be one; none of what is banned
@@ -23,6 +24,8 @@ mod metrics;
 mod shape;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/wings.rs"]
+mod wings;
 
 use std::path::{Path, PathBuf};
 
@@ -80,6 +83,11 @@ fn nothing_is_left_to_do() {
 #[test]
 fn adapters_meet_only_through_ports() {
     none(edges::between_adapters(&sources()));
+}
+
+#[test]
+fn imports_in_the_store_run_down_only() {
+    none(wings::upward(&sources()));
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub struct ShardSample {
     pub max: u64,
     /// Seconds for which the gate was closed, in all.
     pub closed: f64,
-    /// Seconds.
+    /// Seconds since the running sync began.
     pub sync_age: f64,
     /// Bytes of the journal's files.
     pub journal: u64,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 /// A directory tree that can be synced.
 pub trait Disk: Send + Sync + 'static {
+    /// Creates a directory and its parents.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Opens a file for reading and writing; `create` makes it if it is missing.
     fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>>;
@@ -22,6 +23,7 @@ pub trait Disk: Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes a directory's entries durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Whether there is a file or directory at `path`.
     fn exists(&self, path: &Path) -> io::Result<bool>;
     /// Bytes free on the file system that holds `path`.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
@@ -36,7 +38,9 @@ pub trait Disk: Send + Sync + 'static {
 
 /// One open file. All positions are absolute; methods may be called from several threads.
 pub trait DiskFile: Send + Sync + 'static {
+    /// Length of the file in bytes.
     fn len(&self) -> io::Result<u64>;
+    /// Whether the file has no bytes.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }

@@ -18,7 +18,7 @@ const PIECES: usize = 1024;
 /// Bytes that the kernel reads ahead at once. One page in so many tells whether the rest is in the page cache.
 const PROBE: u64 = 128 * 1024;
 
-/// The real disk.
+/// The disk behind the kernel's file systems.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
 

@@ -85,7 +85,7 @@ impl Iterator for HeadWalk<'_> {
     }
 }
 
-/// Splits contiguous batches.
+/// Splits contiguous batches, each with its head.
 pub fn batches_of(bytes: &Bytes) -> Result<Vec<(Bytes, BatchHead)>, ShardFault> {
     let mut rest = bytes.clone();
     let mut out = Vec::new();
@@ -106,7 +106,7 @@ pub fn proved(
     prove(&segment.read(place.at, length as usize)?, base, place)
 }
 
-/// Proves the batches of a whole stretch: each by its own checksum, and the bytes that skips by the row's.
+/// Proves the batches of a whole stretch: each by its own checksum, and the bytes skipped there by the row's.
 pub fn prove(bytes: &Bytes, base: Offset, place: &Place) -> Result<Vec<(Bytes, BatchHead)>, ShardFault> {
     let rotten = |why: String| {
         let length = bytes.len();

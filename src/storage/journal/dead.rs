@@ -1,7 +1,7 @@
 //! Dead segments: those that nothing needs, to be overwritten or unlinked.
 //!
-//! A segment is dead when it is settled to its end, no row in redb refers to it, no reader holds it and no corrupt replica
-//! pins it. The journal knows the last two; a [`Keeper`] above it knows the first two. Overwriting a dead segment is
+//! A segment is dead when it is settled to its end and no row in redb refers to it. Nor may a reader hold it or a corrupt
+//! replica pin it. The journal knows the last two; a [`Keeper`] above it knows the first two. Overwriting a dead segment is
 //! cheaper than making a new one, so some are kept.
 
 use crate::storage::journal::index::Index;
@@ -53,8 +53,8 @@ impl Journal {
         Arc::into_inner(index.segments.remove(&first)?)
     }
 
-    /// Takes a dead segment out of the index, to be unlinked: one that may not be overwritten, else the oldest if more
-    /// than `keep` are dead.
+    /// Takes a dead segment out of the index, to be unlinked. One that may not be overwritten goes in any case, another only
+    /// if there are more than `keep`.
     pub fn take_surplus(&self, keep: usize, keeper: &dyn Keeper) -> Option<Segment> {
         let mut index = self.index.lock();
         let dead = self.dead(&index, keeper);

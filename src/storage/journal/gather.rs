@@ -40,7 +40,6 @@ pub struct Source {
     pub next: Offset,
     /// Whether there may be such batches.
     pub clipped: bool,
-    /// Bytes.
     pub length: u64,
     pub home: At,
 }

@@ -20,7 +20,6 @@ use std::sync::Arc;
 pub struct Run {
     /// Position of the first byte.
     pub at: Lsn,
-    /// Bytes.
     pub length: u32,
     /// Number of the first entry; the others follow.
     pub first_seq: Seq,
@@ -56,7 +55,7 @@ pub enum Pending {
 }
 
 impl Pending {
-    /// Its position.
+    /// Position of the run or entry.
     #[must_use]
     pub fn at(&self) -> Lsn {
         match self {
@@ -95,7 +94,6 @@ pub struct Live {
     pub forgotten: Option<Forgotten>,
     /// Durability of the last batch, as the journal is known to say after a power cut.
     pub marked: Durability,
-    /// Notices go here.
     pub sink: Option<Arc<dyn ReplicaSink>>,
     pub announced: Persisted,
     /// Why the journal takes nothing more of this replica.

@@ -1,8 +1,8 @@
 //! What the journal did with its newest segments.
 //!
-//! Each time the stream goes on in another segment, the writer notes it here. Three decisions read the notes: where a
-//! settle may stop so that a whole segment comes free, how many dead segments are kept, and how the next one is made.
-//! `callboard_core::storage` takes those decisions; this file only counts.
+//! Each time the stream goes on in another segment, the writer notes it here. The notes say where a settle may stop so that
+//! a whole segment comes free. They also say how many dead segments to keep and how to make the next one.
+//! `callboard_core::storage` decides both; this file only counts.
 
 use crate::storage::journal::position::SyncedTo;
 use callboard_core::Lsn;
@@ -34,7 +34,7 @@ impl Rolls {
         self.lately.lock().push_back(Instant::now());
     }
 
-    /// Counts a sync.
+    /// Counts a sync of the journal.
     pub fn synced(&self) {
         self.syncs.fetch_add(1, Ordering::Relaxed);
     }

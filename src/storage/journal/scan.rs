@@ -1,7 +1,7 @@
 //! The journal's groups, found by reading it in windows.
 //!
-//! Every 512-byte step behind X may hold a group. Of each group only its entries and their batch heads are kept, so a
-//! start needs no more memory for a full journal than for an empty one. Which of the groups count is not decided here but
+//! Every 512-byte step behind X may hold a group. The payloads of a group are not kept, so a start needs no more memory for
+//! a full journal than for an empty one. Which of the groups count is not decided here but
 //! by `callboard_core::storage::walk`.
 
 use crate::storage::journal::segment::Segment;

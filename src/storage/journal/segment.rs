@@ -5,8 +5,8 @@
 //! makes the journal's syncs cheap. Where syncs are few, writing everything twice costs more;
 //! `callboard_core::storage::fresh` says which to choose.
 //!
-//! A segment that was sent from is never overwritten: sockets refer to its pages after the call has returned, over
-//! loopback until the peer has read. Which segments are dead is not decided here but in `dead.rs`.
+//! A segment that was sent from is never overwritten, because sockets refer to its pages after the call has returned. Over
+//! loopback they do so until the peer has read. Which segments are dead is not decided here but in `dead.rs`.
 
 use crate::storage::disk::port::{Disk, DiskFile, zeros};
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The file of a segment that has no name of its own yet.
 const ASIDE: &str = "aside.tmp";
 
-/// An open segment.
+/// An open segment file.
 pub struct Segment {
     /// Position of its first byte.
     pub first: Lsn,
@@ -93,7 +93,7 @@ impl Segment {
         self.file.write_all_at(pieces, at.0 - self.first.0)
     }
 
-    /// `fdatasync`.
+    /// Makes written bytes durable.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
@@ -124,7 +124,7 @@ pub struct Unreadable {
 /// Groups with their places, to be written into a segment before it gets its name.
 pub type Placed = Vec<(Lsn, Vec<Bytes>)>;
 
-/// A journal's directory.
+/// The directory of one journal.
 pub struct Segments {
     disk: Arc<dyn Disk>,
     dir: PathBuf,

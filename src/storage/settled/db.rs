@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One shard's database.
+/// The database of one shard.
 pub struct Db {
     disk: Arc<dyn Disk>,
     path: PathBuf,
@@ -36,7 +36,7 @@ pub struct Db {
     current: RwLock<Option<Database>>,
     /// The table `segments`, as of the last commit.
     used: Mutex<BTreeMap<Lsn, Used>>,
-    /// The length of `used`.
+    /// The length of `used`, for those who take no lock.
     used_segments: AtomicU64,
     pub health: Health,
 }

@@ -1,8 +1,8 @@
 //! The producers of a replica behind a truncation, found again.
 //!
-//! A truncation takes batches away, and with them what is known of their producers. Recovery and an actor's restart find
-//! it again from the newest snapshot left in redb, the stored batch heads behind it, and the heads that only the journal
-//! has. Settling does the same inside its transaction, in `part.rs`.
+//! A truncation takes batches away, and with them what is known of their producers. Recovery and an actor's restart begin
+//! with the newest snapshot that is left in redb. To it they apply the stored batch heads behind it, then those that only
+//! the journal has. Settling does the same inside its transaction, in `part.rs`.
 
 use crate::storage::disk::fault::ShardFault;
 use crate::storage::journal::batches::{batches_of, walk_heads};

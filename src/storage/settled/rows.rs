@@ -84,7 +84,7 @@ pub fn encode_x(x: Lsn, crc: u32) -> Vec<u8> {
     seal(body)
 }
 
-/// Reads [`encode_x`].
+/// Reads a row of [`encode_x`].
 pub fn decode_x(row: &[u8]) -> Result<(Lsn, u32), ShardFault> {
     let rest = &mut opened(row, "position")?;
     Ok((Lsn(u64::from_le_bytes(*take(rest, "position")?)), u32::from_le_bytes(*take(rest, "position")?)))
@@ -97,19 +97,19 @@ pub fn encode_uuid(uuid: [u8; 16]) -> Vec<u8> {
     seal(body)
 }
 
-/// Reads [`encode_uuid`].
+/// Reads a row of [`encode_uuid`].
 pub fn decode_uuid(row: &[u8]) -> Result<[u8; 16], ShardFault> {
     Ok(*take(&mut opened(row, "identity")?, "identity")?)
 }
 
-/// Encodes a number.
+/// Encodes a number as a row.
 pub fn encode_u64(n: u64) -> Vec<u8> {
     let mut body = vec![VERSION];
     body.extend_from_slice(&n.to_le_bytes());
     seal(body)
 }
 
-/// Reads [`encode_u64`].
+/// Reads a row of [`encode_u64`].
 pub fn decode_u64(row: &[u8]) -> Result<u64, ShardFault> {
     Ok(u64::from_le_bytes(*take(&mut opened(row, "number")?, "number")?))
 }
@@ -228,7 +228,7 @@ pub fn encode_producers(table: &ProducerTable) -> Vec<u8> {
     seal(body)
 }
 
-/// Reads [`encode_producers`].
+/// Reads a row of [`encode_producers`].
 pub fn decode_producers(row: &[u8]) -> Result<ProducerTable, ShardFault> {
     ProducerTable::decode(opened(row, "producers")?)
         .map_err(|e| ShardFault(format!("store.redb: a producers row: {e}")))

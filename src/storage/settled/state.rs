@@ -1,7 +1,7 @@
 //! The owner of what is settled: the database, X, and the work that a settle leaves behind.
 //!
-//! X is the position up to which redb holds the journal. The settler's lock is held while a window is settled, rows are
-//! swept or runs are moved, so at most one of these writes at a time. Reads take no lock of this struct.
+//! X is the position up to which redb holds the journal. Whoever settles a window, sweeps
+//! rows or moves runs holds the settler's lock, so one of these writes at a time. Reads take no lock of this struct.
 
 use crate::storage::journal::dead::Keeper;
 use crate::storage::settled::db::Db;

@@ -11,7 +11,9 @@ use callboard_core::{Lsn, Offset, ReplicaId};
 use redb::{ReadableTable, TableDefinition};
 use std::collections::BTreeMap;
 
+/// The shard's uuid, X, and the next replica id.
 pub const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
+/// States of replicas, without their producers.
 pub const REPLICAS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("replicas");
 /// Batches: those of the span of the same key.
 pub const BLOCKS: TableDefinition<'static, (u32, i64), &[u8]> = TableDefinition::new("blocks");
@@ -19,6 +21,7 @@ pub const BLOCKS: TableDefinition<'static, (u32, i64), &[u8]> = TableDefinition:
 pub const TIMES: TableDefinition<'static, (u32, i64), &[u8]> = TableDefinition::new("times");
 /// Bytes of a replica's spans, kept in step with its rows in `times`.
 pub const SIZES: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("sizes");
+/// Snapshots of producers, by the offset of which they are.
 pub const PRODUCERS: TableDefinition<'static, (u32, i64), &[u8]> = TableDefinition::new("producers");
 /// How much of each journal segment spans refer to.
 pub const SEGMENTS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("segments");

@@ -5,8 +5,8 @@
 //!                                                   └─ a place in the journal ─> counted in `segments`
 //! ```
 //!
-//! The references to journal segments that come and go are summed up over the transaction and written last, so the rows of
-//! `segments` are always true of what is committed. Which entries are settled is decided in `window.rs` and `part.rs`.
+//! References to journal segments are summed up over the transaction and written last. So the rows of `segments` are always
+//! true of what is committed. Which entries are settled is decided in `window.rs` and `part.rs`.
 
 use crate::storage::disk::fault::ShardFault;
 use crate::storage::journal::position::Place;
@@ -46,7 +46,7 @@ pub enum Straddling {
     Journal(Span, Place),
 }
 
-/// One write transaction.
+/// A write transaction and the segments it touches.
 pub struct Tx<'t> {
     tx: &'t WriteTransaction,
     /// By segment, the bytes and rows that came, less those that went.

@@ -22,7 +22,7 @@ const LEFT_FOR_OTHERS: u64 = 1 << 20;
 /// The outcome of making a segment ahead.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Ahead {
-    /// One was there.
+    /// A segment was made before.
     There,
     Made,
     /// No segment can be had now: there is no space for one, or no descriptor.

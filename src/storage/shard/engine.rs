@@ -107,7 +107,7 @@ impl Engine {
         Engine { shard, options, journal, settled, scrubber, space, fault: OnceLock::new(), mended }
     }
 
-    /// This shard's number.
+    /// This shard's number on its node.
     #[must_use]
     pub fn shard(&self) -> u16 {
         self.shard

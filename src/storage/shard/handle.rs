@@ -34,7 +34,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
-/// A running shard.
+/// A shard whose threads run.
 pub struct ShardHandle {
     inner: Arc<Inner>,
     readers: Arc<Readers>,

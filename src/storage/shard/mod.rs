@@ -1,7 +1,7 @@
 //! One shard at work: the engine, its threads, and the handle behind the port.
 //!
-//! [`engine::Engine`] holds the owners of a shard's state (journal, settled, scrubber, room) and does the work that needs
-//! several of them; each file below `engine.rs` is one kind of that work. `inner.rs`, `threads.rs` and `handle.rs` give it
+//! [`engine::Engine`] holds the owners of a shard's state: journal, settled, scrubber, room. It does the work that needs
+//! several of them, and each file that imports it is one kind of that work. `inner.rs`, `threads.rs` and `handle.rs` give it
 //! threads and queues. How a shard is opened is the business of `store/`.
 
 pub mod ahead;

@@ -27,7 +27,6 @@ const LEAST: u64 = 64 * 1024;
 /// The outcome of one call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scrubbed {
-    /// Bytes read.
     pub bytes: u64,
     /// Stretches that did not prove themselves.
     pub rotten: u64,

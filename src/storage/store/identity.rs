@@ -1,8 +1,8 @@
 //! `data/identity`: who this directory is, and what the last recovery found. The file is JSON, then its checksum.
 //!
 //! The file is written aside and renamed, file and directory fsynced. Verdicts go in before recovery changes anything and
-//! before the boot id is renewed, so that a crash in the middle of a recovery does not make the next one look clean. Data
-//! of shards is not described here.
+//! before the boot id is renewed. So a crash in the middle of a recovery does not make the next one look clean. The data of
+//! shards is not described here.
 
 use crate::storage::disk::port::Disk;
 use crate::storage::store::error::StoreError;
@@ -28,11 +28,11 @@ pub struct Identity {
     pub node_uuid: String,
     /// The node's number in the cluster.
     pub node_id: i32,
-    /// Kafka's `directory.id`.
+    /// Kafka calls it `directory.id`.
     pub directory_id: String,
     /// A uuid for each shard.
     pub shards: Vec<[u8; 16]>,
-    /// Starts so far.
+    /// How often the node has started.
     pub incarnation: u64,
     /// The kernel's boot at the last start.
     pub boot_id: Boot,

@@ -4,8 +4,8 @@
 //!   lock ─> identity ─> inspect every shard ─> verdicts into identity ─> finish every shard ─> new boot id, incarnation
 //! ```
 //!
-//! A shard that is missing or foreign is lost, not new: the node says which and serves the rest, and nothing is created in
-//! its place. How one shard is recovered stands in `recovery.rs` and `finish.rs`.
+//! A shard that is missing or foreign is lost, not new. The node says which, serves the rest, and creates nothing in its
+//! place. How one shard is recovered stands in `recovery.rs` and `finish.rs`.
 
 use crate::storage::disk::fault::ShardFault;
 use crate::storage::disk::port::{Disk, DiskFile};
@@ -57,7 +57,6 @@ pub struct Store {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     identity: Mutex<Identity>,
-    /// By number.
     pub shards: Vec<Opened>,
     pub recovered: Recovered,
     _lock: Arc<dyn DiskFile>,
@@ -72,7 +71,7 @@ pub struct Recovered {
     /// Payload read behind X.
     pub replayed: u64,
     pub rejournaled: u64,
-    /// Torn tail.
+    /// Bytes of torn tails.
     pub cut: u64,
 }
 

@@ -239,8 +239,8 @@ fn a_shard_whose_files_are_gone_is_lost_and_nothing_is_created_in_its_place() {
     assert!(!dir.path().join("shard-0/store.redb").exists());
 }
 
-/// What becomes of a replica whose `os` batch was not synced when the process was killed, `before` and `now` being the
-/// kernel's boots; and what the identity says of the boot meanwhile.
+/// Kills a process whose `os` batch is not synced, and starts it again; `before` and `now` are the kernel's boots. Returns the
+/// replica's verdict and the identity's line about the boot.
 fn killed(before: &str, now: &str) -> (Verdict, String) {
     let dir = tempfile::tempdir().unwrap();
     let at = |boot| {

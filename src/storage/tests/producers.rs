@@ -1,5 +1,5 @@
-//! Producers in the store: what is stored of them outlives settles and starts whatever a client says of time, until
-//! their replica says that it has forgotten them.
+//! Producers in the store. They outlive settles and starts, whatever a client says of time, until their replica has
+//! forgotten them.
 
 use crate::storage::store::open::Opened;
 use crate::storage::tests::{Seen, batch_of, open, submission};

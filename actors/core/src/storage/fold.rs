@@ -46,7 +46,7 @@ pub enum Folded {
         to: Offset,
     },
     Dropped,
-    /// Only marks changed.
+    /// Nothing but the number and marks changed.
     Marked,
     /// Entries are missing before this one; nothing was changed.
     Gap {

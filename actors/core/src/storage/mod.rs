@@ -1,5 +1,4 @@
-//! What the store decides: the bytes of a group, what may follow in a replica's log, what recovery keeps, what to settle
-//! and what to recycle.
+//! The decisions of the store: which entry may follow, what recovery keeps, what to settle, what to recycle.
 //!
 //! All of it is arithmetic on values that the caller read. `src/storage` does the I/O, and the simulator runs the same
 //! code. No file here reads a byte from a disk or looks at a clock.
