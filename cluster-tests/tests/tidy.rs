@@ -7,6 +7,7 @@
 //!   tidy/edges.rs    who may import whom; one room for each foreign crate
 //!   tidy/circles.rs  no circle of imports between files
 //!   tidy/docs.rs     public items have a comment; no comment says nothing
+//!   tidy/wings.rs    the wings of src/storage: imports run down only
 //!   tidy/metrics.rs  each metric named once, described once; dashboards name only what exists
 //!   tidy/config.rs   the fields of the configuration and the sample file agree
 //!   tidy/lock.rs     one version of what must be one; none of what is banned
@@ -29,6 +30,8 @@ mod metrics;
 mod shape;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/wings.rs"]
+mod wings;
 
 use std::path::{Path, PathBuf};
 
@@ -86,6 +89,11 @@ fn nothing_is_left_to_do() {
 #[test]
 fn adapters_meet_only_through_ports() {
     none(edges::between_adapters(&sources()));
+}
+
+#[test]
+fn imports_in_the_store_run_down_only() {
+    none(wings::upward(&sources()));
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Observed for Parts {
     fn sample(&self, out: &mut Samples) {
         let Parts { context, shards, lost, readers, tails, lags, each_partition } = self;
         kafka::sample(context, out);
-        storage::metrics::sample(shards, lost, readers, out);
+        storage::scrape::sample(shards, lost, readers, out);
         let image = context.images.current();
         callboard_actors::metrics::sample(&image, &context.directory, tails, *each_partition, out);
         lags.sample(&context.coordinators, out);

@@ -1,12 +1,11 @@
-//! What the store counts and times. Names, units, help and labels in one place.
+//! What the store counts and times: names, units, help and labels.
+//!
+//! The names stand here once. Counters and histograms are recorded through the functions below, when something happens.
+//! Gauges have a table here, which `scrape.rs` fills in when somebody asks.
 
-use super::readers::Readers;
-use super::shard::ShardHandle;
-use callboard_actors::ports::Admission;
-use callboard_actors::samples::{Family, Samples};
-use callboard_core::limits;
+use crate::storage::sample::ShardSample;
+use callboard_actors::samples::Family;
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Histogram, seconds, label `shard`: one `fdatasync` of the journal.
@@ -77,10 +76,11 @@ pub const READS_QUEUED: &str = "callboard_reads_queued";
 /// Gauge: how many may.
 pub const READS_QUEUE_CAPACITY: &str = "callboard_reads_queue_capacity";
 
-const SHARD_UP: Family = Family::gauge(UP, "1 while the shard works, 0 when it is lost or has stopped");
-/// A family, and what a shard has of it.
-type OfShard = (Family, fn(&ShardSample) -> f64);
-const BY_SHARD: [OfShard; 18] = [
+pub(in crate::storage) const SHARD_UP: Family =
+    Family::gauge(UP, "1 while the shard works, 0 when it is lost or has stopped");
+/// A family, and its value for a shard.
+pub(in crate::storage) type OfShard = (Family, fn(&ShardSample) -> f64);
+pub(in crate::storage) const BY_SHARD: [OfShard; 18] = [
     (Family::gauge(UNSETTLED, "journaled and not yet settled into redb"), |s| s.unsettled as f64),
     (Family::gauge(UNSETTLED_MAX, "unsettled bytes at which producers have to wait"), |s| s.max as f64),
     (Family::counter(GATE_CLOSED, "time that producers were kept waiting for settling"), |s| s.closed),
@@ -101,40 +101,13 @@ const BY_SHARD: [OfShard; 18] = [
         s.free as f64
     }),
     (Family::gauge(FULL, "1 while produce is refused because the disk is full"), |s| f64::from(s.refuses)),
-    (Family::gauge(RESERVE, "held back on the file system for what frees space"), |s| s.space.1 as f64),
-    (Family::counter(NO_SPACE, "times that a segment or redb found no space"), |s| s.space.0 as f64),
+    (Family::gauge(RESERVE, "held back on the file system for what frees space"), |s| s.reserve as f64),
+    (Family::counter(NO_SPACE, "times that a segment or redb found no space"), |s| s.no_space as f64),
 ];
-const QUEUED: Family = Family::gauge(READS_QUEUED, "reads that wait for a reader thread");
-const QUEUE_MAX: Family = Family::gauge(READS_QUEUE_CAPACITY, "reads that may wait; more are refused");
-
-/// A shard at the moment of a scrape.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ShardSample {
-    pub unsettled: u64,
-    pub max: u64,
-    pub closed: f64,
-    pub sync_age: f64,
-    pub journal: u64,
-    pub runs: usize,
-    pub resident: u64,
-    pub journal_max: u64,
-    pub db: DbSample,
-    pub free: u64,
-    pub refuses: bool,
-    /// How often there was no space, and the bytes of the reserve.
-    pub space: (u64, u64),
-}
-
-/// A database at the moment of a scrape.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct DbSample {
-    pub file: u64,
-    pub cached: usize,
-    pub cache: usize,
-    pub hits: u64,
-    pub misses: u64,
-    pub evictions: u64,
-}
+pub(in crate::storage) const QUEUED: Family =
+    Family::gauge(READS_QUEUED, "reads that wait for a reader thread");
+pub(in crate::storage) const QUEUE_MAX: Family =
+    Family::gauge(READS_QUEUE_CAPACITY, "reads that may wait; more are refused");
 
 /// Tells the exporter what the names mean.
 pub fn describe() {
@@ -152,65 +125,44 @@ pub fn describe() {
     describe_counter!(READS_REFUSED, Unit::Count, "reads refused because too many waited");
 }
 
-/// What there is now: every shard that was opened, those that are lost by their number, and the readers.
-pub fn sample(shards: &[Arc<ShardHandle>], lost: &[u16], readers: &Readers, out: &mut Samples) {
-    let name = |shard: &Arc<ShardHandle>| shard.index().to_string();
-    let mut up = out.family(&SHARD_UP);
-    for shard in shards {
-        up.add(&[("shard", &name(shard))], if shard.fault().is_none() { 1.0 } else { 0.0 });
-    }
-    for shard in lost {
-        up.add(&[("shard", &shard.to_string())], 0.0);
-    }
-    let samples: Vec<_> = shards.iter().map(|shard| (name(shard), shard.sample())).collect();
-    for (family, of) in &BY_SHARD {
-        let mut series = out.family(family);
-        for (shard, sample) in &samples {
-            series.add(&[("shard", shard)], of(sample));
-        }
-    }
-    out.one(&QUEUED, readers.queued() as f64);
-    out.one(&QUEUE_MAX, limits::READ_QUEUE as f64);
-}
-
-pub(super) fn sync(shard: u16, took: Duration) {
+pub(in crate::storage) fn sync(shard: u16, took: Duration) {
     histogram!(SYNC_SECONDS, "shard" => shard.to_string()).record(took.as_secs_f64());
 }
 
-pub(super) fn queued(shard: u16, oldest: Duration) {
+pub(in crate::storage) fn queued(shard: u16, oldest: Duration) {
     histogram!(QUEUE_SECONDS, "shard" => shard.to_string()).record(oldest.as_secs_f64());
 }
 
-pub(super) fn group(shard: u16, entries: usize, bytes: usize) {
+pub(in crate::storage) fn group(shard: u16, entries: usize, bytes: usize) {
     let shard = shard.to_string();
     histogram!(GROUP_ENTRIES, "shard" => shard.clone()).record(entries as f64);
     histogram!(GROUP_BYTES, "shard" => shard).record(bytes as f64);
 }
 
-pub(super) fn committed(shard: u16) {
+pub(in crate::storage) fn committed(shard: u16) {
     counter!(SETTLE_COMMITS, "shard" => shard.to_string()).increment(1);
 }
 
-pub(super) fn settled(shard: u16, took: Duration, bytes: u64) {
+pub(in crate::storage) fn settled(shard: u16, took: Duration, bytes: u64) {
     let shard = shard.to_string();
     histogram!(SETTLE_SECONDS, "shard" => shard.clone()).record(took.as_secs_f64());
     counter!(SETTLED_BYTES, "shard" => shard).increment(bytes);
 }
 
-pub(super) fn read_refused(shard: u16) {
+pub(in crate::storage) fn read_refused(shard: u16) {
     counter!(READS_REFUSED, "shard" => shard.to_string()).increment(1);
 }
 
-pub(super) fn evacuated(shard: u16, bytes: u64) {
+pub(in crate::storage) fn evacuated(shard: u16, bytes: u64) {
     counter!(EVACUATED, "shard" => shard.to_string()).increment(bytes);
 }
 
-pub(super) fn scrubbed(shard: u16, bytes: u64, pass: bool) {
+pub(in crate::storage) fn scrubbed(shard: u16, bytes: u64, pass: bool) {
     let shard = shard.to_string();
     counter!(SCRUBBED, "shard" => shard.clone()).increment(bytes);
     counter!(SCRUB_PASSES, "shard" => shard).increment(u64::from(pass));
 }
 
-pub(super) fn rotten(shard: u16) {
+pub(in crate::storage) fn rotten(shard: u16) {
     counter!(ROTTEN, "shard" => shard.to_string()).increment(1);
 }

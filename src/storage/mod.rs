@@ -1,64 +1,40 @@
 //! The store: a journal that makes acknowledgements cheap, in front of redb, the home of everything.
 //!
+//! An acknowledgement costs one write and one sync of a journal that all partitions of a shard share. Later, off that
+//! path, the settler moves what was written into redb. The files stand in five wings, and a wing imports only wings below:
+//!
 //! ```text
-//!   shard.rs      queues, the port's implementation         threads.rs   what a shard's threads do
-//!   engine.rs     one shard without threads ── writer.rs · settle.rs · read.rs · times.rs · rebuild.rs
-//!   recovery.rs   look (scan.rs), say, change           store.rs   the data directory, all shards, identity
-//!   index.rs      runs in memory              db.rs · spans.rs · rows.rs   redb   segment.rs   journal files
-//!   space.rs      room on the disk              reserve.rs   a file that is given back when it is full
-//!   disk.rs       the port below: the real disk, or the crash backend of the tests
+//!   store/    the data directory: identity, recovery, opening
+//!   shard/    one shard at work: the engine, its threads, reading, room on the disk
+//!   settled/  redb: rows, transactions, settle windows
+//!   journal/  segments, groups of entries, runs that are not settled yet
+//!   disk/     the disk as a port, and the real one      beside them: readers.rs, metrics.rs, sample.rs, scrape.rs
 //! ```
 //!
-//! What is torn, what a replica is, what to settle and recycle is decided in `callboard_core::storage`.
+//! The store moves bytes; it decides nothing. `callboard_core::storage` decides what is torn, what a replica is, and what
+//! to settle and recycle.
 
-mod backend;
-mod batches;
-mod db;
 pub mod disk;
-pub mod engine;
-mod error;
-mod evacuate;
-mod gate;
-mod gather;
-mod heads;
-pub mod identity;
-mod index;
+mod journal;
 pub mod metrics;
-mod part;
-mod read;
 mod readers;
-mod real_disk;
-mod rebuild;
-mod recovery;
-mod reserve;
-mod rows;
-mod scan;
-mod scrub;
-mod segment;
-mod settle;
-pub mod shard;
-mod space;
-mod spans;
-pub mod store;
-mod threads;
-mod times;
-mod tx;
-mod writer;
+mod sample;
+pub mod scrape;
+mod settled;
+mod shard;
+mod store;
 
-pub use backend::Backend;
-pub use engine::{Engine, EngineOptions};
-pub use error::{ShardFault, StoreError};
+pub use disk::fault::ShardFault;
+pub use disk::real::RealDisk;
+pub use disk::reserve::Reserve;
 pub use readers::Readers;
-pub use real_disk::RealDisk;
-pub use reserve::Reserve;
-pub use shard::ShardHandle;
-pub use store::{Opened, Recovered, Store, StoreOptions};
+pub use settled::backend::Backend;
+pub use shard::engine::{Engine, EngineOptions};
+pub use shard::handle::ShardHandle;
+pub use shard::inner::OnFault;
+pub use store::error::StoreError;
+pub use store::identity::{Identity, StoredVerdict};
+pub use store::open::{Opened, Recovered, Store, StoreOptions};
 
-#[cfg(test)]
-mod descriptor_tests;
-#[cfg(test)]
-mod producers_tests;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod times_tests;

@@ -1,4 +1,6 @@
-//! Reader threads: blocking reads leave tokio's workers alone. A bounded queue; what does not fit is refused.
+//! Reader threads: blocking reads run here, so that tokio's workers never wait for a disk.
+//!
+//! Jobs of all shards share one bounded queue, and a job that does not fit is refused. What a job reads is not known here.
 
 use callboard_core::limits;
 use parking_lot::{Condvar, Mutex};
@@ -22,7 +24,7 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// So many threads.
+    /// Starts so many threads.
     pub fn start(threads: usize) -> std::io::Result<Readers> {
         let queue: Arc<(Mutex<Queue>, Condvar)> = Arc::default();
         let threads = (0..threads.max(1))
@@ -34,7 +36,7 @@ impl Readers {
         Ok(Readers { queue, threads: Mutex::new(threads) })
     }
 
-    /// Queues a job; false if too many wait or the readers have stopped.
+    /// Queues a job. Returns false if too many wait or the readers have stopped.
     #[must_use]
     pub fn submit(&self, job: impl FnOnce() + Send + 'static) -> bool {
         let (queue, wake) = &*self.queue;
@@ -53,7 +55,7 @@ impl Readers {
         self.queue.0.lock().jobs.len()
     }
 
-    /// Ends the threads; what waits is dropped, and so answered.
+    /// Ends the threads. Waiting jobs are dropped, which answers them.
     pub fn stop(&self) {
         let (queue, wake) = &*self.queue;
         {
@@ -83,7 +85,7 @@ fn work(queue: &(Mutex<Queue>, Condvar)) {
                 }
             }
         };
-        // Its answer is dropped, and so given; the thread goes on.
+        // A panic drops the job's answer, which its caller takes for an error; the thread goes on.
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
             tracing::error!("a read panicked: a fault of this program");
         }

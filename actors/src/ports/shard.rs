@@ -1,7 +1,8 @@
 //! The store, one shard of it: three contracts, by who needs them.
 //!
 //! A replica's actor needs [`Journal`], a fetch [`Reading`], the front-end and the metrics [`Admission`]. One handle
-//! implements all three and is known as [`Shard`].
+//! implements all three and is known as [`Shard`]. How the bytes are kept is not said here: `src/storage` keeps them on
+//! disks, and a test may keep them elsewhere.
 
 use crate::permit::Permit;
 use bytes::Bytes;
@@ -17,7 +18,8 @@ use std::sync::Arc;
 
 /// The order of a shard: entries go in, notices of durability come out.
 pub trait Journal: Send + Sync + 'static {
-    /// What recovery found: every replica of this shard, those that are only `stray` too.
+    /// Hands out what recovery found, once: every replica of this shard, stray ones too. A later call returns none, because
+    /// the states would be out of date and take memory for ever.
     fn recovered(&self) -> Vec<ReplicaState>;
 
     /// Mints a replica and journals its `Open` (sequence number 1). Notices go to `sink` from then on.
@@ -31,25 +33,24 @@ pub trait Journal: Send + Sync + 'static {
     /// Directs a known replica's notices to `sink`, in place of any former one.
     fn attach(&self, replica: ReplicaId, sink: Arc<dyn ReplicaSink>);
 
-    /// Queues one entry for the journal. Never blocks: what is queued is bounded by the permits inside.
+    /// Queues one entry for the journal. It never blocks, because permits bound what is queued.
     fn submit(&self, submission: Submission) -> Result<(), ShardError>;
 
-    /// Says which producers a replica has forgotten: its next snapshot is without them. Lost in a crash, they are known for
-    /// longer.
+    /// Says which producers a replica has forgotten: its next snapshot leaves them out. If a crash loses this word, they are
+    /// known for longer.
     fn forget(&self, replica: ReplicaId, forgotten: Forgotten);
 
-    /// After an actor's restart: journals a `Fence` behind everything of its former life, and reads the replica's state
-    /// as of that fence.
+    /// Rebuilds a replica after its actor's restart: journals a `Fence` behind its former life, and reads the state as of that
+    /// fence.
     fn rebuild(&self, replica: ReplicaId) -> BoxFuture<'static, Result<ReplicaState, ShardError>>;
 }
 
-/// What a shard stores, read on its reader threads.
+/// Questions about stored batches, answered on the reader threads.
 pub trait Reading: Send + Sync + 'static {
-    /// Reads whole batches, on the reader threads.
+    /// Reads whole batches, as many as fit.
     fn read(&self, request: ReadRequest) -> BoxFuture<'static, Result<Slices, ReadError>>;
 
-    /// The first record in `from .. until` whose timestamp is ≥ `timestamp`, on the reader threads.
-    /// Compressed batches are opened for it.
+    /// The first record in `from .. until` whose timestamp is ≥ `timestamp`. Compressed batches are opened for it.
     fn find_time(
         &self,
         replica: ReplicaId,
@@ -66,8 +67,8 @@ pub trait Reading: Send + Sync + 'static {
         until: Offset,
     ) -> BoxFuture<'static, Result<Option<TimeHit>, ReadError>>;
 
-    /// How far up these rules let the log start go, if above `from` at all; nothing at or above `until` goes. On the
-    /// reader threads, one question at a time.
+    /// The offset up to which these rules let the log start go, if it is above `from`. Nothing at or above `until` goes, and
+    /// questions are answered one at a time.
     fn expired(
         &self,
         replica: ReplicaId,
@@ -76,14 +77,14 @@ pub trait Reading: Send + Sync + 'static {
         rules: Retention,
     ) -> BoxFuture<'static, Result<Option<Offset>, ReadError>>;
 
-    /// Bytes of a replica's batches, in the journal and in redb; those below the log start until they are swept.
+    /// Bytes of a replica's batches, in the journal and in redb. Batches below the log start count until they are swept.
     fn size(&self, replica: ReplicaId) -> BoxFuture<'static, Result<u64, ReadError>>;
 
-    /// The same of all replicas of this shard.
+    /// The bytes of every replica of this shard.
     fn sizes(&self) -> BoxFuture<'static, Result<BTreeMap<ReplicaId, u64>, ReadError>>;
 }
 
-/// How much more a shard takes, and what it counts.
+/// How much more a shard takes, and its counters.
 pub trait Admission: Send + Sync + 'static {
     /// This shard's number on this node.
     fn index(&self) -> u16;
@@ -91,7 +92,7 @@ pub trait Admission: Send + Sync + 'static {
     /// Counters for admission, metrics and health.
     fn stats(&self) -> ShardStats;
 
-    /// Resolves when producers may go on: at `unsettled_bytes_max` the gate closes until settling has made room.
+    /// Resolves when producers may go on. At `unsettled_bytes_max` the gate closes until settling has made room.
     fn admitted(&self) -> BoxFuture<'static, ()>;
 
     /// How much room its disk has: whether batches are refused.
@@ -103,7 +104,7 @@ pub trait Shard: Journal + Reading + Admission {}
 
 impl<S: Journal + Reading + Admission> Shard for S {}
 
-/// Where a replica's notices go; one cast into its actor. Must not block.
+/// The receiver of a replica's notices, one cast into its actor. It must not block.
 pub trait ReplicaSink: Send + Sync + 'static {
     /// Entries up to these numbers are written and synced. Neither number ever goes back.
     fn persisted(&self, persisted: Persisted);
@@ -123,52 +124,44 @@ pub struct Persisted {
 /// One entry on its way to the journal.
 #[derive(Debug)]
 pub struct Submission {
-    /// Whose entry it is.
     pub replica: ReplicaId,
-    /// Its number: the replica's last one plus one. Anything else fails the replica (`ReplicaSink::failed`). Zero, for a
-    /// `Fence` alone: whatever comes next.
+    /// The replica's last number plus one; another number fails the replica (`ReplicaSink::failed`). A `Fence` may have
+    /// zero, which stands for the next number.
     pub seq: Seq,
-    /// What changes.
     pub entry: Entry,
-    /// The batch, for `Append`: base offset and leader epoch already written into it. Else empty.
+    /// For `Append` the batch, with base offset and leader epoch written into it; else empty.
     pub bytes: Bytes,
-    /// Whether this entry waits for a sync.
     pub durability: Durability,
     /// Given back when the entry is written.
     pub permit: Permit,
 }
 
-/// A replica, as recovery or `rebuild` knows it.
+/// The state of a replica, as recovery or `rebuild` found it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplicaState {
-    /// Its id in the shard.
     pub replica: ReplicaId,
-    /// Which partition it is of.
     pub id: TopicPartition,
     /// Number of its last entry.
     pub seq: Seq,
-    /// Log start offset.
     pub log_start: Offset,
-    /// Log end offset: the next offset to write.
+    /// The next offset to write.
     pub next: Offset,
     /// The newest high watermark that was stored: a hint, never above `next`.
     pub high_watermark: Offset,
     /// Leader epochs and the offset each starts at, ascending.
     pub epochs: Vec<(LeaderEpoch, Offset)>,
-    /// Producers at `next`.
+    /// The producers at the log's end.
     pub producers: ProducerTable,
     /// From this offset on the replica's batches were written with `Durability::Fsync`.
     pub fsync_since: Offset,
-    /// Marked stray at this time.
+    /// When it was marked stray.
     pub stray: Option<UnixMillis>,
-    /// Whether it may be trusted.
     pub verdict: Verdict,
 }
 
 /// Which batches to read.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadRequest {
-    /// Of which replica.
     pub replica: ReplicaId,
     /// The batch that covers this offset comes first.
     pub from: Offset,
@@ -176,23 +169,23 @@ pub struct ReadRequest {
     pub until: Offset,
     /// Stop before exceeding this; the first batch comes whole in any case.
     pub max_bytes: usize,
-    /// Whether parts may be files, to be sent as they lie; else all of it is read, and proved where it comes from a disk.
+    /// Whether parts may be files, to be sent as they lie. Otherwise all is read, and proved where it comes from a disk.
     pub files: bool,
 }
 
-/// Whole, contiguous batches; where they came from is the store's business.
+/// Whole, contiguous batches, from wherever the store has them.
 #[derive(Clone, Debug, Default)]
 pub struct Slices {
-    /// The bytes, in order; each part holds one or more whole batches.
+    /// In order; each part holds one or more whole batches.
     pub parts: Vec<Part>,
-    /// Bytes in all.
+    /// Bytes of all parts together.
     pub bytes: usize,
     /// The offset after the last batch, `from` if there is none.
     pub next: Offset,
 }
 
 impl Slices {
-    /// Those of its parts that are in memory; all of them, where no files were asked for.
+    /// The parts that are in memory: all of them, where no files were asked for.
     pub fn in_memory(&self) -> impl Iterator<Item = &Bytes> {
         self.parts.iter().filter_map(|part| match part {
             Part::Bytes(bytes) => Some(bytes),
@@ -201,17 +194,16 @@ impl Slices {
     }
 }
 
-/// Bytes, or where they lie.
+/// A part of an answer: bytes, or the file that holds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// In memory.
     Bytes(Bytes),
-    /// In a file, to be sent from there.
+    /// To be sent from a file.
     File(FileRange),
 }
 
 impl Part {
-    /// Bytes.
+    /// The number of bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -227,15 +219,15 @@ impl Part {
     }
 }
 
-/// A file that is sent from. It stays as it is for as long as this is held, and longer.
+/// A file that is sent from. Its bytes stay as they are, also after this is dropped.
 pub trait SendFile: Send + Sync + 'static {
-    /// Hands up to `len` bytes to a socket that does not block; how many it took.
+    /// Hands up to `len` bytes to a socket that does not block. Returns how many it took.
     fn send(&self, to: BorrowedFd<'_>, at: u64, len: usize) -> io::Result<usize>;
-    /// Reads exactly `len` bytes.
+    /// Reads exactly `len` bytes from `at`.
     fn read(&self, at: u64, len: usize) -> io::Result<Bytes>;
 }
 
-/// A stretch of a file.
+/// A stretch of a file, to be sent.
 #[derive(Clone)]
 pub struct FileRange {
     file: Arc<dyn SendFile>,
@@ -245,13 +237,13 @@ pub struct FileRange {
 }
 
 impl FileRange {
-    /// So many bytes from there.
+    /// The `len` bytes from `at`.
     #[must_use]
     pub fn new(file: Arc<dyn SendFile>, at: u64, len: usize) -> FileRange {
         FileRange { file, at, len }
     }
 
-    /// Sends what the socket takes now and takes that off; how much it was.
+    /// Sends what the socket takes now, takes that off the range, and returns how much it was.
     pub fn send(&mut self, to: BorrowedFd<'_>) -> io::Result<usize> {
         let sent = self.file.send(to, self.at, self.len)?;
         self.at += sent as u64;
@@ -259,7 +251,7 @@ impl FileRange {
         Ok(sent)
     }
 
-    /// Reads all of it.
+    /// Reads the bytes that are left.
     pub fn read(&self) -> io::Result<Bytes> {
         self.file.read(self.at, self.len)
     }
@@ -282,58 +274,47 @@ impl std::fmt::Debug for FileRange {
 /// A record found by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeHit {
-    /// The record's own offset.
+    /// Of the record itself, not of its batch.
     pub offset: Offset,
-    /// Its timestamp.
     pub timestamp: i64,
     /// The leader epoch of its batch.
     pub epoch: LeaderEpoch,
 }
 
-/// What a shard counts.
+/// The counters of one shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShardStats {
-    /// Bytes free to it: file system, free redb pages, recyclable segments.
+    /// Bytes that the shard can use: free on the file system, and in segments that can be overwritten.
     pub free_bytes: u64,
-    /// Bytes of the file system it is on; 0: nobody knows.
+    /// Bytes of the shard's file system; 0 if that is not known.
     pub volume_bytes: u64,
-    /// Of those, free for it to write; 0: none, or nobody knows.
+    /// Bytes free on the file system; 0 also if that is not known.
     pub usable_bytes: u64,
     /// Journaled and not yet settled.
     pub unsettled_bytes: u64,
     /// Age of the oldest sync that is still running, in milliseconds.
     pub sync_age_ms: u64,
-    /// Records that recovery cut or re-journaled: bytes re-journaled at the last start.
+    /// Bytes that the last start journaled again.
     pub rejournaled_bytes: u64,
-    /// Bytes of torn tail cut at the last start.
+    /// Bytes of torn tail that the last start cut.
     pub cut_bytes: u64,
 }
 
-/// A shard's refusal.
+/// Why a shard takes no entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShardError {
     /// The shard has stopped writing for good.
     #[error("shard {shard} has stopped: {reason}; restart the node after mending the disk")]
-    Stopped {
-        /// Which.
-        shard: u16,
-        /// Why.
-        reason: String,
-    },
-    /// An orderly end: the node takes no more.
+    Stopped { shard: u16, reason: String },
+    /// The node ends in order and takes no more.
     #[error("the node is ending")]
     Ending,
-    /// An entry that does not follow the replica's last one.
+    /// The entry does not follow the replica's last one.
     #[error("entry refused: {0}")]
     Refused(String),
     /// The shard does not know this replica.
     #[error("shard {shard} does not know replica {replica}")]
-    UnknownReplica {
-        /// Which shard.
-        shard: u16,
-        /// Which replica.
-        replica: u32,
-    },
+    UnknownReplica { shard: u16, replica: u32 },
 }
 
 /// Why a read failed.
@@ -345,13 +326,13 @@ pub enum ReadError {
     /// Stored bytes do not match their checksum.
     #[error("stored bytes are corrupt: {0}")]
     Corrupt(String),
-    /// Too many reads wait.
+    /// The readers' queue is full.
     #[error("too many reads wait: try again")]
     Busy,
-    /// A failure: the store does not have what it should have.
+    /// The store does not have what it should have: a failure.
     #[error("the replica's storage is not available: {0}")]
     Gone(String),
-    /// Nothing failed: the partition is not served here, or not any more.
+    /// The partition is not served here, or not any more; nothing failed.
     #[error("{0}")]
     Refused(#[from] Reject),
 }

@@ -72,7 +72,7 @@ pub fn out_of_their_rooms(sources: &[Source]) -> Vec<String> {
 
 /// Every path in a file, with its line. Paths into this crate begin with `crate`, whatever way they were written; a
 /// glob ends in `*`; `crate` by itself, under another name or as a glob, is `crate::*`.
-fn mentions(source: &Source, module: &[String]) -> Vec<(Vec<String>, usize)> {
+pub fn mentions(source: &Source, module: &[String]) -> Vec<(Vec<String>, usize)> {
     let mut seen = Mentions { module: module.to_vec(), found: Vec::new() };
     seen.visit_file(&source.all);
     seen.found

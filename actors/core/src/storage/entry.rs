@@ -1,50 +1,35 @@
-//! The journal's vocabulary: every change of a replica is one of these.
+//! The journal's vocabulary: every change of a replica is one of these entries.
+//!
+//! Their bytes stand in `frame.rs`. Which entry may follow which is decided in `rules.rs`.
 
 use crate::ids::{LeaderEpoch, Offset, TopicPartition};
 use crate::time::UnixMillis;
 
-/// What an acknowledgement means for a topic.
+/// What the acknowledgement of a batch promises.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Durability {
-    /// Journaled and synced.
+    /// The batch is journaled and synced.
     #[default]
     Fsync,
-    /// Written to the page cache, synced within an interval.
+    /// The batch is in the page cache, and will be synced within a second.
     Os,
 }
 
 /// One change of one replica.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Entry {
-    /// The replica exists from here on; its first entry.
-    Open {
-        /// Whose replica it is.
-        id: TopicPartition,
-    },
-    /// A batch follows as payload. `base` ≥ the replica's next offset (gaps come from compaction; a leader leaves none).
-    Append {
-        /// Its base offset.
-        base: Offset,
-        /// Its leader epoch.
-        epoch: LeaderEpoch,
-    },
+    /// The replica's first entry: it exists from here on.
+    Open { id: TopicPartition },
+    /// A batch follows as payload. Gaps before `base` come from compaction; a leader leaves none.
+    Append { base: Offset, epoch: LeaderEpoch },
     /// Everything at and above `to` is gone.
-    Truncate {
-        /// The new end.
-        to: Offset,
-    },
-    /// Everything below `to` is gone; past the end it empties the replica and the next offset becomes `to`.
-    LogStart {
-        /// The new log start offset.
-        to: Offset,
-    },
-    /// The committed image does not know this replica; its bytes are kept until `Drop`.
-    Stray {
-        /// When that was seen.
-        at: UnixMillis,
-    },
+    Truncate { to: Offset },
+    /// Everything below `to` is gone. Past the end it empties the replica, and the next offset becomes `to`.
+    LogStart { to: Offset },
+    /// The committed image did not list this replica at that time; its bytes are kept until `Drop`.
+    Stray { at: UnixMillis },
     /// The replica is gone for good.
     Drop,
-    /// A rebuilt leader's or follower's first entry: nothing of its former life is still on its way behind it.
+    /// The first entry of a replica's actor that was rebuilt: entries of its former life all stand before it.
     Fence,
 }

@@ -107,8 +107,8 @@ proptest! {
         // Recovery folds from an older position: what the state covers is skipped.
         run(&mut resumed, &entries[again..], &mut heads);
         prop_assert_eq!(&resumed, &whole);
-        prop_assert!(whole.log_start <= whole.next);
-        prop_assert!(whole.epochs.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1));
+        prop_assert!(whole.outline.log_start <= whole.outline.next);
+        prop_assert!(whole.outline.epochs.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1));
     }
 
     #[test]
@@ -120,8 +120,23 @@ proptest! {
         run(&mut state, &entries[..hole], &mut heads);
         let before = state.clone();
         let (entry, head) = &entries[hole + 1];
-        let expected = before.seq.next();
+        let expected = before.outline.seq.next();
         prop_assert_eq!(state.fold(entry, head.as_ref()), Folded::Gap { expected });
+        prop_assert_eq!(state, before);
+    }
+
+    #[test]
+    fn a_lower_leader_epoch_is_refused_and_changes_nothing(ops in proptest::collection::vec(op(), 1..30), back in 1..4i32) {
+        let entries = history(&ops);
+        let mut state = ReplicaFold::opened(id(), Seq(1));
+        run(&mut state, &entries, &mut Vec::new());
+        prop_assume!(state.outline.epoch().is_some());
+        let last = state.outline.epoch().expect("just looked at");
+        let (before, base, epoch) = (state.clone(), state.outline.next, last - back);
+        let head = BatchHead { base_offset: base, leader_epoch: epoch, ..BatchHead::default() };
+        let (seq, entry) = (state.outline.seq.next(), Entry::Append { base, epoch });
+        let header = EntryHeader { replica: ReplicaId(1), seq, entry, durability: Durability::Fsync, length: 0 };
+        prop_assert_eq!(state.fold(&header, Some(&head)), Folded::Refused(Refusal::Epoch { epoch, last }));
         prop_assert_eq!(state, before);
     }
 
@@ -172,7 +187,10 @@ fn a_log_start_beyond_the_end_empties_the_replica() {
     let head = BatchHead { base_offset: 0, last_offset_delta: 4, leader_epoch: 2, ..BatchHead::default() };
     assert_eq!(state.fold(&entry(2, Entry::Append { base: 0, epoch: 2 }), Some(&head)), Folded::Appended);
     assert_eq!(state.fold(&entry(3, Entry::LogStart { to: 9 }), None), Folded::Trimmed { to: 9 });
-    assert_eq!((state.log_start, state.next, state.epochs.clone()), (9, 9, vec![(2, 9)]));
+    assert_eq!(
+        (state.outline.log_start, state.outline.next, state.outline.epochs.clone()),
+        (9, 9, vec![(2, 9)])
+    );
     assert_eq!(state.fold(&entry(4, Entry::Drop), None), Folded::Dropped);
     assert!(matches!(state.fold(&entry(5, Entry::Fence), None), Folded::Refused(_)));
 }

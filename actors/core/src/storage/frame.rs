@@ -1,14 +1,14 @@
-//! The journal's bytes: segment headers, group headers, entry headers. All integers little-endian.
+//! The journal's bytes: segment headers, group headers, entry headers. All integers are little-endian.
 //!
 //! ```text
 //!   segment  | header 512 | group | group | …                      file position = lsn − first lsn
 //!   group    | header 64 | entry headers, 56 each | payloads |     from a multiple of 512, never across segments
 //! ```
 //!
-//! A group's CRC32C covers its header and all its entry headers; payloads are record batches and carry Kafka's own,
-//! which skips their first 21 bytes: the entry header repeats base offset, epoch and length, and every read that
-//! looks compares them. A group names its shard and its position in the shard's endless stream, so that a stale one
-//! in a recycled segment cannot be taken for a new one.
+//! A group's CRC32C covers its header and all its entry headers. Payloads are record batches and carry Kafka's own checksum,
+//! which skips their first 21 bytes. So the entry header repeats base offset, epoch and length, and `check_payload` compares
+//! them. A group names its shard and its position in that shard's stream, so a stale group is not taken for a
+//! new one. Which groups count is decided in `scan.rs`.
 
 use super::entry::{Durability, Entry};
 use crate::ids::{Lsn, ReplicaId, Seq, TopicId, TopicPartition};
@@ -33,19 +33,17 @@ const SEGMENT_MAGIC: u32 = 0x3153_4743; // "CGS1"
 /// Why bytes are not what they should be.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FrameError {
-    /// Not the magic number, or of another shard or position.
+    /// There is no magic number, or one of another shard or position.
     #[error("nothing was written here")]
     Absent,
-    /// Fewer bytes than it says.
+    /// There are fewer bytes than the header says.
     #[error("cut short")]
     Short,
-    /// The checksum does not match.
     #[error("the checksum does not match")]
     Crc,
-    /// Fields that cannot be.
     #[error("its fields contradict each other: {0}")]
     Invalid(&'static str),
-    /// Written by a newer build.
+    /// A newer build wrote it.
     #[error("format {0}, this build reads up to {FORMAT}: run the newer build again")]
     Format(u16),
 }
@@ -89,19 +87,18 @@ pub struct SegmentCut {
     pub prev_crc: u32,
 }
 
-/// A segment's header.
+/// The header of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SegmentHeader {
-    /// Whose journal.
     pub shard: [u8; 16],
     /// Position of the segment's first byte.
     pub first: Lsn,
-    /// Set in the first segment of a run.
+    /// Set in the first segment of a run of the process.
     pub cut: Option<SegmentCut>,
 }
 
 impl SegmentHeader {
-    /// Its 512 bytes.
+    /// The 512 bytes of this header.
     #[must_use]
     pub fn encode(&self) -> [u8; SEGMENT_HEADER] {
         let mut b = [0u8; SEGMENT_HEADER];
@@ -120,7 +117,7 @@ impl SegmentHeader {
         b
     }
 
-    /// Reads it back.
+    /// Reads a header and proves its checksum.
     pub fn decode(b: &[u8]) -> Result<SegmentHeader, FrameError> {
         if b.len() < SEGMENT_HEADER {
             return Err(FrameError::Short);
@@ -143,35 +140,28 @@ impl SegmentHeader {
     }
 }
 
-/// A group's header.
+/// The header of a group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GroupHeader {
-    /// Where it lies in the shard's stream.
+    /// Position in the shard's stream.
     pub lsn: Lsn,
     /// Bytes of the group without padding.
     pub length: u32,
-    /// Entries in it.
     pub entries: u32,
-    /// Known synced when it was written.
+    /// The position known to be synced when the group was written.
     pub synced: Lsn,
     /// Checksum of the group before it.
     pub prev_crc: u32,
-    /// Its own checksum.
     pub crc: u32,
 }
 
 /// An entry's header; `length` payload bytes belong to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EntryHeader {
-    /// Whose.
     pub replica: ReplicaId,
-    /// Its number.
     pub seq: Seq,
-    /// The change.
     pub entry: Entry,
-    /// What an acknowledgement of it means.
     pub durability: Durability,
-    /// Bytes of payload.
     pub length: u32,
 }
 

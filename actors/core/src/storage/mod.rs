@@ -1,5 +1,7 @@
-//! What the store decides: the bytes of a group, what recovery keeps, what a replica is after each entry, what to
-//! settle and what to recycle. No I/O: `src/storage` moves the bytes, and the simulator runs the same code.
+//! The decisions of the store: which entry may follow, what recovery keeps, what to settle, what to recycle.
+//!
+//! All of it is arithmetic on values that the caller read. `src/storage` does the I/O, and the simulator runs the same
+//! code. No file here reads a byte from a disk or looks at a clock.
 
 mod entry;
 mod fold;
@@ -8,6 +10,7 @@ mod plan;
 mod residence;
 mod retention;
 mod room;
+mod rules;
 mod scan;
 mod verdict;
 
@@ -15,6 +18,8 @@ mod verdict;
 mod fold_tests;
 #[cfg(test)]
 mod room_tests;
+#[cfg(test)]
+mod rules_tests;
 #[cfg(test)]
 mod scan_tests;
 
@@ -30,5 +35,6 @@ pub use residence::{
 };
 pub use retention::{Retention, Span, expired_to};
 pub use room::{Room, RoomEffect, RoomInput, RoomMachine, free_in_store, reserve_bytes};
+pub use rules::{Change, Outline, Refusal, Ruling, judge};
 pub use scan::{Candidate, Gap, ScanError, SegmentInfo, Stream, walk};
 pub use verdict::Verdict;

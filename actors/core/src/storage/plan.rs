@@ -1,4 +1,6 @@
-//! Small decisions of the store, each a function: how to cut blocks, when to settle, what may be recycled, whom to trust.
+//! Small decisions of the store: how to cut blocks, when to settle, what may be recycled, whom to trust.
+//!
+//! Each is a function of values that the caller has read. None of them remembers anything.
 
 use super::entry::{Durability, Entry};
 use crate::ids::{Lsn, Offset};
@@ -13,9 +15,8 @@ const BLOCK_OVERHEAD: usize = 8 + 12;
 /// A run of batches that becomes one row: indices into the list given to [`blocks`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Block {
-    /// First batch.
     pub from: usize,
-    /// Behind the last.
+    /// The index behind the last batch.
     pub to: usize,
 }
 
@@ -47,7 +48,7 @@ pub fn blocks(sizes: &[usize], header: usize) -> Vec<Block> {
     out
 }
 
-/// Whether the settler should go to work now.
+/// Whether a settle is due: half of the unsettled bytes or runs are there, or nothing was written for ten seconds.
 #[must_use]
 pub fn settle_due(unsettled: u64, unsettled_max: u64, runs: usize, runs_max: usize, idle_ms: u64) -> bool {
     unsettled >= unsettled_max / 2 || runs >= runs_max / 2 || (unsettled > 0 && idle_ms >= 10_000)
@@ -62,8 +63,8 @@ pub fn may_recycle(end: Lsn, durable_x: Lsn, synced: Lsn) -> bool {
     end <= durable_x
 }
 
-/// Whether an entry has to be synced before it is announced. `marked`: what the replica's last batch was written for,
-/// as the journal is known to say. The first `os` batch is synced too: after a power cut nothing else would tell that
+/// Whether an entry has to be synced before it is announced. `marked` is the durability of the replica's last batch, as
+/// the journal is known to say. The first `os` batch is synced too: otherwise nothing tells after a power cut that
 /// batches may be missing behind the last `fsync` one.
 #[must_use]
 pub fn needs_sync(entry: &Entry, durability: Durability, marked: Durability) -> bool {
@@ -77,14 +78,14 @@ pub fn needs_sync(entry: &Entry, durability: Durability, marked: Durability) -> 
 /// The stored text of an unknown boot.
 const UNKNOWN_BOOT: &str = "unknown";
 
-/// The kernel's boot, by its id. One that is not known (`/proc` is hidden) may be any: it has no `==`, so that two unknown
-/// ones never pass for the same.
+/// The kernel's boot, by its id. Where `/proc` is hidden the id is unknown, and may be any. So this type has no `==`, and
+/// two unknown boots never pass for the same.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct Boot(Option<String>);
 
 impl Boot {
-    /// The boot of which nothing is known.
+    /// A boot whose id is not known.
     pub const UNKNOWN: Boot = Boot(None);
 
     /// Whether both are known to be the same boot.
@@ -119,10 +120,10 @@ impl From<Boot> for String {
     }
 }
 
-/// What is known of the process's life before this start.
+/// Facts about the process's last life, as this start finds them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Restart {
-    /// It ended cleanly and said so.
+    /// The last life ended cleanly and said so.
     pub clean_marker: bool,
     /// The kernel's boot is known to be the one of the last start: the page cache survived.
     pub same_boot: bool,
@@ -133,13 +134,12 @@ pub struct Restart {
 /// Whether a replica holds all that was acknowledged.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Trust {
-    /// It does.
     Clean,
     /// A suffix may be missing.
     Unclean(&'static str),
 }
 
-/// A restart is clean for a replica if nothing acknowledged can be missing from what recovery found.
+/// Says whether anything acknowledged can be missing of a replica. `synced_end` is its end in the proved part of the journal.
 #[must_use]
 pub fn trust(restart: Restart, fsync_since: Offset, synced_end: Offset) -> Trust {
     if restart.sync_failed {
@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    /// Whom to trust: (clean end, boot before, boot now, failed sync, fsync since, synced to) → clean.
+    /// Rows: (clean end, boot before, boot now, failed sync, fsync since, synced to) → clean.
     #[test]
     fn a_replica_is_trusted_if_nothing_acknowledged_can_be_missing() {
         const OS: Offset = Offset::MAX;

@@ -1,30 +1,31 @@
 //! Which runs stay in the journal once they are settled, and which segments have to give theirs up.
 //!
 //! ```text
-//!   a run ≥ 32 KiB ── settled ──> redb gets a row that says where it lies; its bytes stay in their segment
+//!   a run ≥ 32 KiB ── settled ──> redb gets a row that names its place; its bytes stay in their segment
 //!   journal over its budget ────> the oldest segment's live runs move into redb, the segment goes
 //!   little of a segment live ───> the same, whatever the budget: it pins more than it holds
 //! ```
 //!
-//! What expires, is truncated or deleted before that is never written twice. Small runs do not stay: interleaved with
-//! others in a journal they read back several times slower. When a segment may be used again is `plan::may_recycle`.
+//! A run that expires, is truncated or deleted before that is never written twice. Small runs do not stay, because they lie
+//! between those of other replicas and read back several times slower. When a segment may be used again is decided by
+//! `plan::may_recycle`.
 
 use crate::ids::Lsn;
 
-/// A shorter run is moved into redb when it is settled.
+/// A shorter run moves into redb when it is settled. Bytes.
 pub const LARGE_RUN: u32 = 32 * 1024;
-/// A segment of which less than one part in this many is live gives it up.
+/// A segment gives its live runs up when they are less than one part in so many.
 const SPARSE: u64 = 10;
 
-/// All journals of a node together, unless more is asked for.
+/// Bytes of all journals of a node together, unless more is asked for.
 const JOURNAL_MAX: u64 = 64 << 30;
 
-/// What stays, and up to where.
+/// The rule for runs that stay in the journal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Residence {
-    /// The shortest run that stays. Bytes.
+    /// Bytes of the shortest run that stays.
     pub large_run: u32,
-    /// All segments of a shard together; 0: nothing stays. Bytes.
+    /// Bytes of all segments of a shard together; 0: nothing stays.
     pub journal_bytes_max: u64,
 }
 
@@ -36,7 +37,7 @@ impl Residence {
     }
 }
 
-/// What a shard's journal may hold. `volume`: bytes of the file system, 0: nobody knows. `asked`: for all shards together.
+/// Bytes that a shard's journal may hold. `volume`: bytes of the file system, 0 if unknown. `asked`: for all shards together.
 #[must_use]
 pub fn journal_budget(asked: Option<u64>, volume: u64, shards: usize) -> u64 {
     let unknown = JOURNAL_MAX / 16;
@@ -44,9 +45,8 @@ pub fn journal_budget(asked: Option<u64>, volume: u64, shards: usize) -> u64 {
     asked.unwrap_or(default) / (shards.max(1) as u64)
 }
 
-/// How many segments that nobody needs are kept to be overwritten: as many as are `rolled` in the time that retention lets
-/// them pile up, within an eighth of the journal's budget. Overwriting them is far cheaper than making others: their pages
-/// are there.
+/// How many dead segments are kept to be overwritten: as many as were `rolled` lately, within an eighth of the journal's
+/// budget. Overwriting one is far cheaper than making another, because its pages are there.
 #[must_use]
 pub fn spares(rolled: usize, segment_bytes: u64, residence: &Residence) -> usize {
     let most = residence.journal_bytes_max / 8 / segment_bytes.max(1);
@@ -56,26 +56,24 @@ pub fn spares(rolled: usize, segment_bytes: u64, residence: &Residence) -> usize
 /// Zeros pay below so many bytes a sync: a byte of them costs about 3 ns, the commit they save a sync about 0.3 ms.
 pub const ZEROS_BELOW: u64 = 128 * 1024;
 
-/// What the journal did with a segment: bytes written into it, and how often they were synced.
+/// The bytes written into one segment, and how often they were synced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Filled {
-    /// Bytes.
     pub bytes: u64,
-    /// Syncs.
     pub syncs: u64,
 }
 
 /// How a segment is made where there is none to overwrite.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fresh {
-    /// Written with zeros, which are synced: what is written later overwrites, and a sync of it is nothing but that.
+    /// Zeros are written and synced. A later sync of the segment then writes nothing but data.
     Zeros,
-    /// Promised by the file system: nothing is written twice, but a sync of what lies there for the first time commits the
-    /// file system's own journal, too.
+    /// The file system promises the room. Nothing is written twice, but the first sync of each part also commits the file
+    /// system's own journal.
     Promised,
 }
 
-/// How to make the next segment, by what became of the last one (`None`: nobody knows yet). `zeros_below`: bytes a sync.
+/// How to make the next segment, after a last one like this, if there was one. `zeros_below`: bytes a sync.
 #[must_use]
 pub fn fresh(last: Option<Filled>, zeros_below: u64) -> Fresh {
     match last {
@@ -87,9 +85,7 @@ pub fn fresh(last: Option<Filled>, zeros_below: u64) -> Fresh {
 /// A segment that is settled to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SettledSegment {
-    /// Its first position.
     pub first: Lsn,
-    /// Bytes of its file.
     pub capacity: u64,
     /// Bytes of runs in it that rows refer to.
     pub live: u64,

@@ -1,13 +1,14 @@
-//! What expires: the oldest spans of a log, by time and by size.
+//! Retention: which of the oldest spans of a log have expired, by time and by size.
 //!
 //! ```text
-//!   log start ├─ span ─┼─ span ─┼─ span ─┼─ … ─┤ high watermark       a span is a block in redb or a run in the journal
+//!   log start ├─ span ─┼─ span ─┼─ span ─┼─ … ─┤ high watermark       a span is a row in redb or a run in the journal
 //!             └─ goes ─┴─ goes ─┘
 //!                               └ the first one that stays keeps all behind it
 //! ```
 //!
-//! Whole spans only, as Kafka drops whole segments: by time one goes if its newest record is older than `retention.ms`,
-//! by size while what is left without it is still `retention.bytes` or more.
+//! Only whole spans go, as Kafka drops only whole segments. By time a span goes if its newest record is older than
+//! `retention.ms`. By size it goes while what is left without it is still `retention.bytes` or more. Removing rows is not
+//! done here: the log start moves, and the store sweeps below it.
 
 use crate::ids::Offset;
 use crate::time::UnixMillis;
@@ -15,38 +16,36 @@ use crate::time::UnixMillis;
 /// A stretch of a replica's batches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Span {
-    /// Its first offset.
     pub base: Offset,
     /// The offset behind its last batch.
     pub next: Offset,
-    /// Its bytes.
     pub bytes: u64,
-    /// The largest timestamp in it, −1 if its records have none.
+    /// The largest timestamp of its records, −1 if they have none.
     pub max_timestamp: i64,
-    /// When it was put where it is, if that is known.
+    /// When it was stored in its place, if that is known.
     pub stored: Option<UnixMillis>,
 }
 
 impl Span {
-    /// How old it is: as old as its newest record; where no record has a timestamp, as the time it was stored (Kafka
-    /// takes the file's modification time then).
+    /// The date of the span: that of its newest record. Without timestamps it is the time of storing, where Kafka takes the
+    /// file's modification time.
     #[must_use]
     pub fn dated(&self) -> Option<i64> {
         if self.max_timestamp >= 0 { Some(self.max_timestamp) } else { self.stored.map(|at| at.0) }
     }
 }
 
-/// The rules, at one moment.
+/// The rules of retention at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Retention {
-    /// What is dated before this has expired; none: nothing has.
+    /// Spans dated before this have expired; none: no span has.
     pub expired_before: Option<i64>,
-    /// Bytes that stay; none: all.
+    /// Bytes that stay; none: all of them.
     pub bytes: Option<u64>,
 }
 
 impl Retention {
-    /// `retention.ms` and `retention.bytes`, negative ones without effect. None if there is nothing to apply.
+    /// The rules of `retention.ms` and `retention.bytes`; a negative one has no effect. None if neither has.
     #[must_use]
     pub fn of(now: UnixMillis, ms: i64, bytes: i64) -> Option<Retention> {
         let expired_before = (ms >= 0).then(|| now.0.saturating_sub(ms));
@@ -55,8 +54,8 @@ impl Retention {
     }
 }
 
-/// The offset behind the longest prefix of `spans` that has expired; none if the first one stays. `size`: bytes of all of
-/// them. Spans are in order of their offsets, and none that reaches beyond `until` goes.
+/// The offset behind the longest prefix of `spans` that has expired; none if the first one stays. Spans come in order, and
+/// none that reaches beyond `until` goes. `size`: bytes of all of them.
 pub fn expired_to<E>(
     spans: impl IntoIterator<Item = Result<Span, E>>,
     size: u64,
@@ -155,7 +154,7 @@ mod tests {
     }
 
     proptest! {
-        /// Only a prefix of whole spans goes; each of it for a reason; and the next one stays for want of one.
+        /// Only a prefix of whole spans goes. Each span of it has a reason to go, and the next one has none.
         #[test]
         fn only_what_has_to_go_goes(
             log in prop::collection::vec((0u64..300, -1i64..50, prop::option::of(0i64..50)), 0..12),

@@ -8,33 +8,32 @@
 //!   Held: no segment is made ahead and settling will free one: producers wait
 //! ```
 //!
-//! *Free* is what the file system gives and what the store can use again without it (dead segments, free pages of
-//! redb, whose file hardly shrinks). It looks at nothing itself: numbers and failures come in, words and the fate of the reserve go
-//! out. A mark is left a quarter higher than it was met, so that nobody flutters at it.
+//! *Free* counts what the file system gives and what the store can use again without it. The latter are dead segments and
+//! free pages of redb, whose file hardly shrinks. A mark is left a quarter higher than it was met, so that the level does
+//! not flutter. The machine looks at nothing itself: numbers and failures come in, words and the reserve's fate go out.
 
 use crate::machine::{Effects, Machine};
 use crate::time::{Millis, Now};
 
-/// After settling found no space, it is tried again this often.
+/// Settling that found no space is tried again after so many milliseconds.
 const TRY_AGAIN_MS: u64 = 1000;
-/// Just above the mark where produce is refused, a request waits so long.
+/// A request waits so many milliseconds just above the mark where produce is refused.
 const SLOWEST_MS: u64 = 200;
-/// What settling has not freed after this it will not free: producers wait no longer, they are refused.
+/// Producers that wait for settling are refused after so many milliseconds, because it will not free anything any more.
 const HOLD_MS: u64 = 5000;
 
-/// How much room there is.
+/// The level of room on a disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Room {
-    /// Enough.
     #[default]
     Ample,
     /// Producers are slowed down.
     Low,
     /// Producers wait: the journal needs a segment, and settling will free one.
     Held,
-    /// Produce is refused.
+    /// Clients' produce is refused.
     Full,
-    /// The reserve is in use: whatever appends is refused, the broker's own records too.
+    /// The reserve is in use: every append is refused, the broker's own records too.
     Spent,
 }
 
@@ -52,21 +51,21 @@ impl Room {
     }
 }
 
-/// What happens to it.
+/// What the machine hears of the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RoomInput {
-    /// How things are.
+    /// A look at the file system.
     Seen {
         /// Bytes that the file system gives.
         usable: u64,
-        /// Bytes that the store can use again without asking it.
+        /// Bytes that the store can use again without asking the file system.
         reusable: u64,
         /// Whether the reserve file is there.
         reserve: bool,
     },
-    /// No space for the next segment. Whether settling could free one.
+    /// There was no space for the next segment.
     NoSegment {
-        /// Something is synced and not settled, or settled and not recycled yet.
+        /// Whether settling can free a segment.
         can_settle: bool,
     },
     /// The next segment is made.
@@ -77,45 +76,45 @@ pub enum RoomInput {
     Settled,
 }
 
-/// What it wants done.
+/// What the machine wants done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RoomEffect {
-    /// Things have changed to this, with so many bytes free.
+    /// The level has changed to this, with so many bytes free.
     Say(Room, u64),
     /// The reserve file is to be removed.
     ReleaseReserve,
-    /// It is to be made again.
+    /// The reserve file is to be made again.
     MakeReserve,
 }
 
-/// The machine of one shard.
+/// The room of one shard, as a machine.
 #[derive(Clone, Debug, Default)]
 pub struct RoomMachine {
-    /// Bytes of the reserve of the whole data directory: its marks.
+    /// Bytes of the reserve of the whole data directory; the marks are multiples of it.
     mark: u64,
-    /// This shard's part of it.
+    /// This shard's part of `mark`.
     share: u64,
     free: u64,
     reserve: bool,
     below_mark: bool,
     below_soft: bool,
-    /// No segment is made ahead, for want of space, since this time.
+    /// Since when no segment is made ahead for want of space.
     no_segment: Option<Millis>,
-    /// Nothing that settles would free one.
+    /// Settling would not free a segment.
     starved: bool,
-    /// Settling found no space, at this time.
+    /// When settling found no space.
     ran_out: Option<Millis>,
     said: Room,
 }
 
 impl RoomMachine {
-    /// For a shard whose part of a reserve of `mark` bytes is `share`. Before it has seen anything there is room.
+    /// The machine of a shard whose part of a reserve of `mark` bytes is `share`. At first there is room.
     #[must_use]
     pub fn new(mark: u64, share: u64) -> RoomMachine {
         RoomMachine { mark, share, free: u64::MAX, ..RoomMachine::default() }
     }
 
-    /// How much room there is.
+    /// The level as of the last input.
     #[must_use]
     pub fn room(&self) -> Room {
         let stuck = self.starved || self.ran_out.is_some();
@@ -138,7 +137,7 @@ impl RoomMachine {
         self.free
     }
 
-    /// How long a produce request waits before it is read: the longer the less is left above the mark.
+    /// Milliseconds that a produce request waits before it is read: the more, the less is left above the mark.
     #[must_use]
     pub fn slow_by(&self) -> u64 {
         let above = self.free.saturating_sub(self.mark).min(self.mark);
@@ -219,9 +218,8 @@ pub fn reserve_bytes(configured: u64, volume: u64) -> u64 {
     if configured > 0 { configured } else { (volume / 20).min(1 << 30) }
 }
 
-/// What of redb's file is free within it. Nobody counts its pages cheaply, so it is what the file has on the disk less
-/// a quarter more than the records in it, since blocks are cut to fill their pages. A guess too high is met as any other
-/// lack of space is.
+/// Bytes that are free inside redb's file. Counting its pages would be dear, so this guesses: the file on the disk less
+/// five quarters of the records in it. A guess that is too high is met like any other lack of space.
 #[must_use]
 pub fn free_in_store(on_disk: u64, records: u64) -> u64 {
     on_disk.saturating_sub(records.saturating_add(records / 4))

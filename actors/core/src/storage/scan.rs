@@ -1,4 +1,4 @@
-//! What recovery keeps of a journal: where the stream ends, what is torn, what is corrupt.
+//! Recovery's walk: which groups of a journal count, where its stream ends, what is torn and what is corrupt.
 //!
 //! ```text
 //!   X ──> group ──> group ──> ?            ? = nothing valid where the next group should be
@@ -8,14 +8,13 @@
 //!        else                                                               ──> the torn tail: cut, whatever follows
 //! ```
 //!
-//! The caller has looked at 512-byte steps for every header whose checksum holds (`Candidate`s). A torn group may lose
-//! acknowledged bytes of nobody: acknowledgements waited for a sync, and the sync of a later group names it.
+//! The caller has looked at 512-byte steps for every header whose checksum holds (`Candidate`s). A torn group loses no
+//! acknowledged bytes: acknowledgements waited for a sync, and a later group names that sync. Entries are not looked at
+//! here; `fold.rs` takes them.
 
-use super::frame::{SegmentCut, aligned};
+use super::frame::{SEGMENT_HEADER, SegmentCut, aligned};
 use crate::ids::Lsn;
 use crate::mutant::{Mutant, planted};
-
-use super::frame::SEGMENT_HEADER;
 
 /// A segment, as recovery sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,22 +23,20 @@ pub struct SegmentInfo {
     pub first: Lsn,
     /// Bytes of the file.
     pub capacity: u64,
-    /// Set in the first segment of a run.
+    /// Set in the first segment of a run of the process.
     pub cut: Option<SegmentCut>,
 }
 
 /// A group whose header is valid where it stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Candidate {
-    /// Its position.
     pub lsn: Lsn,
-    /// Its bytes, without padding.
+    /// Bytes of the group without padding.
     pub length: u32,
-    /// Known synced when it was written.
+    /// The position known to be synced when the group was written.
     pub synced: Lsn,
     /// Checksum of the group before it.
     pub prev_crc: u32,
-    /// Its own.
     pub crc: u32,
     /// Whether all its payloads are valid, too.
     pub whole: bool,
@@ -48,17 +45,17 @@ pub struct Candidate {
 /// A stretch that was known synced and is not valid any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Gap {
-    /// First lost position.
+    /// The first position that is lost.
     pub from: Lsn,
-    /// Where the stream goes on.
+    /// The position where the stream goes on.
     pub to: Lsn,
 }
 
-/// What recovery keeps.
+/// The stream that recovery keeps.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Stream {
-    /// Indices of the candidates that count, in order. Those not `whole` were known synced: their bad payloads are
-    /// corruption.
+    /// Indices of the candidates that count, in order. Those that are not `whole` were known to be synced, so their bad
+    /// payloads are corruption.
     pub kept: Vec<usize>,
     /// Everything below was synced before the crash.
     pub proved: Lsn,
@@ -68,7 +65,6 @@ pub struct Stream {
     pub proved_crc: u32,
     /// Checksum of the last group kept.
     pub last_crc: u32,
-    /// Corruption.
     pub gaps: Vec<Gap>,
     /// Bytes of valid groups behind the end that do not count.
     pub cut_bytes: u64,
