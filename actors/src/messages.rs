@@ -4,7 +4,7 @@ use crate::partition::PartitionHandle;
 use crate::ports::{ReplicaState, ShardError};
 use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::node::{Life, Origin};
-use callboard_core::partition::{Assigned, LeaderConfig};
+use callboard_core::partition::{Assigned, ReplicaConfig};
 use callboard_core::{ReplicaId, Seq, TopicPartition, UnixMillis};
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub struct Starting {
     pub origin: Origin,
     pub handle: Arc<PartitionHandle>,
     pub assigned: Assigned,
-    pub config: LeaderConfig,
+    pub config: ReplicaConfig,
     /// What recovery found, for an origin of `Recovered`.
     pub log: Option<Box<ReplicaState>>,
 }
@@ -46,7 +46,7 @@ pub struct Starting {
 pub enum ShardMsg {
     Start(Box<Starting>),
     Assign(TopicPartition, Assigned),
-    Configure(TopicPartition, LeaderConfig),
+    Configure(TopicPartition, ReplicaConfig),
     /// Says to the node that everything before this has been told.
     Mark(u64),
     /// The topic was deleted.

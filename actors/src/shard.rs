@@ -18,7 +18,7 @@ use crate::partition::{PartitionHandle, ReplicaActor, ReplicaArgs, ReplicaMsg, T
 use crate::permit::Permit;
 use crate::ports::{ReplicaState, Shard, ShardError, Submission};
 use callboard_core::node::{Life, Origin};
-use callboard_core::partition::{Assigned, LeaderConfig};
+use callboard_core::partition::{Assigned, ReplicaConfig};
 use callboard_core::restarts::{Policy, Restarts, Verdict};
 use callboard_core::storage::{Durability, Entry};
 use callboard_core::{ReplicaId, Seq, TopicPartition, UnixMillis};
@@ -55,7 +55,7 @@ struct Local {
     life: Life,
     handle: Arc<PartitionHandle>,
     assigned: Assigned,
-    config: LeaderConfig,
+    config: ReplicaConfig,
     at: At,
     restarts: Restarts,
     ending: Option<Ending>,

@@ -2,7 +2,7 @@
 
 use super::error::{ConfigError, range};
 use callboard_core::limits;
-use callboard_core::partition::LeaderConfig;
+use callboard_core::partition::ReplicaConfig;
 use clap::ValueEnum;
 use serde::Deserialize;
 
@@ -41,7 +41,7 @@ pub struct Topics {
 
 impl Default for Topics {
     fn default() -> Topics {
-        let leader = LeaderConfig::default();
+        let leader = ReplicaConfig::default();
         Topics {
             durability: Durability::Fsync,
             num_partitions: 1,

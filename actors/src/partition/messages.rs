@@ -4,7 +4,7 @@ use crate::permit::Permit;
 use crate::ports::{Persisted, ShardError};
 use crate::reply::Reply;
 use bytes::BytesMut;
-use callboard_core::partition::{Acks, ActiveProducer, Appended, Assigned, LeaderConfig, TrimTo};
+use callboard_core::partition::{Acks, ActiveProducer, Appended, Assigned, ReplicaConfig, TrimTo};
 use callboard_core::records::BatchHead;
 use callboard_core::{Offset, Reject};
 
@@ -33,7 +33,7 @@ pub enum ReplicaMsg {
     Persisted(Persisted),
     /// The shard, or this replica in it, takes no more.
     Failed(ShardError),
-    Configure(LeaderConfig),
+    Configure(ReplicaConfig),
     /// DeleteRecords; `true`: the broker's own, which has written anew what is live, whatever the topic's policy.
     Trim(TrimTo, bool, Reply<Result<Appended, Reject>>),
     /// The store has answered what has expired.

@@ -15,7 +15,7 @@ use crate::shell::{Perform, Shell};
 use crate::tickets::Tickets;
 use bytes::{Bytes, BytesMut};
 use callboard_core::partition::{
-    Appended, Assigned, Effect, Input, LeaderConfig, LocalLog, LogStart, ReplicaMachine,
+    Appended, Assigned, Effect, Input, LocalLog, LogStart, ReplicaConfig, ReplicaMachine,
 };
 use callboard_core::storage::{Durability, Entry, Retention};
 use callboard_core::{Offset, Reject, ReplicaId, Seq, Ticket, records};
@@ -29,7 +29,7 @@ pub type OnOpened = Box<dyn Fn() + Send + Sync>;
 pub struct ReplicaArgs {
     pub handle: Arc<PartitionHandle>,
     pub assigned: Assigned,
-    pub config: LeaderConfig,
+    pub config: ReplicaConfig,
     /// From recovery, or rebuilt after a restart of the actor; none: the replica is opened now.
     pub log: Option<Box<ReplicaState>>,
     pub shard: Arc<dyn Shard>,

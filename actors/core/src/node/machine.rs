@@ -5,9 +5,9 @@ use super::replicas::{Disks, Startable};
 use super::served::Served;
 use crate::ids::{BrokerId, TopicPartition};
 use crate::machine::{Effects, Machine};
-use crate::metadata::configs::{Statics, leader_config};
+use crate::metadata::configs::{Statics, replica_config};
 use crate::metadata::{Image, Partition, Topic};
-use crate::partition::{Assigned, AssignedRole, LeaderConfig};
+use crate::partition::{Assigned, AssignedRole, ReplicaConfig};
 use crate::time::{Millis, Now};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -171,8 +171,8 @@ impl NodeMachine {
         }
     }
 
-    fn config(&self, topic: &Topic) -> LeaderConfig {
-        leader_config(&topic.configs, &self.image.layers(self.me, &self.statics))
+    fn config(&self, topic: &Topic) -> ReplicaConfig {
+        replica_config(&topic.configs, &self.image.layers(self.me, &self.statics))
     }
 
     fn start(

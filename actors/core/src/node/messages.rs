@@ -2,7 +2,7 @@
 
 use crate::ids::{LeaderEpoch, ReplicaId, Seq, TopicPartition};
 use crate::metadata::Image;
-use crate::partition::{Assigned, LeaderConfig};
+use crate::partition::{Assigned, ReplicaConfig};
 use crate::storage::Verdict;
 use crate::time::UnixMillis;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ pub enum Effect {
         shard: usize,
         origin: Origin,
         assigned: Assigned,
-        config: LeaderConfig,
+        config: ReplicaConfig,
     },
     /// Say that a replica may lack its newest records and serves all the same, because it is the only one.
     Unclean {
@@ -93,7 +93,7 @@ pub enum Effect {
     Configure {
         id: TopicPartition,
         shard: usize,
-        config: LeaderConfig,
+        config: ReplicaConfig,
     },
     /// Answer `Told` behind everything that the shard has been told so far.
     Mark {

@@ -6,7 +6,7 @@ use crate::storage::Durability;
 
 /// What a topic's configuration says to its leaders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaderConfig {
+pub struct ReplicaConfig {
     /// What an acknowledgement means.
     pub durability: Durability,
     /// `max.message.bytes`.
@@ -33,7 +33,7 @@ pub struct LeaderConfig {
     pub retention_check_ms: u64,
 }
 
-impl LeaderConfig {
+impl ReplicaConfig {
     /// The edge's rules for a producer's batch.
     #[must_use]
     pub fn rules(&self) -> Rules {
@@ -49,9 +49,9 @@ impl LeaderConfig {
     }
 }
 
-impl Default for LeaderConfig {
-    fn default() -> LeaderConfig {
-        LeaderConfig {
+impl Default for ReplicaConfig {
+    fn default() -> ReplicaConfig {
+        ReplicaConfig {
             durability: Durability::Fsync,
             max_message_bytes: limits::MESSAGE_MAX_BYTES_DEFAULT,
             timestamp_before_max_ms: i64::MAX,

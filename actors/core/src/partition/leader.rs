@@ -12,7 +12,7 @@
 //! The in-sync set is this node alone: followers, their progress and the ISR come with replication, and nothing here
 //! stands in for them.
 
-use super::config::LeaderConfig;
+use super::config::ReplicaConfig;
 use super::log::{Journaled, LocalLog};
 use super::messages::{Acks, Appended, Effect, Event, TrimTo};
 use super::producers::Judgement;
@@ -60,7 +60,7 @@ impl Leader {
     /// Takes a batch: journals it, joins it to a stored one, or refuses it.
     pub fn append(
         &mut self,
-        (log, config): (&mut LocalLog, &LeaderConfig),
+        (log, config): (&mut LocalLog, &ReplicaConfig),
         now: Now,
         asked: Asked,
         head: BatchHead,
@@ -93,7 +93,7 @@ impl Leader {
         }
     }
 
-    fn admit(&self, log: &LocalLog, config: &LeaderConfig, head: &BatchHead) -> Result<(), Reject> {
+    fn admit(&self, log: &LocalLog, config: &ReplicaConfig, head: &BatchHead) -> Result<(), Reject> {
         if self.waits.len() >= limits::TICKETS_PER_PARTITION {
             return Err(Reject::Busy);
         }
@@ -147,7 +147,7 @@ impl Leader {
     pub fn judge_trim(
         &self,
         log: &LocalLog,
-        config: &LeaderConfig,
+        config: &ReplicaConfig,
         to: TrimTo,
         own: bool,
     ) -> Result<Offset, Reject> {

@@ -1,6 +1,6 @@
 //! The replica's vocabulary: what it is told, and what it wants done.
 
-use super::config::LeaderConfig;
+use super::config::ReplicaConfig;
 use super::producers::Forgotten;
 use super::view::View;
 use crate::Reject;
@@ -87,7 +87,7 @@ pub enum Input {
         synced: Seq,
     },
     /// The topic's configuration changed.
-    Configure(LeaderConfig),
+    Configure(ReplicaConfig),
     /// The log start is to move up (DeleteRecords). Answered when that is durable.
     Trim {
         /// Names its answer.

@@ -17,7 +17,7 @@ mod producers_tests;
 #[cfg(test)]
 mod replica_tests;
 
-pub use config::LeaderConfig;
+pub use config::ReplicaConfig;
 pub use divergence::diverging;
 pub use epochs::{epoch_at, last_offset_for, trim_epochs};
 pub use log::{LocalLog, LogStart};

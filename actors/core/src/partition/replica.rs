@@ -13,7 +13,7 @@
 //! Retention and the expiry of producers are questions of the log and of time; the replica asks them while it leads.
 //! Followers, their progress and the ISR come with replication: until then a replica of another node's partition is Idle.
 
-use super::config::LeaderConfig;
+use super::config::ReplicaConfig;
 use super::leader::{Asked, Leader};
 use super::log::{Journaled, LocalLog};
 use super::messages::{Assigned, AssignedRole, Effect, Event, Input, TrimTo};
@@ -46,7 +46,7 @@ pub struct ReplicaMachine {
     state: State,
     /// None before the first assignment.
     epoch: Option<LeaderEpoch>,
-    config: LeaderConfig,
+    config: ReplicaConfig,
     checks: Checks,
     /// None before the first step.
     next_expiry: Option<Millis>,
@@ -58,7 +58,7 @@ pub struct ReplicaMachine {
 impl ReplicaMachine {
     /// An idle replica over this log.
     #[must_use]
-    pub fn new(log: LocalLog, config: LeaderConfig) -> ReplicaMachine {
+    pub fn new(log: LocalLog, config: ReplicaConfig) -> ReplicaMachine {
         ReplicaMachine {
             log,
             state: State::Idle,
@@ -166,7 +166,7 @@ impl ReplicaMachine {
         }
     }
 
-    fn configure(&mut self, now: Now, config: LeaderConfig, out: &mut Effects<Effect>) {
+    fn configure(&mut self, now: Now, config: ReplicaConfig, out: &mut Effects<Effect>) {
         self.log.set_durability(config.durability);
         self.config = config;
         self.checks.configured(now.mono, &self.config);

@@ -19,13 +19,13 @@ fn assign(role: AssignedRole, leader_epoch: i32) -> Input {
 }
 
 /// A leader in epoch 4 since this moment.
-fn leader_at(ms: u64, log: LogStart, config: LeaderConfig) -> ReplicaMachine {
+fn leader_at(ms: u64, log: LogStart, config: ReplicaConfig) -> ReplicaMachine {
     let mut machine = ReplicaMachine::new(LocalLog::recovered(log, config.durability), config);
     step(&mut machine, ms, assign(AssignedRole::Leader, 4));
     machine
 }
 
-fn leader(config: LeaderConfig) -> ReplicaMachine {
+fn leader(config: ReplicaConfig) -> ReplicaMachine {
     leader_at(0, start(), config)
 }
 
@@ -82,7 +82,7 @@ fn answers(effects: &[Effect]) -> Vec<(u64, Result<i64, Reject>)> {
 
 #[test]
 fn an_append_is_answered_only_when_synced() {
-    let mut m = leader(LeaderConfig::default());
+    let mut m = leader(ReplicaConfig::default());
     let out = step(&mut m, 0, append(1, plain(3), Acks::All));
     assert_eq!(
         out,
@@ -104,7 +104,7 @@ fn an_append_is_answered_only_when_synced() {
 
 #[test]
 fn os_topics_are_answered_when_written_and_acks_0_at_once() {
-    let config = LeaderConfig { durability: Durability::Os, ..LeaderConfig::default() };
+    let config = ReplicaConfig { durability: Durability::Os, ..ReplicaConfig::default() };
     let mut m = leader(config);
     step(&mut m, 0, append(1, plain(1), Acks::Leader));
     assert_eq!(answers(&step(&mut m, 0, append(2, plain(1), Acks::None))), vec![(2, Ok(101))]);
@@ -113,11 +113,11 @@ fn os_topics_are_answered_when_written_and_acks_0_at_once() {
 
 #[test]
 fn from_os_to_fsync_the_durable_end_waits_for_the_sync_of_what_was_shown() {
-    let config = LeaderConfig { durability: Durability::Os, ..LeaderConfig::default() };
+    let config = ReplicaConfig { durability: Durability::Os, ..ReplicaConfig::default() };
     let mut m = leader(config);
     step(&mut m, 0, append(1, plain(1), Acks::All));
     step(&mut m, 0, persisted(10, 9));
-    step(&mut m, 0, Input::Configure(LeaderConfig::default()));
+    step(&mut m, 0, Input::Configure(ReplicaConfig::default()));
     step(&mut m, 0, append(2, plain(1), Acks::All));
     assert_eq!(answers(&step(&mut m, 0, persisted(11, 9))), vec![], "written no longer counts beyond 101");
     assert_eq!(answers(&step(&mut m, 0, persisted(11, 11))), vec![(2, Ok(101))]);
@@ -125,7 +125,7 @@ fn from_os_to_fsync_the_durable_end_waits_for_the_sync_of_what_was_shown() {
 
 #[test]
 fn a_retry_of_a_batch_in_flight_joins_it() {
-    let mut m = leader(LeaderConfig::default());
+    let mut m = leader(ReplicaConfig::default());
     step(&mut m, 0, append(1, from_producer(0, 2), Acks::All));
     let again = step(&mut m, 0, append(2, from_producer(0, 2), Acks::All));
     assert_eq!(again, vec![Effect::Note(Event::Duplicate)], "not journaled, not answered");
@@ -136,7 +136,7 @@ fn a_retry_of_a_batch_in_flight_joins_it() {
 
 #[test]
 fn a_deadline_answers_timed_out_and_the_record_still_commits() {
-    let mut m = leader(LeaderConfig::default());
+    let mut m = leader(ReplicaConfig::default());
     step(&mut m, 0, append(1, plain(1), Acks::All));
     assert_eq!(m.next_deadline(), Some(Millis(1_000)));
     assert_eq!(answers(&step(&mut m, 1_000, Input::Tick)), vec![(1, Err(Reject::TimedOut))]);
@@ -147,7 +147,7 @@ fn a_deadline_answers_timed_out_and_the_record_still_commits() {
 
 #[test]
 fn refusals() {
-    let mut m = leader(LeaderConfig::default());
+    let mut m = leader(ReplicaConfig::default());
     let big = BatchHead { size: 2_000_000, ..plain(1) };
     let transactional = BatchHead { attributes: 0x10, ..from_producer(0, 1) };
     for (head, code) in [(big, 10), (transactional, 48)] {
@@ -160,13 +160,14 @@ fn refusals() {
 
 #[test]
 fn the_edge_is_told_what_to_ask_of_a_batch_and_when_that_changes() {
-    let mut m = leader(LeaderConfig::default());
+    let mut m = leader(ReplicaConfig::default());
     let rules = m.view().rules;
     assert_eq!(
         (rules.max_bytes, rules.open, rules.timestamps.unwrap().after_max_ms),
         (1_048_588, true, 3_600_000)
     );
-    let trusting = LeaderConfig { validate_records: false, log_append_time: true, ..LeaderConfig::default() };
+    let trusting =
+        ReplicaConfig { validate_records: false, log_append_time: true, ..ReplicaConfig::default() };
     let out = step(&mut m, 0, Input::Configure(trusting));
     let told =
         out.iter().find_map(|e| if let Effect::Publish(view) = e { Some(view.rules) } else { None }).unwrap();
@@ -175,7 +176,7 @@ fn the_edge_is_told_what_to_ask_of_a_batch_and_when_that_changes() {
 
 #[test]
 fn a_failed_shard_answers_everyone_and_refuses_the_rest() {
-    let mut m = leader(LeaderConfig::default());
+    let mut m = leader(ReplicaConfig::default());
     step(&mut m, 0, append(1, plain(1), Acks::All));
     let out = step(&mut m, 1, Input::ShardFailed("fsync failed".into()));
     assert_eq!(answers(&out), vec![(1, Err(Reject::Storage("fsync failed".into())))]);
@@ -185,7 +186,7 @@ fn a_failed_shard_answers_everyone_and_refuses_the_rest() {
 
 #[test]
 fn trimming_moves_the_log_start_within_the_log() {
-    let mut m = leader(LeaderConfig::default());
+    let mut m = leader(ReplicaConfig::default());
     let out = step(&mut m, 0, trim(1, 40));
     assert!(matches!(out[0], Effect::Journal { entry: Entry::LogStart { to: 40 }, seq: Seq(10), .. }));
     assert_eq!((m.view().log_start, &*m.view().epochs), (40, &vec![(3, 40)]));
@@ -198,7 +199,7 @@ fn trimming_moves_the_log_start_within_the_log() {
 
 #[test]
 fn a_trim_is_answered_when_its_entry_is_durable_and_so_is_one_that_finds_it_under_way() {
-    let mut m = leader(LeaderConfig::default());
+    let mut m = leader(ReplicaConfig::default());
     assert_eq!(answers(&step(&mut m, 0, trim(1, 0))), vec![(1, Ok(0))], "nothing to do, nothing to wait for");
     assert_eq!(answers(&step(&mut m, 0, trim(2, 40))), vec![]);
     assert_eq!(answers(&step(&mut m, 0, trim(3, 30))), vec![], "40 may still be lost, and 30 with it");
@@ -206,7 +207,7 @@ fn a_trim_is_answered_when_its_entry_is_durable_and_so_is_one_that_finds_it_unde
     let out = step(&mut m, 0, persisted(10, 10));
     assert_eq!(answers(&out), vec![(2, Ok(40)), (3, Ok(30))]);
     assert!(out.iter().all(|e| !matches!(e, Effect::Answer { result: Ok(a), .. } if a.log_start != 40)));
-    let config = LeaderConfig { durability: Durability::Os, ..LeaderConfig::default() };
+    let config = ReplicaConfig { durability: Durability::Os, ..ReplicaConfig::default() };
     let mut m = leader(config);
     step(&mut m, 0, trim(1, 40));
     assert_eq!(answers(&step(&mut m, 0, persisted(10, 9))), vec![(1, Ok(40))]);
@@ -214,14 +215,14 @@ fn a_trim_is_answered_when_its_entry_is_durable_and_so_is_one_that_finds_it_unde
 
 #[test]
 fn a_trim_that_waits_is_answered_when_shard_or_topic_go_and_refused_without_the_policy() {
-    let mut m = leader(LeaderConfig::default());
+    let mut m = leader(ReplicaConfig::default());
     step(&mut m, 0, trim(1, 40));
     assert_eq!(answers(&step(&mut m, 0, Input::Delete)), vec![(1, Err(Reject::TopicDeleted))]);
-    let mut m = leader(LeaderConfig::default());
+    let mut m = leader(ReplicaConfig::default());
     step(&mut m, 0, trim(1, 40));
     let out = step(&mut m, 0, Input::ShardFailed("gone".into()));
     assert_eq!(answers(&out), vec![(1, Err(Reject::Storage("gone".into())))]);
-    let config = LeaderConfig { delete: false, ..LeaderConfig::default() };
+    let config = ReplicaConfig { delete: false, ..ReplicaConfig::default() };
     let mut m = leader(config);
     let out = step(&mut m, 0, trim(1, 999));
     assert_eq!(
@@ -229,7 +230,7 @@ fn a_trim_that_waits_is_answered_when_shard_or_topic_go_and_refused_without_the_
         1,
         "a topic that keeps all may be cut by hand"
     );
-    let config = LeaderConfig { compact: true, ..config };
+    let config = ReplicaConfig { compact: true, ..config };
     let mut m = leader(config);
     let out = step(&mut m, 0, trim(1, 999));
     assert_eq!(answers(&out)[0].1.clone().unwrap_err().code().code(), 44, "before the offset is looked at");
@@ -238,7 +239,7 @@ fn a_trim_that_waits_is_answered_when_shard_or_topic_go_and_refused_without_the_
 #[test]
 fn a_deleted_topic_and_a_broken_disk_are_told_apart_in_whatever_order_they_come() {
     let deleted = Err(Reject::TopicDeleted);
-    let mut m = leader(LeaderConfig::default());
+    let mut m = leader(ReplicaConfig::default());
     step(&mut m, 0, append(1, plain(1), Acks::All));
     step(&mut m, 0, trim(2, 40));
     let out = step(&mut m, 0, Input::Delete);
@@ -253,7 +254,7 @@ fn a_deleted_topic_and_a_broken_disk_are_told_apart_in_whatever_order_they_come(
     assert_eq!(step(&mut m, 0, Input::Delete), vec![], "it ends once");
     assert_eq!(step(&mut m, 0, Input::ShardFailed("EIO".into())), vec![], "an orderly end stays one");
     assert_eq!((m.view().role, m.producers()), (Role::Deleted, Err(Reject::TopicDeleted)));
-    let mut m = leader(LeaderConfig::default());
+    let mut m = leader(ReplicaConfig::default());
     step(&mut m, 0, Input::ShardFailed("EIO".into()));
     let refused = Err(Reject::Storage("EIO".into()));
     assert_eq!(answers(&step(&mut m, 0, append(1, plain(1), Acks::All))), vec![(1, refused.clone())]);
@@ -264,11 +265,11 @@ fn a_deleted_topic_and_a_broken_disk_are_told_apart_in_whatever_order_they_come(
 
 #[test]
 fn under_log_append_time_the_broker_dates_the_batch_and_a_duplicate_is_told_the_first_time() {
-    let config = LeaderConfig {
+    let config = ReplicaConfig {
         log_append_time: true,
         timestamp_after_max_ms: 0,
         timestamp_before_max_ms: 0,
-        ..LeaderConfig::default()
+        ..ReplicaConfig::default()
     };
     let mut m = leader(config);
     let head = BatchHead { max_timestamp: 5, base_timestamp: 9_000_000, ..from_producer(0, 2) };
@@ -283,7 +284,7 @@ fn under_log_append_time_the_broker_dates_the_batch_and_a_duplicate_is_told_the_
         out.iter().filter_map(time).collect()
     };
     assert_eq!(times(&step(&mut m, 9, persisted(10, 10))), vec![1_000_007, 1_000_007]);
-    step(&mut m, 10, Input::Configure(LeaderConfig::default()));
+    step(&mut m, 10, Input::Configure(ReplicaConfig::default()));
     step(&mut m, 11, append(3, from_producer(2, 1), Acks::All));
     assert_eq!(times(&step(&mut m, 12, persisted(11, 11))), vec![-1]);
     let again = step(&mut m, 13, append(4, from_producer(2, 1), Acks::All));
@@ -299,7 +300,7 @@ fn asked(effects: &[Effect]) -> Option<(i64, i64, Retention)> {
 
 #[test]
 fn retention_is_asked_soon_then_once_an_interval_and_moves_the_log_start() {
-    let config = LeaderConfig { retention_ms: 500, retention_check_ms: 60_000, ..LeaderConfig::default() };
+    let config = ReplicaConfig { retention_ms: 500, retention_check_ms: 60_000, ..ReplicaConfig::default() };
     let mut m = leader_at(10, start(), config);
     assert_eq!(asked(&step(&mut m, 10, Input::Tick)), None);
     assert_eq!(m.next_deadline(), Some(Millis(30_010)), "soon after the start");
@@ -321,16 +322,16 @@ fn retention_is_asked_soon_then_once_an_interval_and_moves_the_log_start() {
 
 #[test]
 fn the_answer_to_older_rules_does_not_count_and_without_rules_nothing_is_asked() {
-    let config = LeaderConfig { retention_bytes: 7, retention_check_ms: 100, ..LeaderConfig::default() };
+    let config = ReplicaConfig { retention_bytes: 7, retention_check_ms: 100, ..ReplicaConfig::default() };
     let mut m = leader(config);
     step(&mut m, 0, Input::Tick);
     assert!(asked(&step(&mut m, 100, Input::Tick)).is_some());
-    step(&mut m, 110, Input::Configure(LeaderConfig { retention_bytes: 1 << 30, ..config }));
+    step(&mut m, 110, Input::Configure(ReplicaConfig { retention_bytes: 1 << 30, ..config }));
     assert!(step(&mut m, 150, Input::Expired { to: Some(60) }).is_empty());
     assert_eq!((m.view().log_start, m.next_deadline()), (0, Some(Millis(250))));
     for config in [
-        LeaderConfig { retention_ms: -1, retention_bytes: -1, ..config },
-        LeaderConfig { delete: false, ..config },
+        ReplicaConfig { retention_ms: -1, retention_bytes: -1, ..config },
+        ReplicaConfig { delete: false, ..config },
     ] {
         step(&mut m, 260, Input::Configure(config));
         assert_eq!(m.next_deadline(), None);
@@ -351,7 +352,7 @@ const DAY: (u64, u64) = (86_400_000 - 1, 86_400_000 + EXPIRY_EVERY_MS);
 #[test]
 fn producers_are_forgotten_by_monotonic_time_alone_and_the_store_is_told() {
     for (n, max_timestamp) in [-1, 1_000_000 - 2 * 86_400_000, 1_000_000].into_iter().enumerate() {
-        let mut m = leader(LeaderConfig::default());
+        let mut m = leader(ReplicaConfig::default());
         let head = BatchHead { max_timestamp, base_timestamp: max_timestamp, ..from_producer(0, 2) };
         step(&mut m, 7, append(1, head, Acks::All));
         step(&mut m, 7, persisted(10, 10));
@@ -375,7 +376,7 @@ fn a_new_life_and_a_new_role_begin_the_producers_time_anew() {
     let mut producers = ProducerTable::default();
     producers.apply_at(&from_producer(0, 1), Millis(3));
     let log = LogStart { producers, ..start() };
-    let config = LeaderConfig { retention_ms: -1, ..LeaderConfig::default() };
+    let config = ReplicaConfig { retention_ms: -1, ..ReplicaConfig::default() };
     let mut m = ReplicaMachine::new(LocalLog::recovered(log, config.durability), config);
     assert_eq!(m.next_deadline(), None, "its time has not begun");
     let born = 100 * 86_400_000;
@@ -396,7 +397,7 @@ fn a_new_life_and_a_new_role_begin_the_producers_time_anew() {
 fn a_role_that_ends_or_an_epoch_that_grows_ends_all_that_waits_first() {
     let rows = [(AssignedRole::Leader, 5, Role::Leader), (AssignedRole::Idle, 5, Role::Idle)];
     for (role, epoch, shown) in rows {
-        let mut m = leader(LeaderConfig::default());
+        let mut m = leader(ReplicaConfig::default());
         step(&mut m, 0, append(1, plain(1), Acks::All));
         step(&mut m, 0, trim(2, 40));
         let out = step(&mut m, 0, assign(role, epoch));
@@ -409,7 +410,7 @@ fn a_role_that_ends_or_an_epoch_that_grows_ends_all_that_waits_first() {
         assert_eq!(answers(&out), vec![], "{shown:?}");
         assert_eq!(m.view().high_watermark, if shown == Role::Leader { 101 } else { 100 });
     }
-    let mut m = leader(LeaderConfig::default());
+    let mut m = leader(ReplicaConfig::default());
     step(&mut m, 0, append(1, plain(1), Acks::All));
     assert_eq!(step(&mut m, 0, assign(AssignedRole::Leader, 4)), vec![], "the same role, no change");
     assert_eq!(step(&mut m, 0, assign(AssignedRole::Idle, 3)), vec![], "an older image");
@@ -418,7 +419,7 @@ fn a_role_that_ends_or_an_epoch_that_grows_ends_all_that_waits_first() {
 
 #[test]
 fn leadership_that_leaves_and_comes_back_finds_the_log_as_it_was() {
-    let mut m = leader(LeaderConfig::default());
+    let mut m = leader(ReplicaConfig::default());
     step(&mut m, 0, append(1, from_producer(0, 1), Acks::All));
     step(&mut m, 0, assign(AssignedRole::Idle, 5));
     assert_eq!(
@@ -444,7 +445,7 @@ fn leadership_that_leaves_and_comes_back_finds_the_log_as_it_was() {
 #[test]
 fn a_cold_replica_starts_at_its_hint_and_a_sole_leader_at_its_end() {
     for (hint, log_start, idle) in [(60, 0, 60), (600, 0, 100), (10, 20, 20)] {
-        let config = LeaderConfig::default();
+        let config = ReplicaConfig::default();
         let log = LogStart { high_watermark: hint, log_start, ..start() };
         let mut m = ReplicaMachine::new(LocalLog::recovered(log, config.durability), config);
         step(&mut m, 0, assign(AssignedRole::Idle, 4));
@@ -456,7 +457,7 @@ fn a_cold_replica_starts_at_its_hint_and_a_sole_leader_at_its_end() {
 
 #[test]
 fn an_opened_replica_says_so_once_when_its_open_is_on_disk() {
-    let config = LeaderConfig::default();
+    let config = ReplicaConfig::default();
     let mut m = ReplicaMachine::new(LocalLog::opening(config.durability), config);
     let out = step(&mut m, 0, assign(AssignedRole::Leader, 0));
     assert!(!out.contains(&Effect::Opened));
@@ -471,7 +472,7 @@ fn an_opened_replica_says_so_once_when_its_open_is_on_disk() {
 
 #[test]
 fn a_replica_that_leaves_is_marked_stray_and_says_not_leader() {
-    let mut m = leader(LeaderConfig::default());
+    let mut m = leader(ReplicaConfig::default());
     step(&mut m, 0, append(1, plain(1), Acks::All));
     let out = step(&mut m, 7, Input::Leave);
     assert_eq!(answers(&out), vec![(1, Err(Reject::Unavailable))]);
@@ -486,7 +487,7 @@ fn a_replica_that_leaves_is_marked_stray_and_says_not_leader() {
 
 #[test]
 fn an_offline_replica_takes_no_role_and_shows_the_newest_epoch() {
-    let mut m = leader(LeaderConfig::default());
+    let mut m = leader(ReplicaConfig::default());
     step(&mut m, 0, Input::ShardFailed("EIO".into()));
     let out = step(&mut m, 0, assign(AssignedRole::Leader, 9));
     assert!(
@@ -500,7 +501,7 @@ proptest! {
     #[test]
     fn histories(script in prop::collection::vec((0u8..6, 0i32..4, 1i32..4), 1..120), os in any::<bool>()) {
         let durability = if os { Durability::Os } else { Durability::Fsync };
-        let config = LeaderConfig { durability, ..LeaderConfig::default() };
+        let config = ReplicaConfig { durability, ..ReplicaConfig::default() };
         let mut m = leader(config);
         let (mut ticket, mut ms, mut sequence) = (0u64, 0u64, 0i32);
         let mut last = from_producer(0, 1);

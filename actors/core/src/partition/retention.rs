@@ -8,7 +8,7 @@
 //!
 //! What expires is decided in `storage::retention`; the log start is moved by the leader.
 
-use super::config::LeaderConfig;
+use super::config::ReplicaConfig;
 use crate::storage::Retention;
 use crate::time::{Millis, Now};
 
@@ -26,20 +26,20 @@ pub struct Checks {
 
 impl Checks {
     /// Called with every step: the first one starts the clock.
-    pub fn begin(&mut self, now: Millis, config: &LeaderConfig) {
+    pub fn begin(&mut self, now: Millis, config: &ReplicaConfig) {
         if self.due.is_none() {
             self.soon(now, config);
         }
     }
 
     /// The configuration is a new one.
-    pub fn configured(&mut self, now: Millis, config: &LeaderConfig) {
+    pub fn configured(&mut self, now: Millis, config: &ReplicaConfig) {
         self.outdated = self.asked;
         self.due = None;
         self.soon(now, config);
     }
 
-    fn soon(&mut self, now: Millis, config: &LeaderConfig) {
+    fn soon(&mut self, now: Millis, config: &ReplicaConfig) {
         let bounded = config.delete && (config.retention_ms >= 0 || config.retention_bytes >= 0);
         self.due = bounded.then(|| now.plus(config.retention_check_ms.min(SOON_MS)));
     }
@@ -51,7 +51,7 @@ impl Checks {
     }
 
     /// The rules to ask by, if it is time and there is something that could expire.
-    pub fn due(&mut self, now: Now, config: &LeaderConfig, some: bool) -> Option<Retention> {
+    pub fn due(&mut self, now: Now, config: &ReplicaConfig, some: bool) -> Option<Retention> {
         self.next().filter(|due| *due <= now.mono)?;
         self.due = Some(now.mono.plus(config.retention_check_ms));
         let rules = Retention::of(now.wall, config.retention_ms, config.retention_bytes).filter(|_| some)?;
@@ -60,7 +60,7 @@ impl Checks {
     }
 
     /// The answer is here. Whether it counts.
-    pub fn answered(&mut self, now: Millis, config: &LeaderConfig) -> bool {
+    pub fn answered(&mut self, now: Millis, config: &ReplicaConfig) -> bool {
         self.asked = false;
         let outdated = std::mem::take(&mut self.outdated);
         if outdated {

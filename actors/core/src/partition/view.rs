@@ -1,6 +1,6 @@
 //! What everyone else sees of a partition: published by its leader, read without a lock.
 
-use super::config::LeaderConfig;
+use super::config::ReplicaConfig;
 use crate::Reject;
 use crate::ids::{LeaderEpoch, Offset};
 use crate::records::Rules;
@@ -65,7 +65,7 @@ impl View {
             high_watermark: 0,
             last_stable_offset: 0,
             log_id: 0,
-            rules: LeaderConfig::default().rules(),
+            rules: ReplicaConfig::default().rules(),
             epochs: std::sync::Arc::default(),
         }
     }

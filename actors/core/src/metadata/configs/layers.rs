@@ -1,6 +1,6 @@
 //! Resolves a config: the value of the first layer that sets one.
 //!
-//! Reports (`Entry`, as DescribeConfigs shows it) and leaders (`leader_config`) use the same resolution, so they
+//! Reports (`Entry`, as DescribeConfigs shows it) and leaders (`replica_config`) use the same resolution, so they
 //! cannot differ. Checks of values stand elsewhere (`topic.rs`, `broker.rs`).
 
 use super::entry::{Entry, Source, Synonym};
@@ -11,7 +11,7 @@ use super::rows::{
 use super::statics::Statics;
 use super::value::Type;
 use super::{broker, broker_table, topic, topic_table};
-use crate::partition::LeaderConfig;
+use crate::partition::ReplicaConfig;
 use crate::storage::Durability;
 use std::collections::BTreeMap;
 
@@ -149,11 +149,11 @@ pub fn cluster_entries(layers: &Layers<'_>) -> Vec<Entry> {
 
 /// The settings of the leaders of a topic, out of all layers.
 #[must_use]
-pub fn leader_config(own: &BTreeMap<String, String>, layers: &Layers<'_>) -> LeaderConfig {
+pub fn replica_config(own: &BTreeMap<String, String>, layers: &Layers<'_>) -> ReplicaConfig {
     let number = |name| layers.number(name, own);
     let policies = layers.value(CLEANUP, own);
     let policy = |wanted| policies.split(',').any(|policy| policy == wanted);
-    LeaderConfig {
+    ReplicaConfig {
         durability: layers.durability(own),
         max_message_bytes: usize::try_from(number(MAX_MESSAGE)).unwrap_or(0),
         timestamp_before_max_ms: number(BEFORE),

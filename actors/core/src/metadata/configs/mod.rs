@@ -4,7 +4,7 @@
 //! ```text
 //!   topic's own ─> this broker's, dynamic ─> all brokers', dynamic ─> configuration file ─> default     (layers.rs)
 //!   topic_table.rs, broker_table.rs, others_table.rs: the tables       topic.rs, broker.rs, others.rs: what may be set
-//!   value.rs, words.rs: types and bounds      alter: controller/alter.rs      what a leader is told: leader_config
+//!   value.rs, words.rs: types and bounds      alter: controller/alter.rs      what a leader is told: replica_config
 //! ```
 //!
 //! The table has every topic config of Kafka 4.3, so that this broker takes what Kafka takes. The `Class` of a
@@ -52,7 +52,7 @@ pub use agree::agree_broker;
 pub use broker::{check_broker, is_broker_list};
 pub use entry::{Entry, Source, Synonym};
 pub use layers::{
-    Layers, broker_entries, cluster_entries, leader_config, min_insync_replicas, topic_entries,
+    Layers, broker_entries, cluster_entries, min_insync_replicas, replica_config, topic_entries,
 };
 pub use others::{check_group, check_metrics, group_entries, metrics_entries};
 pub use rows::Class;

@@ -2,7 +2,7 @@
 
 use super::rows::{DURABILITY, FLUSH, FOREVER, MAX_MESSAGE, Mode};
 use super::{broker, broker_table, others_table, topic_table, *};
-use crate::partition::LeaderConfig;
+use crate::partition::ReplicaConfig;
 use crate::storage::Durability;
 use std::collections::BTreeMap;
 
@@ -117,13 +117,13 @@ fn what_is_not_honoured_is_refused() {
 #[test]
 fn what_a_topic_without_a_policy_has_is_kept_and_may_be_cut_by_hand() {
     let (none, statics) = (Configs::new(), Statics::default());
-    let told = |own: &Configs| layered(&none, &none, &statics, |layers| leader_config(own, layers));
+    let told = |own: &Configs| layered(&none, &none, &statics, |layers| replica_config(own, layers));
     let kept = told(&own([("cleanup.policy", "")]));
     assert_eq!((kept.compact, kept.delete), (false, false));
     let offsets = told(&own([("cleanup.policy", "compact")]));
     assert_eq!((offsets.compact, offsets.delete), (true, false));
     let broker = own([("log.cleanup.policy", "")]);
-    assert!(!layered(&none, &broker, &statics, |layers| leader_config(&none, layers)).delete);
+    assert!(!layered(&none, &broker, &statics, |layers| replica_config(&none, layers)).delete);
     assert!(!told(&own([("callboard.validate.records", "false")])).validate_records);
 }
 
@@ -175,7 +175,7 @@ fn internal_topics_may_be_compacted_and_no_others() {
         assert!(check_topic("__consumer_offsets", &own([("cleanup.policy", other)])).is_err(), "{other}");
     }
     let none = Configs::new();
-    let delete = |own: &Configs| layered(&none, &none, &statics, |layers| leader_config(own, layers).delete);
+    let delete = |own: &Configs| layered(&none, &none, &statics, |layers| replica_config(own, layers).delete);
     assert!(!delete(&offsets));
     assert!(delete(&none));
 }
@@ -186,16 +186,16 @@ fn durability_is_kafkas_flush_or_our_own_word() {
     let statics = Statics::new([("log.flush.interval.messages", FOREVER.to_owned())]);
     let of = |name: &str, value: &str, statics: &Statics| {
         let own = own([(name, value)]);
-        layered(&none, &none, statics, |layers| leader_config(&own, layers).durability)
+        layered(&none, &none, statics, |layers| replica_config(&own, layers).durability)
     };
     assert_eq!(of(DURABILITY, "os", &fsync), Durability::Os);
     assert_eq!(of(DURABILITY, "fsync", &statics), Durability::Fsync);
     assert_eq!(of(FLUSH, "1", &statics), Durability::Fsync);
     assert_eq!(of(FLUSH, "10000", &fsync), Durability::Os);
-    let node = |statics| layered(&none, &none, statics, |layers| leader_config(&none, layers).durability);
+    let node = |statics| layered(&none, &none, statics, |layers| replica_config(&none, layers).durability);
     assert_eq!((node(&fsync), node(&statics)), (Durability::Fsync, Durability::Os));
     let at_run_time = own([("log.flush.interval.messages", "5")]);
-    let dynamic = layered(&none, &at_run_time, &fsync, |layers| leader_config(&none, layers).durability);
+    let dynamic = layered(&none, &at_run_time, &fsync, |layers| replica_config(&none, layers).durability);
     assert_eq!(dynamic, Durability::Os);
     // Both words, contradicting each other.
     let both = own([(DURABILITY, "os"), (FLUSH, "1")]);
@@ -218,7 +218,7 @@ fn a_value_comes_from_the_first_layer_that_says_something() {
     let retention = |own: &Configs, broker: &Configs, cluster: &Configs, statics: &Statics| {
         layered(broker, cluster, statics, |layers| {
             let entry = topic_entries(own, layers).into_iter().find(|e| e.name == "retention.ms").unwrap();
-            let said = leader_config(own, layers).retention_ms;
+            let said = replica_config(own, layers).retention_ms;
             assert_eq!(entry.value.as_deref(), Some(&*said.to_string()));
             let synonyms =
                 entry.synonyms.iter().map(|s| (s.name, s.value.parse().unwrap(), s.source as i8)).collect();
@@ -281,7 +281,7 @@ fn kafkas_defaults_are_a_leaders_own() {
     let none = Configs::new();
     let statics = Statics::default();
     assert_eq!(
-        layered(&none, &none, &statics, |layers| leader_config(&none, layers)),
-        LeaderConfig::default()
+        layered(&none, &none, &statics, |layers| replica_config(&none, layers)),
+        ReplicaConfig::default()
     );
 }
