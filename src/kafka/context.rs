@@ -32,17 +32,13 @@ pub struct Settings {
     pub broker_id: BrokerId,
     /// `advertised.listeners`. Without them a client is told the address it came to.
     pub advertised: Option<(String, u16)>,
-    /// `auto.create.topics.enable`.
     pub auto_create_topics_enable: bool,
-    /// `connections.max.idle.ms`.
     pub connections_max_idle: Duration,
-    /// `socket.request.max.bytes`.
     pub socket_request_max_bytes: usize,
     /// The data directory: `log.dirs`.
     pub data_dir: String,
     /// The settings of the configuration file.
     pub statics: Arc<Statics>,
-    /// `offsets.topic.num.partitions`.
     pub offsets_topic_num_partitions: i32,
 }
 

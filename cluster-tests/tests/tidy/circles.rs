@@ -18,19 +18,10 @@ use crate::source::{Source, flat};
 /// Roots of packages. Cargo itself refuses circles between packages.
 const ROOTS: [&str; 4] = ["actors/core/src/", "actors/src/", "cluster-tests/src/", "src/"];
 
-/// Circles that stay for now: their files all lie below these places, for this reason.
-const ALLOWED: &[(&[&str], &str)] =
-    &[(&["src/storage/"], "the store is one object over many files, until it is divided into wings")];
-
-/// Circles that are not allowed.
+/// All circles; none is allowed.
 pub fn circles(sources: &[Source]) -> Vec<String> {
     let graph = arrows(sources);
-    let allowed = |circle: &Vec<String>| {
-        let below = |file: &String, places: &[&str]| places.iter().any(|place| file.starts_with(place));
-        ALLOWED.iter().any(|(places, _)| circle.iter().all(|file| below(file, places)))
-    };
-    let found = knots(&graph).into_iter().filter(|circle| !allowed(circle));
-    found.map(|circle| say(&circle, &graph)).collect()
+    knots(&graph).iter().map(|circle| say(circle, &graph)).collect()
 }
 
 /// One knot, with an arrow each line.
