@@ -11,8 +11,8 @@ use crate::ids::{LeaderEpoch, Offset};
 
 /// The largest epoch that both logs share, and its end here, if the client's log parts from this one.
 ///
-/// `last_fetched` is the epoch of the client's last record, below 0 if it names none. An epoch whose end is not known
-/// here allows no answer but that the client is out of range.
+/// `last_fetched` is the epoch of the client's last record, and lies below 0 if the client names none. An epoch whose
+/// end is unknown here makes the client out of range.
 pub fn diverging(
     view: &View,
     last_fetched: LeaderEpoch,
