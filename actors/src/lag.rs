@@ -1,12 +1,13 @@
-//! How far consumer groups are behind, as the metrics show it.
+//! The lag of consumer groups, as the metrics show it.
 //!
 //! ```text
 //!   scrape ─> LagReader::look ─> replace ─> GroupLags ─> sample
 //! ```
 //!
-//! Series are bounded, whatever clients call their groups: the groups that are furthest behind are shown by name, all
-//! others together as `group="other", topic="other"` (records added up, the longest delay). A group that is not
-//! there any more is gone with the next look. Nothing here looks at offsets: that is `group/lag.rs`.
+//! Series are bounded, whatever names clients give to their groups. The groups that are furthest behind are shown by
+//! name. All others together are `group="other", topic="other"`: their records added up, and the longest delay.
+//!
+//! A group that no longer exists is gone with the next look. This file looks at no offsets; that is `group/lag.rs`.
 
 use crate::group::{Coordinators, GroupLag};
 use crate::metrics;
@@ -15,16 +16,16 @@ use parking_lot::Mutex;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// Groups that have series of their own.
+/// Groups that have series of their own, at most.
 pub const GROUPS_SHOWN: usize = 1000;
-/// Series of them: a group whose topics would exceed this is counted with the others.
+/// Series of named groups, at most. A group whose topics would exceed this is counted with the others.
 pub const SERIES_SHOWN: usize = 10_000;
-/// A label value is cut here: a group's name may be 32 KiB long.
+/// Bytes after which a label value is cut, because a group's name may be 32 KiB long.
 const LABEL_BYTES: usize = 256;
-/// What stands for all others.
+/// Label value of all other groups and topics.
 const OTHER: &str = "other";
 
-/// How far a group is behind in one topic.
+/// How far a group is behind in one topic, in records and in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Lag {
     records: i64,
@@ -39,14 +40,14 @@ impl Lag {
 
 type Groups = BTreeMap<String, BTreeMap<String, Lag>>;
 
-/// What the last look found.
+/// The groups that the last look found.
 #[derive(Debug, Default)]
 pub struct GroupLags {
     groups: Mutex<Groups>,
 }
 
 impl GroupLags {
-    /// A look found this, and nothing else.
+    /// Replaces the groups of the last look by those of a new one.
     pub fn replace(&self, found: Vec<GroupLag>) {
         let mut groups = Groups::new();
         for GroupLag { group, topic, records, seconds } in found {
@@ -55,7 +56,8 @@ impl GroupLags {
         *self.groups.lock() = groups;
     }
 
-    /// Writes the series, and how many groups are in which state; no states while some are being loaded.
+    /// Writes the series, and the number of groups in each state. No states are written while groups are being
+    /// loaded.
     pub fn sample(&self, coordinators: &Coordinators, out: &mut Samples) {
         let mut states: BTreeMap<&'static str, usize> = BTreeMap::new();
         for (_, summary) in coordinators.list().unwrap_or_default() {
@@ -77,7 +79,7 @@ impl GroupLags {
     }
 }
 
-/// The series: each pair of labels once, whatever names collide with `other` or after they are cut.
+/// The series to write. Each pair of labels comes once, even if names equal `other` or become equal when cut.
 fn shown(groups: &Groups) -> BTreeMap<(String, String), Lag> {
     let mut furthest: Vec<_> = groups
         .iter()
@@ -135,13 +137,13 @@ mod tests {
     #[test]
     fn the_furthest_behind_are_named_and_the_rest_is_one_series() {
         let mut found: Vec<_> = (0..GROUPS_SHOWN as i64 + 5).map(|n| lag(&format!("g{n}"), "t", n)).collect();
-        // One that is called as the rest is: counted with it, not twice.
+        // A group called `other` is counted with the rest, not twice.
         found.push(lag(OTHER, OTHER, 1_000_000));
         let text = text(found);
         let records = || text.lines().filter(|l| l.starts_with("callboard_group_lag_records{"));
         assert_eq!(records().count(), GROUPS_SHOWN);
         assert!(text.contains("callboard_group_lag_records{group=\"g1004\",topic=\"t\"} 1004\n"));
-        // g0 … g5 are the rest.
+        // The rest are g0 … g5, which are 15 records behind together.
         assert!(text.contains("callboard_group_lag_records{group=\"other\",topic=\"other\"} 1000015\n"));
         assert!(!text.contains("group=\"g5\""));
     }
