@@ -1,4 +1,6 @@
-//! Ports: what actors need of the outside. Adapters (`src/storage`, `src/controller`) implement them and meet only here.
+//! Ports: the outside as the actors need it, in traits. Adapters (`src/storage`, `src/controller`) implement them.
+//!
+//! Adapters meet only here, so none imports another's types. A port moves bytes and holds no decision.
 
 mod metadata;
 mod shard;
