@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The actor keeps the things that the machine only names: handles by partition, recovered states until they are
-//! started, shards by number. It decides nothing about replicas. A failure of any actor below it ends the process.
+//! started, shards by number. It decides nothing about replicas. A failure of one of its own children ends the
+//! process.
 
 use crate::clock::Clock;
 use crate::controller::{Ask, ControllerActor, ControllerArgs, ControllerHandle};
@@ -201,7 +202,7 @@ impl Actor for NodeActor {
         _state: &mut NodeState,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            // The failure of an actor below ends this actor, and with it the process.
+            // The failure of a child ends this actor, and with it the process.
             SupervisionEvent::ActorFailed(_, error) => Err(format!("a supervisor ended: {error}").into()),
             SupervisionEvent::ActorStarted(_)
             | SupervisionEvent::ActorTerminated(..)

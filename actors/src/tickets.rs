@@ -1,7 +1,7 @@
 //! Tickets: names for the things that a shell keeps while its machine decides, such as replies and payloads.
 //!
 //! A machine sees only a [`Ticket`]. The shell keeps the thing here and hands the ticket in with the input. It takes
-//! the thing out again when an effect names the ticket. Tickets count up, and one shell uses none twice. The store
+//! the thing out again when an effect names the ticket. Tickets count up, and one shell uses none twice. This table
 //! sets no deadline; the machine does.
 
 use callboard_core::Ticket;

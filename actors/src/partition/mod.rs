@@ -5,8 +5,8 @@
 //!   fetch ────> view, tail, store         └── publishes the view, fills the tail, wakes the waiters
 //! ```
 //!
-//! Messages stand apart from the actor, so that handle and actor do not import each other. The actor and the handle
-//! decide nothing about the log; `callboard_core::partition` does.
+//! Messages stand apart from the actor, so that the handle does not import the actor, which imports it. Both decide
+//! nothing about the log; `callboard_core::partition` does.
 
 mod handle;
 mod messages;

@@ -1,8 +1,8 @@
 //! A tail: the newest batches of a partition in memory, for consumers that read at the end of the log.
 //!
 //! A tail holds contiguous batches. It may let go of any of them at any time, because every readable batch is in the
-//! run index or in redb. It counts the bytes that came since a reader asked. Its owner (`tails.rs`) decides by that
-//! count whether a batch is worth a copy.
+//! run index or in redb. It counts the bytes that came since a reader asked. By that count it says whether a batch is
+//! worth a copy. `tails.rs` bounds all tails together.
 
 use bytes::Bytes;
 use callboard_core::Offset;

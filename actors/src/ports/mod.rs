@@ -1,6 +1,6 @@
 //! Ports: the outside as the actors need it, in traits. Adapters (`src/storage`, `src/controller`) implement them.
 //!
-//! Adapters meet only here, so none imports another's types. A port moves bytes and holds no decision.
+//! An actor knows an adapter only through its port. Ports hold no decisions.
 
 mod metadata;
 mod shard;

@@ -108,6 +108,7 @@ fn follows(p: &Partition, leader: BrokerId, leader_epoch: LeaderEpoch, partition
 }
 
 impl Image {
+    /// A topic by its present name.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
         self.topics.get(self.by_name.get(name)?)

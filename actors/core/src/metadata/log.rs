@@ -4,9 +4,9 @@
 //!   Snapshot ─> Lead(term 5, node 1) ─> Batch 18 ─> Batch 19 ─> Lead(term 7, node 2) ─> Batch 21 ─> …
 //! ```
 //!
-//! Leadership travels in the stream itself. A controller that hears it anywhere else may decide on an image that lacks
-//! the last commits of its predecessor (R35). A new leadership also ends what was proposed under an earlier one: the
-//! log takes no entry of an earlier term behind it.
+//! Leadership travels in the stream itself. A controller that hears it anywhere else may decide on an image that
+//! lacks the last commits of its predecessor (R35). A new leadership also ends every proposal of an earlier one,
+//! because the log takes no entry of an earlier term behind it.
 //!
 //! This file holds only the vocabulary. The port in `callboard-actors` says how a log behaves, and adapters move the
 //! bytes.
@@ -37,6 +37,7 @@ pub struct ProposalId {
 }
 
 impl ProposalId {
+    /// The id that the same node gives to its next proposal.
     #[must_use]
     pub fn next(self) -> ProposalId {
         ProposalId { number: self.number.wrapping_add(1), ..self }
@@ -59,7 +60,7 @@ pub enum Committed {
 pub enum ProposeResult {
     /// The batch is committed at this index.
     Committed(u64),
-    /// The log never took the batch, because another leadership holds.
+    /// The log never took the batch: another leadership holds, or the log is closed.
     NotLeader,
     /// The log certainly does not hold the batch and goes on, for instance on a full disk. The text says why.
     Refused(String),

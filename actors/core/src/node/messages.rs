@@ -125,7 +125,7 @@ pub enum Effect {
     Serve(Vec<Life>),
     /// Take these partitions out of the directory.
     Withdraw(Vec<TopicPartition>),
-    /// The node does what the image says up to this index.
+    /// The node follows the image up to this index.
     Served(u64),
     /// This node serves the image that holds its registration, in this broker epoch. Said once.
     Ready {

@@ -1,8 +1,8 @@
-//! Where a client's log parts from the leader's (KIP-595).
+//! The offset at which a client's log parts from the leader's (KIP-595).
 //!
-//! A consumer names the epoch of its last record and its offset. The leader looks up where that epoch ended here. An
-//! earlier end, or an earlier epoch, means that the client holds records this log does not have. The client is then told
-//! where to cut. This file compares; it cuts nothing.
+//! A consumer names the epoch of its last record and its next offset. The leader looks up where that epoch ended
+//! here. An earlier end, or an earlier epoch, means that the client holds records which this log lacks. The client is
+//! then told where to cut its log. This file compares; it cuts nothing.
 
 use super::epochs::last_offset_for;
 use super::view::View;

@@ -147,7 +147,7 @@ pub enum Effect {
     },
     /// Ask the store how far these rules let the log start go; `Expired` brings the answer.
     Retain {
-        /// The log start, in whose place a higher offset is wanted.
+        /// The log start at this moment.
         from: Offset,
         /// No record at or above this offset may expire.
         until: Offset,

@@ -277,7 +277,7 @@ impl ProducerTable {
         out
     }
 
-    /// Reads what [`ProducerTable::encode`] wrote.
+    /// Reads the output of [`ProducerTable::encode`].
     pub fn decode(bytes: &[u8]) -> Result<ProducerTable, ProducersError> {
         let (format, mut rest) = bytes.split_first().ok_or(ProducersError::Malformed)?;
         if *format != FORMAT {

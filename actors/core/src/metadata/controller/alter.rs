@@ -173,7 +173,7 @@ fn broker_named(asked: BrokerId, name: &str, unexpected: &str) -> Result<BrokerI
     }
 }
 
-/// Kafka's rule for `min.insync.replicas`: all brokers share one value, no broker has its own, and it is never taken back.
+/// Checks Kafka's rule for `min.insync.replicas`: all brokers share one value, and it is never taken back.
 fn min_insync_of_all(of: &ConfigOf, one: &Alteration) -> Result<(), Refusal> {
     const NAME: &str = "min.insync.replicas";
     let asked = one.changes.iter().find(|(name, ..)| name == NAME).map(|(_, op, _)| *op);
