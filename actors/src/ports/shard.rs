@@ -93,8 +93,8 @@ pub trait Admission: Send + Sync + 'static {
     /// The shard's counters, for admission, metrics and health.
     fn stats(&self) -> ShardStats;
 
-    /// Resolves when producers may go on. They wait while too much is not settled, or the disk has no room for a
-    /// segment. Low room only slows them down.
+    /// Resolves when producers may go on. They wait while too much is not settled, the journal is too large, or the
+    /// disk has no room for a segment. Low room only slows them down.
     fn admitted(&self) -> BoxFuture<'static, ()>;
 
     /// The room on its disk, which says whether batches are refused.

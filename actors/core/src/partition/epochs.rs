@@ -9,8 +9,8 @@ use crate::ids::{LeaderEpoch, Offset};
 
 /// Answers OffsetForLeaderEpoch: the largest known epoch that is not above `asked`, and the offset where it ended.
 ///
-/// An epoch above `current` has no answer. An epoch from before the first known one ended where that one began. The
-/// current epoch has an answer even if no record was appended in it yet.
+/// An epoch above `current` has no answer, and neither has −1. An epoch from before the first known one ended where
+/// that one began. The current epoch has an answer even if no record was appended in it yet.
 #[must_use]
 pub fn last_offset_for(
     epochs: &[(LeaderEpoch, Offset)],

@@ -1,11 +1,13 @@
 //! One replica of a partition on this node, from its opening to its end: a log, and the role that the image gives it.
 //!
 //! ```text
-//!             Assign                    ShardFailed
-//!   Idle <──────────────> Leader ──────────────────────> Offline(why)
-//!     └───────────┬──────────┘  Delete ─> Deleted       Leave ─> Left
+//!             Assign
+//!   Idle <──────────────> Leader
+//!     └───────────┬──────────┘  ShardFailed ─> Offline(why)      Delete ─> Deleted      Leave ─> Left
 //!                 └ each change first ends every waiting request (R31), then takes the new role and shows it
 //! ```
+//!
+//! An offline replica still takes Delete and Leave. A deleted one, and one that has left, change no more.
 //!
 //! The log outlives roles. A higher leader epoch is a change of role too, even where the leader stays the same. A
 //! request that waited in the former epoch is told NOT_LEADER_OR_FOLLOWER and asks again.
