@@ -1,15 +1,17 @@
-//! The clock, as a port: actors hand its time to their machines, which never look themselves.
+//! The clock, as a port: actors hand its time to their machines.
+//!
+//! A machine reads no clock itself, so tests can set the time. The real clock stands here as well.
 
 use callboard_core::{Millis, Now, UnixMillis};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Tells the time.
+/// Tells the time to actors and shells.
 pub trait Clock: Send + Sync + 'static {
-    /// Now.
+    /// The monotonic and the wall time at this moment.
     fn now(&self) -> Now;
 }
 
-/// The machine's clocks.
+/// The operating system's clocks. Monotonic time counts from the creation of this value.
 #[derive(Debug)]
 pub struct SystemClock {
     started: Instant,

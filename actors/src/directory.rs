@@ -1,7 +1,12 @@
-//! Who leads what on this node: read by every request without a lock, written by the node's actor in batches.
+//! The partitions that this node serves: every request reads the directory without a lock.
 //!
-//! A handle that loses its place here, to another or to none, is closed behind the swap. The fetches that wait
-//! on it wake, look the partition up anew, and find the handle that took its place.
+//! ```text
+//!   NodeActor ── insert · remove, one swap for many ──> Directory ── get ──> PartitionHandle
+//! ```
+//!
+//! A swap closes each handle that loses its place, to another handle or to none. The fetches that wait on it wake,
+//! look the partition up anew, and find the handle in its place. The directory decides nothing; `NodeMachine` says
+//! which partitions stand in it.
 
 use crate::changes::Changes;
 use crate::partition::PartitionHandle;
@@ -20,14 +25,14 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// The handle of a partition that this node has.
+    /// The handle of a partition; none if this node does not serve it.
     #[must_use]
     pub fn get(&self, id: TopicPartition) -> Option<Arc<PartitionHandle>> {
         let partition = usize::try_from(id.partition).ok()?;
         self.topics.load().get(&id.topic)?.get(partition)?.clone()
     }
 
-    /// Adds handles, or puts them in the place of former ones: one swap for all.
+    /// Adds handles, or replaces former ones, in one swap for all.
     pub fn insert(&self, handles: Vec<Arc<PartitionHandle>>) {
         let mut topics = HashMap::clone(&self.topics.load());
         let mut former = Vec::new();
@@ -46,13 +51,13 @@ impl Directory {
         self.changes.ring();
     }
 
-    /// The bell of this directory, for the handles in it: it rings at each change of the directory or of a role.
+    /// The bell of this directory and of the handles in it. It rings at each change of the directory or of a role.
     #[must_use]
     pub fn changes(&self) -> &Arc<Changes> {
         &self.changes
     }
 
-    /// Takes partitions out: one swap for all. A topic without any is gone.
+    /// Takes partitions out, in one swap for all. A topic without partitions goes too.
     pub fn remove(&self, ids: &[TopicPartition]) {
         let mut topics = HashMap::clone(&self.topics.load());
         let mut gone = Vec::new();
@@ -75,13 +80,13 @@ impl Directory {
         partitions.map(|all| all.iter().flatten().cloned().collect()).unwrap_or_default()
     }
 
-    /// Partitions in it.
+    /// Number of partitions in the directory.
     #[must_use]
     pub fn len(&self) -> usize {
         self.topics.load().values().map(|p| p.iter().flatten().count()).sum()
     }
 
-    /// Whether there is none.
+    /// Whether the directory has no partition.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -110,7 +115,7 @@ mod tests {
                 waiter
             })
             .into();
-        // The same one again has not lost its place.
+        // A handle that is inserted again keeps its place.
         directory.insert(vec![handle(1, 0), Arc::clone(&kept)]);
         directory.remove(&[removed.id]);
         waiters[0].woken().await;

@@ -1,8 +1,8 @@
-//! The committed image, for everyone to read, and the index up to which this node serves it.
+//! The committed image, which every task may read, and the index up to which this node serves it.
 //!
-//! Readers take the newest image without a lock. An image is newer than what this node serves, because leaders have to
-//! start first. A request that changed something therefore waits for the second number. Only the controller's actor
-//! publishes, and only `NodeActor` says what is served.
+//! Readers take the newest image without a lock. The image runs ahead of the directory, because replicas have to
+//! start first. A request that changed something therefore waits for the served index. Only the controller's actor
+//! publishes, and only `NodeActor` says which index is served.
 
 use arc_swap::ArcSwap;
 use callboard_core::metadata::Image;
@@ -24,20 +24,20 @@ impl Default for Images {
 }
 
 impl Images {
-    /// The newest image.
+    /// The newest image, taken without a lock.
     #[must_use]
     pub fn current(&self) -> Arc<Image> {
         self.current.load_full()
     }
 
-    /// Shows a newer image to everyone.
+    /// Publishes a newer image and wakes the watchers.
     pub fn publish(&self, image: Arc<Image>) {
         let index = image.applied;
         self.current.store(image);
         self.changed.send_replace(index);
     }
 
-    /// Wakes at each newer image.
+    /// A receiver that wakes at each newer image. It holds the image's index.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

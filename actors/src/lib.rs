@@ -1,7 +1,7 @@
 //! The actors of Callboard: ractor shells round the machines of `callboard-core`, their handles, messages and ports.
 //!
-//! A shell moves bytes and performs effects; it decides nothing. What it needs of the outside is a port
-//! (`ports/`, `clock.rs`), implemented by an adapter in the package `callboard` and by fakes in tests.
+//! A shell moves bytes and performs effects; it decides nothing. It reaches the outside through ports (`ports/`,
+//! `clock.rs`). Adapters in the package `callboard` implement the ports, and tests implement fakes.
 
 pub mod changes;
 pub mod clock;

@@ -1,4 +1,6 @@
-//! What the node's actor and the supervisors of its shards tell each other.
+//! Messages between the node's actor and the supervisors of its shards.
+//!
+//! They stand apart from the actors, so that `shard.rs` does not import `node.rs`, which imports it.
 
 use crate::partition::PartitionHandle;
 use crate::ports::{ReplicaState, ShardError};
@@ -8,28 +10,28 @@ use callboard_core::partition::{Assigned, ReplicaConfig};
 use callboard_core::{ReplicaId, Seq, TopicPartition, UnixMillis};
 use std::sync::Arc;
 
-/// What the node is told.
+/// A message to the node's actor.
 #[derive(Debug)]
 pub enum NodeMsg {
-    /// The registration was answered.
+    /// The controller has answered the registration.
     Registered(Said),
-    /// There is a newer image.
+    /// The controller has published a newer image.
     Image,
-    /// A replica is up and its opening durable.
+    /// A replica is up, and its opening is durable.
     Ready(Life),
     /// A replica cannot be served; its handle says why.
     Broken(Life),
     /// A shard's replicas have been told everything up to this index.
     Told(u64),
-    /// The controller has answered whether replicas are recorded as opened.
+    /// The controller has answered whether the replicas are recorded as opened.
     Recorded(Said),
-    /// What was gathered for the directory is due.
+    /// The replicas gathered for the directory are due.
     Gathered,
     /// A deadline may have passed.
     Tick,
 }
 
-/// A replica to be started.
+/// A replica that a shard's supervisor is to start.
 #[derive(Debug)]
 pub struct Starting {
     pub life: Life,
@@ -37,23 +39,23 @@ pub struct Starting {
     pub handle: Arc<PartitionHandle>,
     pub assigned: Assigned,
     pub config: ReplicaConfig,
-    /// What recovery found, for an origin of `Recovered`.
+    /// The log that recovery found, for an origin of `Recovered`.
     pub log: Option<Box<ReplicaState>>,
 }
 
-/// What a shard's supervisor is told.
+/// A message to a shard's supervisor.
 #[derive(Debug)]
 pub enum ShardMsg {
     Start(Box<Starting>),
     Assign(TopicPartition, Assigned),
     Configure(TopicPartition, ReplicaConfig),
-    /// Says to the node that everything before this has been told.
+    /// Asks for `Told`, once everything before this message has been told.
     Mark(u64),
     /// The topic was deleted.
     Delete(TopicPartition),
-    /// The image gives this node no replica of the partition any more.
+    /// The image no longer gives this node a replica of the partition.
     Leave(TopicPartition),
-    /// Marks a replica that has no actor as stray; without a time, lets it go.
+    /// Marks a replica without an actor as stray. If no time is given, the replica is dropped.
     Stray {
         replica: ReplicaId,
         seq: Seq,

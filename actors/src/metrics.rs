@@ -1,4 +1,6 @@
-//! What the actors count. Names, units, help and labels in one place.
+//! The metrics of the actors: names, units, help and labels in one place.
+//!
+//! Counters are recorded as events happen. Gauges are sampled when a scrape asks (`samples.rs`).
 
 use crate::directory::Directory;
 use crate::partition::TailBudget;
@@ -9,35 +11,35 @@ use metrics::{Unit, counter, describe_counter};
 
 /// Counter: batches appended to partitions this node leads.
 pub const BATCHES: &str = "callboard_partition_batches_appended_total";
-/// Counter, bytes: the same.
+/// Counter, bytes: batches appended to partitions this node leads.
 pub const BYTES: &str = "callboard_partition_bytes_appended_total";
-/// Counter, label `event` = duplicate | refused | timed_out: what became of batches that were not appended; expired:
-/// retention moved a log start.
+/// Counter of partition events, by label `event`. Values: duplicate, refused, timed_out (batches), expired (retention
+/// moved a log start).
 pub const EVENTS: &str = "callboard_partition_events_total";
-/// Counter, label `actor` = leader | coordinator: actors that ended by an error and were started again.
+/// Counter: actors that ended by an error and were started again. Label `actor` = replica | coordinator.
 pub const RESTARTS: &str = "callboard_actor_restarts_total";
 
 /// Gauge: topics that exist.
 pub const TOPICS: &str = "callboard_topics";
-/// Gauge, label `state` = leader | idle (its leader starts again) | offline: partitions of this node.
+/// Gauge: partitions of this node. Label `state` = leader | idle (no role here, or its actor starts again) | offline.
 pub const PARTITIONS: &str = "callboard_partitions";
 /// Gauge, bytes: the newest batches of all partitions, in memory.
 pub const TAIL: &str = "callboard_tail_bytes";
-/// Gauge, bytes: their bound.
+/// Gauge, bytes: bound of the newest batches in memory.
 pub const TAIL_CAPACITY: &str = "callboard_tail_capacity_bytes";
-/// Gauge, labels `topic`, `partition`; only with `metrics_partitions`: the log's first offset.
+/// Gauge: the log's first offset. Labels `topic`, `partition`; only with `metrics_partitions`.
 pub const LOG_START: &str = "callboard_partition_log_start_offset";
-/// Gauge, the same: the next offset to write.
+/// Gauge: the next offset to write. Labels as above.
 pub const LOG_END: &str = "callboard_partition_log_end_offset";
-/// Gauge, the same: up to where consumers may read.
+/// Gauge: the offset below which consumers read. Labels as above.
 pub const HIGH_WATERMARK: &str = "callboard_partition_high_watermark_offset";
-/// Gauge: partitions that have no such series, because there are too many.
+/// Gauge: partitions that this node leads and that have no such series, because there are too many.
 pub const UNSHOWN: &str = "callboard_partitions_without_series";
-/// Gauge, label `state` (Kafka's names): consumer groups.
+/// Gauge: consumer groups. Label `state` has Kafka's names.
 pub const GROUPS: &str = "callboard_groups";
-/// Gauge, labels `group`, `topic`: records that a group has not committed yet.
+/// Gauge: records that a group has not committed yet. Labels `group`, `topic`.
 pub const LAG_RECORDS: &str = "callboard_group_lag_records";
-/// Gauge, labels `group`, `topic`, seconds: age of the oldest of them.
+/// Gauge, seconds: age of the oldest of these records. Labels `group`, `topic`.
 pub const LAG_SECONDS: &str = "callboard_group_lag_seconds";
 
 const COUNTED_TOPICS: Family = Family::gauge(TOPICS, "topics that exist");
@@ -54,10 +56,10 @@ pub(crate) const LAG_RECORDS_BY_GROUP: Family =
 pub(crate) const LAG_SECONDS_BY_GROUP: Family =
     Family::gauge(LAG_SECONDS, "age of the oldest record that a group has not committed yet");
 
-/// Partitions that have series of their own, if any have.
+/// Partitions that have series of their own, at most, where such series are on.
 pub const PARTITIONS_SHOWN: usize = 1000;
 
-/// Tells the exporter what the names mean.
+/// Registers the help and the units of the counters with the exporter.
 pub fn describe() {
     describe_counter!(BATCHES, Unit::Count, "batches appended to partitions this node leads");
     describe_counter!(BYTES, Unit::Bytes, "bytes appended to partitions this node leads");
@@ -69,7 +71,8 @@ pub fn describe() {
     describe_counter!(RESTARTS, Unit::Count, "actors that ended by an error and were started again");
 }
 
-/// What there is now; with `each`, also the offsets of the first [`PARTITIONS_SHOWN`] partitions, by name.
+/// Writes the gauges of this moment. With `each`, it adds the offsets of the first [`PARTITIONS_SHOWN`] partitions,
+/// by name.
 pub fn sample(image: &Image, directory: &Directory, tails: &TailBudget, each: bool, out: &mut Samples) {
     out.one(&COUNTED_TOPICS, image.topics.len() as f64);
     let (mut leading, mut idle, mut offline, mut shown) = (0usize, 0usize, 0usize, Vec::new());
@@ -82,7 +85,7 @@ pub fn sample(image: &Image, directory: &Directory, tails: &TailBudget, each: bo
                 Role::Leader => leading += 1,
                 Role::Idle => idle += 1,
                 Role::Offline(_) => offline += 1,
-                // On its way out of the directory.
+                // The partition is on its way out of the directory.
                 Role::Deleted => {}
             }
             if each && shown.len() < PARTITIONS_SHOWN && view.role == Role::Leader {

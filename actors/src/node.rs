@@ -1,4 +1,5 @@
-//! The root: registers this node, hands each new image to the node's machine, and performs what the machine says.
+//! The root actor: it registers this node, hands each new image to the node's machine, and performs the machine's
+//! effects.
 //!
 //! ```text
 //!   image ──> NodeMachine (core/node) ──> ShardActor: start · assign · configure · end        directory: serve · withdraw
@@ -6,8 +7,9 @@
 //!                    └──── Ready(life) ────────┘        controller: which replicas were opened
 //! ```
 //!
-//! The actor keeps what the machine only names: handles by partition, recovered states until they are started, the shards
-//! by number. It decides nothing about replicas.
+//! The actor keeps the things that the machine only names: handles by partition, recovered states until they are
+//! started, shards by number. It decides nothing about replicas. A failure of one of its own children ends the
+//! process.
 
 use crate::clock::Clock;
 use crate::controller::{Ask, ControllerActor, ControllerArgs, ControllerHandle};
@@ -29,42 +31,37 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Who this node is, for its registration.
+/// This node as it registers with the controller.
 #[derive(Clone, Debug)]
 pub struct NodeIdentity {
-    /// Its id.
     pub broker_id: BrokerId,
-    /// A cluster id, if there is none yet.
+    /// Founds the cluster, if no cluster exists yet.
     pub cluster_id: String,
     /// Host that clients are told.
     pub host: String,
     /// Port that clients are told.
     pub port: u16,
-    /// Its rack.
     pub rack: Option<String>,
 }
 
-/// What a node starts with.
+/// Everything that a node starts with.
 pub struct NodeArgs {
-    /// Who it is.
     pub identity: NodeIdentity,
-    /// Its shards, by number; those that are lost with the reason.
+    /// The shards by number; a lost one with the reason.
     pub shards: Vec<Result<Arc<dyn Shard>, String>>,
-    /// The metadata log.
     pub log: OpenLog,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Where handles go.
+    /// The node puts its handles here.
     pub directory: Arc<Directory>,
-    /// Where images go.
+    /// The controller puts its images here.
     pub images: Arc<Images>,
-    /// The bound of all tails.
+    /// The bound of all tails together.
     pub tails: Arc<TailBudget>,
-    /// Defaults of new topics, and what the configuration file says of all.
+    /// The defaults of new topics, and the settings of the configuration file.
     pub defaults: TopicDefaults,
-    /// The supervisor of group coordinators.
+    /// Starts the supervisor of the group coordinators.
     pub coordinators: CoordinatorsArgs,
-    /// Given the controller's handle and the epoch, once everything recovered is served.
+    /// Gets the controller's handle and the broker epoch, once the node serves the image of its registration.
     pub ready: oneshot::Sender<(ControllerHandle, u64)>,
 }
 
@@ -74,22 +71,22 @@ pub struct NodeState {
     shell: Shell<NodeMachine, NodeIo>,
 }
 
-/// One shard of this node.
+/// One shard that works, with its supervisor.
 struct ShardAt {
     port: Arc<dyn Shard>,
     actor: ActorRef<ShardMsg>,
 }
 
-/// Performs the node's effects.
+/// Performs the node's effects on shards, directory and controller.
 struct NodeIo {
     me: ActorRef<NodeMsg>,
     broker_id: BrokerId,
     controller: ControllerHandle,
-    /// By number; none for a shard that is lost.
+    /// The shards by number; none for a lost one.
     shards: Vec<Option<ShardAt>>,
     directory: Arc<Directory>,
     images: Arc<Images>,
-    /// Recovered states that are not started yet, by shard and replica.
+    /// Recovered states of replicas that are not started yet, by shard and replica.
     recovered: HashMap<(usize, ReplicaId), ReplicaState>,
     handles: HashMap<TopicPartition, (Life, Arc<PartitionHandle>)>,
     ready: Option<oneshot::Sender<(ControllerHandle, u64)>>,
@@ -205,7 +202,7 @@ impl Actor for NodeActor {
         _state: &mut NodeState,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            // Nothing below this actor may fail: escalation ends the process.
+            // The failure of a child ends this actor, and with it the process.
             SupervisionEvent::ActorFailed(_, error) => Err(format!("a supervisor ended: {error}").into()),
             SupervisionEvent::ActorStarted(_)
             | SupervisionEvent::ActorTerminated(..)
@@ -224,7 +221,7 @@ impl Actor for NodeActor {
 }
 
 impl NodeState {
-    /// Tells the node of the image there is, and of each that follows.
+    /// Tells the node of the present image, and of each that follows.
     fn follow_images(&self, me: &ActorRef<NodeMsg>) {
         let (mut images, me) = (self.shell.io.images.watch(), me.clone());
         tokio::spawn(

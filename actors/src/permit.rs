@@ -1,7 +1,7 @@
-//! Byte permits: admission is bounded here, because mailboxes are not.
+//! Byte permits: they bound admission, because mailboxes are not bounded.
 //!
-//! A request's body is charged to a pool as it arrives; the [`Permit`] travels inside the message and gives the bytes
-//! back when it is dropped, wherever that happens.
+//! A request's body is charged to a pool as its bytes arrive. The [`Permit`] travels inside the message, and its drop
+//! gives the bytes back, wherever that happens. A pool does not know which requests hold its bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ pub struct Pool {
     waiters: Arc<AtomicUsize>,
 }
 
-/// One that waits, until it has what it asked for or gives up.
+/// Counts one waiting task, until the task has its bytes or gives up.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -25,13 +25,13 @@ impl Drop for Waiting<'_> {
 }
 
 impl Pool {
-    /// A pool of so many bytes.
+    /// A pool of `capacity` bytes, all free.
     #[must_use]
     pub fn new(capacity: usize) -> Pool {
         Pool { semaphore: Arc::new(Semaphore::new(capacity)), capacity, waiters: Arc::default() }
     }
 
-    /// Waits for so many bytes; more than the pool holds is asked for as all of it.
+    /// Waits until `bytes` are free. A request for more than the pool holds takes all of it.
     pub async fn acquire(&self, bytes: usize) -> Permit {
         let n = u32::try_from(bytes.min(self.capacity)).unwrap_or(u32::MAX);
         self.waiters.fetch_add(1, Ordering::Relaxed);
@@ -39,7 +39,7 @@ impl Pool {
         Permit { held: Arc::clone(&self.semaphore).acquire_many_owned(n).await.ok(), beside: None }
     }
 
-    /// Takes so many bytes if they are free now.
+    /// Takes `bytes` if they are free now. A request for more than the pool holds takes all of it.
     #[must_use]
     pub fn try_acquire(&self, bytes: usize) -> Option<Permit> {
         let n = u32::try_from(bytes.min(self.capacity)).unwrap_or(u32::MAX);
@@ -47,26 +47,26 @@ impl Pool {
         Some(Permit { held: Some(held), beside: None })
     }
 
-    /// Bytes taken now.
+    /// Bytes that permits hold now.
     #[must_use]
     pub fn used(&self) -> usize {
         self.capacity - self.semaphore.available_permits().min(self.capacity)
     }
 
-    /// Who waits for some now.
+    /// Number of tasks that wait for bytes now.
     #[must_use]
     pub fn waiters(&self) -> usize {
         self.waiters.load(Ordering::Relaxed)
     }
 
-    /// Bytes it holds in all.
+    /// Bytes of the whole pool.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 }
 
-/// Bytes taken from a [`Pool`]; dropping it gives them back.
+/// Bytes taken from a [`Pool`]. Dropping the permit gives them back.
 #[derive(Debug, Default)]
 pub struct Permit {
     held: Option<OwnedSemaphorePermit>,
@@ -75,25 +75,25 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// A permit for nothing: internal work and tests.
+    /// A permit for no bytes, for internal work and tests.
     #[must_use]
     pub fn free() -> Permit {
         Permit::default()
     }
 
-    /// Bytes it holds.
+    /// Bytes that it holds of its own pool.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
     }
 
-    /// Whether it holds nothing, of any pool.
+    /// Whether it holds no bytes of any pool.
     #[must_use]
     pub fn is_free(&self) -> bool {
         self.bytes() == 0 && self.beside.is_none()
     }
 
-    /// Gives back what is more than so many bytes. What is kept beside them stays.
+    /// Gives back all but `bytes`. Permits that are kept beside these bytes stay.
     pub fn shrink(&mut self, bytes: usize) {
         let more = self.bytes().saturating_sub(bytes);
         drop(self.held.as_mut().and_then(|held| held.split(more)));
@@ -108,13 +108,13 @@ impl Permit {
         }
     }
 
-    /// Keeps a permit of another pool, to be given back with this one.
+    /// Keeps a permit of another pool, and gives it back with this one.
     pub fn keep(&mut self, other: Permit) {
         let before = self.beside.take();
         self.beside = Some(Arc::new(Permit { beside: before, ..other }));
     }
 
-    /// Splits so many bytes off; fewer if it holds fewer. What is kept beside them stays until both are dropped.
+    /// Splits `bytes` off, or fewer if it holds fewer. Permits kept beside them go back when both parts are dropped.
     #[must_use]
     pub fn split(&mut self, bytes: usize) -> Permit {
         let n = bytes.min(self.bytes());

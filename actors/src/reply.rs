@@ -1,10 +1,13 @@
-//! A reply that is always answered: dropping it unanswered answers `Unavailable`.
+//! A reply that is always answered, because dropping it unanswered answers `Unavailable`.
+//!
+//! So an actor that dies, or a mailbox that is dropped, leaves no request hanging. The reply has no deadline of its
+//! own.
 
 use tokio::sync::oneshot;
 
-/// What a reply answers when nobody did: the actor died, or its mailbox was dropped.
+/// An answer for questions that no actor answered: the actor died, or its mailbox was dropped.
 pub trait Unavailable {
-    /// The answer in that case.
+    /// The answer of a dropped reply.
     fn unavailable() -> Self;
 }
 
@@ -14,28 +17,28 @@ impl<T> Unavailable for Result<T, callboard_core::Reject> {
     }
 }
 
-/// The right, and the duty, to answer one question.
+/// The right and the duty to answer one question.
 #[derive(Debug)]
 pub struct Reply<T: Unavailable> {
     to: Option<oneshot::Sender<T>>,
 }
 
 impl<T: Unavailable> Reply<T> {
-    /// A reply and where its answer arrives.
+    /// A reply, and the place where its answer arrives.
     #[must_use]
     pub fn new() -> (Reply<T>, Answer<T>) {
         let (tx, rx) = oneshot::channel();
         (Reply { to: Some(tx) }, Answer { from: rx })
     }
 
-    /// Answers. Nobody listening any more is no error.
+    /// Sends the answer. An asker that no longer listens is no error.
     pub fn send(mut self, answer: T) {
         if let Some(to) = self.to.take() {
             let _ = to.send(answer);
         }
     }
 
-    /// Whether nobody listens any more.
+    /// Whether the asker no longer listens.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.to.as_ref().is_none_or(oneshot::Sender::is_closed)
@@ -50,14 +53,14 @@ impl<T: Unavailable> Drop for Reply<T> {
     }
 }
 
-/// Where an answer arrives.
+/// The place where an answer arrives.
 #[derive(Debug)]
 pub struct Answer<T> {
     from: oneshot::Receiver<T>,
 }
 
 impl<T: Unavailable> Answer<T> {
-    /// Waits for it.
+    /// Waits for the answer.
     pub async fn get(self) -> T {
         self.from.await.unwrap_or_else(|_| T::unavailable())
     }

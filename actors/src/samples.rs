@@ -1,23 +1,23 @@
-//! What is counted at the moment somebody asks: gauges of pools, shards, partitions and groups, written as Prometheus'
-//! text while a scrape waits.
+//! Samples: gauges of pools, shards, partitions and groups, written as Prometheus' text while a scrape waits.
 //!
 //! ```text
 //!   scrape ─> node ─> each component's `sample(…, &mut Samples)` ─> families, each with its series ─> text
 //! ```
 //!
-//! Beside the recorder, which keeps what happens (counters, histograms): a series that is not written any more is gone
-//! from the next scrape, so deleted topics and dead groups leave nothing behind. No timer, no state.
+//! They stand beside the recorder, which keeps counters and histograms of events. A series that is not written is
+//! gone from the next scrape, so deleted topics and dead groups leave nothing behind. The module has no timer and no
+//! state.
 
 use std::fmt::Write;
 
-/// What a family counts.
+/// The kind of a metric, as Prometheus names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     Counter,
     Gauge,
 }
 
-/// A metric: its name, kind and help. Declared in the `metrics.rs` of its component.
+/// A metric's name, kind and help. The `metrics.rs` of its component declares it.
 #[derive(Clone, Copy, Debug)]
 pub struct Family {
     name: &'static str,
@@ -26,44 +26,44 @@ pub struct Family {
 }
 
 impl Family {
-    /// One that goes up and down.
+    /// A metric that goes up and down.
     #[must_use]
     pub const fn gauge(name: &'static str, help: &'static str) -> Family {
         Family { name, kind: Kind::Gauge, help }
     }
 
-    /// One that only goes up.
+    /// A metric that only goes up.
     #[must_use]
     pub const fn counter(name: &'static str, help: &'static str) -> Family {
         Family { name, kind: Kind::Counter, help }
     }
 }
 
-/// A scrape being written.
+/// The text of one scrape, while it is being written.
 #[derive(Debug, Default)]
 pub struct Samples {
     text: String,
 }
 
 impl Samples {
-    /// Begins a family: all of its series follow. Its head is written with the first one.
+    /// Begins a family, whose series all follow. Its head is written with the first series.
     pub fn family(&mut self, family: &Family) -> Series<'_> {
         Series { text: &mut self.text, family: *family, begun: false }
     }
 
-    /// A family of one series without labels.
+    /// Writes a family of one series without labels.
     pub fn one(&mut self, family: &Family, value: f64) {
         self.family(family).add(&[], value);
     }
 
-    /// All that was written.
+    /// The text written so far.
     #[must_use]
     pub fn into_text(self) -> String {
         self.text
     }
 }
 
-/// The series of one family.
+/// The series of one family, being written.
 pub struct Series<'a> {
     text: &'a mut String,
     family: Family,
@@ -71,7 +71,7 @@ pub struct Series<'a> {
 }
 
 impl Series<'_> {
-    /// One series. The caller gives each combination of labels once.
+    /// Writes one series. The caller gives each combination of labels once.
     pub fn add(&mut self, labels: &[(&str, &str)], value: f64) {
         let Family { name, kind, help } = self.family;
         if !self.begun {
@@ -80,7 +80,7 @@ impl Series<'_> {
                 Kind::Counter => "counter",
                 Kind::Gauge => "gauge",
             };
-            // Writing into a String does not fail, here and below.
+            // A write into a `String` does not fail, here and below.
             let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         }
         self.text.push_str(name);
@@ -94,7 +94,7 @@ impl Series<'_> {
     }
 }
 
-/// Names of groups come from clients: whatever is in them, a line stays a line.
+/// Escapes a label value. Names of groups come from clients, and a line has to stay one line.
 fn escape(text: &mut String, value: &str) {
     for c in value.chars() {
         match c {

@@ -1,4 +1,4 @@
-//! The supervisor of a shard's replicas. It starts them, starts them again after an error, and lets them go.
+//! The supervisor of a shard's replicas: it starts them, starts them again after an error, and lets them go.
 //!
 //! ```text
 //!   Start ──> actor ──fails──> Shard::rebuild ──> actor        the handle stays the same all the while
@@ -6,10 +6,11 @@
 //!               └─ Delete · Leave ──> its last entry, then it is drained
 //! ```
 //!
-//! A replica whose actor ended by an error is rebuilt from the log: a fence behind everything of its former life, then its
-//! state. A replica that has to end while it has no actor is rebuilt too, because its last entry needs the next number.
+//! A replica whose actor ended by an error is rebuilt from the log. The store puts a fence behind everything of its
+//! former life and then reads its state. A replica that has to end without an actor is rebuilt too, because its last
+//! entry needs the next number.
 //!
-//! Roles, epochs and offsets are not looked at here. When a failed actor is started again `core/restarts.rs` decides.
+//! The supervisor looks at no role and no offset. `core/restarts.rs` decides when a failed actor is started again.
 
 use crate::clock::Clock;
 use crate::messages::{NodeMsg, ShardMsg, Starting};
@@ -27,7 +28,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the supervisor starts with.
+/// Everything that a shard's supervisor starts with.
 pub struct ShardArgs {
     pub shard: Arc<dyn Shard>,
     pub clock: Arc<dyn Clock>,
@@ -35,19 +36,19 @@ pub struct ShardArgs {
     pub node: ActorRef<NodeMsg>,
 }
 
-/// How a replica ends.
+/// The last entry of a replica that ends here.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     Drop,
     Stray,
 }
 
-/// Who works for a replica at the moment.
+/// The worker of a replica at the moment.
 enum At {
     Actor(ActorRef<ReplicaMsg>),
-    /// Its log is being read again.
+    /// The replica's log is being read again.
     Rebuilding,
-    /// Nobody: it keeps failing, or could not be opened.
+    /// The replica has no worker: its actor keeps failing, or could not be started.
     Down,
 }
 
@@ -63,7 +64,7 @@ struct Local {
     next: Option<Box<Starting>>,
 }
 
-/// The replicas of one shard.
+/// The replicas of one shard, and their actors.
 pub struct ShardState {
     args: ShardArgs,
     locals: HashMap<TopicPartition, Local>,
@@ -215,7 +216,7 @@ impl ShardState {
         self.again(me, id, error);
     }
 
-    /// Reads a replica's log again, or gives it up.
+    /// Reads a replica's log again, or leaves the replica offline.
     fn again(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition, error: &str) {
         let now = self.args.clock.now().mono;
         let Some(local) = self.locals.get_mut(&id) else { return };
@@ -263,7 +264,7 @@ impl ShardState {
         }
     }
 
-    /// Ends a replica: its actor journals the last entry, or this supervisor does if there is no actor.
+    /// Ends a replica. Its actor journals the last entry; without an actor, this supervisor does.
     fn end(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition, ending: Ending) {
         let Some(local) = self.locals.get_mut(&id) else { return };
         local.next = None;
@@ -283,7 +284,8 @@ impl ShardState {
         }
     }
 
-    /// A replica without an actor is read again to be ended, if it was ever opened.
+    /// Reads the log of a replica without an actor, so that it can be ended. A replica that was never opened is over
+    /// at once.
     fn read_to_end(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition) {
         match self.locals.get(&id).and_then(|local| local.handle.replica()) {
             Some(replica) => self.rebuild(me, id, replica, Duration::ZERO),
@@ -291,7 +293,7 @@ impl ShardState {
         }
     }
 
-    /// A life is over; the next one begins, if it waits.
+    /// Ends a life. The next life begins, if one waits.
     fn over(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition) {
         let Some(mut local) = self.locals.remove(&id) else { return };
         if let (Some(Ending::Stray), Some(replica)) = (local.ending, local.handle.replica()) {

@@ -4,7 +4,8 @@
 //!   message ─> step ─> check (debug) ─> perform each effect, in order ─> re-arm the one timer, if it has to ring earlier
 //! ```
 //!
-//! An actor adds only how its effects are performed. No `.await`, no branch on domain state.
+//! An actor adds only the way its effects are performed. The shell waits for nothing and looks at no state of the
+//! machine.
 
 use crate::clock::Clock;
 use callboard_core::{Effects, Machine, Millis};
@@ -13,16 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// How an actor performs what its machine wants.
+/// Performs a machine's effects, for one actor.
 pub trait Perform<E> {
-    /// Does it, without waiting.
+    /// Performs one effect, without waiting.
     fn perform(&mut self, effect: E);
 }
 
-/// A machine and who performs for it.
+/// A machine, and the performer of its effects.
 pub struct Shell<M: Machine, P> {
     machine: M,
-    /// Who performs.
+    /// The performer, with the state that its actor needs.
     pub io: P,
     clock: Arc<dyn Clock>,
     effects: Effects<M::Effect>,
@@ -30,22 +31,22 @@ pub struct Shell<M: Machine, P> {
 }
 
 impl<M: Machine, P: Perform<M::Effect>> Shell<M, P> {
-    /// Round this machine.
+    /// A shell round this machine. No timer is set yet.
     pub fn new(machine: M, io: P, clock: Arc<dyn Clock>) -> Shell<M, P> {
         Shell { machine, io, clock, effects: Vec::new(), armed: None }
     }
 
-    /// The machine, to be looked at.
+    /// The machine, for reading only.
     pub fn machine(&self) -> &M {
         &self.machine
     }
 
-    /// The time, for deadlines in inputs.
+    /// The time at this moment, for deadlines in inputs.
     pub fn now(&self) -> callboard_core::Now {
         self.clock.now()
     }
 
-    /// One step, and its effects.
+    /// Steps the machine with one input and performs the effects.
     pub fn step(&mut self, input: M::Input) {
         let now = self.clock.now();
         self.machine.step(now, input, &mut self.effects);
@@ -56,7 +57,8 @@ impl<M: Machine, P: Perform<M::Effect>> Shell<M, P> {
         }
     }
 
-    /// Makes the timer ring no later than the machine wants. One that rings early is harmless: it is re-armed then.
+    /// Sets the timer no later than the machine's deadline. A timer that rings early is harmless, because it is set
+    /// again then.
     pub fn rearm<A: Message>(&mut self, me: &ActorRef<A>, tick: fn() -> A) {
         let Some(wanted) = self.machine.next_deadline() else { return };
         let now = self.clock.now().mono;

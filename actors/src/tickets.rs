@@ -1,12 +1,13 @@
-//! What a shell keeps while its machine decides: replies, payloads, records on their way.
+//! Tickets: names for the things that a shell keeps while its machine decides, such as replies and payloads.
 //!
-//! A machine sees only a [`Ticket`]. The shell puts the thing here, hands the ticket in with the input, and takes the
-//! thing out again when an effect names the ticket. Tickets count up and are never used twice by one shell.
+//! A machine sees only a [`Ticket`]. The shell keeps the thing here and hands the ticket in with the input. It takes
+//! the thing out again when an effect names the ticket. Tickets count up, and one shell uses none twice. This table
+//! sets no deadline; the machine does.
 
 use callboard_core::Ticket;
 use std::collections::HashMap;
 
-/// Things that wait for their machine, by ticket.
+/// The kept things of one shell, by ticket.
 #[derive(Debug)]
 pub struct Tickets<T> {
     next: u64,
@@ -38,7 +39,7 @@ impl<T> Tickets<T> {
         self.kept.remove(&ticket)
     }
 
-    /// Gives everything back that is still kept.
+    /// Gives back all things that are still kept.
     pub fn drain(&mut self) -> impl Iterator<Item = T> {
         self.kept.drain().map(|(_, thing)| thing)
     }

@@ -1,5 +1,7 @@
-//! The metadata log, as an adapter. A single node keeps it in redb (`single.rs`); a replicated log will stand beside it
-//! behind the same port.
+//! The metadata log, as an adapter behind the port `MetadataLog`.
+//!
+//! A single node keeps the log in redb (`single.rs`). A replicated log will stand beside it behind the same port. An
+//! adapter stores and orders records; the controller decides them.
 
 mod single;
 

@@ -1,6 +1,6 @@
 //! The metadata log of a single node: `data/meta.redb`.
 //!
-//! A batch is one row, written in one durable transaction, so that it is committed as a whole or not at all.
+//! A batch is one row, written in one durable transaction. So it is committed as a whole or not at all.
 //!
 //! ```text
 //!   log       index → crc32c · version · records (JSON)
@@ -8,11 +8,14 @@
 //! ```
 //!
 //! One thread commits, because redb's commit blocks. Every commit is `Immediate` with quick repair. No other node can
-//! lead, so this node leads in term 1 for ever: the stream begins with the snapshot and this leadership. Rows hold no ids
-//! of proposals. The thread adds the id when it commits, and the batches of former processes come as the snapshot.
+//! lead, so this node leads in term 1 for ever: the stream begins with the snapshot and this leadership.
 //!
-//! A full disk does not end the log. The thread gives back a small reserve, opens the file again, and tries the batch once
-//! more. Without room the batch is refused, and the next one is tried.
+//! Rows hold no ids of proposals. The thread adds the id when it commits, and the batches of former processes come as
+//! the snapshot.
+//!
+//! A full disk does not end the log. The thread gives back a small reserve, opens the file again, and tries the batch
+//! once more. Without room the batch is refused, and the next one is tried. Any other fault of the disk ends the log
+//! until the node is started again.
 
 use crate::storage::{Backend, Reserve, ShardFault, disk::Disk};
 use callboard_actors::ports::{MetadataLog, OpenLog};
@@ -30,15 +33,15 @@ use tokio::sync::{mpsc, oneshot};
 const LOG: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("log");
 const SNAPSHOT: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("snapshot");
 
-/// Format of rows.
+/// Format version of the rows.
 const VERSION: u8 = 1;
 /// Batches between two snapshots.
 const SNAPSHOT_EVERY: u64 = 256;
 const TERM: u64 = 1;
-/// Bytes held back in a file for batches on a full disk, so that deletes can make room.
+/// Bytes held back in a file. On a full disk they give room to a few batches, so that deletes can be committed.
 const RESERVE_BYTES: u64 = 2 << 20;
 
-/// Why the metadata log cannot be opened.
+/// The reason why the metadata log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {why}")]
 pub struct OpenError {
@@ -52,7 +55,7 @@ struct Proposal {
     answer: oneshot::Sender<ProposeResult>,
 }
 
-/// The metadata log of a single node.
+/// A single node's metadata log, with the thread that commits to it.
 pub struct SingleLog {
     leadership: Leadership,
     proposals: Mutex<Option<std_mpsc::Sender<Proposal>>>,
@@ -81,7 +84,7 @@ fn unseal(row: &[u8]) -> Result<&[u8], String> {
     }
 }
 
-/// The stored batches, added up.
+/// The image of the stored batches.
 struct Recovered {
     image: Image,
     since_snapshot: u64,
@@ -107,7 +110,7 @@ fn load(db: &Database) -> Result<Recovered, String> {
     };
     for row in log.range(image.applied + 1..).map_err(|e| text(e.into()))? {
         let (index, row) = row.map_err(|e| text(e.into()))?;
-        // A record of a kind this build does not know stops it here: it is never skipped.
+        // A record of an unknown kind stops this build, because no record may be skipped.
         let records: Vec<MetadataRecord> = serde_json::from_slice(unseal(row.value())?)
             .map_err(|e| format!("batch {}: {e}: run the build that wrote it", index.value()))?;
         if index.value() != image.applied + 1 {
@@ -145,8 +148,8 @@ fn append(
 impl SingleLog {
     /// Opens or makes the log of a node in its data directory.
     ///
-    /// `cluster` is the id that the data directory knows. With an id, the file must be there and belong to that cluster: a
-    /// new file in its place would take every replica for a stranger.
+    /// `cluster` is the id that the data directory knows. With an id, the file must exist and belong to that cluster.
+    /// A new file in its place would know none of the replicas, and all of them would be strays.
     pub fn open(
         disk: &Arc<dyn Disk>,
         dir: &Path,
@@ -164,7 +167,8 @@ impl SingleLog {
         }
         let place = Place { disk: Arc::clone(disk), path: path.clone(), ran_out: Arc::default() };
         let db = match place.open() {
-            // A kill of the first start leaves it half made. Nothing was served before `identity` knew the cluster.
+            // A kill during the first start leaves the file half made. No request was served from it, because the
+            // data directory knows no cluster yet.
             Err(why) if !fresh && cluster.is_none() => {
                 tracing::warn!(
                     "{}: {why}; no cluster was served from it yet, it is made anew",
@@ -209,13 +213,14 @@ impl SingleLog {
     }
 }
 
-/// The id of a process's first proposal: 62 random bits, so that no number of a former process comes again.
+/// The id of a process's first proposal. Its number is 62 random bits, so that no number of a former process comes
+/// again.
 fn first_proposal(node: BrokerId) -> ProposalId {
     let [.., a, b, c, d, e, f, g, h] = *uuid::Uuid::new_v4().as_bytes();
     ProposalId { node, number: u64::from_be_bytes([a, b, c, d, e, f, g, h]) }
 }
 
-/// The file, so that it can be opened again.
+/// The place of the file, so that it can be opened again.
 struct Place {
     disk: Arc<dyn Disk>,
     path: PathBuf,
@@ -230,13 +235,13 @@ impl Place {
         builder.set_cache_size(4 << 20).create_with_backend(backend).map_err(|e| e.to_string())
     }
 
-    /// Whether the disk was out of space since the last call.
+    /// Whether a write has found the disk full since the last call.
     fn ran_out(&self) -> bool {
         self.ran_out.swap(false, Ordering::AcqRel)
     }
 }
 
-/// Why a batch is not committed.
+/// The reason why a batch is not committed.
 enum Failed {
     /// The disk is full, and the batch is not stored.
     Full(String),
@@ -247,7 +252,7 @@ enum Failed {
 struct Worker {
     place: Place,
     reserve: Reserve,
-    /// None, while it could not be opened again.
+    /// None while the file could not be opened again.
     db: Option<Database>,
     image: Image,
     since_snapshot: u64,
@@ -269,7 +274,8 @@ impl Worker {
                         ProposeResult::Refused(why)
                     }
                     Err(Failed::Broken(why)) => {
-                        // redb refuses writes after an I/O error. The next start finds out what was committed.
+                        // redb refuses writes after an I/O error. The next start finds out which batches were
+                        // committed.
                         tracing::error!(
                             "the metadata log takes no more: {why}; restart the node after mending the disk"
                         );
@@ -289,7 +295,7 @@ impl Worker {
         if let Err(Failed::Full(_)) = &stored {
             self.reserve.release();
             stored = match self.open_again() {
-                // The file says what the failed commit did not: the batch is stored.
+                // The file holds the batch, although the commit failed.
                 Ok(true) => Ok(()),
                 Ok(false) => self.append(index, &records),
                 Err(failed) => Err(failed),
@@ -310,7 +316,7 @@ impl Worker {
     fn committed(&mut self, index: u64, id: ProposalId, records: Vec<MetadataRecord>) -> u64 {
         let free = || self.place.disk.free_bytes(&self.place.path).unwrap_or(0);
         if !self.reserve.held() && free() >= 8 * RESERVE_BYTES {
-            // If this fails, the next change tries again.
+            // A failure here does no harm, because the next change tries again.
             let _ = self.reserve.make();
         }
         self.since_snapshot += 1;
@@ -328,7 +334,7 @@ impl Worker {
             self.open_again()?;
         }
         let Some(db) = &self.db else { return Err(Failed::Full("meta.redb is closed".into())) };
-        // The snapshot is the image before this batch: its rows go in the same transaction.
+        // The snapshot is the image before this batch. The rows that it covers go in the same transaction.
         let snapshot = (self.since_snapshot >= SNAPSHOT_EVERY).then_some(&self.image);
         let stored = append(db, index, records, snapshot);
         stored.map_err(|fault| self.failed(format!("meta.redb: {fault}")))

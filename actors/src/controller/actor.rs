@@ -6,9 +6,11 @@
 //!                                                       └─> Answer ───> the asker
 //! ```
 //!
-//! One task carries the log's one ordered stream into the mailbox, so leadership and commits arrive as the log said
-//! them. The actor decides nothing. A controller that fails ends its process: a new one would not know what the old one
-//! has proposed (R43). `NodeActor` sees to that.
+//! One task carries the log's ordered stream into the mailbox, so leadership and commits arrive as the log said them.
+//! The actor decides nothing.
+//!
+//! A controller that fails ends its process, because a new one would not know the old one's proposals (R43).
+//! `NodeActor` ends the process.
 
 use super::messages::ControllerMsg;
 use crate::clock::Clock;
@@ -30,10 +32,10 @@ pub struct ControllerArgs {
     pub defaults: TopicDefaults,
 }
 
-/// The controller's actor.
+/// The shell's actor. Its state is [`ControllerState`].
 pub struct ControllerActor;
 
-/// The machine in its shell.
+/// The controller's machine in its shell.
 pub struct ControllerState {
     shell: Shell<ControllerMachine, ControllerIo>,
 }
@@ -76,7 +78,7 @@ impl Actor for ControllerActor {
     ) -> Result<ControllerState, ActorProcessingErr> {
         let OpenLog { log, mut committed, first } = args.log;
         let to = me.clone();
-        // Ends with the log or with the actor.
+        // This task ends with the log or with the actor.
         tokio::spawn(async move {
             while let Some(event) = committed.recv().await {
                 if to.cast(ControllerMsg::Log(event)).is_err() {
@@ -104,7 +106,7 @@ impl Actor for ControllerActor {
         Ok(())
     }
 
-    /// Tells those who still wait that nobody knows (R44): their changes may be on their way.
+    /// Tells each waiting asker that the outcome is unknown (R44), because its change may be on its way.
     async fn post_stop(
         &self,
         _me: ActorRef<ControllerMsg>,

@@ -1,4 +1,4 @@
-//! Messages to the controller's actor, and the answer of one that is gone.
+//! Messages to the controller's actor, and the answer that stands in when the actor has ended.
 
 use crate::reply::{Reply, Unavailable};
 use callboard_core::ErrorCode;
@@ -18,6 +18,6 @@ pub enum ControllerMsg {
     Ask(Ask, Reply<Said>),
     /// The next event of the metadata log's stream.
     Log(Committed),
-    /// The metadata log's word on a proposal.
+    /// The metadata log's answer to a proposal.
     Proposed(ProposalId, ProposeResult),
 }

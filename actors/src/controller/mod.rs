@@ -1,5 +1,6 @@
-//! The controller on this node: its actor, the messages to it, and the handle that asks it. Every decision stands in
-//! `callboard_core::metadata::controller`.
+//! The controller on this node: its actor, its messages, and the handle that asks it.
+//!
+//! The actor moves events and answers. Every decision stands in `callboard_core::metadata::controller`.
 
 mod actor;
 mod handle;

@@ -1,4 +1,4 @@
-//! The controller's actor over a log that a test drives.
+//! Tests of the controller's actor, over a log that the test drives.
 
 use super::{Ask, ControllerActor, ControllerArgs, ControllerHandle};
 use crate::clock::SystemClock;
@@ -22,7 +22,7 @@ use tokio::time::timeout;
 const FIRST: ProposalId = ProposalId { node: 1, number: 5 };
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A log that does with a proposal what its function says.
+/// A log that hands each proposal to its function.
 struct Log(Box<dyn Fn(ProposalId, Vec<MetadataRecord>) -> ProposeResult + Send + Sync>);
 
 impl MetadataLog for Log {
@@ -38,7 +38,7 @@ impl MetadataLog for Log {
     fn close(&self) {}
 }
 
-/// An opened log, led by this node and with nothing in it; `does` gets the stream.
+/// An empty log that this node leads. The function `does` gets the stream.
 fn open(
     does: impl Fn(&mpsc::UnboundedSender<Committed>, ProposalId, Vec<MetadataRecord>) -> ProposeResult
     + Send
@@ -68,7 +68,7 @@ async fn controller(log: OpenLog) -> (ControllerHandle, Arc<Images>) {
 async fn an_ask_is_answered_when_its_batch_came_back_under_its_id() {
     let (controller, images) = controller(open(|stream, id, records| {
         let records = Arc::new(records);
-        // The same records of a former process, and then the proposal itself.
+        // The same records come first from a former process, and then from the proposal itself.
         for (index, proposal) in [(1, None), (2, Some(id))] {
             let records = Arc::clone(&records);
             stream.send(Committed::Batch { index, proposal, records }).unwrap();

@@ -1,9 +1,10 @@
-//! A partition from outside: what it shows (`View`), its tail, who waits for it, and where to send a batch.
+//! A partition from outside: its published view, its tail, its waiting fetches, and the way for a batch to its actor.
 //!
-//! A fetch never enters an actor: it reads the view, then the tail or the store, below the high watermark.
+//! A fetch never enters an actor. It reads the view, then the tail or the store, below the high watermark.
 //!
-//! There is one handle for a replica's whole life on this node. Roles change in its view; the actor behind it may fail and
-//! be started again. Requests that hold the handle see both without looking the partition up anew.
+//! A replica has one handle for its whole life on this node. Its role changes in the view, and the actor behind it
+//! may fail and be started again. Requests that hold the handle see both without looking the partition up anew. The
+//! handle decides no offset and no epoch: the replica's machine and the supervisors above it do.
 
 use super::messages::{Appending, ReplicaMsg};
 use super::tail::Tail;
@@ -20,22 +21,22 @@ use ractor::{ActorId, ActorRef};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// One replica of a partition on this node, for as long as it lives here: its roles and actors come and go.
+/// One replica of a partition on this node, for as long as it lives here. Roles and actors come and go meanwhile.
 pub struct PartitionHandle {
     pub id: TopicPartition,
     view: ArcSwap<View>,
     pub(super) tail: Mutex<Tail>,
-    /// Fetches that wait for bytes.
+    /// Fetches that wait for bytes of this partition.
     pub waiters: Waiters,
-    /// None where no shard has a replica that works.
+    /// None if no working shard has a replica.
     shard: Option<Arc<dyn Shard>>,
-    /// Known once the replica is open.
+    /// Set once the replica is open.
     replica: OnceLock<ReplicaId>,
-    /// None while the actor is being started again.
+    /// None while no actor works for the replica.
     actor: ArcSwapOption<ActorRef<ReplicaMsg>>,
-    /// Actors that have served the replica so far.
+    /// Number of actors that have served the replica so far.
     lives: AtomicU64,
-    /// Rung when role or leader epoch change.
+    /// Rings when role or leader epoch change.
     roles: Arc<Changes>,
 }
 
@@ -46,7 +47,7 @@ impl std::fmt::Debug for PartitionHandle {
 }
 
 impl PartitionHandle {
-    /// An idle replica, whose log is not known yet. `roles` is rung at each change of its role.
+    /// An idle replica, whose log is not known yet. `roles` rings at each change of its role.
     #[must_use]
     pub fn new(id: TopicPartition, shard: Option<Arc<dyn Shard>>, roles: Arc<Changes>) -> PartitionHandle {
         PartitionHandle {
@@ -62,13 +63,13 @@ impl PartitionHandle {
         }
     }
 
-    /// The replica's id in its shard, once it is open.
+    /// The replica's id in its shard; none before it is open.
     #[must_use]
     pub fn replica(&self) -> Option<ReplicaId> {
         self.replica.get().copied()
     }
 
-    /// Its shard's number, and its replica there, unless it is offline.
+    /// The number of its shard, and the replica's id there. None if the replica is offline or not open yet.
     #[must_use]
     pub fn home_shard(&self) -> Option<(u16, ReplicaId)> {
         if let Role::Offline(_) = self.view.load().role {
@@ -77,7 +78,8 @@ impl PartitionHandle {
         Some((self.shard.as_ref()?.index(), self.replica()?))
     }
 
-    /// A life of the replica's actor begins. What a former one left in the tail may be in no log.
+    /// Begins the life of an actor. The tail is cleared, because a batch that a former actor left there may be in no
+    /// log.
     pub(super) fn begin(&self, replica: ReplicaId, actor: ActorRef<ReplicaMsg>) {
         let _ = self.replica.set(replica);
         self.tail.lock().clear();
@@ -85,25 +87,25 @@ impl PartitionHandle {
         self.actor.store(Some(Arc::new(actor)));
     }
 
-    /// Grows with each actor of the replica. Of what a former one had taken in, its next one knows only what is journaled.
+    /// Number of the replica's current actor. A new actor knows only the journaled batches of its former ones.
     #[must_use]
     pub fn life(&self) -> u64 {
         self.lives.load(Ordering::Acquire)
     }
 
-    /// Shows the partition as offline: no actor serves it.
+    /// Shows the partition as offline, because no actor serves it.
     pub fn offline(&self, leader_epoch: LeaderEpoch, why: String) {
         let last = self.view();
         self.publish(View { role: Role::Offline(why), leader_epoch, ..View::clone(&last) });
     }
 
-    /// Its boundaries now.
+    /// The role and the boundaries at this moment.
     #[must_use]
     pub fn view(&self) -> Arc<View> {
         self.view.load_full()
     }
 
-    /// Shows new boundaries and wakes who waits for them.
+    /// Shows new boundaries, and wakes the fetches that wait for them.
     pub fn publish(&self, view: View) {
         let before = self.view.swap(Arc::new(view));
         let now = self.view.load();
@@ -119,8 +121,8 @@ impl PartitionHandle {
         }
     }
 
-    /// An actor of the replica has ended. An orderly end and a failure of the disk were shown before; after any other the
-    /// replica is idle until its actor is started again.
+    /// Notes that an actor of the replica has ended. After a failure of the actor, the replica is idle until the next
+    /// one starts. An orderly end and a failure of the disk were shown before.
     pub(super) fn ended(&self, actor: ActorId) {
         if self.actor.load().as_ref().is_none_or(|now| now.get_id() != actor) {
             return;
@@ -132,10 +134,10 @@ impl PartitionHandle {
         }
     }
 
-    /// Sends a batch to the leader.
+    /// Sends a batch to the leader. The answer comes when the batch is as durable as its request asked.
     #[must_use]
     pub fn append(&self, appending: Appending) -> Answer<Result<Appended, Reject>> {
-        // What is left of the reserve is for what frees space.
+        // The rest of the reserve is kept for work that frees space.
         if self.shard.as_ref().is_some_and(|shard| shard.room() == Room::Spent) {
             let (reply, answer) = Reply::new();
             reply.send(Err(Reject::DiskFull));
@@ -144,8 +146,8 @@ impl PartitionHandle {
         self.ask(|reply| ReplicaMsg::Append(Box::new(appending), reply))
     }
 
-    /// Sends the replica's actor a message, if the role allows it. An actor that ends meanwhile drops the message, and the
-    /// reply in it answers.
+    /// Sends the replica's actor a message, if the role allows it. An actor that ends meanwhile drops the message,
+    /// and so the reply in it answers.
     fn ask<T>(
         &self,
         message: impl FnOnce(Reply<Result<T, Reject>>) -> ReplicaMsg,
@@ -161,19 +163,20 @@ impl PartitionHandle {
         answer
     }
 
-    /// Why it takes no batch of a client now: its disk is full.
+    /// The refusal of clients' batches while the disk is full; none while there is room.
     #[must_use]
     pub fn refuses(&self) -> Option<Reject> {
         self.shard.as_ref().filter(|shard| shard.room().refuses()).map(|_| Reject::DiskFull)
     }
 
-    /// Moves the log start up; answered when that is durable, with the log start.
+    /// Moves the log start up. The answer comes when the move is durable, and holds the log start.
     #[must_use]
     pub fn trim(&self, to: TrimTo) -> Answer<Result<Appended, Reject>> {
         self.ask(|reply| ReplicaMsg::Trim(to, false, reply))
     }
 
-    /// The same, by the broker itself, which has written anew what is live: whatever the topic's policy.
+    /// Moves the log start up for the broker itself, which has written the live records anew. The topic's policy does
+    /// not count.
     #[must_use]
     pub fn compacted(&self, to: Offset) -> Answer<Result<Appended, Reject>> {
         self.ask(|reply| ReplicaMsg::Trim(TrimTo::Offset(to), true, reply))
@@ -185,7 +188,8 @@ impl PartitionHandle {
         self.ask(ReplicaMsg::Producers)
     }
 
-    /// Bytes to read from `from` on, as far as the tail knows; none where it does not reach back.
+    /// Bytes of the tail's batches in `from .. until`; none if the tail does not reach back. The question counts as a
+    /// read.
     #[must_use]
     pub fn tail_bytes(&self, from: Offset, until: Offset) -> Option<usize> {
         let mut tail = self.tail.lock();
@@ -193,12 +197,12 @@ impl PartitionHandle {
         tail.bytes_between(from, until)
     }
 
-    /// Whole batches in `from .. until`, in memory: from the tail without I/O, else from the store.
+    /// Reads whole batches in `from .. until` into memory: from the tail without I/O, else from the store.
     pub async fn read(&self, from: Offset, until: Offset, max_bytes: usize) -> Result<Slices, ReadError> {
         self.read_as(from, until, max_bytes, false).await
     }
 
-    /// The same to be sent: parts may be files.
+    /// Reads whole batches to be sent. Parts may be files.
     pub async fn read_to_send(
         &self,
         from: Offset,
@@ -229,25 +233,25 @@ impl PartitionHandle {
         self.read_ended(shard.read(request).await)
     }
 
-    /// The first record at or after a timestamp.
+    /// The first record at or after a timestamp, below `until`.
     pub async fn find_time(&self, timestamp: i64, until: Offset) -> Result<Option<TimeHit>, ReadError> {
         let ((shard, replica), from) = (self.home()?, self.view().log_start);
         self.read_ended(shard.find_time(replica, from, until, timestamp).await)
     }
 
-    /// The record with the largest timestamp.
+    /// The record with the largest timestamp below `until`.
     pub async fn max_time(&self, until: Offset) -> Result<Option<TimeHit>, ReadError> {
         let ((shard, replica), from) = (self.home()?, self.view().log_start);
         self.read_ended(shard.max_time(replica, from, until).await)
     }
 
-    /// Bytes of its batches in the store.
+    /// Bytes of the replica's batches in the store.
     pub async fn size(&self) -> Result<u64, ReadError> {
         let (shard, replica) = self.home()?;
         self.read_ended(shard.size(replica).await)
     }
 
-    /// A read that failed while the role ended tells the role's end: its replica was let go, and nothing is broken.
+    /// Explains a read that failed because the role ended: the replica was let go, and no storage is broken.
     pub(super) fn read_ended<T>(&self, read: Result<T, ReadError>) -> Result<T, ReadError> {
         read.map_err(|error| match self.view.load().role.serves() {
             Ok(()) => error,
@@ -255,14 +259,14 @@ impl PartitionHandle {
         })
     }
 
-    /// Resolves when the store takes more: at its limit producers wait here, before their bytes do.
+    /// Resolves when the store takes more. Producers wait here at the store's limit, before their bytes are read.
     pub async fn admitted(&self) {
         if let Some(shard) = &self.shard {
             shard.admitted().await;
         }
     }
 
-    /// Where its bytes are, if its role lets them be read.
+    /// The shard and the replica in it, if the role lets them be read.
     fn home(&self) -> Result<(&Arc<dyn Shard>, ReplicaId), Reject> {
         self.view.load().role.serves()?;
         self.shard.as_ref().zip(self.replica()).ok_or(Reject::Unavailable)

@@ -1,9 +1,12 @@
-//! A partition, as this node has it: the actor of its replica, and the handle through which everyone else sees it.
+//! A partition on this node: the actor of its replica, and the handle through which requests see it.
 //!
 //! ```text
 //!   produce ──> PartitionHandle ──cast──> ReplicaActor ──> journal
 //!   fetch ────> view, tail, store         └── publishes the view, fills the tail, wakes the waiters
 //! ```
+//!
+//! Messages stand apart from the actor, so that the handle does not import the actor, which imports it. Both decide
+//! nothing about the log; `callboard_core::partition` does.
 
 mod handle;
 mod messages;

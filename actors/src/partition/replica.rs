@@ -1,7 +1,14 @@
-//! The actor of a replica: `callboard_core::partition::ReplicaMachine`, and the bytes and replies it names by ticket.
+//! The actor of a replica: the shell round `ReplicaMachine`, with the bytes and replies that the machine names by
+//! ticket.
 //!
-//! It journals, fills the tail, publishes the view and answers, as the machine says. Offsets, epochs and roles are the
-//! machine's; nothing here looks at them.
+//! ```text
+//!   ReplicaMsg ──> machine (core) ──> Journal ──> shard, and a copy in the tail
+//!                                 ├─> Publish ──> PartitionHandle
+//!                                 └─> Answer ──> the asker
+//! ```
+//!
+//! The actor journals, fills the tail, publishes the view and answers, as the machine says. Offsets, epochs and roles
+//! are the machine's; nothing here looks at them.
 
 use super::handle::PartitionHandle;
 use super::messages::{Appending, ReplicaMsg};
@@ -22,15 +29,15 @@ use callboard_core::{Offset, Reject, ReplicaId, Seq, Ticket, records};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 
-/// Told that the replica is open and durable; a restarted actor says it again.
+/// Called when the replica is open and durable. A restarted actor calls it again.
 pub type OnOpened = Box<dyn Fn() + Send + Sync>;
 
-/// What a replica starts with.
+/// Everything that a replica's actor starts with.
 pub struct ReplicaArgs {
     pub handle: Arc<PartitionHandle>,
     pub assigned: Assigned,
     pub config: ReplicaConfig,
-    /// From recovery, or rebuilt after a restart of the actor; none: the replica is opened now.
+    /// The log from recovery or from a rebuild; none if the replica is opened now.
     pub log: Option<Box<ReplicaState>>,
     pub shard: Arc<dyn Shard>,
     pub clock: Arc<dyn Clock>,
@@ -38,7 +45,7 @@ pub struct ReplicaArgs {
     pub on_opened: OnOpened,
 }
 
-/// The actor of one replica.
+/// The shell's actor. Its state is [`ReplicaShell`].
 pub struct ReplicaActor;
 
 /// A replica's machine in its shell.
@@ -64,13 +71,13 @@ struct Payload {
     permit: Permit,
 }
 
-/// Who waits for an answer, and the batch until it is journaled.
+/// A waiting answer, and its batch until that is journaled.
 struct Waiting {
     reply: Reply<Result<Appended, Reject>>,
     payload: Option<Payload>,
 }
 
-/// Performs a replica's effects.
+/// Performs a replica's effects on shard, handle and tail.
 struct ReplicaIo {
     handle: Arc<PartitionHandle>,
     shard: Arc<dyn Shard>,
@@ -106,7 +113,7 @@ impl ReplicaIo {
         };
         let submission = Submission { replica: self.replica, seq, entry, bytes, durability, permit };
         if let Err(error) = self.shard.submit(submission) {
-            // The shard tells its sinks itself; until that arrives nothing is acknowledged.
+            // The shard tells its sinks itself. Until they hear it, no batch is acknowledged.
             tracing::debug!(partition = %self.handle.id, "not journaled: {error}");
         }
     }
@@ -132,7 +139,7 @@ impl ReplicaIo {
     }
 }
 
-/// Waiters learn of the end, however the actor ended.
+/// Tells the handle that the actor has ended, in whatever way it ended.
 impl Drop for ReplicaIo {
     fn drop(&mut self) {
         self.handle.ended(self.me.get_id());
@@ -172,7 +179,7 @@ impl Actor for ReplicaActor {
         let sink = Arc::new(Sink(me.clone()));
         let (replica, log) = match args.log {
             None => {
-                // The Open always waits for its sync: the image will say that the replica exists.
+                // `Open` always waits for its sync, because the image will say that the replica exists.
                 let replica = args.shard.open(args.handle.id, Durability::Fsync, sink)?;
                 (replica, LocalLog::opening(args.config.durability))
             }
@@ -209,7 +216,7 @@ impl Actor for ReplicaActor {
             ReplicaMsg::Append(appending, reply) => state.append(*appending, reply),
             ReplicaMsg::Persisted(Persisted { written, synced }) => Input::Persisted { written, synced },
             ReplicaMsg::Failed(ShardError::Stopped { reason, .. }) => Input::ShardFailed(reason),
-            // Ours to mend: the supervisor starts this actor again, from the log.
+            // The log is sound, so the supervisor starts this actor again from it.
             ReplicaMsg::Failed(refused) => return Err(refused.into()),
             ReplicaMsg::Configure(config) => Input::Configure(config),
             ReplicaMsg::Trim(to, own, reply) => Input::Trim { ticket: state.wait(reply, None), to, own },

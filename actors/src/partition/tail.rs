@@ -1,8 +1,8 @@
-//! The newest batches of a partition, in memory: consumers at the end of the log are served from here.
+//! A tail: the newest batches of a partition in memory, for consumers that read at the end of the log.
 //!
-//! A tail holds contiguous batches and may let go of any of them at any time, because what is readable is in the run
-//! index or in redb. It counts what came since a reader asked; its owner (`tails.rs`) decides by that whether a copy is
-//! worth its making.
+//! A tail holds contiguous batches. It may let go of any of them at any time, because every readable batch is in the
+//! run index or in redb. It counts the bytes that came since a reader asked. By that count it says whether a batch is
+//! worth a copy. `tails.rs` bounds all tails together.
 
 use bytes::Bytes;
 use callboard_core::Offset;
@@ -15,16 +15,16 @@ struct Entry {
     bytes: Bytes,
 }
 
-/// One partition's newest batches, contiguous.
+/// One partition's newest batches, without gaps between them.
 #[derive(Debug, Default)]
 pub struct Tail {
     entries: VecDeque<Entry>,
-    /// Bytes that came since somebody read, or asked what there is to read.
+    /// Bytes that came since a request last read, or asked how much there is to read.
     unread: usize,
 }
 
 impl Tail {
-    /// The oldest goes, if it is the one at this offset: that one may have gone before its turn.
+    /// Lets the oldest batch go, if it has this offset. Otherwise that batch went before its turn.
     pub(super) fn let_go(&mut self, base: Offset) {
         if self.entries.front().is_some_and(|oldest| oldest.base == base) {
             self.entries.pop_front();
@@ -36,18 +36,19 @@ impl Tail {
         self.entries.len()
     }
 
-    /// Lets go of everything.
+    /// Lets all batches go.
     pub(super) fn clear(&mut self) {
         self.entries.clear();
     }
 
-    /// Somebody reads, or waits to.
+    /// Notes that a request reads, or waits to read.
     pub fn wanted(&mut self) {
         self.unread = 0;
     }
 
-    /// So many bytes come. Whether a copy of them is worth its making, where all tails hold `max`; if not, what was held
-    /// goes, or a gap would be behind it.
+    /// Counts arriving bytes, and says whether a copy of them is worth its making. `max` is the bound of all tails.
+    ///
+    /// If not, the held batches go too, because a gap would lie behind them.
     pub(super) fn takes_copies(&mut self, bytes: usize, max: usize) -> bool {
         self.unread = self.unread.saturating_add(bytes);
         let takes = self.unread <= max;
@@ -58,15 +59,15 @@ impl Tail {
     }
 
     pub(super) fn push(&mut self, base: Offset, next: Offset, bytes: Bytes) {
-        // Not a continuation: what is held can no longer be read as one.
+        // The held batches do not reach the new one, so they can no longer be read together.
         if self.entries.back().is_some_and(|last| last.next != base) {
             self.entries.clear();
         }
         self.entries.push_back(Entry { base, next, bytes });
     }
 
-    /// Batches from the one that covers `from`, below `until`; the first whole, then as many as fit. None: the offset is
-    /// not here any more.
+    /// Batches from the one that covers `from`, below `until`. The first comes whole, then as many as fit. None if
+    /// the tail does not reach back.
     #[must_use]
     pub fn read(&self, from: Offset, until: Offset, max_bytes: usize) -> Option<(Vec<Bytes>, usize, Offset)> {
         let first = self.entries.front()?;
@@ -87,7 +88,7 @@ impl Tail {
         Some((parts, bytes, next))
     }
 
-    /// Bytes in `from .. until`, as far as they are here; none where the tail does not reach back.
+    /// Bytes of the held batches in `from .. until`; none if the tail does not reach back.
     #[must_use]
     pub fn bytes_between(&self, from: Offset, until: Offset) -> Option<usize> {
         let first = self.entries.front()?;

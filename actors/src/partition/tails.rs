@@ -1,7 +1,9 @@
 //! One budget for the tails of a node.
 //!
 //! Over the budget the oldest batch of all goes first, whichever partition holds it. A partition that nobody has read
-//! while a full budget arrived is not copied into its tail, because the copy would go unread.
+//! while a full tail budget arrived is not copied into the tail. A batch that needs no copy always goes in.
+//!
+//! The budget counts memory and lets batches go. It does not read them.
 
 use super::handle::PartitionHandle;
 use bytes::Bytes;
@@ -10,7 +12,7 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
-/// The bound of all tails.
+/// The budget of all tails together, in bytes.
 #[derive(Debug)]
 pub struct TailBudget {
     max: usize,
@@ -20,19 +22,19 @@ pub struct TailBudget {
 #[derive(Debug, Default)]
 struct Order {
     used: usize,
-    /// Whose, from which offset, and what it was charged; oldest first.
+    /// The partition, its batch's offset, and the bytes charged; oldest first.
     queue: VecDeque<(Weak<PartitionHandle>, Offset, usize)>,
 }
 
 impl TailBudget {
-    /// So many bytes.
+    /// A budget of `max` bytes, all free.
     #[must_use]
     pub fn new(max: usize) -> TailBudget {
         TailBudget { max, order: Mutex::default() }
     }
 
-    /// Adds a batch to a partition's tail; `pinned` is the memory it holds on to. A small part of a large request is
-    /// copied out, so one record never holds a 50 MiB frame.
+    /// Adds a batch to a partition's tail. `pinned` is the memory that the batch keeps alive. A small part of a large
+    /// request is copied out, so one record never keeps a 50 MiB frame alive.
     pub fn push(&self, to: &Arc<PartitionHandle>, base: Offset, next: Offset, bytes: &Bytes, pinned: usize) {
         let (bytes, charged) = if bytes.len() * 2 < pinned {
             if !to.tail.lock().takes_copies(bytes.len(), self.max) {
@@ -55,19 +57,19 @@ impl TailBudget {
         }
     }
 
-    /// Bytes held.
+    /// Bytes charged for batches now.
     #[must_use]
     pub fn used(&self) -> usize {
         self.order.lock().used
     }
 
-    /// Bytes it may hold.
+    /// Bytes that all tails may hold.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.max
     }
 
-    /// A partition is gone: its memory goes at once, the count when its turn comes.
+    /// Lets a partition's batches go at once. Their charge goes when their turn comes.
     pub fn forget(&self, handle: &PartitionHandle) {
         handle.tail.lock().clear();
     }

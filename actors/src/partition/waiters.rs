@@ -1,10 +1,16 @@
-//! Fetches that wait for bytes: one waiter a request, hung on each of its partitions.
+//! Fetches that wait for bytes: one waiter per request, hung on each of the request's partitions.
 //!
-//! A partition takes off what has become readable; the waiter wakes when nothing is missing any more, or when a
-//! partition changed in a way that has to be answered at once. Nobody is woken for less.
+//! ```text
+//!   fetch ── hang ──> Waiters of each partition ── advanced: bytes off ──> Waiter ── nothing missing ──> woken
+//!                                               └─ role, epoch or log start changed, or closed ────────────┘
+//! ```
 //!
-//! A handle that has lost its place in the directory closes its waiters: all wake, and one that is hung there later wakes
-//! at once. So a fetch never waits where nothing comes any more; it looks the partition up anew.
+//! A partition subtracts the bytes that have become readable. A waiter wakes when enough has come, or when a
+//! partition changed in a way that needs an answer at once.
+//!
+//! A handle that has lost its place in the directory closes its waiters: all wake, and a waiter hung there later
+//! wakes at once. So no fetch waits where no bytes come any more. A waiter has no deadline of its own; its fetch
+//! does.
 
 use callboard_core::Offset;
 use parking_lot::Mutex;
@@ -12,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use tokio::sync::Notify;
 
-/// One waiting request.
+/// One waiting request, and the bytes that it still misses.
 #[derive(Debug)]
 pub struct Waiter {
     missing: AtomicI64,
@@ -20,14 +26,14 @@ pub struct Waiter {
 }
 
 impl Waiter {
-    /// Waits for so many bytes.
+    /// A waiter for so many bytes, at least 1.
     #[must_use]
     pub fn new(missing: usize) -> Arc<Waiter> {
         let missing = AtomicI64::new(i64::try_from(missing).unwrap_or(i64::MAX));
         Arc::new(Waiter { missing, wake: Notify::new() })
     }
 
-    /// Resolves when nothing is missing, or at once if that is so already.
+    /// Resolves when enough has arrived, also if that was before this call.
     pub async fn woken(&self) {
         self.wake.notified().await;
     }
@@ -49,16 +55,17 @@ struct Hung {
     counted: usize,
 }
 
-/// A partition's waiters.
+/// The waiters of one partition.
 #[derive(Debug, Default)]
 pub struct Waiters {
     hung: Mutex<Vec<Hung>>,
-    /// Set under the lock of `hung`, and never taken back.
+    /// Set under the lock of `hung`, and never cleared.
     closed: AtomicBool,
 }
 
 impl Waiters {
-    /// Hangs one here, for what comes at and above `from`; what is there already, [`Waiters::credit`] tells.
+    /// Hangs a waiter here for bytes at and above `from` that come from now on. [`Waiters::credit`] counts the bytes
+    /// there already.
     pub fn hang(&self, waiter: &Arc<Waiter>, from: Offset) {
         let mut hung = self.hung.lock();
         if self.is_closed() {
@@ -68,7 +75,7 @@ impl Waiters {
         }
     }
 
-    /// So many bytes behind `from` are there already: they count too, once.
+    /// Counts bytes behind `from` that are readable already. Bytes that were counted before do not count twice.
     pub fn credit(&self, waiter: &Arc<Waiter>, from: Offset, bytes: usize) {
         let mut hung = self.hung.lock();
         let mine = |h: &&mut Hung| h.from == from && Arc::ptr_eq(&h.waiter, waiter);
@@ -79,12 +86,13 @@ impl Waiters {
         }
     }
 
-    /// Takes it off again.
+    /// Takes a waiter off this partition.
     pub fn unhang(&self, waiter: &Arc<Waiter>) {
         self.hung.lock().retain(|h| !Arc::ptr_eq(&h.waiter, waiter));
     }
 
-    /// More is readable: `bytes_from(offset)` says how much from there on; none is taken for enough.
+    /// Counts newly readable bytes. `bytes_from(offset)` says how many lie from there on; an unknown number counts as
+    /// enough.
     pub fn advanced(&self, bytes_from: impl Fn(Offset) -> Option<usize>) {
         let mut hung = self.hung.lock();
         hung.retain_mut(|h| {
@@ -95,14 +103,14 @@ impl Waiters {
         });
     }
 
-    /// Something has to be answered at once: leader gone, epoch or log start changed.
+    /// Wakes every waiter, because its partition needs an answer at once: another role, epoch or log start.
     pub fn wake_all(&self) {
         for h in self.hung.lock().drain(..) {
             h.waiter.arrived(usize::MAX);
         }
     }
 
-    /// The handle has lost its place: all wake, and so does whoever is hung here from now on.
+    /// Wakes every waiter, and each one that is hung here from now on. The handle has lost its place.
     pub fn close(&self) {
         let mut hung = self.hung.lock();
         self.closed.store(true, Ordering::Release);
@@ -117,13 +125,13 @@ impl Waiters {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Requests that wait here.
+    /// Number of requests that wait here.
     #[must_use]
     pub fn len(&self) -> usize {
         self.hung.lock().len()
     }
 
-    /// Whether none does.
+    /// Whether no request waits here.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -169,7 +177,7 @@ mod tests {
         let waiter = Waiter::new(100);
         a.hang(&waiter, 5);
         b.hang(&waiter, 7);
-        // Arrived between hanging and counting: seen by both.
+        // The bytes arrive between hanging and counting, so both see them.
         a.advanced(|_| Some(60));
         a.credit(&waiter, 5, 60);
         b.credit(&waiter, 7, 0);

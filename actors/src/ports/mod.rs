@@ -1,4 +1,6 @@
-//! Ports: what actors need of the outside. Adapters (`src/storage`, `src/controller`) implement them and meet only here.
+//! Ports: the outside as the actors need it, in traits. Adapters (`src/storage`, `src/controller`) implement them.
+//!
+//! An actor knows an adapter only through its port. Ports hold no decisions.
 
 mod metadata;
 mod shard;

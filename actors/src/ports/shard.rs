@@ -1,8 +1,7 @@
-//! The store, one shard of it: three contracts, by who needs them.
+//! One shard of the store, in three contracts for three kinds of callers.
 //!
 //! A replica's actor needs [`Journal`], a fetch [`Reading`], the front-end and the metrics [`Admission`]. One handle
-//! implements all three and is known as [`Shard`]. How the bytes are kept is not said here: `src/storage` keeps them on
-//! disks, and a test may keep them elsewhere.
+//! implements all three and is known as [`Shard`]. No contract says how bytes lie on disk.
 
 use crate::permit::Permit;
 use bytes::Bytes;
@@ -16,13 +15,12 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-/// The order of a shard: entries go in, notices of durability come out.
+/// The one order of a shard's entries. Entries go in, and notices of durability come out.
 pub trait Journal: Send + Sync + 'static {
-    /// Hands out what recovery found, once: every replica of this shard, stray ones too. A later call returns none, because
-    /// the states would be out of date and take memory for ever.
+    /// The replicas of this shard that recovery found, also those that are marked stray.
     fn recovered(&self) -> Vec<ReplicaState>;
 
-    /// Mints a replica and journals its `Open` (sequence number 1). Notices go to `sink` from then on.
+    /// Gives a new replica its id and journals its `Open` (number 1). Notices go to `sink` from then on.
     fn open(
         &self,
         id: TopicPartition,
@@ -30,27 +28,29 @@ pub trait Journal: Send + Sync + 'static {
         sink: Arc<dyn ReplicaSink>,
     ) -> Result<ReplicaId, ShardError>;
 
-    /// Directs a known replica's notices to `sink`, in place of any former one.
+    /// Directs a known replica's notices to `sink`, in place of any former one. The sink hears the present state at
+    /// once.
     fn attach(&self, replica: ReplicaId, sink: Arc<dyn ReplicaSink>);
 
-    /// Queues one entry for the journal. It never blocks, because permits bound what is queued.
+    /// Queues one entry for the journal. It never blocks, because the permits inside bound the queue.
     fn submit(&self, submission: Submission) -> Result<(), ShardError>;
 
-    /// Says which producers a replica has forgotten: its next snapshot leaves them out. If a crash loses this word, they are
-    /// known for longer.
+    /// Says which producers a replica has forgotten, so that its next snapshot is without them. A crash may lose
+    /// this, and then the producers are known for longer.
     fn forget(&self, replica: ReplicaId, forgotten: Forgotten);
 
-    /// Rebuilds a replica after its actor's restart: journals a `Fence` behind its former life, and reads the state as of that
-    /// fence.
+    /// Reads a replica's state for a restarted actor. First it journals a `Fence` behind every entry of the former
+    /// life; the state is the one at that fence.
     fn rebuild(&self, replica: ReplicaId) -> BoxFuture<'static, Result<ReplicaState, ShardError>>;
 }
 
-/// Questions about stored batches, answered on the reader threads.
+/// A shard's stored batches, read on its reader threads.
 pub trait Reading: Send + Sync + 'static {
-    /// Reads whole batches, as many as fit.
+    /// Reads whole batches, the first from the one that covers `request.from`.
     fn read(&self, request: ReadRequest) -> BoxFuture<'static, Result<Slices, ReadError>>;
 
-    /// The first record in `from .. until` whose timestamp is ≥ `timestamp`. Compressed batches are opened for it.
+    /// The first record in `from .. until` whose timestamp is at least `timestamp`. Compressed batches are opened for
+    /// it.
     fn find_time(
         &self,
         replica: ReplicaId,
@@ -59,7 +59,7 @@ pub trait Reading: Send + Sync + 'static {
         timestamp: i64,
     ) -> BoxFuture<'static, Result<Option<TimeHit>, ReadError>>;
 
-    /// The record with the largest timestamp in `from .. until`.
+    /// The first record with the largest timestamp in `from .. until`.
     fn max_time(
         &self,
         replica: ReplicaId,
@@ -67,8 +67,8 @@ pub trait Reading: Send + Sync + 'static {
         until: Offset,
     ) -> BoxFuture<'static, Result<Option<TimeHit>, ReadError>>;
 
-    /// The offset up to which these rules let the log start go, if it is above `from`. Nothing at or above `until` goes, and
-    /// questions are answered one at a time.
+    /// The offset to which these rules let the log start go; none if that is not above `from`. It lies at or below
+    /// `until`. A shard answers one such question at a time.
     fn expired(
         &self,
         replica: ReplicaId,
@@ -77,10 +77,11 @@ pub trait Reading: Send + Sync + 'static {
         rules: Retention,
     ) -> BoxFuture<'static, Result<Option<Offset>, ReadError>>;
 
-    /// Bytes of a replica's batches, in the journal and in redb. Batches below the log start count until they are swept.
+    /// Bytes of a replica's batches, in the journal and in redb. Batches below the log start count until they are
+    /// swept.
     fn size(&self, replica: ReplicaId) -> BoxFuture<'static, Result<u64, ReadError>>;
 
-    /// The bytes of every replica of this shard.
+    /// The size of each replica of this shard, as [`Reading::size`] counts it.
     fn sizes(&self) -> BoxFuture<'static, Result<BTreeMap<ReplicaId, u64>, ReadError>>;
 }
 
@@ -89,13 +90,14 @@ pub trait Admission: Send + Sync + 'static {
     /// This shard's number on this node.
     fn index(&self) -> u16;
 
-    /// Counters for admission, metrics and health.
+    /// The shard's counters, for admission, metrics and health.
     fn stats(&self) -> ShardStats;
 
-    /// Resolves when producers may go on. At `unsettled_bytes_max` the gate closes until settling has made room.
+    /// Resolves when producers may go on. They wait while too much is not settled, the journal is too large, or the
+    /// disk has no room for a segment. Low room only slows them down.
     fn admitted(&self) -> BoxFuture<'static, ()>;
 
-    /// How much room its disk has: whether batches are refused.
+    /// The room on its disk, which says whether batches are refused.
     fn room(&self) -> Room;
 }
 
@@ -104,11 +106,11 @@ pub trait Shard: Journal + Reading + Admission {}
 
 impl<S: Journal + Reading + Admission> Shard for S {}
 
-/// The receiver of a replica's notices, one cast into its actor. It must not block.
+/// The receiver of a replica's notices; one cast into its actor. It must not block.
 pub trait ReplicaSink: Send + Sync + 'static {
-    /// Entries up to these numbers are written and synced. Neither number ever goes back.
+    /// Entries up to these numbers are written and synced. Neither number goes back.
     fn persisted(&self, persisted: Persisted);
-    /// The shard has stopped for good; nothing more will be persisted.
+    /// The shard has stopped for good, or it takes no more entries of this replica. The error says which.
     fn failed(&self, error: ShardError);
 }
 
@@ -125,67 +127,72 @@ pub struct Persisted {
 #[derive(Debug)]
 pub struct Submission {
     pub replica: ReplicaId,
-    /// The replica's last number plus one; another number fails the replica (`ReplicaSink::failed`). A `Fence` may have
-    /// zero, which stands for the next number.
+    /// The number behind the replica's last one. Any other number fails the replica (`ReplicaSink::failed`). A
+    /// `Fence` has 0 and takes the next number, whichever it is.
     pub seq: Seq,
     pub entry: Entry,
-    /// For `Append` the batch, with base offset and leader epoch written into it; else empty.
+    /// The batch of an `Append`, with base offset and leader epoch written in; empty for other entries.
     pub bytes: Bytes,
+    /// Whether the entry waits for a sync.
     pub durability: Durability,
-    /// Given back when the entry is written.
+    /// Given back when the entry is written or refused.
     pub permit: Permit,
 }
 
-/// The state of a replica, as recovery or `rebuild` found it.
+/// A replica's state, as recovery or `rebuild` read it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplicaState {
+    /// Its id within the shard.
     pub replica: ReplicaId,
     pub id: TopicPartition,
-    /// Number of its last entry.
+    /// Number of the replica's last entry.
     pub seq: Seq,
+    /// The first offset that can be read.
     pub log_start: Offset,
     /// The next offset to write.
     pub next: Offset,
-    /// The newest high watermark that was stored: a hint, never above `next`.
+    /// The high watermark that was stored last. It is a hint, never above `next`.
     pub high_watermark: Offset,
     /// Leader epochs and the offset each starts at, ascending.
     pub epochs: Vec<(LeaderEpoch, Offset)>,
-    /// The producers at the log's end.
+    /// The producers that the log knows at `next`.
     pub producers: ProducerTable,
-    /// From this offset on the replica's batches were written with `Durability::Fsync`.
+    /// From this offset on, the batches were written with `Durability::Fsync`.
     pub fsync_since: Offset,
-    /// When it was marked stray.
+    /// The time at which it was marked stray, if it was.
     pub stray: Option<UnixMillis>,
+    /// Whether its bytes may be trusted.
     pub verdict: Verdict,
 }
 
-/// Which batches to read.
+/// A request for whole batches of one replica.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadRequest {
     pub replica: ReplicaId,
     /// The batch that covers this offset comes first.
     pub from: Offset,
-    /// No batch that starts at or above this offset.
+    /// No batch comes that begins at or above this offset.
     pub until: Offset,
-    /// Stop before exceeding this; the first batch comes whole in any case.
+    /// Bytes after which the read stops. The first batch comes whole in any case.
     pub max_bytes: usize,
-    /// Whether parts may be files, to be sent as they lie. Otherwise all is read, and proved where it comes from a disk.
+    /// Whether parts may be files, to be sent as they lie. Without files all parts are read, and proved if they come
+    /// from a disk.
     pub files: bool,
 }
 
-/// Whole, contiguous batches, from wherever the store has them.
+/// Whole, contiguous batches. The store chooses where they come from.
 #[derive(Clone, Debug, Default)]
 pub struct Slices {
-    /// In order; each part holds one or more whole batches.
+    /// In the order of offsets. Each part holds one or more whole batches.
     pub parts: Vec<Part>,
     /// Bytes of all parts together.
     pub bytes: usize,
-    /// The offset after the last batch, `from` if there is none.
+    /// The offset behind the last batch; `from` if there is none.
     pub next: Offset,
 }
 
 impl Slices {
-    /// The parts that are in memory: all of them, where no files were asked for.
+    /// The parts that are in memory. These are all parts, if no files were asked for.
     pub fn in_memory(&self) -> impl Iterator<Item = &Bytes> {
         self.parts.iter().filter_map(|part| match part {
             Part::Bytes(bytes) => Some(bytes),
@@ -194,16 +201,16 @@ impl Slices {
     }
 }
 
-/// A part of an answer: bytes, or the file that holds them.
+/// Bytes in memory, or their place in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     Bytes(Bytes),
-    /// To be sent from a file.
+    /// A stretch of a file, to be sent from there.
     File(FileRange),
 }
 
 impl Part {
-    /// The number of bytes.
+    /// Number of bytes, wherever they are.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -212,38 +219,38 @@ impl Part {
         }
     }
 
-    /// Whether there are none.
+    /// Whether the part has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// A file that is sent from. Its bytes stay as they are, also after this is dropped.
+/// A file that bytes are sent from. Its content does not change while this is held.
 pub trait SendFile: Send + Sync + 'static {
-    /// Hands up to `len` bytes to a socket that does not block. Returns how many it took.
+    /// Hands up to `len` bytes at `at` to a socket that does not block. Gives the number that it took.
     fn send(&self, to: BorrowedFd<'_>, at: u64, len: usize) -> io::Result<usize>;
-    /// Reads exactly `len` bytes from `at`.
+    /// Reads exactly `len` bytes at `at`.
     fn read(&self, at: u64, len: usize) -> io::Result<Bytes>;
 }
 
-/// A stretch of a file, to be sent.
+/// A stretch of a file, which shrinks as its bytes are sent.
 #[derive(Clone)]
 pub struct FileRange {
     file: Arc<dyn SendFile>,
     at: u64,
-    /// Bytes that are left of it.
+    /// Bytes that are not sent yet.
     pub len: usize,
 }
 
 impl FileRange {
-    /// The `len` bytes from `at`.
+    /// The `len` bytes of this file from `at` on.
     #[must_use]
     pub fn new(file: Arc<dyn SendFile>, at: u64, len: usize) -> FileRange {
         FileRange { file, at, len }
     }
 
-    /// Sends what the socket takes now, takes that off the range, and returns how much it was.
+    /// Sends as much as the socket takes now, and shortens the stretch by that. Gives the number of bytes sent.
     pub fn send(&mut self, to: BorrowedFd<'_>) -> io::Result<usize> {
         let sent = self.file.send(to, self.at, self.len)?;
         self.at += sent as u64;
@@ -251,7 +258,7 @@ impl FileRange {
         Ok(sent)
     }
 
-    /// Reads the bytes that are left.
+    /// Reads the rest of the stretch into memory.
     pub fn read(&self) -> io::Result<Bytes> {
         self.file.read(self.at, self.len)
     }
@@ -271,53 +278,64 @@ impl std::fmt::Debug for FileRange {
     }
 }
 
-/// A record found by time.
+/// A record that was found by its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeHit {
-    /// Of the record itself, not of its batch.
+    /// The record's own offset, not its batch's.
     pub offset: Offset,
+    /// Unix milliseconds of the record.
     pub timestamp: i64,
     /// The leader epoch of its batch.
     pub epoch: LeaderEpoch,
 }
 
-/// The counters of one shard.
+/// A shard's counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShardStats {
-    /// Bytes that the shard can use: free on the file system, and in segments that can be overwritten.
+    /// Bytes that the shard can still write: free ones of the file system, and recyclable segments.
     pub free_bytes: u64,
-    /// Bytes of the shard's file system; 0 if that is not known.
+    /// Bytes of the file system that the shard is on; 0 if unknown.
     pub volume_bytes: u64,
-    /// Bytes free on the file system; 0 also if that is not known.
+    /// Bytes free on that file system; 0 if none or unknown.
     pub usable_bytes: u64,
-    /// Journaled and not yet settled.
+    /// Bytes journaled and not settled yet.
     pub unsettled_bytes: u64,
     /// Age of the oldest sync that is still running, in milliseconds.
     pub sync_age_ms: u64,
-    /// Bytes that the last start journaled again.
+    /// Bytes of whole groups behind the proved part of the journal, which recovery journaled anew at the last start.
     pub rejournaled_bytes: u64,
-    /// Bytes of torn tail that the last start cut.
+    /// Bytes of the torn tail that recovery cut at the last start.
     pub cut_bytes: u64,
 }
 
-/// Why a shard takes no entry.
+/// The reason why a shard refuses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShardError {
-    /// The shard has stopped writing for good.
+    /// The shard has stopped writing for good, because of a fault of the disk.
     #[error("shard {shard} has stopped: {reason}; restart the node after mending the disk")]
-    Stopped { shard: u16, reason: String },
-    /// The node ends in order and takes no more.
+    Stopped {
+        /// Number of the shard on this node.
+        shard: u16,
+        /// The fault, in words for the operator.
+        reason: String,
+    },
+    /// The node is ending in good order, and takes no more.
     #[error("the node is ending")]
     Ending,
-    /// The entry does not follow the replica's last one.
+    /// An entry that does not follow the replica's last one, or a replica that could not be read again.
     #[error("entry refused: {0}")]
     Refused(String),
     /// The shard does not know this replica.
     #[error("shard {shard} does not know replica {replica}")]
-    UnknownReplica { shard: u16, replica: u32 },
+    UnknownReplica {
+        /// Number of the shard on this node.
+        shard: u16,
+        /// Number of the replica within its shard.
+        replica: u32,
+    },
 }
 
-/// Why a read failed.
+/// The reason why a read failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// The offset is below the log start or above the end.
@@ -326,13 +344,13 @@ pub enum ReadError {
     /// Stored bytes do not match their checksum.
     #[error("stored bytes are corrupt: {0}")]
     Corrupt(String),
-    /// The readers' queue is full.
+    /// Too many reads wait already.
     #[error("too many reads wait: try again")]
     Busy,
-    /// The store does not have what it should have: a failure.
+    /// The store lacks something that it should have.
     #[error("the replica's storage is not available: {0}")]
     Gone(String),
-    /// The partition is not served here, or not any more; nothing failed.
+    /// No storage failed: the partition is not served here, or no longer.
     #[error("{0}")]
     Refused(#[from] Reject),
 }

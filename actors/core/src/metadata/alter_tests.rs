@@ -1,4 +1,4 @@
-//! Topics grow and configs change, step by step.
+//! Tests of the controller: topics grow and configs change, step by step.
 
 use super::controller::{Ask, Effect, Input, Reply};
 use super::controller_tests::{Rig, topic};
@@ -128,7 +128,7 @@ fn some_configs_change_and_the_others_stay() {
     let told = between(&before, &rig.image, 1);
     assert_eq!(told.iter().filter(|done| matches!(done, Done::Configure { .. })).count(), 3, "{told:?}");
     assert!(matches!(told[3..], [Done::Mark { .. }]), "{told:?}");
-    // A list takes words: those it has already, and those it has not, change nothing.
+    // An append of known words, or a removal of unknown words, changes nothing in a list.
     let same = change(ResourceKind::Topic, "a", &[("cleanup.policy", Append, Some("delete"))]);
     let less = change(ResourceKind::Topic, "a", &[("cleanup.policy", Subtract, Some("compact"))]);
     assert_eq!((alter(&mut rig, vec![same]), alter(&mut rig, vec![less])), (vec![Ok(())], vec![Ok(())]));

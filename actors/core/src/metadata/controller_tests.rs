@@ -1,4 +1,4 @@
-//! The controller, step by step.
+//! Tests of the controller: topics, registration and producer ids, step by step.
 
 use super::controller::{Ask, ControllerMachine, Effect, Input, NewTopic, Reply, TopicDefaults, TopicRef};
 use super::{Committed, Image, Leadership, ProposalId};

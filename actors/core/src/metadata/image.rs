@@ -1,8 +1,10 @@
 //! The image: the sum of all committed metadata records.
 //!
-//! Every node adds the same batches in the same order and so reaches the same image. Everyone reads it; only the one
-//! who applies the log writes it. [`Image::apply`] is total: a record that does not fit the image changes nothing, and
-//! does so alike on every node. The image decides nothing; the controller does.
+//! Every node adds the same batches in the same order, and so reaches the same image. Any task may read it; only the
+//! owner of the log's stream writes it.
+//!
+//! [`Image::apply`] accepts every record: one that does not fit the image changes nothing, alike on every node. The
+//! image decides nothing; the controller does.
 
 use super::configs::{Layers, Statics};
 use super::record::{ConfigOf, MetadataRecord};
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// A registered node.
+/// A registered node of the cluster.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Broker {
     pub id: BrokerId,
@@ -19,36 +21,36 @@ pub struct Broker {
     pub host: String,
     pub port: u16,
     pub rack: Option<String>,
-    /// Broker epoch: the index of its last registration. 0 in a snapshot of a build that did not keep it.
+    /// Broker epoch: the index of the node's last registration. It is 0 in a snapshot of a build that did not keep
+    /// it.
     #[serde(default)]
     pub epoch: u64,
 }
 
-/// A partition.
+/// A partition's replicas and leadership, as committed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Partition {
     /// Replicas, the preferred leader first.
     pub replicas: Vec<BrokerId>,
-    /// In-sync replicas.
     pub isr: Vec<BrokerId>,
-    /// −1 for none.
+    /// The leading node, or −1 if no node leads.
     pub leader: BrokerId,
-    /// Grows with each leader.
+    /// Grows with each new leadership, even of the same node.
     pub leader_epoch: LeaderEpoch,
     /// Grows by one with each change.
     pub partition_epoch: i32,
-    /// Nodes that have opened their replica. None of them may create it empty again.
+    /// Nodes that have opened their replica. None of these nodes may create it empty again.
     pub opened: BTreeSet<BrokerId>,
 }
 
-/// A topic.
+/// A topic with its partitions and its own configs.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Topic {
     pub id: TopicId,
     pub name: String,
-    /// By number.
+    /// In the order of their numbers.
     pub partitions: Vec<Partition>,
-    /// Only what the topic sets itself.
+    /// Only the configs that the topic sets itself.
     pub configs: BTreeMap<String, String>,
 }
 
@@ -60,7 +62,7 @@ impl Topic {
     }
 }
 
-/// All committed metadata.
+/// The sum of all committed metadata records.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Image {
     /// None until the cluster is founded.
@@ -76,10 +78,9 @@ pub struct Image {
     pub broker_configs: BTreeMap<BrokerId, BTreeMap<String, String>>,
     #[serde(default)]
     pub group_configs: BTreeMap<String, BTreeMap<String, String>>,
-    /// Subscriptions to clients' metrics.
+    /// Settings of each subscription to clients' metrics.
     #[serde(default)]
     pub metrics_configs: BTreeMap<String, BTreeMap<String, String>>,
-    /// The next free producer id.
     pub next_producer_id: i64,
     /// Index of the last record batch applied.
     pub applied: u64,
@@ -96,8 +97,10 @@ fn partition(replicas: &[BrokerId]) -> Partition {
     }
 }
 
-/// Whether a change was decided on the partition as it is (R43). Two changes decided on one state have the same partition
-/// epoch, so only the first of them counts. A change of leaders needs a new leader epoch, which fences the old leader.
+/// Whether a change was decided on the partition as it is (R43).
+///
+/// Two changes decided on one state have the same partition epoch, so only the first of them counts. A change of
+/// leaders needs a higher leader epoch, which fences the old leader.
 fn follows(p: &Partition, leader: BrokerId, leader_epoch: LeaderEpoch, partition_epoch: i32) -> bool {
     let moved = leader != p.leader;
     p.partition_epoch.checked_add(1) == Some(partition_epoch)
@@ -105,19 +108,19 @@ fn follows(p: &Partition, leader: BrokerId, leader_epoch: LeaderEpoch, partition
 }
 
 impl Image {
-    /// A topic by name.
+    /// A topic by its present name.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
         self.topics.get(self.by_name.get(name)?)
     }
 
-    /// Adds the batch of this index.
+    /// Adds a batch of records, which the log committed at this index.
     pub fn apply_batch(&mut self, index: u64, records: &[MetadataRecord]) {
         records.iter().for_each(|record| self.apply(record, index));
         self.applied = index;
     }
 
-    /// Adds one record of the batch of this index. A record about something unknown changes nothing.
+    /// Adds one record of the batch of this index. A record about an unknown topic or partition changes nothing.
     pub fn apply(&mut self, record: &MetadataRecord, index: u64) {
         match record {
             MetadataRecord::Cluster { cluster_id } => self.cluster_id = Some(cluster_id.clone()),
@@ -193,7 +196,7 @@ impl Image {
         if !configs.is_empty() {
             return;
         }
-        // Kafka lists no resource without configs.
+        // A resource without configs goes, because Kafka lists no such resource.
         match of {
             ConfigOf::Topic(_) | ConfigOf::Cluster => {}
             ConfigOf::Broker(id) => drop(self.broker_configs.remove(id)),
@@ -202,7 +205,7 @@ impl Image {
         }
     }
 
-    /// The settings of a resource; none where it is not known or sets nothing.
+    /// The settings of a resource; none if the resource is unknown or sets nothing.
     #[must_use]
     pub fn configs(&self, of: &ConfigOf) -> Option<&BTreeMap<String, String>> {
         match of {
@@ -214,7 +217,7 @@ impl Image {
         }
     }
 
-    /// The layers below the configs of the topics on one broker.
+    /// The layers of settings below the topics' own configs, as they hold on one broker.
     #[must_use]
     pub fn layers<'a>(&'a self, broker: BrokerId, statics: &'a Statics) -> Layers<'a> {
         Layers { broker: self.broker_configs.get(&broker), cluster: &self.cluster_configs, statics }

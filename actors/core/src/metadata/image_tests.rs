@@ -1,4 +1,4 @@
-//! Which records the image takes, and what it keeps of an index.
+//! Tests of the image: the records that it takes, and its use of the index.
 
 use super::{Image, MetadataRecord};
 use crate::ids::TopicId;
@@ -23,7 +23,8 @@ fn change(leader: i32, leader_epoch: i32, partition_epoch: i32) -> MetadataRecor
 
 #[test]
 fn a_partition_change_counts_only_on_the_state_it_was_decided_on() {
-    // Leader 1, leader epoch 2, partition epoch 2. Leader, leader epoch, partition epoch of the change; whether it counts.
+    // The partition has leader 1, leader epoch 2, partition epoch 2. Each row: leader, leader epoch and partition
+    // epoch of the change, and whether it counts.
     let rows = [
         (1, 2, 3, true),
         (1, 3, 3, true),

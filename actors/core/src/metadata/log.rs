@@ -1,14 +1,15 @@
-//! The metadata log as machines see it: one ordered stream of what is committed and who leads.
+//! The metadata log as machines see it: one ordered stream of commits and leaderships.
 //!
 //! ```text
 //!   Snapshot ─> Lead(term 5, node 1) ─> Batch 18 ─> Batch 19 ─> Lead(term 7, node 2) ─> Batch 21 ─> …
 //! ```
 //!
-//! Leadership travels in the stream itself. A controller that hears it anywhere else may decide on an image that lacks
-//! the last commits of its predecessor (R35). A new leadership also ends what was proposed under an earlier one: the
-//! log takes no entry of an earlier term behind it.
+//! Leadership travels in the stream itself. A controller that hears it anywhere else may decide on an image that
+//! lacks the last commits of its predecessor (R35). A new leadership also ends every proposal of an earlier one,
+//! because the log takes no entry of an earlier term behind it.
 //!
-//! This file holds only words. The port in `callboard-actors` says how a log behaves, and adapters move the bytes.
+//! This file holds only the vocabulary. The port in `callboard-actors` says how a log behaves, and adapters move the
+//! bytes.
 
 use super::image::Image;
 use super::record::MetadataRecord;
@@ -28,7 +29,7 @@ pub struct Leadership {
 /// Numbers count up from a start that the process draws at random from 2^62 values. The start is neither stored nor
 /// derived from a clock, because a restored disk or a clock that was set back would repeat it. A replicated log may
 /// commit a batch of a former life after the restart, and its number then matches no proposal of the new life.
-/// A log that does not store ids gives `None` for what it read from its disk.
+/// A log that stores no ids gives `None` for the batches that it read from its disk.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct ProposalId {
     pub node: BrokerId,
@@ -36,7 +37,7 @@ pub struct ProposalId {
 }
 
 impl ProposalId {
-    /// The id of the same node's next proposal.
+    /// The id that the same node gives to its next proposal.
     #[must_use]
     pub fn next(self) -> ProposalId {
         ProposalId { number: self.number.wrapping_add(1), ..self }
@@ -59,7 +60,7 @@ pub enum Committed {
 pub enum ProposeResult {
     /// The batch is committed at this index.
     Committed(u64),
-    /// The log never took the batch, because another leadership holds.
+    /// The log never took the batch: another leadership holds, or the log is closed.
     NotLeader,
     /// The log certainly does not hold the batch and goes on, for instance on a full disk. The text says why.
     Refused(String),

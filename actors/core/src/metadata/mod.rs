@@ -1,4 +1,11 @@
-//! Metadata: committed records, the image they add up to, the controller that decides them.
+//! Metadata: the topics, brokers and settings of the cluster.
+//!
+//! ```text
+//!   controller ── proposes records ──> log ── commits ──> image, which every request reads
+//! ```
+//!
+//! The controller decides changes and proposes them as records. Committed records add up to the image. Nothing here
+//! moves bytes: adapters store the log.
 
 pub mod configs;
 pub mod controller;

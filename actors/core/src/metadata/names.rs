@@ -1,26 +1,26 @@
-//! Topic names: Kafka's rules (`org.apache.kafka.common.internals.Topic`).
+//! Topic names by Kafka's rules (`org.apache.kafka.common.internals.Topic`).
+//!
+//! The checks look at a name alone. Whether the topic exists is the controller's question.
 
-/// Longest name.
+/// Longest name, in characters.
 pub const NAME_MAX: usize = 249;
 
-/// Why a name is not one.
+/// The reason why a text is no topic name.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NameError {
-    /// Nothing.
     #[error("the topic name is empty")]
     Empty,
-    /// `.` or `..`.
+    /// The name is `.` or `..`.
     #[error("the topic name may not be \".\" or \"..\"")]
     Dots,
-    /// Too long.
     #[error("the topic name is longer than 249 characters")]
     TooLong,
-    /// A character outside the set.
+    /// The name holds a character that is not allowed.
     #[error("the topic name holds {0:?}: only ASCII letters and digits, '.', '_' and '-' are allowed")]
     Character(char),
 }
 
-/// Checks a name.
+/// Checks a name by Kafka's rules.
 pub fn check_name(name: &str) -> Result<(), NameError> {
     match name {
         "" => return Err(NameError::Empty),
@@ -37,16 +37,16 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// Where groups and their offsets live: the one topic that the broker makes and compacts itself.
+/// The topic of group offsets: the one topic that the broker itself makes and compacts.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
-/// Whether the broker makes this topic for itself (Kafka: `Topic.isInternal`).
+/// Whether the name belongs to a topic that the broker makes for itself (Kafka: `Topic.isInternal`).
 #[must_use]
 pub fn is_internal(name: &str) -> bool {
     matches!(name, OFFSETS_TOPIC | "__transaction_state" | "__share_group_state")
 }
 
-/// Whether two names are the same to a metrics system, which turns dots into underscores.
+/// Whether two different names are one to a metrics system, which turns dots into underscores.
 #[must_use]
 pub fn collide(a: &str, b: &str) -> bool {
     a != b && a.replace('.', "_") == b.replace('.', "_")

@@ -1,8 +1,10 @@
-//! `__consumer_offsets`: the topic that a request makes, because groups need it.
+//! `__consumer_offsets`: a request makes this topic, because groups need it.
 //!
-//! The first request that looks for a coordinator finds no topic, asks the controller for one, and waits for it. Several
-//! requests may do so at once; for those that come second the topic is there as well. Kafka has one code for all that can
-//! go wrong, COORDINATOR_NOT_AVAILABLE, after which clients ask again. This file does not wait; the caller does.
+//! The first request that looks for a coordinator finds no topic. It asks the controller for one and waits for it.
+//! Several requests may do so at once; the later ones find the topic made.
+//!
+//! Kafka has one code for every failure here, COORDINATOR_NOT_AVAILABLE, after which clients ask again. This file
+//! does not wait; the caller does.
 
 use super::controller::{CreatedTopic, NewTopic, Refusal, Reply};
 use super::image::Image;
@@ -11,12 +13,12 @@ use crate::error::ErrorCode;
 use crate::ids::TopicId;
 use std::time::Duration;
 
-/// How long a request waits for the topic to be served, and then for its coordinators to have loaded.
+/// Time that a request waits for the topic to be served, and then for its coordinators to have loaded.
 pub const OFFSETS_TOPIC_WAIT: Duration = Duration::from_secs(15);
 
-/// A topic that a request makes by naming it. `partitions` is `offsets.topic.num.partitions`.
+/// The topic that a request makes by naming it. `partitions` is `offsets.topic.num.partitions`.
 ///
-/// The offsets topic gets Kafka's configs for it; its coordinators compact it. Every other topic gets the defaults.
+/// The offsets topic gets this number of partitions and Kafka's configs for it. Every other topic gets the defaults.
 #[must_use]
 pub fn topic_on_request(name: &str, id: TopicId, partitions: i32) -> NewTopic {
     let topic = NewTopic::new(name, id);
@@ -29,13 +31,13 @@ pub fn topic_on_request(name: &str, id: TopicId, partitions: i32) -> NewTopic {
     NewTopic { partitions, configs, ..topic }
 }
 
-/// The offsets topic that has to be made first; none where it is there already.
+/// The offsets topic to be made first; none if it exists.
 #[must_use]
 pub fn missing_offsets_topic(image: &Image, id: TopicId, partitions: i32) -> Option<NewTopic> {
     image.topic(OFFSETS_TOPIC).is_none().then(|| topic_on_request(OFFSETS_TOPIC, id, partitions))
 }
 
-/// What the controller's answer means for the request: the topic that it made, or none where another request was faster.
+/// Reads the controller's answer: the topic that it made, or none if another request was faster.
 pub fn offsets_topic_made(said: Reply) -> Result<Option<CreatedTopic>, Refusal> {
     let refused = |why: &str| {
         let message = format!("__consumer_offsets is not there yet: {why}");

@@ -4,26 +4,26 @@
 //!   image: next free id ─> record: next free id + 1000 ─> committed ─> Reply ─> ProducerIdBlock ─> id, id, id, …
 //! ```
 //!
-//! One commit serves a thousand producers. What is left of a block when a node ends is lost, because an id must never
-//! be given twice. This file does not ask the controller; the caller does.
+//! One commit serves a thousand producers. The rest of a block is lost when a node ends, because an id must never be
+//! given twice. This file does not ask the controller; the caller does.
 
 use super::controller::{PRODUCER_ID_BLOCK, Refusal, Reply};
 use crate::error::ErrorCode;
 use std::ops::Range;
 
-/// What is left of the block that a node holds.
+/// The rest of the block of ids that a node holds.
 #[derive(Debug, Default)]
 pub struct ProducerIdBlock {
     left: Range<i64>,
 }
 
 impl ProducerIdBlock {
-    /// The next id; none if the controller has to be asked for a new block.
+    /// The next id; none if the controller has to give a new block first.
     pub fn take(&mut self) -> Option<i64> {
         self.left.next()
     }
 
-    /// Takes the controller's answer in place of what is left, and gives the first id of the new block.
+    /// Replaces the rest of the block by the controller's answer, and gives the first id of the new block.
     pub fn refill(&mut self, said: Reply) -> Result<i64, Refusal> {
         let Reply::ProducerIds(first) = said else {
             return Err(match said {

@@ -1,4 +1,4 @@
-//! Leadership and the fate of proposals: each row of what the log can say, and what askers are told.
+//! Tests of the controller: leadership and the fate of proposals, for each answer that the log can give.
 
 use super::controller::{Ask, ControllerMachine, Effect, Input, Refusal, Reply};
 use super::controller_tests::{FIRST, LEAD, Rig, machine, register, snapshot, topic};
@@ -33,7 +33,7 @@ fn batch(index: u64, proposal: Option<ProposalId>, records: Vec<MetadataRecord>)
     Input::Log(Committed::Batch { index, proposal, records: Arc::new(records) })
 }
 
-/// The one proposal among effects.
+/// The only proposal among these effects.
 fn proposed(effects: &[Effect]) -> (Leadership, ProposalId, Vec<MetadataRecord>) {
     let mut all = effects.iter().filter_map(|effect| match effect {
         Effect::Propose { leadership, id, records } => Some((*leadership, *id, records.clone())),
@@ -106,7 +106,7 @@ fn proposals_are_known_by_their_ids_and_never_by_their_records() {
         let effects = step(&mut machine, batch(index, other, records.clone()));
         assert!(matches!(&effects[..], [Effect::Publish(_)]), "{other:?}: {effects:?}");
     }
-    // The same id ends it, whatever the batch holds.
+    // The id ends the proposal, whatever the batch holds.
     let effects = step(&mut machine, batch(5, Some(first), records));
     assert_eq!(answers(&effects), [(1, Reply::ProducerIds(0))]);
 }
@@ -115,7 +115,7 @@ fn proposals_are_known_by_their_ids_and_never_by_their_records() {
 fn a_lost_leadership_answers_each_asker_by_what_is_known() {
     let refusal = |code, message: &str| Reply::Failed(Refusal { code, message: message.into() });
     let not_leader = "this node is not the controller any more";
-    // The log's word, what the asker is told, whether the name is free again.
+    // Each row: the log's answer, the asker's answer, and whether the topic's name is free again.
     let rows = [
         (ProposeResult::NotLeader, Some(refusal(ErrorCode::NotController, not_leader)), true),
         (ProposeResult::Refused("full".into()), Some(refusal(ErrorCode::UnknownServerError, "full")), true),
@@ -134,7 +134,7 @@ fn a_lost_leadership_answers_each_asker_by_what_is_known() {
 
 #[test]
 fn an_unknown_proposal_counts_until_the_stream_shows_its_end() {
-    // The end in the stream, and whether the topic is there then.
+    // Each row: the event that ends the proposal, and whether the topic exists then.
     type End = fn(ProposalId, Vec<MetadataRecord>) -> Input;
     let rows: [(End, bool); 3] = [
         (|id, records| batch(2, Some(id), records), true),
@@ -165,7 +165,7 @@ fn another_leadership_and_a_skip_end_all_that_is_on_its_way() {
         assert_eq!(told.len(), ended, "{event:?}");
         assert!(told.iter().all(|(_, reply)| matches!(reply, Reply::Unknown(_))), "{told:?}");
         if ended > 0 {
-            // A batch that was lost to its asker still counts.
+            // A batch counts even after its asker was told that its fate is unknown.
             let effects = step(&mut machine, batch(10, Some(late), records));
             assert!(matches!(&effects[..], [Effect::Publish(image)] if image.topic("a").is_some()));
         }
@@ -187,7 +187,7 @@ fn decisions_of_one_moment_know_each_other() {
     let twice = answers(&step(&mut machine, Input::Ask { ticket: Ticket(3), ask: delete }));
     let [(3, Reply::Deleted(outcomes, _))] = &twice[..] else { panic!("{twice:?}") };
     assert_eq!(outcomes[0].2.as_ref().unwrap_err().code, ErrorCode::UnknownTopicOrPartition);
-    // The name is free for the next one.
+    // The name is free for a new topic.
     proposed(&step(&mut machine, create(4, "a")));
 }
 

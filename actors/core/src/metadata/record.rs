@@ -1,34 +1,35 @@
 //! Metadata records: the content of the metadata log.
 //!
-//! A record states one fact, decided by the controller. One proposal is one batch of records, committed as a whole or not
-//! at all. The log stores them as JSON; a record is never changed later, so a new field needs a default. What a record
-//! means for the image stands in `image.rs`.
+//! A record states one fact that the controller decided. One proposal is one batch of records, and the log commits it
+//! as a whole or not at all. The log stores records as JSON and never changes one, so a new field needs a default.
+//!
+//! This file gives records no meaning: `image.rs` says what each does to the image.
 
 use crate::ids::{BrokerId, TopicId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The owner of configs.
+/// The owner of a set of configs.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ConfigOf {
     Topic(TopicId),
     Broker(BrokerId),
-    /// All brokers together.
+    /// All brokers together share these.
     Cluster,
     Group(String),
     /// A subscription to clients' metrics.
     ClientMetrics(String),
 }
 
-/// One committed fact. A build stops at a kind that it does not know; it never skips one.
+/// One committed fact. A build stops at a kind of record that it does not know, and never skips one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum MetadataRecord {
-    /// The cluster exists.
+    /// The cluster was founded.
     Cluster {
-        /// Never changes. 22 characters, URL-safe base64 of a UUID, as Kafka's.
+        /// Never changes: 22 characters, the URL-safe base64 of a UUID, as in Kafka.
         cluster_id: String,
     },
-    /// A node's process registered. The index of this record's batch becomes its broker epoch.
+    /// A node's process has registered. The index of this record's batch becomes its broker epoch.
     Broker {
         broker_id: BrokerId,
         /// Host and port that clients are told.
@@ -42,27 +43,28 @@ pub enum MetadataRecord {
         name: String,
         /// Replicas by partition, the preferred leader first.
         replicas: Vec<Vec<BrokerId>>,
-        /// Only what the topic sets itself.
+        /// Only the configs that the topic sets itself.
         configs: BTreeMap<String, String>,
     },
-    /// A topic was deleted.
+    /// The topic was deleted with all its partitions.
     TopicDeleted { id: TopicId },
-    /// A partition's leader or in-sync replicas changed. The record counts only if it was decided on the state before it.
+    /// A partition's leader or in-sync replicas changed. The record counts only if the controller decided it on the
+    /// latest state.
     PartitionChange {
         topic: TopicId,
         partition: i32,
-        /// −1 for none.
+        /// The leading node, or −1 if no node leads.
         leader: BrokerId,
         leader_epoch: i32,
         isr: Vec<BrokerId>,
-        /// The epoch before this change plus one.
+        /// One more than the partition epoch before this change.
         partition_epoch: i32,
     },
     /// All producer ids below this one are given out.
     ProducerIds { next: i64 },
     /// A node has opened its replica and may not create it empty again.
     ReplicaOpened { topic: TopicId, partition: i32, broker_id: BrokerId },
-    /// A topic has more partitions.
+    /// A topic has got more partitions.
     Partitions {
         topic: TopicId,
         /// The number of the first new partition.

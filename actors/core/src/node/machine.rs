@@ -1,4 +1,8 @@
-//! The node machine: compares each image with the last one and follows every replica from its start to the directory.
+//! The node machine: it compares each image with the last one and follows every replica from its start to the
+//! directory.
+//!
+//! The machine keeps one entry per replica that the image gives to this node. `replicas.rs` finds the log of a new
+//! one, and `served.rs` counts the work that an image causes. The shell performs the effects.
 
 use super::messages::{Effect, Found, Input, Life};
 use super::replicas::{Disks, Startable};
@@ -12,10 +16,10 @@ use crate::time::{Millis, Now};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Openings that could not be recorded are asked for again after this.
+/// Milliseconds until openings that could not be recorded are asked for again.
 const RECORD_AGAIN_MS: u64 = 500;
 
-/// Where a replica runs, or why it does not.
+/// The shard in which a replica runs, or the reason why none does.
 #[derive(Debug)]
 enum Place {
     In(usize),
@@ -26,9 +30,9 @@ enum Place {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
     Starting,
-    /// Up; its opening is being recorded.
+    /// The replica is up, and its opening is being recorded.
     Recording,
-    /// In the next swap of the directory.
+    /// The replica is in the next swap of the directory.
     Gathered,
     Served,
 }
@@ -39,11 +43,11 @@ struct Replica {
     place: Place,
     assigned: Assigned,
     stage: Stage,
-    /// The index of the metadata log that it was started for.
+    /// The lowest index of the metadata log whose image may have caused the start.
     since: u64,
 }
 
-/// One node.
+/// One node and its replicas.
 #[derive(Debug)]
 pub struct NodeMachine {
     me: BrokerId,
@@ -55,7 +59,7 @@ pub struct NodeMachine {
     ready: bool,
     replicas: BTreeMap<TopicPartition, Replica>,
     lives: u64,
-    /// Up, and not yet known to the image as opened.
+    /// Replicas that are up and that the image does not know as opened yet.
     to_record: Vec<Life>,
     recording: Vec<Life>,
     record_again: Option<Millis>,
@@ -64,7 +68,7 @@ pub struct NodeMachine {
 }
 
 impl NodeMachine {
-    /// A node that has recovered its shards and has seen no image yet. A shard that is lost comes with the reason.
+    /// A node that has recovered its shards and has seen no image yet. A lost shard comes with the reason.
     #[must_use]
     pub fn new(
         me: BrokerId,
@@ -89,7 +93,7 @@ impl NodeMachine {
         }
     }
 
-    /// Takes a newer image. One from before this node's own registration says nothing of this process (R20).
+    /// Takes a newer image. An image from before this node's own registration says nothing of this process (R20).
     fn look(&mut self, now: Now, image: Arc<Image>, out: &mut Effects<Effect>) {
         if self.epoch.is_none_or(|epoch| image.applied < epoch) || image.applied < self.image.applied {
             return;
@@ -120,7 +124,7 @@ impl NodeMachine {
         }
     }
 
-    /// One topic that is new or has changed. Its records came no earlier than index `since`.
+    /// Compares one topic that is new or has changed. Its records have an index of at least `since`.
     fn compare(
         &mut self,
         topic: &Topic,
@@ -239,7 +243,7 @@ impl NodeMachine {
         Some(replica)
     }
 
-    /// The replica of this life, if it is not over.
+    /// The replica in this life, or none if the life is over.
     fn living(&mut self, life: Life) -> Option<&mut Replica> {
         self.replicas.get_mut(&life.id).filter(|replica| replica.life == life.number)
     }
@@ -260,7 +264,7 @@ impl NodeMachine {
         self.record(out);
     }
 
-    /// One that cannot be served has nothing to be recorded.
+    /// Serves a broken replica as it is, because an opening that failed is not recorded.
     fn broken(&mut self, life: Life, out: &mut Effects<Effect>) {
         if self.living(life).is_some_and(|replica| replica.stage == Stage::Starting) {
             self.gather(life, out);
@@ -277,7 +281,7 @@ impl NodeMachine {
         }
     }
 
-    /// Asks for what is to be recorded, one question at a time.
+    /// Asks the controller to record the openings that wait, one question at a time.
     fn record(&mut self, out: &mut Effects<Effect>) {
         if !self.recording.is_empty() || self.record_again.is_some() {
             return;
@@ -296,13 +300,13 @@ impl NodeMachine {
             self.serve(asked, out);
             self.record(out);
         } else {
-            // Not committed, as far as is known: asked again, with what has come up since.
+            // The openings may still be committed. They are asked for again, together with newer ones.
             self.to_record.extend(asked);
             self.record_again = Some(now.plus(RECORD_AGAIN_MS));
         }
     }
 
-    /// Puts those into the directory whose life is not over.
+    /// Puts replicas into the directory, except those whose life is over.
     fn serve(&mut self, lives: Vec<Life>, out: &mut Effects<Effect>) {
         let mut serve = Vec::with_capacity(lives.len());
         for life in lives {
@@ -318,7 +322,7 @@ impl NodeMachine {
         }
     }
 
-    /// Says up to where the image is served; the first time that this covers the registration, the node is ready.
+    /// Says up to which index the image is served. The node is ready when this first covers its registration.
     fn progress(&mut self, out: &mut Effects<Effect>) {
         let Some(epoch) = self.epoch else { return };
         let applied = self.image.applied;
@@ -330,7 +334,7 @@ impl NodeMachine {
     }
 }
 
-/// What the image says of this node's replica.
+/// The image's assignment for this node's replica.
 fn assigned(partition: &Partition, me: BrokerId) -> Assigned {
     let role = if partition.leader == me { AssignedRole::Leader } else { AssignedRole::Idle };
     Assigned { role, leader_epoch: partition.leader_epoch }

@@ -1,4 +1,5 @@
-//! The node's vocabulary: what recovery found, what the node is told, and what it wants done.
+//! The node's vocabulary: the replicas that recovery found, inputs that tell the node something, and effects that it
+//! wants done.
 
 use crate::ids::{LeaderEpoch, ReplicaId, Seq, TopicPartition};
 use crate::metadata::Image;
@@ -15,30 +16,30 @@ pub struct Found {
     pub replica: ReplicaId,
     /// Number of its last entry.
     pub seq: Seq,
-    /// When it was marked stray, if it was.
+    /// The time at which it was marked stray, if it was.
     pub stray: Option<UnixMillis>,
     pub verdict: Verdict,
 }
 
-/// One life of a replica on this node: the same partition may leave and come back while the process runs.
+/// One life of a replica on this node. The same partition may leave and come back while the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Life {
     pub id: TopicPartition,
     pub number: u64,
 }
 
-/// Where a replica's log comes from.
+/// The source of a replica's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// It is opened now.
+    /// The replica is opened now, and its log is empty.
     New,
-    /// Recovery found it.
+    /// Recovery found the log in the shard.
     Recovered(ReplicaId),
-    /// It left this node earlier in this process; its log is read again.
+    /// The replica left this node earlier in this process, and its log is read again.
     Returned,
 }
 
-/// What can happen to a node.
+/// An event that a node hears of.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// The controller registered this process; the index of that record is its broker epoch.
@@ -46,15 +47,15 @@ pub enum Input {
         epoch: u64,
     },
     Image(Arc<Image>),
-    /// The replica is up and its `Open` is on disk.
+    /// The replica is up, and its `Open` is on disk.
     Ready(Life),
     /// The replica cannot be served; its handle says why.
     Broken(Life),
-    /// A shard's replicas have been told everything of the image with this index.
+    /// A shard's replicas have been told everything that the image with this index says.
     Told {
         index: u64,
     },
-    /// The answer to `RecordOpened`: whether it is committed.
+    /// The answer to `RecordOpened`: whether the openings are committed.
     Recorded(bool),
     /// The answer to `Gather`.
     Gathered,
@@ -62,7 +63,7 @@ pub enum Input {
     Tick,
 }
 
-/// What a node wants done.
+/// An action that a node wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Start a replica in this shard.
@@ -73,12 +74,12 @@ pub enum Effect {
         assigned: Assigned,
         config: ReplicaConfig,
     },
-    /// Say that a replica may lack its newest records and serves all the same, because it is the only one.
+    /// Warn that a replica may lack its newest records. It serves all the same, because it is the only replica.
     Unclean {
         id: TopicPartition,
         why: String,
     },
-    /// Show the partition as offline. It has no replica that works.
+    /// Show the partition as offline, because it has no replica that works here.
     Offline {
         life: Life,
         leader_epoch: LeaderEpoch,
@@ -95,12 +96,12 @@ pub enum Effect {
         shard: usize,
         config: ReplicaConfig,
     },
-    /// Answer `Told` behind everything that the shard has been told so far.
+    /// Answer `Told` when the shard has handled everything that it was told so far.
     Mark {
         shard: usize,
         index: u64,
     },
-    /// End a replica and mark it stray: the image lists it here no more.
+    /// End a replica and mark it stray, because the image no longer lists it here.
     Leave {
         id: TopicPartition,
         shard: usize,
@@ -110,22 +111,23 @@ pub enum Effect {
         id: TopicPartition,
         shard: usize,
     },
-    /// Journal that no image knows this replica; without a time, let it go.
+    /// Journal that no image knows this replica: mark it stray at this time, or drop it if there is no time.
     Stray {
         found: Found,
         at: Option<UnixMillis>,
     },
-    /// Ask the controller to record these as opened.
+    /// Ask the controller to record these replicas as opened.
     RecordOpened(Vec<TopicPartition>),
-    /// Send `Gathered` behind what is in the mailbox already, so that one swap of the directory takes many.
+    /// Send `Gathered` to the node behind the messages in its mailbox, so that one swap of the directory takes many
+    /// replicas.
     Gather,
-    /// Put these into the directory.
+    /// Put these replicas into the directory.
     Serve(Vec<Life>),
-    /// Take these out of the directory.
+    /// Take these partitions out of the directory.
     Withdraw(Vec<TopicPartition>),
-    /// The node does what the image says up to this index.
+    /// The node follows the image up to this index.
     Served(u64),
-    /// All that recovery found is served, in this broker epoch. Said once.
+    /// This node serves the image that holds its registration, in this broker epoch. Said once.
     Ready {
         epoch: u64,
     },

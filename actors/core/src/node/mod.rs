@@ -1,8 +1,8 @@
-//! What this node does about its replicas: every decision between an image and the shards.
+//! The node's decisions about its replicas: everything that lies between an image and the shards.
 //!
-//! A node learns what it has to do from images of the metadata, one after the other, and finds out at its start what
-//! its disks still hold. This machine compares the two and says which replica to open, which role to give it, which to
-//! let go, and up to which index of the metadata log the node does what the image says.
+//! A node learns its duties from images of the metadata, one after the other. Recovery tells it at the start which
+//! replicas its disks still hold. The machine compares the two. It decides which replica to open, which role to give
+//! it, and which to let go. It also says up to which index of the metadata log the node follows the image.
 //!
 //! ```text
 //!   image ──> compared with the last one ──> Start · Assign · Configure · Leave · Drop ──> shards
@@ -10,9 +10,11 @@
 //!                                      └── no ───> RecordOpened ──> recorded ──> Serve
 //! ```
 //!
-//! A replica is served only when the image says that it was opened: from then on it may never be created empty again.
-//! The machine performs nothing, and it judges no disk: what a verdict means is decided here, the verdict itself comes
-//! with what recovery found.
+//! A replica that works is served only when the image says that it was opened. From then on it may never be created
+//! empty again. A replica that is broken is served too, as offline with the reason.
+//!
+//! The machine performs nothing. It reads no disk either: recovery brings a verdict on each replica, and the machine
+//! decides what follows from it.
 
 mod machine;
 mod messages;

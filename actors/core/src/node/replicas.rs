@@ -1,4 +1,7 @@
-//! Where a replica's log comes from: a shard that recovered it, a shard that is to open it, or nowhere, with the reason.
+//! The source of a replica's log: a shard that recovered it, a shard that is to open it, or none, with the reason.
+//!
+//! `Disks` remembers every recovered replica until an image claims it. Replicas that no image claims are strays: they
+//! are kept for a day at least, and dropped at a later start. The file chooses and remembers; the node machine acts.
 
 use super::messages::{Found, Origin};
 use crate::ids::TopicPartition;
@@ -6,30 +9,30 @@ use crate::storage::Verdict;
 use crate::time::UnixMillis;
 use std::collections::BTreeMap;
 
-/// A stray replica's bytes are kept this long.
+/// Milliseconds for which the bytes of a stray replica are kept at least.
 const STRAY_KEPT_MS: i64 = 24 * 3600 * 1000;
 
-/// What the disks of this node hold and no image has claimed yet, and which shards work.
+/// The shards of this node, and the recovered replicas that no image has claimed yet.
 #[derive(Debug)]
 pub struct Disks {
-    /// By number; a shard that is lost with the reason.
+    /// The shards by number; a lost one with the reason.
     shards: Vec<Result<(), String>>,
     found: BTreeMap<TopicPartition, Vec<Found>>,
-    /// Replicas that left earlier in this process, with their shards.
+    /// The replicas that left earlier in this process, with their shards.
     left: BTreeMap<TopicPartition, usize>,
 }
 
-/// A replica that can be started.
+/// The place and the source of a replica that can be started.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Startable {
     pub shard: usize,
     pub origin: Origin,
-    /// Why it may lack its newest records.
+    /// The reason why the replica may lack its newest records.
     pub unclean: Option<String>,
 }
 
 impl Disks {
-    /// These shards, and what recovery found in them.
+    /// All shards of the node, and the replicas that recovery found in them.
     #[must_use]
     pub fn new(shards: Vec<Result<(), String>>, found: Vec<Found>) -> Disks {
         let mut by_id: BTreeMap<TopicPartition, Vec<Found>> = BTreeMap::new();
@@ -39,8 +42,10 @@ impl Disks {
         Disks { shards, found: by_id, left: BTreeMap::new() }
     }
 
-    /// Claims the replica of a partition, or finds a place for a new one. `opened`: the image says that it was opened
-    /// here, so it may not be created empty. The error says why the partition is offline.
+    /// Claims the recovered replica of a partition, or finds a shard for a new one.
+    ///
+    /// `opened` says that the image knows the replica as opened here, so it may not be created empty. The error says
+    /// why the partition is offline.
     pub fn claim(&mut self, id: TopicPartition, opened: bool) -> Result<Startable, String> {
         if let Some(shard) = self.left.remove(&id) {
             return Ok(Startable { shard, origin: Origin::Returned, unclean: None });
@@ -67,7 +72,7 @@ impl Disks {
         }
     }
 
-    /// The replica found, rather one that is not stray.
+    /// Takes a recovered replica out, preferably one that is not stray.
     fn take(&mut self, id: TopicPartition) -> Option<Found> {
         let found = self.found.get_mut(&id)?;
         let at = found.iter().position(|found| found.stray.is_none()).unwrap_or(0);
@@ -78,7 +83,8 @@ impl Disks {
         taken
     }
 
-    /// A shard for a new replica. It depends on the partition alone, so that partitions spread.
+    /// Chooses a working shard for a new replica. The choice depends on the partition alone, so that partitions
+    /// spread.
     fn place(&self, id: TopicPartition) -> Option<usize> {
         let working: Vec<usize> = (0..self.shards.len()).filter(|n| self.shards[*n].is_ok()).collect();
         let spread = |sum: usize, byte: &u8| sum.wrapping_mul(31) + usize::from(*byte);
@@ -86,18 +92,20 @@ impl Disks {
         working.get(number.checked_rem(working.len())?).copied()
     }
 
-    /// Remembers a replica that leaves this node: its bytes stay in the shard.
+    /// Remembers a replica that leaves this node, because its bytes stay in the shard.
     pub fn leaves(&mut self, id: TopicPartition, shard: usize) {
         self.left.insert(id, shard);
     }
 
-    /// Forgets a replica that left: its topic is gone.
+    /// Forgets a replica that left, because its topic is gone.
     pub fn forget(&mut self, id: TopicPartition) {
         self.left.remove(&id);
     }
 
-    /// Takes out what no image claimed: each is marked stray now, or let go a day after that. One marked less than a
-    /// day ago stays as it is.
+    /// Takes out the replicas that no image claimed, each with the time to mark it stray.
+    ///
+    /// A replica that was marked more than a day ago comes without a time, and is to be dropped. One marked later
+    /// stays as it is and does not come at all.
     pub fn strays(&mut self, now: UnixMillis) -> Vec<(Found, Option<UnixMillis>)> {
         let unclaimed = std::mem::take(&mut self.found).into_values().flatten();
         unclaimed

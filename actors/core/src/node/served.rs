@@ -1,11 +1,11 @@
-//! Up to which index of the metadata log this node does what the image says.
+//! The progress of this node: up to which index of the metadata log it follows the image.
 //!
 //! Each piece of work that an image causes is counted under that image's index until it is done. The node serves the
-//! image up to just below the lowest index that still has work.
+//! image up to just below the lowest index that still has work. The counter does no work itself.
 
 use std::collections::BTreeMap;
 
-/// Work under way, by index.
+/// Work under way, counted by index.
 #[derive(Debug, Default)]
 pub struct Served {
     under_way: BTreeMap<u64, usize>,
@@ -18,7 +18,7 @@ impl Served {
         *self.under_way.entry(index).or_default() += 1;
     }
 
-    /// A piece of work of this index is done. One that nobody began counts for nothing.
+    /// A piece of work of this index is done. An index without work is ignored.
     pub fn done(&mut self, index: u64) {
         if let Some(left) = self.under_way.get_mut(&index) {
             *left -= 1;
@@ -28,13 +28,13 @@ impl Served {
         }
     }
 
-    /// The index served, of an image applied up to `applied`.
+    /// The index served, if the image is applied up to `applied`.
     #[must_use]
     pub fn index(&self, applied: u64) -> u64 {
         self.under_way.first_key_value().map_or(applied, |(first, _)| first.saturating_sub(1))
     }
 
-    /// The index served, if it is another one than was said last.
+    /// The index served, if it differs from the one given last.
     pub fn news(&mut self, applied: u64) -> Option<u64> {
         let index = self.index(applied);
         (index != self.said).then(|| {

@@ -19,7 +19,7 @@ fn id(topic: u8) -> TopicPartition {
     TopicPartition { topic: TopicId([topic; 16]), partition: 0 }
 }
 
-/// A topic of one partition: who leads it, in which epoch, who has replicas, and who has opened them.
+/// A topic of one partition: its leader, its epoch, the nodes with replicas, and the nodes that have opened theirs.
 fn topic(n: u8, leader: i32, leader_epoch: i32, replicas: &[i32], opened: &[i32]) -> Arc<Topic> {
     let partition = Partition {
         replicas: replicas.to_vec(),
@@ -47,7 +47,7 @@ fn found(n: u8, verdict: Verdict) -> Found {
     Found { id: id(n), shard: 0, replica, seq: Seq(7), stray: None, verdict }
 }
 
-/// What a node with one shard does when the second image follows the first.
+/// The effects of a node with one shard when the second image follows the first.
 pub(crate) fn between(old: &Arc<Image>, new: &Arc<Image>, me: i32) -> Vec<Effect> {
     let mut machine = NodeMachine::new(me, Arc::default(), vec![Ok(())], vec![]);
     let mut step = |input| {
@@ -66,7 +66,7 @@ struct Node {
 }
 
 impl Node {
-    /// A node that has registered.
+    /// A node that has registered, and has seen no image.
     fn new(shards: Vec<Result<(), String>>, found: Vec<Found>) -> Node {
         let mut node = Node { machine: NodeMachine::new(ME, Arc::default(), shards, found), ms: 0 };
         assert_eq!(node.step(Input::Registered { epoch: EPOCH }), vec![]);
@@ -243,7 +243,7 @@ fn a_deleted_topic_is_dropped_wherever_its_replica_stands() {
     let out = node.step(Input::Image(image(11, &[])));
     let gone = vec![Effect::Drop { id: id(1), shard: 0 }, Effect::Withdraw(vec![id(1)]), Effect::Served(11)];
     assert_eq!(out, gone);
-    // While it is being opened, and while the opening is being recorded.
+    // The topic goes while the replica is being opened, and while the opening is being recorded.
     for recording in [false, true] {
         let mut node = Node::one(vec![]);
         node.step(Input::Image(image(10, &[])));
@@ -258,7 +258,7 @@ fn a_deleted_topic_is_dropped_wherever_its_replica_stands() {
         assert_eq!(node.step(Input::Ready(life)), vec![]);
         assert_eq!(node.step(Input::Recorded(true)), vec![], "no handle of a former life is served");
     }
-    // An offline one has no shard to be told.
+    // An offline replica has no shard that could be told.
     let mut node = Node::one(vec![found(1, Verdict::Corrupt("rot".into()))]);
     node.step(Input::Image(image(10, &[topic(1, ME, 4, &[ME], &[ME])])));
     node.step(Input::Gathered);

@@ -1,40 +1,43 @@
-//! What a topic's configuration says to the replicas of its partitions.
+//! A topic's configuration, as the replicas of its partitions need it.
+//!
+//! The layers of topic, broker and cluster settings are resolved elsewhere (`metadata/configs`). This file holds the
+//! resolved values and their defaults; it parses no setting.
 
 use crate::limits;
 use crate::records::{Rules, TimestampBounds};
 use crate::storage::Durability;
 
-/// What a topic's configuration says to its leaders.
+/// The resolved settings of one topic, for the replicas of its partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplicaConfig {
-    /// What an acknowledgement means.
+    /// When an entry counts as durable, and so when a batch is acknowledged.
     pub durability: Durability,
-    /// `max.message.bytes`.
+    /// Largest batch, in bytes (`max.message.bytes`).
     pub max_message_bytes: usize,
-    /// `message.timestamp.before.max.ms`.
+    /// How far a timestamp may lie in the past (`message.timestamp.before.max.ms`).
     pub timestamp_before_max_ms: i64,
-    /// `message.timestamp.after.max.ms`.
+    /// How far a timestamp may lie in the future (`message.timestamp.after.max.ms`).
     pub timestamp_after_max_ms: i64,
-    /// `producer.id.expiration.ms`.
+    /// An idle producer is forgotten after this time (`producer.id.expiration.ms`).
     pub producer_expiration_ms: i64,
     /// Whether `message.timestamp.type` is `LogAppendTime`.
     pub log_append_time: bool,
-    /// Whether `cleanup.policy` contains `compact`: without `delete` beside it records cannot be deleted.
+    /// Whether `cleanup.policy` contains `compact`. Without `delete` beside it clients cannot delete records.
     pub compact: bool,
-    /// Whether `cleanup.policy` contains `delete`: without it nothing expires.
+    /// Whether `cleanup.policy` contains `delete`. Without it no record expires.
     pub delete: bool,
     /// `callboard.validate.records`: whether compressed batches are opened before they are stored.
     pub validate_records: bool,
-    /// `retention.ms`; negative: never.
+    /// Age at which records expire (`retention.ms`); a negative one never comes.
     pub retention_ms: i64,
-    /// `retention.bytes`; negative: no bound.
+    /// Size above which the oldest records expire (`retention.bytes`); a negative one is no bound.
     pub retention_bytes: i64,
-    /// `log.retention.check.interval.ms`.
+    /// Time between two looks for expired records (`log.retention.check.interval.ms`).
     pub retention_check_ms: u64,
 }
 
 impl ReplicaConfig {
-    /// The edge's rules for a producer's batch.
+    /// The rules by which the front-end checks a producer's batch before the replica sees it.
     #[must_use]
     pub fn rules(&self) -> Rules {
         let bounds = TimestampBounds {

@@ -1,10 +1,16 @@
-//! Leader epochs and where each ends (KIP-101, KIP-320).
+//! Leader epochs and the offset at which each ends (KIP-101, KIP-320).
+//!
+//! A log remembers where each epoch began, and an epoch ends where the next one begins. A client that asks for the
+//! end of an epoch learns from which offset on its own log may differ.
+//!
+//! The functions only search and trim the list. The log appends to it.
 
 use crate::ids::{LeaderEpoch, Offset};
 
-/// The largest epoch that is not above the one asked for, and where it ended: what OffsetForLeaderEpoch answers. Nothing is
-/// known of an epoch above the current one, and an epoch from before the first that is known ended where that one began.
-/// The current epoch counts even if nothing was appended in it yet.
+/// Answers OffsetForLeaderEpoch: the largest known epoch that is not above `asked`, and the offset where it ended.
+///
+/// An epoch above `current` has no answer, and neither has −1. An epoch from before the first known one ended where
+/// that one began. The current epoch has an answer even if no record was appended in it yet.
 #[must_use]
 pub fn last_offset_for(
     epochs: &[(LeaderEpoch, Offset)],
@@ -24,15 +30,15 @@ pub fn last_offset_for(
     Some((found, before))
 }
 
-/// The epoch of the record at an offset, if it is known.
+/// The epoch of the record at an offset; none below the first known epoch.
 #[must_use]
 pub fn epoch_at(epochs: &[(LeaderEpoch, Offset)], offset: Offset) -> Option<LeaderEpoch> {
     let at = epochs.partition_point(|(_, start)| *start <= offset);
     at.checked_sub(1).and_then(|at| epochs.get(at)).map(|(epoch, _)| *epoch)
 }
 
-/// Forgets what lies below a new log start: the epoch that covers it stays, beginning there (Kafka:
-/// `LeaderEpochFileCache.truncateFromStart`).
+/// Forgets the epochs that ended below a new log start. The epoch that covers the log start stays and begins there
+/// (Kafka: `LeaderEpochFileCache.truncateFromStart`).
 pub fn trim_epochs(epochs: &mut Vec<(LeaderEpoch, Offset)>, log_start: Offset) {
     if let Some(covering) = epochs.iter().rposition(|(_, start)| *start <= log_start) {
         epochs.drain(..covering);
@@ -53,7 +59,8 @@ mod tests {
     #[test]
     fn what_a_consumer_is_told_of_an_epoch_is_what_kafka_tells() {
         let epochs = [(1, 4), (3, 10), (4, 20)];
-        // Asked for, in epoch 6 that has no record yet, and the log ends at 30.
+        // The log is in epoch 6, which has no record yet, and ends at 30. Each row: the epoch asked for, and the
+        // answer.
         let table = [
             (-2, Some((-2, 4))),
             (-1, None),

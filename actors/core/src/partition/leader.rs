@@ -1,15 +1,15 @@
-//! The leader's role: it takes batches, moves the high watermark, and answers what waits for it.
+//! The leader's role: it takes batches, moves the high watermark, and answers the requests that wait for it.
 //!
 //! ```text
 //!   batch ──> admitted, judged, numbered ──> Journal(entry) ─ ─ ─> persisted ──> durable end
 //!      └── ticket, sorted by offset <──────── high watermark <──────────────────────┘
 //! ```
 //!
-//! The role owns what waits: produce requests by the offset they wait for, DeleteRecords by the entry that moves the
-//! log start. It ends with its epoch, and all of these end with it, because a later leadership may commit other bytes
-//! at the same offsets (R31).
+//! The role owns the waiting requests: produce requests by the offset they wait for, DeleteRecords by the entry that
+//! moves the log start. The role ends with its leader epoch, and every waiting request ends with it. A later
+//! leadership may commit other bytes at the same offsets (R31).
 //!
-//! The in-sync set is this node alone: followers, their progress and the ISR come with replication, and nothing here
+//! The in-sync set is this node alone. Followers, their progress and the ISR come with replication; nothing here
 //! stands in for them.
 
 use super::config::ReplicaConfig;
@@ -34,7 +34,7 @@ pub struct Asked {
     pub deadline: Millis,
 }
 
-/// A DeleteRecords that waits for its entry.
+/// A DeleteRecords request that waits for its entry to become durable.
 #[derive(Clone, Copy, Debug)]
 struct Trimming {
     ticket: Ticket,
@@ -42,7 +42,7 @@ struct Trimming {
     entry: Journaled,
 }
 
-/// A leadership: one replica in one leader epoch.
+/// The leadership of one replica in one leader epoch.
 #[derive(Debug)]
 pub struct Leader {
     epoch: LeaderEpoch,
@@ -51,7 +51,7 @@ pub struct Leader {
 }
 
 impl Leader {
-    /// A leadership of this epoch, in which nothing waits yet.
+    /// A leadership of this epoch, without waiting requests.
     #[must_use]
     pub fn new(epoch: LeaderEpoch) -> Leader {
         Leader { epoch, waits: Waits::default(), trims: VecDeque::new() }
@@ -74,7 +74,7 @@ impl Leader {
             }
             Ok(Judgement::Duplicate(stored)) => {
                 out.push(Effect::Note(Event::Duplicate));
-                // It joins the stored batch: answered when that one may be, never before (I17).
+                // The duplicate shares the stored batch's wait, and is answered no earlier than that batch (I17).
                 let appended = appended(log, stored.base_offset, Some(stored.timestamp));
                 self.wait(log, asked, stored.last_offset, appended, out);
             }
@@ -110,7 +110,8 @@ impl Leader {
         Ok(())
     }
 
-    /// Answers now if it may, else queues the wait in offset order.
+    /// Answers at once if the batch is below the high watermark or needs no wait; else queues the wait in offset
+    /// order.
     fn wait(
         &mut self,
         log: &LocalLog,
@@ -127,12 +128,13 @@ impl Leader {
         self.waits.push(Waiting { ticket, last_offset, deadline, appended });
     }
 
-    /// Moves the high watermark to the durable end, because the in-sync set is this node; whether it moved.
+    /// Moves the high watermark to the durable end, because the in-sync set is this node. Says whether it moved.
     pub fn advance(&self, log: &mut LocalLog) -> bool {
         log.commit(log.durable_end())
     }
 
-    /// Answers what lies below the high watermark, and trims whose entry is durable. The new view is shown before.
+    /// Answers the batches below the high watermark, and the DeleteRecords whose entry is durable. The caller
+    /// publishes the new view first.
     pub fn answer(&mut self, log: &LocalLog, out: &mut Effects<Effect>) {
         while let Some(first) = self.waits.pop_below(log.high_watermark()) {
             out.push(Effect::Answer { ticket: first.ticket, result: Ok(first.appended) });
@@ -143,7 +145,8 @@ impl Leader {
         }
     }
 
-    /// Where a DeleteRecords moves the log start to, or why it may not.
+    /// The offset to which a DeleteRecords moves the log start, or the refusal. `own` requests come from the broker
+    /// itself and ignore the topic's cleanup policy.
     pub fn judge_trim(
         &self,
         log: &LocalLog,
@@ -167,13 +170,13 @@ impl Leader {
         Ok(to)
     }
 
-    /// Lets a DeleteRecords wait for the entry that moved the log start last. That entry may be an older one: the log
-    /// start is there already, and not yet on disk.
+    /// Lets a DeleteRecords wait for the entry that moved the log start last. An earlier request may have made that
+    /// entry, if the log start is at the offset already.
     pub fn wait_for_trim(&mut self, log: &LocalLog, ticket: Ticket, to: Offset) {
         self.trims.push_back(Trimming { ticket, to, entry: log.log_start_entry() });
     }
 
-    /// Answers what has waited too long; its record may still commit.
+    /// Answers the batches whose deadline has passed with a timeout; such a batch may still commit.
     pub fn expire(&mut self, now: Millis, out: &mut Effects<Effect>) {
         for waiting in self.waits.expire(now) {
             out.push(Effect::Note(Event::TimedOut));
@@ -181,7 +184,7 @@ impl Leader {
         }
     }
 
-    /// The leadership ends, and so does all that waits.
+    /// Ends the leadership: every waiting request is refused with `reject`.
     pub fn end(mut self, reject: &Reject, out: &mut Effects<Effect>) {
         let waiting = self.waits.take().into_iter().map(|waiting| waiting.ticket);
         for ticket in waiting.chain(self.trims.drain(..).map(|trim| trim.ticket)) {
@@ -189,13 +192,13 @@ impl Leader {
         }
     }
 
-    /// The first moment at which a wait gives up.
+    /// The first deadline of a waiting batch.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Millis> {
         self.waits.next_deadline()
     }
 
-    /// Its invariants.
+    /// Checks the invariants of the waiting requests.
     ///
     /// # Panics
     /// If one does not hold.

@@ -1,17 +1,17 @@
-//! A replica's own log, as numbers: where it starts and ends, how far it is durable, who wrote to it.
+//! A replica's own log, as numbers: its start, its end, how far it is durable, and which producers wrote to it.
 //!
-//! The bytes lie in the store. This is what a role needs to know of them, whichever role the replica has: a leader
-//! appends here, a follower will, and both learn from the same notices how far the disk has come.
+//! The bytes lie in the store, and a role needs only these numbers. A leader appends here, and a follower will. Both
+//! learn from the same notices how far the disk has come.
 //!
 //! ```text
 //!   log start ── high watermark ── synced end ── written end ── end          next entry: seq + 1
 //! ```
 //!
-//! Each entry that leaves for the journal gets the replica's next number and is remembered with the end it makes. A
-//! notice names entry numbers; the log turns them into ends. An offset in a notice would be wrong after a truncation,
-//! because the same offset may then stand for other bytes.
+//! Each entry that leaves for the journal gets the replica's next number and is remembered with the end that it
+//! makes. A notice names entry numbers, and the log turns them into ends. An offset in a notice would be wrong after
+//! a truncation, because the same offset may then stand for other bytes.
 //!
-//! The log does not decide what counts as committed: the role moves the high watermark. It does not truncate yet,
+//! The log does not decide which records are committed: the role moves the high watermark. It does not truncate yet,
 //! because only a follower does.
 
 use super::epochs::trim_epochs;
@@ -23,19 +23,19 @@ use crate::time::{Millis, Now};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// What recovery, a rebuild or an opening hands to a replica.
+/// A log as recovery or a rebuild found it in the store.
 #[derive(Clone, Debug, Default)]
 pub struct LogStart {
-    /// Number of the replica's last entry; all up to it are durable.
+    /// Number of the replica's last entry; all entries up to it are durable.
     pub seq: Seq,
     pub log_start: Offset,
     /// Log end offset; everything below it is durable.
     pub next: Offset,
-    /// The high watermark that was stored last, a hint.
+    /// The high watermark that was stored last. It is a hint and may be too low.
     pub high_watermark: Offset,
     /// Leader epochs and the offset each starts at, ascending.
     pub epochs: Vec<(LeaderEpoch, Offset)>,
-    /// Producers at `next`.
+    /// The producers that the log knows at `next`.
     pub producers: ProducerTable,
 }
 
@@ -46,24 +46,24 @@ struct InFlight {
     end: Offset,
 }
 
-/// An entry whose durability an answer waits for; number 0 is durable from the beginning.
+/// A numbered entry, whose durability an answer may wait for. Number 0 is durable from the beginning.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Journaled {
     pub seq: Seq,
     pub durability: Durability,
 }
 
-/// Where a batch went.
+/// The place that the log gave to a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Placed {
     pub entry: Journaled,
     pub base: Offset,
     pub last_offset: Offset,
-    /// The broker's time, under `LogAppendTime`.
+    /// Unix milliseconds of the broker, under `LogAppendTime`.
     pub log_append_time: Option<i64>,
 }
 
-/// One replica's log.
+/// One replica's log: its ends, its epochs and its producers.
 #[derive(Debug)]
 pub struct LocalLog {
     epochs: Arc<Vec<(LeaderEpoch, Offset)>>,
@@ -75,17 +75,18 @@ pub struct LocalLog {
     synced_end: Offset,
     high_watermark: Offset,
     durability: Durability,
-    /// While `synced_end` is below this, an `fsync` topic that was `os` still counts what is written.
+    /// While `synced_end` is below this, written records count as durable, because the `fsync` topic was an `os`
+    /// topic before.
     fsync_from: Offset,
     in_flight: VecDeque<InFlight>,
-    /// Last entry in the page cache, last entry on disk.
+    /// The last entry in the page cache, and the last entry on disk.
     persisted: (Seq, Seq),
-    /// The entry that moved the log start last.
+    /// The entry that moved the log start last; number 0 if none did.
     log_start_entry: Journaled,
 }
 
 impl LocalLog {
-    /// A log that lies in the store, every byte of it durable.
+    /// A log that lies in the store, with every byte durable.
     #[must_use]
     pub fn recovered(start: LogStart, durability: Durability) -> LocalLog {
         LocalLog {
@@ -105,7 +106,7 @@ impl LocalLog {
         }
     }
 
-    /// An empty log whose `Open`, its first entry, is on its way to the disk.
+    /// An empty log whose first entry, `Open`, is on its way to the disk.
     #[must_use]
     pub fn opening(durability: Durability) -> LocalLog {
         let mut log = LocalLog::recovered(LogStart { seq: Seq(1), ..LogStart::default() }, durability);
@@ -113,7 +114,7 @@ impl LocalLog {
         log
     }
 
-    /// Whether the replica's `Open` is on disk: from then on it may not be created again.
+    /// Whether the replica's `Open` is on disk. From then on the replica may not be created again.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.persisted.1 >= Seq(1)
@@ -125,7 +126,7 @@ impl LocalLog {
         &self.epochs
     }
 
-    /// The idempotent producers of the log, at its end.
+    /// The idempotent producers that the log knows at its end.
     #[must_use]
     pub fn producers(&self) -> &ProducerTable {
         &self.producers
@@ -137,37 +138,37 @@ impl LocalLog {
         self.seq
     }
 
-    /// Log start offset: the first that can be read.
+    /// Log start offset: the first offset that can be read.
     #[must_use]
     pub fn log_start(&self) -> Offset {
         self.log_start
     }
 
-    /// Log end offset: the next batch goes here.
+    /// Log end offset: the next batch gets it.
     #[must_use]
     pub fn end(&self) -> Offset {
         self.end
     }
 
-    /// Consumers read below this; it never falls.
+    /// The offset below which consumers read; it never falls.
     #[must_use]
     pub fn high_watermark(&self) -> Offset {
         self.high_watermark
     }
 
-    /// Judges a batch against its producer's last ones.
+    /// Judges a batch against the last batches of its producer.
     #[must_use]
     pub fn judge(&self, head: &BatchHead) -> Judgement {
         self.producers.judge(head)
     }
 
-    /// Whether a batch of so many offsets still fits below the largest offset.
+    /// Whether the batch's records still fit below the largest offset.
     #[must_use]
     pub fn has_offsets_for(&self, head: &BatchHead) -> bool {
         self.end.checked_add(i64::from(head.last_offset_delta) + 1).is_some()
     }
 
-    /// A leader's append: the batch gets the next offsets, this epoch and the next entry number.
+    /// Appends a batch as the leader: it gets the next offsets, the leader's epoch and the next entry number.
     pub fn append(&mut self, now: Now, epoch: LeaderEpoch, head: BatchHead, broker_dates: bool) -> Placed {
         let base = self.end;
         let log_append_time = broker_dates.then_some(now.wall.0);
@@ -183,13 +184,13 @@ impl LocalLog {
         Placed { entry, base, last_offset: self.end - 1, log_append_time }
     }
 
-    /// Numbers an entry that leaves for the journal and moves no end.
+    /// Gives the next number to an entry that leaves for the journal and moves no end.
     pub fn numbered(&mut self) -> Journaled {
         self.seq = self.seq.next();
         Journaled { seq: self.seq, durability: self.durability }
     }
 
-    /// Moves the log start up, never down; the entry that does it, if there is something to do.
+    /// Moves the log start up, never down. Gives the entry that does it, or none if the log start is there already.
     pub fn move_log_start(&mut self, to: Offset) -> Option<Journaled> {
         if to <= self.log_start {
             return None;
@@ -202,13 +203,13 @@ impl LocalLog {
         Some(entry)
     }
 
-    /// The entry that moved the log start last: it may still be on its way.
+    /// The entry that moved the log start last; it may still be on its way to the disk.
     #[must_use]
     pub fn log_start_entry(&self) -> Journaled {
         self.log_start_entry
     }
 
-    /// Entries have come so far. Neither number goes back.
+    /// Takes a notice: entries up to these numbers are in the page cache and on disk. Neither number goes back.
     pub fn persisted(&mut self, written: Seq, synced: Seq) {
         self.persisted.0 = self.persisted.0.max(written);
         self.persisted.1 = self.persisted.1.max(synced);
@@ -220,13 +221,14 @@ impl LocalLog {
         }
     }
 
-    /// The log's end after the last entry in flight up to this number; 0 if it is none of those.
+    /// The log's end after the last entry in flight up to this number; 0 if no such entry is in flight.
     fn end_of(&self, seq: Seq) -> Offset {
         let at = self.in_flight.partition_point(|entry| entry.seq <= seq);
         at.checked_sub(1).and_then(|at| self.in_flight.get(at)).map_or(0, |entry| entry.end)
     }
 
-    /// Whether an entry counts as durable: synced for `fsync`, written for `os`, as it was when the entry left.
+    /// Whether an entry counts as durable: synced for `fsync`, written for `os`. The setting at the time it left
+    /// counts.
     #[must_use]
     pub fn is_durable(&self, entry: Journaled) -> bool {
         match entry.durability {
@@ -235,7 +237,7 @@ impl LocalLog {
         }
     }
 
-    /// The durable end of this replica: what an acknowledgement may rest on.
+    /// The end of the durable records. An acknowledgement may rest on it.
     #[must_use]
     pub fn durable_end(&self) -> Offset {
         match self.durability {
@@ -245,14 +247,14 @@ impl LocalLog {
         }
     }
 
-    /// Raises the high watermark; whether it moved.
+    /// Raises the high watermark, and says whether it moved.
     pub fn commit(&mut self, to: Offset) -> bool {
         let moved = to > self.high_watermark;
         self.high_watermark = self.high_watermark.max(to);
         moved
     }
 
-    /// The topic's durability. Behind a change to `fsync`, what was shown as committed by then counts on as it did.
+    /// Sets the topic's durability. After a change to `fsync`, records that were committed as written stay committed.
     pub fn set_durability(&mut self, durability: Durability) {
         if (self.durability, durability) == (Durability::Os, Durability::Fsync) {
             self.fsync_from = self.high_watermark;
@@ -260,17 +262,18 @@ impl LocalLog {
         self.durability = durability;
     }
 
-    /// A new life or a new role: the time of every producer begins now (R48).
+    /// Counts every producer as seen now: a new life or a new role of the replica begins (R48).
     pub fn begin(&mut self, now: Millis) {
         self.producers.begin(now);
     }
 
-    /// Forgets producers that have been idle for so long; the offset behind the last batch of theirs, if any were.
+    /// Forgets the producers that were idle for `after_ms`. Gives the offset behind their last batches, if any was
+    /// forgotten.
     pub fn expire_producers(&mut self, now: Millis, after_ms: i64) -> Option<Offset> {
         self.producers.expire(now, after_ms)
     }
 
-    /// Its invariants.
+    /// Checks the order of the ends and the invariants of the producers.
     ///
     /// # Panics
     /// If one does not hold.

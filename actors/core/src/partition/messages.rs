@@ -1,4 +1,6 @@
-//! The replica's vocabulary: what it is told, and what it wants done.
+//! The replica's vocabulary: inputs that tell it something, and effects that it wants done.
+//!
+//! The vocabulary carries no bytes. A ticket names the bytes and the waiting answer, which the shell keeps.
 
 use super::config::ReplicaConfig;
 use super::producers::Forgotten;
@@ -9,19 +11,19 @@ use crate::records::BatchHead;
 use crate::storage::{Durability, Entry, Retention};
 use crate::time::Millis;
 
-/// Which acknowledgement a request asked for.
+/// The acknowledgement that a produce request asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acks {
-    /// None: the client does not wait.
+    /// The client waits for no answer.
     None,
-    /// Durable at the leader.
+    /// The batch is durable at the leader.
     Leader,
-    /// Durable on every in-sync replica.
+    /// The batch is durable on every in-sync replica.
     All,
 }
 
 impl Acks {
-    /// From the wire.
+    /// Reads the wire's number: 0, 1 or −1.
     pub fn of(acks: i16) -> Result<Acks, Reject> {
         match acks {
             0 => Ok(Acks::None),
@@ -32,22 +34,22 @@ impl Acks {
     }
 }
 
-/// The role that the image gives a replica. A follower's comes with replication.
+/// The role that the image gives a replica. A follower's role comes with replication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AssignedRole {
-    /// Another node leads, or none does.
+    /// Another node leads the partition, or no node does.
     Idle,
     Leader,
 }
 
-/// What the image says of one replica.
+/// The image's assignment for one replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Assigned {
     pub role: AssignedRole,
     pub leader_epoch: LeaderEpoch,
 }
 
-/// Where DeleteRecords moves the log start to.
+/// The offset to which DeleteRecords moves the log start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrimTo {
     /// −1 on the wire.
@@ -56,30 +58,29 @@ pub enum TrimTo {
 }
 
 impl TrimTo {
-    /// From the wire. An offset below −1 is refused later, like any that is out of range.
+    /// Reads the wire's number. An offset below −1 is refused later, like any that is out of range.
     #[must_use]
     pub fn of(offset: i64) -> TrimTo {
         if offset == -1 { TrimTo::HighWatermark } else { TrimTo::Offset(offset) }
     }
 }
 
-/// What can happen to a replica.
+/// An event in the life of a replica.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// The image gives it this role.
+    /// The image gives the replica this role.
     Assign(Assigned),
-    /// A batch wants in.
+    /// A produce request brings a batch for the log.
     Append {
-        /// Names its bytes and its answer.
+        /// The shell keeps the bytes and the answer under this ticket.
         ticket: Ticket,
-        /// What it is; its offsets and epoch are still the client's.
+        /// The head's offsets and epoch are still the client's.
         head: BatchHead,
-        /// When to answer.
         acks: Acks,
-        /// When to give up waiting.
+        /// The moment at which the request stops waiting.
         deadline: Millis,
     },
-    /// Entries have come this far.
+    /// A notice of the journal about this replica's entries.
     Persisted {
         /// Last entry in the page cache.
         written: Seq,
@@ -88,92 +89,84 @@ pub enum Input {
     },
     /// The topic's configuration changed.
     Configure(ReplicaConfig),
-    /// The log start is to move up (DeleteRecords). Answered when that is durable.
+    /// DeleteRecords wants to move the log start up. The answer goes out when the move is durable.
     Trim {
-        /// Names its answer.
+        /// The shell keeps the answer under this ticket.
         ticket: Ticket,
         to: TrimTo,
-        /// The broker has written anew what is live: the topic's policy is not asked.
+        /// The broker has written the live records anew, and so the topic's cleanup policy does not count.
         own: bool,
     },
     /// The answer to `Retain`.
     Expired {
-        /// Behind what has expired; none if nothing has, or nobody knows.
+        /// The offset behind the expired records; none if no record has expired or the store could not look.
         to: Option<Offset>,
     },
-    /// The storage under it has failed for good.
+    /// The storage under the replica has failed for good.
     ShardFailed(String),
     /// The topic was deleted.
     Delete,
-    /// The image lists this node among the partition's replicas no more.
+    /// The image no longer lists this node among the partition's replicas.
     Leave,
     /// A deadline may have passed.
     Tick,
 }
 
-/// A batch's place.
+/// The outcome of a produce request or of DeleteRecords.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// Offset of its first record.
+    /// Offset of the batch's first record; for DeleteRecords the log start that was asked for.
     pub base_offset: Offset,
-    /// The broker's timestamp under `LogAppendTime`; of a batch that was stored before, like Kafka, the largest timestamp
-    /// stored.
+    /// The broker's timestamp under `LogAppendTime`. For a duplicate it is the largest timestamp of the stored batch,
+    /// as in Kafka.
     pub log_append_time: Option<i64>,
-    /// The partition's log start.
     pub log_start: Offset,
 }
 
-/// What a replica wants done.
+/// An action that a replica wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Journal this entry; for `Append`, the bytes kept under `ticket` go with it, base offset, epoch and, if it has one,
-    /// the broker's time written in.
+    /// Journal this entry. For `Append`, the shell sends the bytes kept under `ticket`, with base offset and epoch
+    /// written in.
     Journal {
-        /// Its number.
         seq: Seq,
-        /// The change.
         entry: Entry,
-        /// Whether it waits for a sync.
         durability: Durability,
-        /// Whose bytes.
+        /// Names the batch of an `Append`; none for other entries.
         ticket: Option<Ticket>,
-        /// Under `LogAppendTime`: the time of all its records.
+        /// Under `LogAppendTime`, the Unix milliseconds that all records of the batch get.
         log_append_time: Option<i64>,
     },
-    /// The replica's `Open` is durable: the image may say that it exists. Said once.
+    /// The replica's `Open` is durable, and the image may say that the replica exists. Said once.
     Opened,
-    /// Show the new boundaries and wake who waits for them.
+    /// Show the new boundaries, and wake the fetches that wait for them.
     Publish(View),
-    /// Answer this ticket.
     Answer {
-        /// Which.
         ticket: Ticket,
-        /// With what.
         result: Result<Appended, Reject>,
     },
     /// Ask the store how far these rules let the log start go; `Expired` brings the answer.
     Retain {
-        /// The log start now.
+        /// The log start at this moment.
         from: Offset,
-        /// Nothing at or above goes.
+        /// No record at or above this offset may expire.
         until: Offset,
-        /// The rules.
         rules: Retention,
     },
-    /// Tell the store which producers are forgotten: its snapshots need them no more.
+    /// Tell the store which producers are forgotten, so that its next snapshot is without them.
     Forget(Forgotten),
-    /// Count and log.
+    /// Count this event in the metrics.
     Note(Event),
 }
 
-/// What is worth counting.
+/// An event worth counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A batch was stored already.
+    /// The batch was stored already.
     Duplicate,
-    /// A batch was refused.
+    /// The batch was refused.
     Refused,
-    /// A wait ended at its deadline.
+    /// A request stopped waiting at its deadline.
     TimedOut,
     /// Retention moved the log start.
     Expired,

@@ -1,4 +1,12 @@
-//! Partition machines: one replica with its log and its role, what it shows, and the producers it knows.
+//! Partition machines: one replica with its log and its role, its published view, and the producers it knows.
+//!
+//! ```text
+//!   ReplicaMachine ── role ──> Leader ── appends ──> LocalLog (ends, epochs, producers)
+//!         └── publishes ──> View              └── Journal(entry) ──> the shell
+//! ```
+//!
+//! The log outlives roles, so a change of role loses no state of the log. The machines see heads and tickets; bytes
+//! and replies stay in the shell of `callboard-actors`.
 
 mod config;
 mod divergence;

@@ -1,11 +1,13 @@
-//! Idempotence: what a partition remembers of each producer (KIP-98).
+//! Idempotence: the last batches of each producer, so that a batch sent twice is stored once (KIP-98).
 //!
-//! For each producer id its epoch and its last five batches. A batch is judged before it is appended, taken in when
-//! it is; replay takes batches as true. The table is a function of the log up to an offset: it is stored beside the
-//! log as a snapshot, rebuilt from snapshot and batch heads, and truncated with them. At its bound the producer whose
-//! last batch lies lowest goes first, so every replica of the partition keeps the same ones.
+//! The table keeps the epoch and the last five batches of each producer id. A new batch is judged before it is
+//! appended and taken in when it is. Replay takes in every batch without a judgement, because the log is the truth.
 //!
-//! A replica forgets who is idle, by its own monotonic time: a wall clock steps, and timestamps are the client's.
+//! The table is a function of the log up to an offset. It is stored as a snapshot beside the log, and rebuilt from
+//! the snapshot and the heads of later batches. At its bound the producer whose last batch lies lowest goes first, so
+//! every replica keeps the same producers.
+//!
+//! A replica forgets idle producers by its own monotonic time. A wall clock steps, and timestamps are the client's.
 //!
 //! ```text
 //!   replica  batch ─> seen = now           idle for producer.id.expiration.ms ─> gone: a prefix, ordered by last offset
@@ -13,10 +15,11 @@
 //!   store    batch ─> no time is kept        a start, a rebuild, a new role: every producer known counts as seen now
 //! ```
 //!
-//! What is not told before a crash is only known for longer.
+//! A notice to the store that is lost in a crash does no harm: the producer is known for longer.
 //!
-//! Kafka's rules, as seen on 4.3: a producer id new to the partition may start at any sequence; a resend within the
-//! last five batches is a duplicate; anything else that does not follow is out of order; a new epoch starts at 0.
+//! The rules are those seen on Kafka 4.3. A producer id new to the partition may start at any sequence. A resend
+//! within the last five batches is a duplicate. Any other batch that does not follow is out of order, and a new epoch
+//! starts at 0. The table answers with a judgement; it appends nothing and refuses no request itself.
 
 use crate::Reject;
 use crate::ids::{Offset, Seq};
@@ -25,28 +28,24 @@ use crate::records::BatchHead;
 use crate::time::Millis;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// One batch that a producer wrote.
+/// One batch of a producer, as the table remembers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Sequence number of its first record.
     pub base_sequence: i32,
-    /// Sequence number of its last record.
     pub last_sequence: i32,
-    /// Offset of its first record.
     pub base_offset: i64,
-    /// Offset of its last record.
     pub last_offset: i64,
-    /// Its largest timestamp: what a duplicate is answered (Kafka's `BatchMetadata.timestamp`).
+    /// The batch's largest timestamp. A duplicate is answered with it (Kafka's `BatchMetadata.timestamp`).
     pub timestamp: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Producer {
     epoch: i16,
-    /// For DescribeProducers alone.
+    /// The largest timestamp ever sent, for DescribeProducers alone.
     last_timestamp: i64,
     batches: VecDeque<Written>,
-    /// When its last batch came to this replica; zero in the store.
+    /// The monotonic time of its last batch on this replica; zero in the store.
     seen: Millis,
 }
 
@@ -56,55 +55,52 @@ impl Producer {
     }
 }
 
-/// Which producers a replica has forgotten: as of its entry `seq`, all whose last batch ended below an offset.
+/// A replica's word to the store: all producers whose last batch ended below an offset are forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forgotten {
-    /// The offset.
+    /// The first offset behind the forgotten batches.
     pub below: Offset,
-    /// The replica's last entry at that moment.
+    /// Number of the replica's last entry at that moment.
     pub seq: Seq,
 }
 
-/// What DescribeProducers tells of one producer.
+/// One producer, as DescribeProducers tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActiveProducer {
-    /// Its id.
     pub id: i64,
-    /// Its epoch.
     pub epoch: i16,
-    /// Sequence number of its last record; −1: none in this epoch.
+    /// Sequence number of its last record; −1 if it has none in this epoch.
     pub last_sequence: i32,
-    /// The newest timestamp it sent.
+    /// The largest timestamp it sent, in Unix milliseconds.
     pub last_timestamp: i64,
 }
 
-/// What a batch is, against what is known of its producer.
+/// The judgement on a batch, against the known batches of its producer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
-    /// Append it.
+    /// The batch may be appended.
     Fresh,
-    /// It is stored, or on its way, as this batch.
+    /// The batch is stored or on its way already, as this one.
     Duplicate(Written),
-    /// Refuse it.
     Refused(Reject),
 }
 
-/// Why a stored table cannot be read.
+/// The reason why a stored table cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProducersError {
-    /// Written by another build.
+    /// Another build wrote the snapshot.
     #[error("producer snapshot of format {0}, this build reads 2: run the build that wrote it")]
     Format(u8),
-    /// Ends too early, or has counts that cannot be.
+    /// The snapshot ends too early, or has counts that cannot be.
     #[error("producer snapshot is cut short or contradicts itself")]
     Malformed,
 }
 
-/// The producers of one partition.
+/// The producers of one partition, bounded by `PRODUCERS_PER_PARTITION`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProducerTable {
     producers: BTreeMap<i64, Producer>,
-    /// Last offset and id of each. `seen` never falls along it.
+    /// Last offset and id of each producer. `seen` never falls along this order.
     order: BTreeSet<(Offset, i64)>,
 }
 
@@ -115,19 +111,19 @@ fn next_sequence(last: i32) -> i32 {
 }
 
 impl ProducerTable {
-    /// Producers known.
+    /// Number of producers known.
     #[must_use]
     pub fn len(&self) -> usize {
         self.producers.len()
     }
 
-    /// Whether none is known.
+    /// Whether no producer is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.producers.is_empty()
     }
 
-    /// Every producer that is known, by id.
+    /// All known producers, by id.
     #[must_use]
     pub fn active(&self) -> Vec<ActiveProducer> {
         let active = |(id, producer): (&i64, &Producer)| ActiveProducer {
@@ -139,7 +135,7 @@ impl ProducerTable {
         self.producers.iter().map(active).collect()
     }
 
-    /// Judges a batch that wants to be appended. One without a producer id is always fresh.
+    /// Judges a batch before it is appended. A batch without a producer id is always fresh.
     #[must_use]
     pub fn judge(&self, head: &BatchHead) -> Judgement {
         if !head.has_producer() {
@@ -177,7 +173,7 @@ impl ProducerTable {
         })
     }
 
-    /// Takes in a batch that is in the log, at the offsets its head says. The store's way: no time is kept.
+    /// Takes in a batch of the log, at the offsets in its head. The store uses this form, which keeps no time.
     pub fn apply(&mut self, head: &BatchHead) {
         self.apply_at(head, Millis::default());
     }
@@ -219,20 +215,22 @@ impl ProducerTable {
         while self.producers.len() > PRODUCERS_PER_PARTITION && self.take_lowest().is_some() {}
     }
 
-    /// Removes the producer whose last batch lies lowest; that batch's last offset.
+    /// Removes the producer whose last batch lies lowest, and gives that batch's last offset.
     fn take_lowest(&mut self) -> Option<Offset> {
         let (last_offset, id) = self.order.pop_first()?;
         self.producers.remove(&id);
         Some(last_offset)
     }
 
-    /// A new life or a new role: the time of every producer begins now.
+    /// Counts every producer as seen now: a new life or a new role of the replica begins.
     pub fn begin(&mut self, now: Millis) {
         self.producers.values_mut().for_each(|producer| producer.seen = now);
     }
 
-    /// Forgets producers that have been idle for so long (Kafka: `producer.id.expiration.ms`); the offset behind the
-    /// last batch of theirs, if there were any. All whose last batch ended below it are gone then.
+    /// Forgets the producers that were idle for `after_ms` (Kafka: `producer.id.expiration.ms`).
+    ///
+    /// Gives the offset behind their last batches, if any was forgotten. No producer whose last batch ended below it
+    /// is left.
     pub fn expire(&mut self, now: Millis, after_ms: i64) -> Option<Offset> {
         let after_ms = u64::try_from(after_ms).unwrap_or(0);
         let mut below = None;
@@ -245,20 +243,20 @@ impl ProducerTable {
         below
     }
 
-    /// Forgets producers whose last batch ended below an offset.
+    /// Forgets the producers whose last batch ended below an offset.
     pub fn forget_below(&mut self, below: Offset) {
         while self.order.first().is_some_and(|(last, _)| *last < below) {
             self.take_lowest();
         }
     }
 
-    /// What holds after every change.
+    /// Checks the order and the bound; both hold after every change.
     pub fn check(&self) {
         assert_eq!(self.order.len(), self.producers.len(), "each producer has one place in the order");
         assert!(self.producers.len() <= PRODUCERS_PER_PARTITION, "more producers than a partition keeps");
     }
 
-    /// For the snapshot row. The caller adds the checksum.
+    /// Encodes the table for its snapshot row. The caller adds the checksum.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![FORMAT];
@@ -279,7 +277,7 @@ impl ProducerTable {
         out
     }
 
-    /// Reads what [`ProducerTable::encode`] wrote.
+    /// Reads the output of [`ProducerTable::encode`].
     pub fn decode(bytes: &[u8]) -> Result<ProducerTable, ProducersError> {
         let (format, mut rest) = bytes.split_first().ok_or(ProducersError::Malformed)?;
         if *format != FORMAT {
@@ -308,7 +306,7 @@ impl ProducerTable {
                 return Err(ProducersError::Malformed);
             }
         }
-        // One of an earlier build may hold more.
+        // A snapshot of an earlier build may hold more producers than the bound.
         table.keep_the_bound();
         if rest.is_empty() { Ok(table) } else { Err(ProducersError::Malformed) }
     }

@@ -98,7 +98,7 @@ fn a_snapshot_of_more_than_are_kept_or_of_one_producer_twice() {
     assert_eq!((kept.len(), kept.active()[0].id), (PRODUCERS_PER_PARTITION, 3));
 }
 
-/// What a client may say of time: nothing, the truth about old records, the far future.
+/// Timestamps that a client may send: none, true ones of old records, and ones in the far future.
 const SAID: [i64; 4] = [-1, 0, -2 * 86_400_000, i64::MAX];
 
 #[test]
@@ -112,7 +112,7 @@ fn who_is_idle_by_the_monotonic_time_is_forgotten_whatever_the_timestamps_say() 
     assert_eq!(table.len(), 4);
     assert_eq!(table.expire(Millis(111), 100), Some(4), "behind the second one's batch");
     assert_eq!(ids(&table), [2, 3]);
-    // Writing again is what counts.
+    // A new batch keeps a producer, whatever its timestamp.
     table.apply_at(&BatchHead { producer_id: 2, ..batch(0, 2, 1, 8) }, Millis(112));
     assert_eq!(table.expire(Millis(211), 100), Some(8));
     assert_eq!(ids(&table), [2]);
@@ -141,7 +141,7 @@ fn at_the_bound_the_lowest_last_offset_goes_first() {
     for n in 0..bound {
         table.apply(&from(n, 0, n));
     }
-    // The oldest one writes again, so another is the lowest now.
+    // The oldest producer writes again, so another one is the lowest now.
     table.apply(&from(0, 1, bound));
     table.check();
     assert_eq!(table.len(), PRODUCERS_PER_PARTITION);
@@ -151,7 +151,7 @@ fn at_the_bound_the_lowest_last_offset_goes_first() {
     assert!(matches!(table.judge(&from(0, 0, -1)), Judgement::Duplicate(w) if w.base_offset == 0));
     assert_eq!(table.judge(&from(1, 0, -1)), Judgement::Fresh, "forgotten");
     assert!(matches!(table.judge(&from(2, 0, -1)), Judgement::Duplicate(_)));
-    // From a snapshot on it is the same as from the beginning.
+    // A table read from a snapshot goes on like one that saw the whole log.
     let mut again = ProducerTable::decode(&table.encode()).unwrap();
     for table in [&mut table, &mut again] {
         table.apply(&from(bound + 1, 0, bound + 2));
@@ -160,8 +160,9 @@ fn at_the_bound_the_lowest_last_offset_goes_first() {
 }
 
 proptest! {
-    /// A replica forgets by time. Its store lags behind, is told now and then, and starts from what it has stored. It
-    /// knows every producer that its replica knows, by the same batches; none of whom it was told is left at the end.
+    /// A replica forgets by time. Its store lags behind, is told now and then, and starts from its own snapshot. The
+    /// store knows every producer that its replica knows, by the same batches. At the end it holds no producer that
+    /// it was told to forget.
     #[test]
     fn the_store_knows_whom_its_replica_knows(script in vec((0u8..7, 0i64..6, 1u64..40), 1..80)) {
         let (mut replica, mut store) = (ProducerTable::default(), ReplicaFold::opened(id(), Seq(1)));

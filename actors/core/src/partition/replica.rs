@@ -1,17 +1,19 @@
 //! One replica of a partition on this node, from its opening to its end: a log, and the role that the image gives it.
 //!
 //! ```text
-//!             Assign                    ShardFailed
-//!   Idle <──────────────> Leader ──────────────────────> Offline(why)
-//!     └───────────┬──────────┘  Delete ─> Deleted       Leave ─> Left
-//!                 └ each change first ends all that waits (R31), then shows the new role, then begins it
+//!             Assign
+//!   Idle <──────────────> Leader
+//!     └───────────┬──────────┘  ShardFailed ─> Offline(why)      Delete ─> Deleted      Leave ─> Left
+//!                 └ each change first ends every waiting request (R31), then takes the new role and shows it
 //! ```
 //!
-//! The log outlives roles. A leader epoch that grows is a change of role too, even where the leader stays the same: who
-//! waited in the former epoch is told NOT_LEADER_OR_FOLLOWER and asks again.
+//! An offline replica still takes Delete and Leave. A deleted one, and one that has left, change no more.
 //!
-//! Retention and the expiry of producers are questions of the log and of time; the replica asks them while it leads.
-//! Followers, their progress and the ISR come with replication: until then a replica of another node's partition is Idle.
+//! The log outlives roles. A higher leader epoch is a change of role too, even where the leader stays the same. A
+//! request that waited in the former epoch is told NOT_LEADER_OR_FOLLOWER and asks again.
+//!
+//! The replica asks about retention only while it leads, and forgets idle producers in every role. Followers, their
+//! progress and the ISR come with replication: until then a replica of another node's partition is Idle.
 
 use super::config::ReplicaConfig;
 use super::leader::{Asked, Leader};
@@ -27,7 +29,7 @@ use crate::storage::Entry;
 use crate::time::{Millis, Now};
 use std::sync::Arc;
 
-/// Producers are looked through this often for those that are idle (Kafka: `producer.id.expiration.check.interval.ms`).
+/// Milliseconds between two looks for idle producers (Kafka: `producer.id.expiration.check.interval.ms`).
 pub(super) const EXPIRY_EVERY_MS: u64 = 600_000;
 
 #[derive(Debug)]
@@ -39,7 +41,7 @@ enum State {
     Left,
 }
 
-/// One replica.
+/// One replica: its log, its role, its settings and its timers.
 #[derive(Debug)]
 pub struct ReplicaMachine {
     log: LocalLog,
@@ -50,7 +52,7 @@ pub struct ReplicaMachine {
     checks: Checks,
     /// None before the first step.
     next_expiry: Option<Millis>,
-    /// Whether `Opened` was said.
+    /// Whether the effect `Opened` was given.
     opened: bool,
     published: Option<View>,
 }
@@ -71,7 +73,7 @@ impl ReplicaMachine {
         }
     }
 
-    /// The producers that a leader knows.
+    /// The producers that a leader knows; a refusal in any other role.
     pub fn producers(&self) -> Result<Vec<ActiveProducer>, Reject> {
         self.role().serves().map(|()| self.log.producers().active())
     }
@@ -85,7 +87,7 @@ impl ReplicaMachine {
         }
     }
 
-    /// The boundaries as they are.
+    /// The boundaries and the role, as everyone outside may see them now.
     #[must_use]
     pub fn view(&self) -> View {
         let last = || self.log.epochs().last().map_or(0, |(epoch, _)| *epoch);
@@ -110,7 +112,7 @@ impl ReplicaMachine {
         }
     }
 
-    /// Called with every step: the first one starts the clock, for every producer known too.
+    /// Starts the clocks of retention and of the producers with the first step.
     fn begin(&mut self, now: Millis) {
         self.checks.begin(now, &self.config);
         if self.next_expiry.is_none() {
@@ -148,14 +150,14 @@ impl ReplicaMachine {
         self.publish(out);
     }
 
-    /// Ends all that waits; the next state is not shown yet.
+    /// Ends the role and all its waiting requests. The caller shows the next state.
     fn end_role(&mut self, next: State, reject: &Reject, out: &mut Effects<Effect>) {
         if let State::Leader(leader) = std::mem::replace(&mut self.state, next) {
             leader.end(reject, out);
         }
     }
 
-    /// Shows what has become committed, then answers who waits for it.
+    /// Shows the newly committed records, then answers the requests that wait for them.
     fn advance(&mut self, out: &mut Effects<Effect>) {
         let State::Leader(leader) = &self.state else { return };
         if leader.advance(&mut self.log) {
@@ -198,7 +200,7 @@ impl ReplicaMachine {
         }
     }
 
-    /// The store's answer on retention, or that it does not know.
+    /// Takes the store's answer on retention; none if no record has expired or the store could not look.
     fn expired(&mut self, now: Now, to: Option<Offset>, out: &mut Effects<Effect>) {
         let valid = self.checks.answered(now.mono, &self.config);
         let to = to.map(|to| to.min(self.log.high_watermark())).filter(|to| *to > self.log.log_start());
@@ -216,8 +218,8 @@ impl ReplicaMachine {
         self.publish(out);
     }
 
-    /// The topic was deleted. The role is shown before the replica's last entry leaves: a read that misses the replica
-    /// in the store finds the reason in the view.
+    /// Ends a replica whose topic was deleted. The role is shown before the last entry leaves, because a read that
+    /// misses the replica in the store finds the reason in the view.
     fn delete(&mut self, out: &mut Effects<Effect>) {
         if matches!(self.state, State::Deleted | State::Left) {
             return;
@@ -227,7 +229,7 @@ impl ReplicaMachine {
         out.push(journal(self.log.numbered(), Entry::Drop));
     }
 
-    /// The image gives this node no replica of the partition any more: the bytes stay, marked stray (R20).
+    /// Ends a replica that the image no longer gives to this node. Its bytes stay and are marked stray (R20).
     fn leave(&mut self, now: Now, out: &mut Effects<Effect>) {
         if matches!(self.state, State::Deleted | State::Left) {
             return;
@@ -308,7 +310,7 @@ impl Machine for ReplicaMachine {
     }
 }
 
-/// An entry without a batch.
+/// The effect that journals an entry without a batch.
 fn journal(entry: Journaled, change: Entry) -> Effect {
     let Journaled { seq, durability } = entry;
     Effect::Journal { seq, entry: change, durability, ticket: None, log_append_time: None }

@@ -247,7 +247,7 @@ fn a_deleted_topic_and_a_broken_disk_are_told_apart_in_whatever_order_they_come(
     let shown = out.iter().position(|e| matches!(e, Effect::Publish(v) if v.role == Role::Deleted));
     let dropped = out.iter().position(|e| matches!(e, Effect::Journal { entry: Entry::Drop, .. }));
     assert!(shown.unwrap() < dropped.unwrap(), "a read that misses the replica finds the reason");
-    // What was under way when the topic went, and what comes behind it.
+    // Requests under way when the topic went, and requests that come behind it.
     assert_eq!(answers(&step(&mut m, 0, persisted(12, 12))), vec![]);
     assert_eq!(answers(&step(&mut m, 0, append(3, plain(1), Acks::None))), vec![(3, deleted.clone())]);
     assert_eq!(answers(&step(&mut m, 0, trim(4, 40))), vec![(4, deleted.clone())]);
@@ -346,7 +346,7 @@ fn forgotten(effects: &[Effect]) -> Option<Forgotten> {
     })
 }
 
-/// Before the first look after a day, and that look.
+/// The moment before the first look after a day, and the moment of that look.
 const DAY: (u64, u64) = (86_400_000 - 1, 86_400_000 + EXPIRY_EVERY_MS);
 
 #[test]
@@ -356,7 +356,7 @@ fn producers_are_forgotten_by_monotonic_time_alone_and_the_store_is_told() {
         let head = BatchHead { max_timestamp, base_timestamp: max_timestamp, ..from_producer(0, 2) };
         step(&mut m, 7, append(1, head, Acks::All));
         step(&mut m, 7, persisted(10, 10));
-        // A wall clock that jumps a year ahead, and one that jumps back.
+        // The wall clock jumps a year ahead, then back.
         for wall in [1_000_000 + 365 * 86_400_000, -1] {
             let mut out = Vec::new();
             m.step(Now { mono: Millis(DAY.0), wall: UnixMillis(wall) }, Input::Tick, &mut out);
@@ -405,7 +405,7 @@ fn a_role_that_ends_or_an_epoch_that_grows_ends_all_that_waits_first() {
         assert_eq!(answers(&out), vec![(1, unavailable.clone()), (2, unavailable)], "{shown:?}");
         let at = out.iter().position(|e| matches!(e, Effect::Publish(v) if v.leader_epoch == epoch)).unwrap();
         assert_eq!((at, m.view().role), (out.len() - 1, shown.clone()), "R31: the new role comes last");
-        // The record of the former epoch commits; nobody of that epoch is told so.
+        // The record of the former epoch commits, and no request of that epoch is told so.
         let out = step(&mut m, 0, persisted(11, 11));
         assert_eq!(answers(&out), vec![], "{shown:?}");
         assert_eq!(m.view().high_watermark, if shown == Role::Leader { 101 } else { 100 });
@@ -496,8 +496,8 @@ fn an_offline_replica_takes_no_role_and_shows_the_newest_epoch() {
 }
 
 proptest! {
-    /// Random appends, retries, gaps, persistence in any steps, ticks: offsets are contiguous, nothing is answered
-    /// before it is durable, every ticket once, no sequence is journaled twice.
+    /// Random appends, retries, gaps, notices and ticks. Offsets are contiguous, each ticket is answered once and
+    /// never before its batch is durable, and no sequence is journaled twice.
     #[test]
     fn histories(script in prop::collection::vec((0u8..6, 0i32..4, 1i32..4), 1..120), os in any::<bool>()) {
         let durability = if os { Durability::Os } else { Durability::Fsync };

@@ -1,4 +1,6 @@
-//! What everyone else sees of a partition: published by its leader, read without a lock.
+//! A partition's published boundaries: its replica publishes them, and every request reads them without a lock.
+//!
+//! The view holds copies of the log's numbers at one moment. It answers no request itself.
 
 use super::config::ReplicaConfig;
 use crate::Reject;
@@ -8,18 +10,19 @@ use crate::records::Rules;
 /// This node's part in a partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Role {
-    /// It leads.
+    /// This node leads the partition.
     Leader,
-    /// No role on this node now: another node leads, or the actor ended and the next one is not up yet.
+    /// This node has no role: another node leads, or the replica's actor ended and is being started again.
     Idle,
-    /// A failure: its replica cannot serve, and the reason says why.
+    /// The replica cannot serve, because of this failure.
     Offline(String),
-    /// An orderly end: its topic was deleted. No other role follows.
+    /// The topic was deleted. No other role follows.
     Deleted,
 }
 
 impl Role {
-    /// Why a request is refused in this role, if it is. Every API asks here, so that all give Kafka's one answer.
+    /// The refusal that a request gets in this role, if any. Every API asks here, so that all give Kafka's one
+    /// answer.
     pub fn serves(&self) -> Result<(), Reject> {
         match self {
             Role::Leader => Ok(()),
@@ -33,28 +36,28 @@ impl Role {
 /// A partition's boundaries at one moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct View {
-    /// This node's part in it.
     pub role: Role,
-    /// The current leader epoch.
+    /// The epoch of the last assignment; before the first one, the epoch of the log's last record.
     pub leader_epoch: LeaderEpoch,
     /// First offset that can be read.
     pub log_start: Offset,
-    /// Log end offset: nothing at or above it is written yet.
+    /// Log end offset: the next batch gets it.
     pub end: Offset,
-    /// Consumers read below this.
+    /// Consumers read below this offset.
     pub high_watermark: Offset,
-    /// `read_committed` consumers read below this.
+    /// Consumers with `read_committed` read below this offset.
     pub last_stable_offset: Offset,
-    /// Changes only when truncation went below the high watermark, so that a read can tell it was overtaken.
+    /// Always 0 as yet. A truncation below the high watermark will change it, so that a read can tell it was
+    /// overtaken.
     pub log_id: u64,
-    /// The edge's rules for a producer's batch.
+    /// The rules by which the front-end checks a producer's batch.
     pub rules: Rules,
     /// Leader epochs and the offset each starts at, ascending.
     pub epochs: std::sync::Arc<Vec<(LeaderEpoch, Offset)>>,
 }
 
 impl View {
-    /// Of a replica whose log is not known yet.
+    /// The view of a replica whose log is not known yet.
     #[must_use]
     pub fn unknown(role: Role, leader_epoch: LeaderEpoch) -> View {
         View {
@@ -77,7 +80,7 @@ mod tests {
 
     #[test]
     fn each_role_has_one_answer_by_name_and_by_id() {
-        // Role, code where a request names the topic, code where it gives the topic's id.
+        // Each row: the role, the code for a request by name, the code for a request by topic id.
         let rows = [
             (Role::Leader, 0, 0),
             (Role::Idle, 6, 6),

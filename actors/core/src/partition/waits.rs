@@ -1,26 +1,25 @@
-//! Answers that wait: sorted by the offset they wait for, counted by deadline.
+//! Produce requests that wait for their answer, sorted by the offset they wait for and counted by deadline.
 //!
-//! The queue is bounded by its owner (`limits::TICKETS_PER_PARTITION`); it never answers anything itself.
+//! The high watermark takes requests off at the front, and a deadline takes them out anywhere. The queue answers no
+//! request itself, and its owner bounds it (`limits::TICKETS_PER_PARTITION`).
 
 use super::messages::Appended;
 use crate::ids::{Offset, Ticket};
 use crate::time::Millis;
 use std::collections::{BTreeMap, VecDeque};
 
-/// One answer that waits.
+/// One produce request that waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting {
-    /// Whose.
     pub ticket: Ticket,
-    /// Answered once the watched end is past this.
+    /// The request is answered once the high watermark is above this offset.
     pub last_offset: Offset,
-    /// When it gives up.
+    /// The moment at which the request stops waiting.
     pub deadline: Millis,
-    /// The answer.
     pub appended: Appended,
 }
 
-/// All answers that wait on one partition.
+/// All produce requests that wait on one partition.
 #[derive(Debug, Default)]
 pub struct Waits {
     queue: VecDeque<Waiting>,
@@ -28,26 +27,26 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// How many.
+    /// Number of requests that wait.
     #[must_use]
     pub fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// The first moment at which one gives up.
+    /// The first deadline among the waiting requests.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Millis> {
         self.deadlines.first_key_value().map(|(first, _)| *first)
     }
 
-    /// Queues one, in offset order; those of one offset in the order they came.
+    /// Queues a request in offset order; requests for one offset stay in the order they came.
     pub fn push(&mut self, new: Waiting) {
         let at = self.queue.partition_point(|w| w.last_offset <= new.last_offset);
         self.queue.insert(at, new);
         *self.deadlines.entry(new.deadline).or_default() += 1;
     }
 
-    /// Takes the first one off, if what it waits for is below `end`.
+    /// Takes the first request off, if its offset is below `end`.
     pub fn pop_below(&mut self, end: Offset) -> Option<Waiting> {
         self.queue.front().filter(|w| w.last_offset < end)?;
         let first = self.queue.pop_front()?;
@@ -55,7 +54,7 @@ impl Waits {
         Some(first)
     }
 
-    /// Takes those off that give up now, in offset order.
+    /// Takes off the requests whose deadline has passed, in offset order.
     pub fn expire(&mut self, now: Millis) -> Vec<Waiting> {
         if self.next_deadline().is_none_or(|first| first > now) {
             return Vec::new();
@@ -67,7 +66,7 @@ impl Waits {
         late
     }
 
-    /// Takes all off.
+    /// Takes all requests off.
     pub fn take(&mut self) -> VecDeque<Waiting> {
         self.deadlines.clear();
         std::mem::take(&mut self.queue)
@@ -82,7 +81,7 @@ impl Waits {
         }
     }
 
-    /// Its invariants; `end`: nothing below it still waits.
+    /// Checks the order and the counts, and that no request for an offset below `end` still waits.
     ///
     /// # Panics
     /// If one does not hold.

@@ -1,6 +1,6 @@
-//! Configs change: all of a resource (AlterConfigs), or some (IncrementalAlterConfigs).
+//! Decides changes of configs: all of a resource (AlterConfigs), or some of it (IncrementalAlterConfigs).
 //!
-//! Each resource is taken as a whole or not at all, and one that is refused holds back no other. A record holds only the
+//! Each resource is changed as a whole or not at all, and a refused one holds back no other. A record holds only the
 //! values that differ, in their stored form. A change without a difference makes no record.
 
 use super::basis::Basis;
@@ -58,7 +58,7 @@ impl Basis<'_> {
                 refuse(ErrorCode::InvalidRequest, "Subscription name can't be empty")
             }
             ResourceKind::ClientMetrics => {
-                // Kafka's codes: a bad value is a bad config, a bad subscription is a bad request.
+                // As in Kafka, a bad value is INVALID_CONFIG, and a bad subscription is INVALID_REQUEST.
                 let code = |error: &ConfigError| match error {
                     ConfigError::Unknown(..) | ConfigError::Conflict(_) => ErrorCode::InvalidRequest,
                     _ => ErrorCode::InvalidConfig,
@@ -127,7 +127,7 @@ impl Basis<'_> {
             Ok(after)
         });
         let after = checked.or_else(|error| {
-            // Kafka's codes: a bad value of a broker config is a bad request.
+            // As in Kafka, a bad value of a broker config is INVALID_REQUEST.
             let code = match error {
                 ConfigError::Unknown(..) | ConfigError::Unsupported { .. } => ErrorCode::InvalidConfig,
                 _ => ErrorCode::InvalidRequest,
@@ -138,7 +138,7 @@ impl Basis<'_> {
     }
 }
 
-/// Refuses what is wrong whatever the configs mean: names given twice, null values, unknown operations.
+/// Refuses requests that no config could satisfy: names given twice, null values, unknown operations.
 fn well_formed(one: &Alteration) -> Result<(), Refusal> {
     let mut names = BTreeSet::new();
     if one.changes.iter().any(|(name, ..)| !names.insert(name)) {
@@ -173,7 +173,7 @@ fn broker_named(asked: BrokerId, name: &str, unexpected: &str) -> Result<BrokerI
     }
 }
 
-/// Kafka's rule for `min.insync.replicas`: all brokers share one value, no broker has its own, and it is never taken back.
+/// Checks Kafka's rule for `min.insync.replicas`: all brokers share one value, and it is never taken back.
 fn min_insync_of_all(of: &ConfigOf, one: &Alteration) -> Result<(), Refusal> {
     const NAME: &str = "min.insync.replicas";
     let asked = one.changes.iter().find(|(name, ..)| name == NAME).map(|(_, op, _)| *op);
@@ -189,7 +189,7 @@ fn min_insync_of_all(of: &ConfigOf, one: &Alteration) -> Result<(), Refusal> {
     refuse(ErrorCode::InvalidConfig, why)
 }
 
-/// Configs of a group or a subscription. Neither needs to exist, because its first config makes it.
+/// Alters the configs of a group or a subscription. Neither needs to exist, because its first config makes it.
 fn alter_other(
     one: &Alteration,
     image: &Image,
@@ -203,7 +203,7 @@ fn alter_other(
     }
     let none = Configs::new();
     let before = image.configs(&of).unwrap_or(&none);
-    // Kafka knows the types of topics' and brokers' configs only.
+    // No config here counts as a list, because Kafka knows the types of topics' and brokers' configs only.
     let no_list = |op: &str, name: &str| format!("Can't {op} to key {name} because its type is not LIST.");
     let after = applied(one, before, |_| false, |_| None, no_list)?;
     let after = kept(before, after, check).or_else(|error| refuse(code(&error), error.to_string()))?;
@@ -245,7 +245,7 @@ fn applied(
     Ok(after)
 }
 
-/// A list with new words added, or with words taken out as often as they are named.
+/// Adds new words to a list, or takes words out as often as they are named.
 fn with_words(old: &str, op: ConfigOp, value: &str) -> String {
     let mut words: Vec<&str> = old.split(',').filter(|word| !word.is_empty()).collect();
     if op == ConfigOp::Append {
@@ -265,7 +265,7 @@ fn with_words(old: &str, op: ConfigOp, value: &str) -> String {
     words.join(",")
 }
 
-/// Checks the new values only: the stored ones passed their check before.
+/// Checks only the new values, because the stored ones passed their check before.
 fn kept(
     before: &Configs,
     after: Configs,

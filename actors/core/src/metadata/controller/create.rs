@@ -1,7 +1,7 @@
-//! Topics come and go.
+//! Decides which topics are created and deleted.
 //!
-//! Each topic is judged by itself, and one that is refused holds back no other. A topic that a request names twice is
-//! refused, because the two may not mean the same.
+//! Each topic is judged by itself, and a refused one holds back no other. A topic that a request names twice is
+//! refused, because the two may not mean the same. The growth of a topic is decided in `partitions.rs`.
 
 use super::basis::Basis;
 use super::messages::{
@@ -15,11 +15,12 @@ use crate::metadata::names::{check_name, collide};
 use crate::metadata::record::MetadataRecord;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The topic in which Kafka keeps its metadata.
+/// The topic in which Kafka keeps its metadata. Clients may not create it.
 const METADATA_TOPIC: &str = "__cluster_metadata";
 pub(super) const TOO_MANY: &str = "Excessively large number of partitions per request.";
 
-/// Replicas for partitions from `first` on, each next broker in turn. It gives none if there are too few brokers.
+/// Places the replicas of partitions from `first` on, on each next broker in turn. Gives none if there are too few
+/// brokers.
 pub(super) fn spread(
     brokers: &BTreeSet<BrokerId>,
     first: usize,
@@ -69,7 +70,7 @@ pub(super) fn check_replicas(
 }
 
 impl Basis<'_> {
-    /// Brokers that can have replicas.
+    /// Brokers that may have replicas: all that are registered.
     pub(super) fn brokers(&self) -> BTreeSet<BrokerId> {
         self.image.brokers.keys().copied().collect()
     }
@@ -143,7 +144,7 @@ impl Basis<'_> {
             return Self::assigned(topic, &brokers);
         }
         let partitions = if topic.partitions == -1 { self.defaults.partitions } else { topic.partitions };
-        // The default factor follows the cluster: 1 on one node.
+        // The default factor is 1, because followers come with replication.
         let factor = if topic.replication_factor == -1 { 1 } else { topic.replication_factor };
         if factor < 1 {
             let message = "Replication factor must be larger than 0, or -1 to use the default value.";
@@ -216,7 +217,7 @@ impl Basis<'_> {
                     Some(found) if also(TopicRef::Id(found.id)) => (Some(name.clone()), found.id),
                     _ => (Some(name.clone()), TopicId::ZERO),
                 },
-                // The answer tells it by its name.
+                // The request names this topic too, and the answer to the name tells its outcome.
                 TopicRef::Id(id)
                     if self.image.topics.get(id).is_some_and(|t| also(TopicRef::Name(t.name.clone()))) =>
                 {
@@ -236,8 +237,8 @@ impl Basis<'_> {
         (outcomes, records)
     }
 
-    /// The topic, if the request names it once and in one way. A request that names it twice may have meant another one,
-    /// so nothing is deleted then.
+    /// The topic, if the request names it once and in one way. Otherwise nothing is deleted, because the request may
+    /// have meant another topic.
     fn deletable(&self, topic: &TopicRef, times: &BTreeMap<&TopicRef, usize>) -> Result<&Topic, Refusal> {
         const UNKNOWN: &str = "This server does not host this topic-partition.";
         const UNKNOWN_ID: &str = "This server does not host this topic ID.";

@@ -1,15 +1,17 @@
-//! The controller's machine: decides metadata where the metadata log leads.
+//! The controller's machine: it decides metadata on the node that leads the metadata log.
 //!
 //! ```text
 //!   ask ─> decided on the image and what is on its way ─> Propose(records) ─> committed ─> image ─> Answer
 //! ```
 //!
-//! Committed batches are the only source of its image. An ask is answered when its records are in the image, never
-//! before. A proposal counts against later asks until the log's stream shows its end, so that two creations of one name
-//! in the same moment do not both pass (R43). An answer `Unknown` does not end a proposal: the batch may still come.
+//! The image comes only from the stream: its snapshots and its committed batches. A change is answered when its
+//! records are in the image, never before.
 //!
-//! The machine decides nothing before the stream has said who leads. On an empty image, the registration of a node
-//! would found the cluster anew. The decisions themselves stand in the files beside this one (`basis.rs`).
+//! A proposal counts against later asks until the stream shows its end. So two creations of one name in the same
+//! moment do not both pass (R43). An answer `Unknown` does not end a proposal, because the batch may still come.
+//!
+//! The machine decides nothing before the stream has named a leader. On an empty image, the registration of a node
+//! would found the cluster anew. The files beside this one hold the decisions themselves (`basis.rs`).
 
 use super::basis::{Basis, TopicDefaults};
 use super::messages::{Ask, Effect, Input, Refusal, Reply};
@@ -27,27 +29,27 @@ use std::sync::Arc;
 struct Pending {
     id: ProposalId,
     records: Vec<MetadataRecord>,
-    /// The asker and its answer; none once it was told that the end is unknown.
+    /// The asker and its answer; none once the asker was told that the end is unknown.
     asker: Option<(Ticket, Reply)>,
 }
 
-/// The controller.
+/// The controller: the image, its leadership and its pending proposals.
 #[derive(Debug)]
 pub struct ControllerMachine {
     image: Arc<Image>,
     defaults: TopicDefaults,
     leadership: Option<Leadership>,
-    /// Whether the stream has said who leads, ever.
+    /// Whether the stream has ever named a leader.
     leader_known: bool,
     next: ProposalId,
     /// Oldest first: the log commits in the order of proposals.
     pending: Vec<Pending>,
-    /// Asks from before the stream said who leads.
+    /// Asks from before the stream named a leader.
     early: Vec<(Ticket, Ask)>,
 }
 
 impl ControllerMachine {
-    /// A controller that knows nothing yet. `first` is the id of its first proposal, and names its node.
+    /// A controller without an image. `first` is the id of its first proposal, and names its node.
     #[must_use]
     pub fn new(first: ProposalId, defaults: TopicDefaults) -> ControllerMachine {
         ControllerMachine {
@@ -64,7 +66,7 @@ impl ControllerMachine {
     fn heard(&mut self, event: Committed, out: &mut Effects<Effect>) {
         match event {
             Committed::Snapshot { image, .. } => {
-                // A log that skips ahead does not lead, and the snapshot may hold what is pending.
+                // A log that skips ahead does not lead, and the snapshot may hold the pending batches.
                 self.end_all("the metadata log skipped ahead", out);
                 self.leadership = None;
                 self.image = image;
@@ -103,14 +105,14 @@ impl ControllerMachine {
         Some(self.pending.remove(at))
     }
 
-    /// Ends every proposal: each asker is told that nobody knows (R44).
+    /// Ends every proposal: each asker is told that the outcome is unknown (R44).
     fn end_all(&mut self, why: &str, out: &mut Effects<Effect>) {
         for (ticket, _) in self.pending.drain(..).filter_map(|p| p.asker) {
             out.push(Effect::Answer(ticket, Reply::Unknown(why.to_owned())));
         }
     }
 
-    /// Takes the log's word on a proposal. Commits are answered when the stream shows them.
+    /// Takes the log's answer to a proposal. Commits are answered when the stream shows them.
     fn proposed(&mut self, id: ProposalId, result: ProposeResult, out: &mut Effects<Effect>) {
         let (code, message) = match result {
             ProposeResult::Committed(_) => return,
@@ -128,7 +130,7 @@ impl ControllerMachine {
         }
     }
 
-    /// The image with everything that is on its way.
+    /// The image with all pending proposals applied.
     fn ahead(&self) -> Arc<Image> {
         let mut image = Arc::clone(&self.image);
         if !self.pending.is_empty() {
@@ -140,7 +142,7 @@ impl ControllerMachine {
         image
     }
 
-    /// Decides an ask: its records, and the answer once they are committed.
+    /// Decides an ask: the records to propose, and the answer once they are committed.
     fn decide(&self, ask: Ask) -> (Vec<MetadataRecord>, Reply) {
         let (ahead, index) = (self.ahead(), self.image.applied);
         let basis = Basis { image: &ahead, defaults: &self.defaults };
@@ -197,7 +199,7 @@ fn unless(validate_only: bool, records: Vec<MetadataRecord>) -> Vec<MetadataReco
     if validate_only { Vec::new() } else { records }
 }
 
-/// The answer with the index at which its change was committed.
+/// The answer, with the index at which its change was committed.
 fn as_of(reply: Reply, index: u64) -> Reply {
     match reply {
         Reply::Done(_) => Reply::Done(index),

@@ -1,7 +1,7 @@
-//! The controller's vocabulary: what it is asked, what it answers, what else it hears, what it wants done.
+//! The controller's vocabulary: questions and answers, the other events it hears, and the effects it wants done.
 //!
-//! [`Ask`] and [`Reply`] are plain data without tickets or shared pointers. Any node takes any request, so both have to
-//! travel between nodes. A ticket belongs to one shell, and therefore stands beside the ask in [`Input`].
+//! [`Ask`] and [`Reply`] are plain data without tickets or shared pointers. Any node takes any request, so both have
+//! to travel between nodes. A ticket belongs to one shell, and therefore stands beside the ask in [`Input`].
 
 use crate::error::ErrorCode;
 use crate::ids::{BrokerId, Ticket, TopicId};
@@ -17,7 +17,7 @@ pub const PRODUCER_ID_BLOCK: i64 = 1000;
 /// Partitions of one topic at most.
 pub const PARTITIONS_MAX: i32 = 10_000;
 
-/// A topic that is asked for. −1 asks for the default.
+/// A topic that a client wants. −1 asks for the default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewTopic {
     pub name: String,
@@ -25,9 +25,9 @@ pub struct NewTopic {
     pub id: TopicId,
     pub partitions: i32,
     pub replication_factor: i16,
-    /// Explicit replicas by partition; if empty, the controller places them.
+    /// Explicit replicas by partition. The controller places the replicas if the list is empty.
     pub assignments: Vec<(i32, Vec<BrokerId>)>,
-    /// A null value is the default.
+    /// Name and value. A null value is refused.
     pub configs: Vec<(String, Option<String>)>,
 }
 
@@ -46,7 +46,7 @@ impl NewTopic {
     }
 }
 
-/// A refusal with Kafka's code and words for people.
+/// A refusal, with Kafka's code and a text for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     pub code: ErrorCode,
@@ -66,23 +66,23 @@ pub enum TopicRef {
     Both(String, TopicId),
 }
 
-/// More partitions that are asked for.
+/// A client's wish for more partitions of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MorePartitions {
     pub name: String,
-    /// Partitions of the topic in all.
+    /// Number of partitions after the change.
     pub count: i32,
-    /// Explicit replicas of each new partition; without them the controller places.
+    /// Explicit replicas of each new partition. Without them the controller places the replicas.
     pub assignments: Option<Vec<Vec<BrokerId>>>,
 }
 
-/// The kinds of resources that have configs.
+/// The kind of a resource that has configs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ResourceKind {
     Topic,
-    /// One broker; with an empty name all of them.
+    /// One broker, or all of them if the name is empty.
     Broker,
-    /// A broker's loggers, of which there are none.
+    /// A broker's loggers. This broker has none.
     BrokerLogger,
     /// A subscription to clients' metrics.
     ClientMetrics,
@@ -92,7 +92,7 @@ pub enum ResourceKind {
 }
 
 impl ResourceKind {
-    /// The kind behind Kafka's number.
+    /// Reads Kafka's number of a kind.
     #[must_use]
     pub fn of(kind: i8) -> ResourceKind {
         match kind {
@@ -105,7 +105,7 @@ impl ResourceKind {
         }
     }
 
-    /// Kafka's number.
+    /// Kafka's number of this kind.
     #[must_use]
     pub fn id(self) -> i8 {
         match self {
@@ -119,22 +119,22 @@ impl ResourceKind {
     }
 }
 
-/// A change of one config.
+/// The kind of change to one config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConfigOp {
     Set,
-    /// The resource's own value goes, and the default holds again.
+    /// Removes the resource's own value, so that the default holds again.
     Delete,
-    /// Words are added to a list.
+    /// Adds words to a list.
     Append,
-    /// Words are taken out of a list.
+    /// Takes words out of a list.
     Subtract,
     /// Any other number that a client sent.
     Unknown(i8),
 }
 
 impl ConfigOp {
-    /// The change behind Kafka's number.
+    /// Reads Kafka's number of a change.
     #[must_use]
     pub fn of(op: i8) -> ConfigOp {
         match op {
@@ -147,21 +147,21 @@ impl ConfigOp {
     }
 }
 
-/// Changes of one resource's configs.
+/// Changes to the configs of one resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alteration {
     pub kind: ResourceKind,
     pub name: String,
-    /// Whether configs that are not named go back to their defaults.
+    /// Whether configs that the request does not name go back to their defaults.
     pub replace: bool,
-    /// Name, change, value.
+    /// Name, change and value of each config.
     pub changes: Vec<(String, ConfigOp, Option<String>)>,
 }
 
 /// A question to the controller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
-    /// A node's process starts: everything that the node leads gets a new epoch.
+    /// A node's process starts. Each partition whose only replica is on this node gets a new epoch.
     Register {
         broker_id: BrokerId,
         /// Taken only where no cluster exists yet.
@@ -186,13 +186,13 @@ pub enum Ask {
         alterations: Vec<Alteration>,
         validate_only: bool,
     },
-    /// A block of [`PRODUCER_ID_BLOCK`] producer ids.
+    /// Asks for a block of [`PRODUCER_ID_BLOCK`] producer ids.
     ProducerIds,
     /// A node has opened these replicas, given by topic and partition.
     Opened(BrokerId, Vec<(TopicId, i32)>),
 }
 
-/// A topic as it was created.
+/// A topic as it was created, for the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreatedTopic {
     pub id: TopicId,
@@ -200,7 +200,7 @@ pub struct CreatedTopic {
     pub partitions: usize,
     /// Replicas of the first partition.
     pub replication_factor: usize,
-    /// Only what the topic sets itself.
+    /// Only the configs that the topic sets itself.
     pub configs: BTreeMap<String, String>,
 }
 
@@ -216,12 +216,12 @@ impl From<&Topic> for CreatedTopic {
     }
 }
 
-/// What became of a topic that was asked for.
+/// The outcome for a topic that a client wants.
 pub type TopicOutcome = Result<CreatedTopic, Refusal>;
-/// What became of a topic that was to be deleted: its name and id, as far as they are known, and the outcome.
+/// The outcome for a topic that was to be deleted. Name and id come first, as far as they are known.
 pub type DeleteOutcome = (Option<String>, TopicId, Result<(), Refusal>);
 
-/// An answer of the controller. The number in it is an index: the image holds the change from there on.
+/// An answer of the controller. The number in it is an index, from which on the image holds the change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// Answers `Register`, where the index is the broker epoch, and `Opened`.
@@ -232,16 +232,16 @@ pub enum Reply {
     Deleted(Vec<DeleteOutcome>, u64),
     /// Answers `CreatePartitions` and `AlterConfigs`, in the order asked.
     Altered(Vec<Result<(), Refusal>>, u64),
-    /// Answers `ProducerIds` with the first of the block.
+    /// Answers `ProducerIds` with the first id of the block.
     ProducerIds(i64),
-    /// Nothing was done.
+    /// The controller refuses the whole question and changes nothing.
     Failed(Refusal),
-    /// The change was proposed, and nobody knows yet whether it is or will be committed (R44). The text says why.
+    /// The change was proposed, and may or may not be committed now or later (R44). The text says why.
     Unknown(String),
 }
 
 impl Reply {
-    /// The answer as Kafka's clients are told it, where it is not the one that the question asks for.
+    /// The refusal for a client, where the answer does not fit the question.
     #[must_use]
     pub fn refusal(self) -> Refusal {
         let (code, message) = match self {
@@ -253,27 +253,27 @@ impl Reply {
     }
 }
 
-/// An event of the controller.
+/// An event that the controller hears of.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// The next event of the metadata log's stream.
     Log(Committed),
     /// A question; its answer goes to the ticket.
     Ask { ticket: Ticket, ask: Ask },
-    /// The metadata log's word on a proposal, outside of the stream.
+    /// The metadata log's answer to a proposal, outside of the stream.
     Proposed(ProposalId, ProposeResult),
 }
 
 /// An action that the controller wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// The metadata log is to take these records as one batch, while this leadership holds.
+    /// Ask the metadata log to take these records as one batch, while this leadership holds.
     Propose {
         leadership: Leadership,
         id: ProposalId,
         records: Vec<MetadataRecord>,
     },
-    /// Everyone is to see this image.
+    /// Show this image to every reader.
     Publish(Arc<Image>),
     Answer(Ticket, Reply),
 }

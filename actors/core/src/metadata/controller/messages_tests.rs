@@ -1,4 +1,4 @@
-//! Asks and replies survive the way to another node, each variant of them.
+//! Tests of the vocabulary: each ask and each reply survives the way to another node.
 
 use super::{
     Alteration, Ask, ConfigOp, CreatedTopic, MorePartitions, NewTopic, Refusal, Reply, ResourceKind, TopicRef,

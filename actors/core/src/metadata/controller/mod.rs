@@ -1,5 +1,7 @@
-//! The controller: the one place that decides metadata. `machine.rs` takes asks and proposes records; `messages.rs` is
-//! its vocabulary; the other files decide one kind of ask each.
+//! The controller: the one place that decides metadata.
+//!
+//! `machine.rs` takes asks and proposes records, in the words of `messages.rs`. Each other file decides one kind of
+//! ask on the ground of `basis.rs`. The shell and the metadata log stand in other packages.
 
 mod alter;
 mod basis;

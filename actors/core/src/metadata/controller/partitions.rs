@@ -1,6 +1,7 @@
-//! Topics grow: new partitions go behind those that are there.
+//! Decides the growth of topics: new partitions follow those that exist.
 //!
-//! A topic never shrinks, and its new partitions have as many replicas as its first one.
+//! A topic never shrinks, and its new partitions have as many replicas as its first one. Replicas of existing
+//! partitions stay where they are.
 
 use super::basis::Basis;
 use super::create::{TOO_MANY, check_replicas, spread};
@@ -12,7 +13,7 @@ use crate::metadata::record::MetadataRecord;
 use std::collections::BTreeMap;
 
 impl Basis<'_> {
-    /// Judges each topic by itself: one that is refused holds back no other.
+    /// Judges each topic by itself, so a refused one holds back no other.
     pub(super) fn more_partitions(
         &self,
         topics: &[MorePartitions],

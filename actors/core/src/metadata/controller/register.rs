@@ -1,6 +1,7 @@
-//! A node registers: it becomes a broker, and everything it leads gets a new epoch in the same batch.
+//! Decides the registration of a node: it becomes a broker, and its own partitions get a new epoch in the same batch.
 //!
-//! The first registration also founds the cluster. A registered node asks for producer ids, a block at a time.
+//! The first registration also founds the cluster. A partition is the node's own if it has no replica elsewhere. A
+//! registered node asks for producer ids, a block at a time.
 
 use super::basis::Basis;
 use super::messages::PRODUCER_ID_BLOCK;
@@ -17,7 +18,8 @@ impl Basis<'_> {
         let mut records = Vec::new();
         if self.image.cluster_id.is_none() {
             records.push(MetadataRecord::Cluster { cluster_id });
-            // Like Kafka's new clusters (KIP-966): all brokers share one value of what writes wait for, from the start.
+            // All brokers share one value of `min.insync.replicas` from the start, as in Kafka's new clusters
+            // (KIP-966).
             let changes = [("min.insync.replicas".to_owned(), Some("1".to_owned()))].into();
             records.push(MetadataRecord::Configs { of: ConfigOf::Cluster, changes });
         }
@@ -38,7 +40,7 @@ impl Basis<'_> {
         }
         records
     }
-    /// The first id of the next block of producer ids, and the record that takes the block.
+    /// The first id of the next block of producer ids, and the record that gives the block out.
     pub(super) fn producer_ids(&self) -> (i64, MetadataRecord) {
         let first = self.image.next_producer_id;
         (first, MetadataRecord::ProducerIds { next: first.saturating_add(PRODUCER_ID_BLOCK) })
