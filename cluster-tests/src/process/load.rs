@@ -1,4 +1,4 @@
-//! Producers under fire. Each record is unique and can be made again from its number; each producer keeps a ledger with
+//! Producers under fire. Each record is unique and can be made again from its number. Each producer keeps a ledger with
 //! the fate of every record that it sent.
 //!
 //! ```text

@@ -3,7 +3,7 @@
 //! - offsets of a partition run from 0 without a gap;
 //! - every record is one that was sent, to this partition, with these bytes and this timestamp;
 //! - every acknowledged record is there, at the offset that was named;
-//! - no record is there twice (plain producers never send twice; idempotent ones may, and the log must not show it);
+//! - no record is there twice (idempotent producers may send twice, and the log must not show it);
 //! - a producer's records lie in the order in which it sent them;
 //! - every record that a consumer saw while the broker was dying is still there, at the same offset.
 //!

@@ -45,8 +45,8 @@ pub mod code {
     /// The batch was stored before.
     pub const DUPLICATE_SEQUENCE_NUMBER: i16 = 46;
 
-    /// Whether the code tells a client to try again: unknown topic or leader (a broker that has just started), not leader,
-    /// timed out, not enough replicas, storage error.
+    /// Whether the code tells a client to try again. A broker that has just started says unknown topic or leader; the others
+    /// are not leader, timed out, not enough replicas, storage error.
     pub fn retriable(code: i16) -> bool {
         matches!(code, 3 | 5 | 6 | 7 | 8 | 14 | 19 | 20 | 56)
     }
