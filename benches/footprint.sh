@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What a node costs when nothing happens, and how soon it serves: memory and start-up times of the release binary.
+# Memory of an idle node and its time to ready, with the release binary.
 #
 #   1  an empty data directory     time to ready (median of 5), memory when idle
 #   2  10,000 idle partitions      memory when idle and settled
 #   3  a full journal, kill -9     time to ready: almost as much is unsettled as there can be without a settle
 #
-# Needs a python with confluent_kafka: CALLBOARD_PYTHON, else python3. CALLBOARD_BIN: the binary, else it is built.
-# CALLBOARD_BENCH_DIR: where the data goes (default target/bench-data). PARTITIONS: fewer, for a smoke check.
+# The script needs a python with confluent_kafka: CALLBOARD_PYTHON, else python3. CALLBOARD_BIN names the binary; without it
+# the script builds one. CALLBOARD_BENCH_DIR: place of the data (default target/bench-data). PARTITIONS: fewer, for a smoke check.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -30,13 +30,13 @@ dir=$(mktemp -d "$base/footprint-XXXXXX")
 pid=
 trap '[[ -n $pid ]] && kill -9 "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
 
-# What the environment says about the broker is not what is measured.
+# The bench measures the broker's defaults, not the environment's settings.
 for name in $(compgen -e CALLBOARD_); do unset "$name"; done
 export RUST_LOG=info NO_COLOR=1
 
 # start DATA LOG: runs the broker until it is ready; sets pid, address, ready (its own milliseconds).
 start() {
-    : >"$dir/$2" # before the broker makes it: it is looked into at once
+    : >"$dir/$2" # the loop below reads the log at once, before the broker may have made it
     "$binary" start --data "$dir/$1" --kafka 127.0.0.1:0 --http 127.0.0.1:0 >/dev/null 2>"$dir/$2" &
     pid=$!
     local tries
@@ -126,7 +126,7 @@ began=$(date +%s%N)
 client create
 row "$partitions partitions made in" "$((($(date +%s%N) - began) / 1000000)) ms" "none"
 row "resident memory, $partitions partitions, just made" "$(rss) MiB" "none"
-# Ten seconds without an append: everything is settled.
+# Ten seconds without an append settle everything.
 sleep 15
 row "resident memory, $partitions partitions, idle" "$(rss) MiB" "< 250 MiB"
 

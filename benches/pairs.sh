@@ -7,8 +7,9 @@
 #   benches/pairs.sh OLD NEW --pairs 1 --seconds 3 --warmup 2      a quick look: does it run?
 #   benches/pairs.sh --help                               all options
 #
-# Holds: median ratio at least 0.97 in MB/s and at most 1.03 in CPU. Exit code 1: it does not; 3: too noisy to tell.
-# The clients are versus-kafka's (a JDK and maven); where data goes: versus-kafka/prepare.sh. Nothing is built.
+# A load holds if its median ratio is at least 0.97 in MB/s and at most 1.03 in CPU. Exit code 1: one does not hold; 3: the
+# runs are too noisy to tell. The clients are versus-kafka's (a JDK and maven); versus-kafka/prepare.sh chooses the place of the
+# data. The script builds no Callboard.
 set -euo pipefail
 for word in "$@"; do
     case $word in -h | --help) PYTHONPATH=$(dirname "$0")/versus-kafka exec "${CALLBOARD_PYTHON:-python3}" -B -m versus.pairs "$@" ;; esac

@@ -5,9 +5,9 @@
 #   benches/profile.sh --loads tail many --durability fsync
 #   benches/profile.sh --help                         all options
 #
-# Linux with `perf`. The clients are versus-kafka's; where data goes and which binary is measured: versus-kafka/prepare.sh.
+# It needs Linux with `perf`. The clients are versus-kafka's; versus-kafka/prepare.sh chooses the binary and the place of the data.
 set -euo pipefail
-for word in "$@"; do # what measures nothing needs no build
+for word in "$@"; do # help needs no build
     case $word in -h | --help) PYTHONPATH=$(dirname "$0")/versus-kafka exec "${CALLBOARD_PYTHON:-python3}" -B -m versus.profile "$@" ;; esac
 done
 # shellcheck source=versus-kafka/prepare.sh

@@ -6,12 +6,12 @@
 //!             overwrite  the same into a file that was zeroed and synced before
 //! ```
 //!
-//! All three in one run, in turns, in one directory, because disks are fast and slow by the hour: only ratios of
-//! neighbours mean anything. A store lap begins after the first settle, so that its segments are recycled ones; what
-//! is unsettled when it ends is settled after it, not counted, and the share is printed. Nothing is asserted.
+//! One run does all three in turns, in one directory. A disk's speed changes by the hour, so only ratios of neighbours mean
+//! anything. A store lap begins after the first settle, so that its segments are recycled ones. Bytes that are unsettled at
+//! its end are settled afterwards and not counted; the bench prints the settled share. It asserts nothing.
 //!
-//! `CALLBOARD_BENCH_DIR`: where (default `target/bench-data`). `CALLBOARD_BENCH_UNSETTLED_MIB`: `unsettled_bytes_max`.
-//! `CALLBOARD_BENCH_ONLY`: part of a scenario's name.
+//! `CALLBOARD_BENCH_DIR` names the place of the data (default `target/bench-data`). `CALLBOARD_BENCH_UNSETTLED_MIB` sets
+//! `unsettled_bytes_max`. `CALLBOARD_BENCH_ONLY` is a part of a scenario's name.
 
 #[path = "store/load.rs"]
 mod load;
@@ -36,20 +36,20 @@ use std::time::Duration;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const MIB: u64 = 1 << 20;
-/// Threads that are the store's.
+/// Names of the store's threads.
 const STORE_THREADS: [&str; 3] = ["journal-0", "settle-0", "maker-0"];
 
-/// What is run, and what the issue asks of it.
+/// One load, how long it runs, and its targets.
 struct Scenario {
     name: &'static str,
     shape: Shape,
-    /// Store against append, and against overwrite.
+    /// Least ratio of the store to append, and to overwrite.
     targets: (f64, Option<f64>),
-    /// Store seconds in all, at least.
+    /// Least seconds of all store laps together.
     store_seconds: f64,
-    /// Bytes written by the store in all, at least: multiples of `unsettled_bytes_max`.
+    /// Least bytes of all store laps together, in multiples of `unsettled_bytes_max`.
     windows: u64,
-    /// One store lap, and one raw lap.
+    /// Bounds of one store lap.
     store: Stint,
     raw: Stint,
 }
@@ -61,7 +61,7 @@ struct Setup {
     meter: Meter,
 }
 
-/// One store lap.
+/// The measurements of one store lap.
 struct StoreLap {
     driven: Driven,
     counts: Counts,
@@ -102,7 +102,7 @@ fn scenarios(quick: bool) -> [Scenario; 2] {
 
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo bench` says `--bench`; whoever else runs this (`cargo test --benches`) wants to know that it works.
+    // `cargo bench` says `--bench`. Other runs (`cargo test --benches`) only check that the bench works.
     let quick = args.iter().any(|a| a == "--quick") || !args.iter().any(|a| a == "--bench");
     let base = std::env::var_os("CALLBOARD_BENCH_DIR").map_or_else(default_dir, PathBuf::from);
     let mut engine = EngineOptions::default();
@@ -113,7 +113,7 @@ fn main() -> anyhow::Result<()> {
     if let Ok(mib) = std::env::var("CALLBOARD_BENCH_UNSETTLED_MIB") {
         engine.unsettled_bytes_max = mib.parse::<u64>().context("CALLBOARD_BENCH_UNSETTLED_MIB")? * MIB;
     }
-    // Its own directory in the given one: it is removed at the end, whatever else lies there.
+    // The bench removes its own directory at the end, and nothing else in the given one.
     let dir = base.join(format!("store-{}", std::process::id()));
     let setup = Setup { dir, quick, engine, meter: Meter::install()? };
     let only = std::env::var("CALLBOARD_BENCH_ONLY").unwrap_or_default();
@@ -147,7 +147,7 @@ fn run(scenario: &Scenario, setup: &Setup) -> anyhow::Result<Vec<Round>> {
         let groups = store.counts.groups.max(1);
         let entries = ((store.counts.entries + groups / 2) / groups).max(1);
         let group = aligned(GROUP_HEADER as u64 + entries * (ENTRY_HEADER + batch.len()) as u64) as usize;
-        // Each goes first as often as the other: what the store's removal leaves to the disk is shared.
+        // Each goes first as often as the other, so both share the work that the store's removal leaves to the disk.
         let (append, overwrite) = if rounds.len() % 2 == 0 {
             let first = raw::append(&setup.dir, group, &pool, scenario.raw)?;
             (first, raw::overwrite(&setup.dir, group, &pool, scenario.raw)?)
@@ -194,7 +194,7 @@ fn store_lap(scenario: &Scenario, setup: &Setup, batch: &[u8]) -> anyhow::Result
     let shard = Arc::new(ShardHandle::start(engine, states, Arc::clone(&readers), on_fault)?);
     let mut load = Load::new(Arc::clone(&shard), setup.meter.clone(), scenario.shape, batch)?;
     let before = setup.meter.counts();
-    // Where nothing is ever settled the warm-up ends with the second segment.
+    // The warm-up also ends at a bound, because a store may never settle.
     let warm = setup.engine.unsettled_bytes_max.min(1024 * MIB);
     load.drive(|_, n| setup.meter.counts().settles == before.settles && n * (batch.len() as u64) < warm)?;
     setup.meter.take_syncs();

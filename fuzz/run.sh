@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# run.sh [SECONDS]: each fuzz target for so many seconds (60), from the seeds in corpus/ and what earlier runs added.
-# Without nightly or cargo-fuzz it skips loudly; with CI set that is a failure.
+# run.sh [SECONDS]: runs each fuzz target for so many seconds (60), from the seeds in corpus/ and those that earlier runs added.
+# Without nightly or cargo-fuzz it skips and says so; with CI set that is a failure.
 set -euo pipefail
 seconds=${1:-60}
 cd "$(dirname "$0")"

@@ -1,4 +1,4 @@
-//! The binary from outside: starts, refuses what it must in words, ends cleanly.
+//! The binary from outside: it starts, refuses with words, and ends cleanly.
 #![allow(clippy::unwrap_used)] // helpers of tests, too
 
 use std::io::{BufRead, BufReader, Read};
@@ -22,7 +22,7 @@ impl Drop for Running {
     }
 }
 
-/// Reads its log until it is ready; returns what it said.
+/// Reads the node's log until it is ready; returns the lines and the rest of the log.
 fn ready(running: &mut Running) -> (Vec<String>, BufReader<std::process::ChildStderr>) {
     let mut log = BufReader::new(running.0.stderr.take().unwrap());
     let mut lines = Vec::new();

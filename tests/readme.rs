@@ -1,4 +1,4 @@
-//! README's tables of settings are made from the code: `CALLBOARD_WRITE_README=1 cargo test --test readme` writes them.
+//! README's tables of settings come from the code: `CALLBOARD_WRITE_README=1 cargo test --test readme` writes them.
 //!
 //! ```text
 //!   config/callboard.toml (held against `Config` by its own tests) ─> the settings of a node
@@ -18,12 +18,12 @@ fn root(file: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)
 }
 
-/// Words of a comment as a cell of a table.
+/// The words of a comment as one cell of a table.
 fn cell(words: &str) -> String {
     words.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
-/// Every field of the sample with its default, and what the lines before it say.
+/// Every field of the sample with its default and the comment before it.
 fn node_table() -> String {
     let sample = std::fs::read_to_string(root("config/callboard.toml")).unwrap();
     let mut table = String::from("| setting | default | |\n|---|---|---|\n");
@@ -38,7 +38,7 @@ fn node_table() -> String {
             said.push(' ');
         } else if let Some((field, value)) = line.split_once(" = ") {
             writeln!(table, "| `{field}` | `{value}` | {} |", cell(&said)).unwrap();
-            // Fields that follow at once are of the same words.
+            // Fields that follow at once share the comment.
             said = "(as above)".into();
             fresh = true;
         } else {
@@ -48,7 +48,7 @@ fn node_table() -> String {
     table
 }
 
-/// Every topic config with its default, and what becomes of its value.
+/// Every topic config with its default, its class and its description.
 fn topic_table() -> String {
     let (cluster, statics) = (BTreeMap::new(), Statics::new([]));
     let layers = Layers { broker: None, cluster: &cluster, statics: &statics };
@@ -62,7 +62,7 @@ fn topic_table() -> String {
     table
 }
 
-/// What stands between two markers, and what is around it.
+/// The text before, between and behind two markers.
 fn between<'a>(readme: &'a str, name: &str) -> (&'a str, &'a str, &'a str) {
     let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->\n"));
     let (before, rest) = readme.split_once(&begin).unwrap_or_else(|| panic!("README has no {begin}"));

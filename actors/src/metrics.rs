@@ -44,15 +44,15 @@ pub const LAG_SECONDS: &str = "callboard_group_lag_seconds";
 
 const COUNTED_TOPICS: Family = Family::gauge(TOPICS, "topics that exist");
 const PARTITIONS_BY_STATE: Family = Family::gauge(PARTITIONS, "partitions of this node, by state");
-const TAIL_BYTES: Family = Family::gauge(TAIL, "the newest batches of all partitions, in memory");
+const TAIL_BYTES: Family = Family::gauge(TAIL, "bytes of the newest batches that are in memory");
 const TAIL_MAX: Family = Family::gauge(TAIL_CAPACITY, "bytes that the newest batches may take in memory");
 const LOG_STARTS: Family = Family::gauge(LOG_START, "first offset of the log");
 const LOG_ENDS: Family = Family::gauge(LOG_END, "next offset to write");
-const HIGH_WATERMARKS: Family = Family::gauge(HIGH_WATERMARK, "up to where consumers may read");
+const HIGH_WATERMARKS: Family = Family::gauge(HIGH_WATERMARK, "offset up to which consumers may read");
 const NOT_SHOWN: Family = Family::gauge(UNSHOWN, "partitions beyond the bound of per-partition series");
 pub(crate) const GROUPS_BY_STATE: Family = Family::gauge(GROUPS, "consumer groups, by state");
 pub(crate) const LAG_RECORDS_BY_GROUP: Family =
-    Family::gauge(LAG_RECORDS, "records that a group has not committed yet; others: the rest of the groups");
+    Family::gauge(LAG_RECORDS, "records that a group has not committed yet; other: the rest of the groups");
 pub(crate) const LAG_SECONDS_BY_GROUP: Family =
     Family::gauge(LAG_SECONDS, "age of the oldest record that a group has not committed yet");
 

@@ -15,7 +15,7 @@
 use crate::clock::Clock;
 use crate::messages::{NodeMsg, ShardMsg, Starting};
 use crate::metrics;
-use crate::partition::{PartitionHandle, ReplicaActor, ReplicaArgs, ReplicaMsg, TailBudget};
+use crate::partition::{Mark, PartitionHandle, ReplicaActor, ReplicaArgs, ReplicaMsg, TailBudget};
 use crate::permit::Permit;
 use crate::ports::{ReplicaState, Shard, ShardError, Submission};
 use callboard_core::node::{Life, Origin};
@@ -71,6 +71,8 @@ pub struct ShardState {
     by_actor: HashMap<ActorId, TopicPartition>,
     /// Replicas that have left this node and lie in the shard as strays.
     left: HashMap<TopicPartition, ReplicaId>,
+    /// Replicas that were told something since the last mark.
+    told: Vec<TopicPartition>,
 }
 
 /// The supervisor of one shard's replicas.
@@ -87,7 +89,7 @@ impl Actor for ShardActor {
         args: ShardArgs,
     ) -> Result<ShardState, ActorProcessingErr> {
         let (locals, by_actor, left) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Ok(ShardState { args, locals, by_actor, left })
+        Ok(ShardState { args, locals, by_actor, left, told: Vec::new() })
     }
 
     async fn handle(
@@ -103,17 +105,17 @@ impl Actor for ShardActor {
                 if let Some(local) = state.locals.get_mut(&id) {
                     local.assigned = assigned;
                     local.tell(ReplicaMsg::Assign(assigned));
+                    state.told.push(id);
                 }
             }
             ShardMsg::Configure(id, config) => {
                 if let Some(local) = state.locals.get_mut(&id) {
                     local.config = config;
                     local.tell(ReplicaMsg::Configure(config));
+                    state.told.push(id);
                 }
             }
-            ShardMsg::Mark(index) => {
-                let _ = state.args.node.cast(NodeMsg::Told(index));
-            }
+            ShardMsg::Mark(index) => state.mark(index),
             ShardMsg::Delete(id) => {
                 state.left.remove(&id);
                 state.end(&me, id, Ending::Drop);
@@ -163,6 +165,20 @@ impl Local {
 }
 
 impl ShardState {
+    /// Says `Told` when each replica that was told something has taken it in. A replica without an actor takes it in when
+    /// it starts, and serves nothing before.
+    fn mark(&mut self, index: u64) {
+        let node = self.args.node.clone();
+        let mark = Mark::new(move || {
+            let _ = node.cast(NodeMsg::Told(index));
+        });
+        for id in self.told.drain(..) {
+            if let Some(local) = self.locals.get(&id) {
+                local.tell(ReplicaMsg::Mark(Arc::clone(&mark)));
+            }
+        }
+    }
+
     async fn start(&mut self, me: &ActorRef<ShardMsg>, mut starting: Box<Starting>) {
         let id = starting.life.id;
         if let Some(former) = self.locals.get_mut(&id) {

@@ -1,12 +1,12 @@
-//! The load on the store: a closed loop through the [`Shard`] port, as the partitions' actors drive it.
+//! The load on the store: a closed loop through the port of a shard, as the partitions' actors drive it.
 //!
 //! ```text
 //!   this thread:  a lump of batches ─ admitted ─ patch ─ submit ─> journal thread ─ write ─ fdatasync ─> sinks
 //!                    └───── the next lump, while this one syncs <──────────────────────┘
 //! ```
 //!
-//! Two lumps are in flight: the writer finds one waiting whenever it has synced the other, so a group is a lump. Left to
-//! themselves, two lumps that met once would stay one group for ever.
+//! Two lumps are in flight. The writer finds one waiting whenever it has synced the other, so a group is a lump. The load
+//! therefore waits until a lump is written: two lumps that met once would otherwise stay one group for ever.
 
 use crate::meter::Meter;
 use anyhow::{Context, bail};
@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Batches are taken in turn from so many bytes of them: more than the processor's caches hold.
+/// Bytes of the batches that are taken in turn: more than the processor's caches hold.
 pub const POOL_BYTES: usize = 16 << 20;
 const EPOCH: i32 = 3;
 
@@ -33,7 +33,7 @@ struct State {
     failed: Option<ShardError>,
 }
 
-/// What is under way.
+/// Batches that are under way.
 struct Flow {
     state: Mutex<State>,
     done: Condvar,
@@ -71,7 +71,7 @@ struct Partition {
     sink: Arc<Sink>,
 }
 
-/// The load's shape.
+/// Sizes and numbers of the load.
 #[derive(Clone, Copy)]
 pub struct Shape {
     pub partitions: usize,
@@ -82,11 +82,11 @@ pub struct Shape {
     pub lump: usize,
 }
 
-/// What one lap gave.
+/// Measurements of one lap.
 pub struct Driven {
     pub batches: u64,
     pub seconds: f64,
-    /// Seconds that the gate was closed: the settler was behind.
+    /// Seconds that the gate was closed, because the settler was behind.
     pub gated: f64,
     /// Seconds from a batch's submission to its notice.
     pub latencies: Vec<f64>,
@@ -107,7 +107,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Opens the partitions.
+    /// Opens the partitions and makes the pool of batches.
     pub fn new(shard: Arc<ShardHandle>, meter: Meter, shape: Shape, batch: &[u8]) -> anyhow::Result<Load> {
         let flow = Arc::new(Flow { state: Mutex::default(), done: Condvar::new() });
         let submitted = meter.counts().entries + shape.partitions as u64;
@@ -161,7 +161,7 @@ impl Load {
         let partition = &mut self.partitions[self.turn];
         self.turn = (self.turn + 1) % self.shape.partitions;
         let buffer = self.pool.pop_front().context("a buffer")?;
-        // Long acknowledged: the store holds no part of it any more, so this does not copy.
+        // The batch is long acknowledged and the store holds no part of it, so this does not copy.
         let mut batch = buffer.try_into_mut().map_err(|_| anyhow::anyhow!("a batch is still held"))?;
         records::patch(&mut batch, partition.next, EPOCH);
         let bytes = batch.freeze();
@@ -179,7 +179,7 @@ impl Load {
 
 /// A valid batch of an idempotent producer, of about these bytes: noise, so that no layer below can compress it.
 pub fn batch(shape: Shape) -> anyhow::Result<Vec<u8>> {
-    // A batch's head, and of each record what is not its value.
+    // The batch's head and each record's other fields take the rest of the bytes.
     let value = (shape.batch - 61) / shape.records - if shape.records > 1 { 11 } else { 10 };
     let mut noise = 0x2545_f491_4f6c_dd1d_u64;
     let mut builder = BatchBuilder::new(0).producer(5, 0, 0);

@@ -1,5 +1,5 @@
-//! What a lap is measured with: the store's own metrics, caught where an exporter would stand; CPU time by thread;
-//! percentiles.
+//! The measures of a lap: the store's own metrics, caught where an exporter would stand, CPU time by thread, percentiles.
+//! Nothing here touches the store.
 
 use callboard::storage::metrics::{GROUP_ENTRIES, SETTLE_SECONDS, SYNC_SECONDS};
 use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
@@ -28,8 +28,8 @@ pub struct Counts {
 #[derive(Default)]
 struct Syncs(Mutex<(Option<Instant>, SyncTimes)>);
 
-/// The journal's syncs: how long each took, and from the end of one to the end of the next. A writer that always finds
-/// work makes one group in each such interval: that is a group's time.
+/// Seconds of each sync of the journal, and from the end of one to the end of the next. A writer that always finds work
+/// makes one group in each such interval, so that is a group's time.
 #[derive(Default)]
 pub struct SyncTimes {
     pub sync: Vec<f64>,
@@ -47,7 +47,7 @@ impl HistogramFn for Syncs {
     }
 }
 
-/// Groups, and their entries: counted by the journal thread between a group's write and its sync.
+/// Groups and their entries. The journal thread counts them between a group's write and its sync.
 #[derive(Default)]
 struct Written {
     groups: AtomicU64,
@@ -74,7 +74,7 @@ impl HistogramFn for Settles {
 }
 
 impl Meter {
-    /// Installs it; once a process.
+    /// Installs the recorder, once a process.
     pub fn install() -> anyhow::Result<Meter> {
         let meter = Meter::default();
         metrics::set_global_recorder(meter.clone())
@@ -91,7 +91,7 @@ impl Meter {
         }
     }
 
-    /// Waits until so many entries are written; false if that takes a second: whoever waits then looks about.
+    /// Waits until so many entries are written. False if that takes a second, so that the caller can look for a failure.
     pub fn wait_written(&self, entries: u64) -> bool {
         let until = Instant::now() + Duration::from_secs(1);
         let mut count = self.written.entries.lock();
@@ -148,7 +148,7 @@ pub fn cpu_by_thread() -> BTreeMap<String, f64> {
     out
 }
 
-/// The value below which this share of them lies; 0 if there are none.
+/// The value below which this share of the values lies; 0 if there are none.
 pub fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -156,7 +156,7 @@ pub fn percentile(values: &[f64], share: f64) -> f64 {
     sorted.get(at.min(sorted.len().saturating_sub(1))).copied().unwrap_or(0.0)
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The middle value, or the mean of the two in the middle.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

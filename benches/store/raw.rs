@@ -1,5 +1,5 @@
-//! What the disk can do: one file, one write and one `fdatasync` a group. The group's bytes are a ready buffer; nothing
-//! is framed, checked, indexed or told to anybody.
+//! The disk's own speed: one file, one write and one `fdatasync` a group. The group's bytes are a ready buffer. Nothing
+//! frames, checks, indexes or announces them.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -7,17 +7,17 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Room that is overwritten again and again: as much as the journal has in segments at its default sizes.
+/// Bytes that are overwritten again and again: as many as the journal's segments have at their default sizes.
 const REGION: u64 = 320 << 20;
 
-/// How long and how much.
+/// Bounds of a lap; it ends at the first.
 #[derive(Clone, Copy)]
 pub struct Stint {
     pub time: Duration,
     pub bytes: u64,
 }
 
-/// What one lap gave.
+/// Measurements of one lap.
 pub struct RawLap {
     pub groups: u64,
     pub seconds: f64,

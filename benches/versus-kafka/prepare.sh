@@ -1,8 +1,8 @@
 # Sourced by run.sh, ../soak.sh, ../pairs.sh and ../profile.sh: builds Callboard (release), fetches Apache Kafka and compiles the clients.
 #
 # Sets root, target, python, and exports what the Python package `versus` reads: VERSUS_CALLBOARD (the binary),
-# VERSUS_CLASSES (the class path) and VERSUS_DIR (where data may go). CALLBOARD_BIN: the binary, else it is built.
-# CALLBOARD_BENCH_DIR: where the data goes (default target/bench-data). CALLBOARD_PYTHON: python 3.9 or later.
+# VERSUS_CLASSES (the class path) and VERSUS_DIR (the place of the data). CALLBOARD_BIN names the binary; without it the
+# script builds one. CALLBOARD_BENCH_DIR: place of the data (default target/bench-data). CALLBOARD_PYTHON: python 3.9 or later.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
@@ -31,5 +31,5 @@ VERSUS_DIR=${CALLBOARD_BENCH_DIR:-$target/bench-data}
 mkdir -p "$VERSUS_DIR"
 export VERSUS_CALLBOARD VERSUS_CLASSES VERSUS_DIR PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 
-# What the environment says about the broker is not what is measured.
+# The benches measure the brokers' defaults, not the environment's settings.
 for name in $(compgen -e CALLBOARD_) RUST_LOG; do unset "$name"; done

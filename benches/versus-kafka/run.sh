@@ -9,9 +9,9 @@
 #   benches/versus-kafka/run.sh --full                           every row 5 pairs of 60 s after 30 s
 #   benches/versus-kafka/run.sh --help                           all options
 #
-# Kafka comes from Maven Central (pom.xml). Where data goes and which binary is measured: prepare.sh.
+# Kafka comes from Maven Central (pom.xml). prepare.sh chooses the binary and the place of the data.
 set -euo pipefail
-for word in "$@"; do # what measures nothing needs no build
+for word in "$@"; do # help and plan need no build
     case $word in -h | --help | --plan) PYTHONPATH=$(dirname "$0") exec "${CALLBOARD_PYTHON:-python3}" -B -m versus "$@" ;; esac
 done
 # shellcheck source=prepare.sh

@@ -1,4 +1,4 @@
-//! What the suites share: the crash backend, the process harness, the checkers, odd batches.
+//! Tools that the suites share: the crash backend, the process harness, the checkers, odd batches.
 
 pub mod crash;
 pub mod odd;

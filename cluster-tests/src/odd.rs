@@ -22,26 +22,22 @@ const XERIAL: &[u8] = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
 /// The packing of a batch's records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Codec {
-    /// As they are.
     Plain,
-    /// gzip.
     Gzip,
-    /// Snappy, one block.
+    /// Snappy as one block, without a frame.
     Snappy,
     /// Snappy in Java's framing.
     Xerial,
-    /// An LZ4 frame.
     Lz4,
-    /// Zstandard.
     Zstd,
 }
 
 impl Codec {
-    /// All of them.
+    /// Every codec, and no packing.
     pub const ALL: [Codec; 6] =
         [Codec::Plain, Codec::Gzip, Codec::Snappy, Codec::Xerial, Codec::Lz4, Codec::Zstd];
 
-    /// Its bits of the attributes.
+    /// The codec's bits in the attributes of a batch.
     #[must_use]
     pub fn bits(self) -> i16 {
         match self {
@@ -53,7 +49,7 @@ impl Codec {
         }
     }
 
-    /// Its name in a test's case.
+    /// The codec's name in a test's case.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -86,21 +82,21 @@ impl Codec {
     }
 }
 
-/// An LZ4 frame of this kind.
+/// Packs bytes into an LZ4 frame of this kind.
 pub fn lz4(bytes: &[u8], info: lz4_flex::frame::FrameInfo) -> Result<Vec<u8>> {
     let mut out = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
     out.write_all(bytes)?;
     Ok(out.finish()?)
 }
 
-/// A Zstandard frame of one stored block; its window is two to this power, and a decoder may take all of it at once.
+/// A Zstandard frame of one stored block. Its window is two to the power of `log`, which a decoder may take at once.
 #[must_use]
 pub fn zstd_window(bytes: &[u8], log: u8) -> Vec<u8> {
     let block = (bytes.len() as u32) << 3 | 1;
     [&[0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3], &block.to_le_bytes()[..3], bytes].concat()
 }
 
-/// A signed number as records hold it.
+/// Encodes a signed number as records hold it.
 #[must_use]
 pub fn varint(number: i64) -> Vec<u8> {
     let mut left = ((number << 1) ^ (number >> 63)) as u64;
@@ -123,7 +119,7 @@ fn framed(body: &[u8]) -> Vec<u8> {
     field(Some(body))
 }
 
-/// A sound record.
+/// A sound record with a key and a value.
 #[must_use]
 pub fn record(offset_delta: i64, time_delta: i64) -> Vec<u8> {
     let body = [varint(time_delta), varint(offset_delta), field(Some(b"key")), field(Some(VALUE)), varint(0)];
@@ -136,7 +132,7 @@ pub fn records(count: i64) -> Vec<u8> {
     (0..count).flat_map(|n| record(n, 0)).collect()
 }
 
-/// The third record of a batch, and what is wrong with it.
+/// Third records of a batch that cannot be read, each with the name of its fault.
 #[must_use]
 pub fn broken() -> Vec<(&'static str, Vec<u8>)> {
     let sound = record(2, 0);
@@ -169,7 +165,7 @@ pub fn broken() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Offset deltas of three records, none 0, 1, 2.
+/// Wrong offset deltas of three records; the right ones are 0, 1, 2.
 pub const DELTAS: [(&str, [i64; 3]); 7] = [
     ("deltas 0 1 1", [0, 1, 1]),
     ("deltas 0 2 1", [0, 2, 1]),
@@ -189,22 +185,21 @@ pub struct Odd {
     pub leader_epoch: i32,
     /// The codec's bits are among them.
     pub attributes: i16,
-    /// The last record's.
     pub last_offset_delta: i32,
     /// The records' deltas are added to it.
     pub base_timestamp: i64,
-    /// The latest time, if the head is to be believed.
+    /// The latest time, as the head claims it.
     pub max_timestamp: i64,
-    /// Id, epoch, sequence.
+    /// Producer's id, its epoch, and the base sequence.
     pub producer: (i64, i16, i32),
-    /// The number of records, if the head is to be believed.
+    /// The number of records, as the head claims it.
     pub count: i32,
-    /// The records, packed.
+    /// The records as they are packed.
     pub payload: Vec<u8>,
 }
 
 impl Odd {
-    /// A head for so many records of this time, before this payload.
+    /// A batch whose head claims `count` records of `time` before this payload.
     #[must_use]
     pub fn holding(codec: Codec, payload: Vec<u8>, count: i32, time: i64) -> Odd {
         Odd {
@@ -220,7 +215,7 @@ impl Odd {
         }
     }
 
-    /// Sound in every field: records of these times.
+    /// A batch that is sound in every field, with records of these times.
     pub fn of_times(codec: Codec, times: &[i64]) -> Result<Odd> {
         let base = times.first().copied().unwrap_or(-1);
         let each = (0i64..).zip(times).flat_map(|(n, time)| record(n, time.wrapping_sub(base)));
@@ -229,7 +224,7 @@ impl Odd {
         Ok(Odd { max_timestamp, ..Odd::holding(codec, payload, i32::try_from(times.len())?, base) })
     }
 
-    /// As it is sent.
+    /// The batch as it is sent, with its CRC.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
         let mut out = BytesMut::new();

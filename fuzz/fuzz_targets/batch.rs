@@ -1,4 +1,4 @@
-//! libFuzzer at `src/batch.rs`.
+//! Lets libFuzzer feed `src/batch.rs`.
 #![no_main]
 
 #[path = "../src/batch.rs"]

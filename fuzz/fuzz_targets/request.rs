@@ -1,4 +1,4 @@
-//! libFuzzer at `src/request.rs`.
+//! Lets libFuzzer feed `src/request.rs`.
 #![no_main]
 
 #[path = "../src/request.rs"]

@@ -1,6 +1,6 @@
 //! Record batches as a producer may send them: head, CRC, proof, and the records through the decompressors.
 //!
-//! A mutated batch seldom has the right CRC, so each input is tried as it is and with its CRC made right.
+//! A mutated batch seldom has the right CRC. So the target tries each input as it is, and with its CRC made right.
 
 use callboard_core::records::{
     BatchBuilder, BatchHead, Budget, Compression, HEAD_BYTES, NewRecord, Record, Records, RecordsError,
@@ -8,23 +8,23 @@ use callboard_core::records::{
 };
 use callboard_core::time::UnixMillis;
 
-/// What may come out of a decompressor.
+/// Bytes that may come out of a decompressor.
 pub const CAP: usize = 1 << 20;
 
-/// What became of an input.
+/// Findings in one input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Seen {
-    /// Batches of which the head could be read.
+    /// Batches with a readable head.
     pub heads: usize,
     /// Whether all of it is one batch that a producer may send.
     pub proven: bool,
     /// Compression of a first batch whose records all came out.
     pub opened: Option<u8>,
-    /// How many they were.
+    /// Number of those records.
     pub records: usize,
 }
 
-/// Reads an input; also with its CRC made right, which is what it answers.
+/// Reads an input as it is and with its CRC made right; returns the findings of the latter.
 pub fn run(bytes: &[u8]) -> Seen {
     let seen = look(bytes);
     let mut right = bytes.to_vec();
@@ -38,7 +38,7 @@ pub fn run(bytes: &[u8]) -> Seen {
     }
 }
 
-/// The proof at the edge, with any timestamps; the batch as it is then stored.
+/// Proves a batch as the broker does for a producer, with any timestamps; returns it as it is then stored.
 fn prove(bytes: &[u8]) -> Result<(BatchHead, Vec<u8>), RecordsError> {
     let rules = Rules { max_bytes: usize::MAX, open: true, timestamps: None };
     let head = prove_head(bytes, &rules)?;
@@ -102,7 +102,7 @@ fn walk(bytes: &[u8]) -> usize {
     heads
 }
 
-/// What a broker writes into a batch leaves the rest, and its CRC, as it was.
+/// The fields that a broker writes into a batch leave the rest, and its CRC, as they were.
 fn patched(bytes: &[u8], head: &BatchHead) {
     let mut batch = bytes[..head.size as usize].to_vec();
     patch(&mut batch, 7_000_000_000, 42);

@@ -1,7 +1,7 @@
-//! A frame as a client may send it: header, then the body of its API and version. And, since our own clients read them,
-//! responses: a key of 1000 + n stands for a response of key n.
+//! A frame as a client may send it: a header, then the body of its API and version. Our own clients also read responses,
+//! so a key of 1000 + n stands for a response of key n.
 //!
-//! What decodes must encode, and what that gives must decode to the same.
+//! A body that decodes must encode, and the result must decode to the same.
 
 use bytes::Bytes;
 use callboard::kafka::wire::api::ApiKey;
@@ -14,7 +14,7 @@ use std::fmt::Debug;
 /// Added to the key of a response.
 pub const RESPONSE: i16 = 1000;
 
-/// Reads a frame (without its length); its API, version, and whether it is a response, if it is a message.
+/// Reads a frame without its length. If it is a message: its API, its version, and whether it is a response.
 pub fn run(frame: &[u8]) -> Option<(ApiKey, i16, bool)> {
     let mut reader = Reader::new(frame);
     let header = RequestHeader::decode(&mut reader).ok()?;
@@ -75,7 +75,7 @@ messages! {
     DescribeTopicPartitions: DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
 }
 
-/// Where a body stands.
+/// The place of a body in its frame.
 struct Body<'a> {
     frame: &'a [u8],
     at: usize,
@@ -126,7 +126,7 @@ fn lift_fetch(response: &mut FetchResponse, frame: &Bytes) {
     partitions.for_each(|partition| lift(&mut partition.records, frame));
 }
 
-/// Ranges of the frame as bytes, which can be compared and written. `slice` panics if a range is not in the frame.
+/// Turns ranges of the frame into bytes, which can be compared and written. `slice` panics if a range is not in the frame.
 fn lift(records: &mut Option<RecordBytes>, frame: &Bytes) {
     if let Some(RecordBytes::Frame(range)) = records {
         *records = Some(RecordBytes::Parts(vec![Part::Bytes(frame.slice(range.clone()))]));

@@ -30,9 +30,9 @@ pub const OPEN_FDS: &str = "callboard_process_open_fds";
 /// Gauge: file descriptors at most; missing if there is no limit.
 pub const MAX_FDS: &str = "callboard_process_max_fds";
 
-pub(super) const BUILD: Family = Family::gauge(BUILD_INFO, "what this is; always 1");
-pub(super) const STARTED: Family = Family::gauge(START_TIME, "when the process started, since 1970");
-pub(super) const RUNNING: Family = Family::gauge(UPTIME, "for how long the process has been running");
+pub(super) const BUILD: Family = Family::gauge(BUILD_INFO, "version of this build; always 1");
+pub(super) const STARTED: Family = Family::gauge(START_TIME, "start of the process, since 1970");
+pub(super) const RUNNING: Family = Family::gauge(UPTIME, "time since the process started");
 pub(super) const CPU_SECONDS: Family = Family::counter(CPU, "processor time, user and system");
 pub(super) const RESIDENT_BYTES: Family = Family::gauge(RESIDENT, "resident memory");
 pub(super) const VIRTUAL_BYTES: Family = Family::gauge(VIRTUAL, "virtual memory");
@@ -44,7 +44,7 @@ pub(super) const FDS_MAX: Family = Family::gauge(MAX_FDS, "file descriptors that
 pub fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "requests answered over HTTP");
     describe_counter!(REFUSED, Unit::Count, "HTTP connections refused because too many were open");
-    describe_histogram!(SCRAPE_SECONDS, Unit::Seconds, "gathering the metrics for one scrape");
+    describe_histogram!(SCRAPE_SECONDS, Unit::Seconds, "time to gather the metrics for one scrape");
 }
 
 pub(super) fn answered(path: &'static str, code: u16) {

@@ -69,11 +69,11 @@ pub(super) const MOST_CONNECTIONS: Family =
     Family::gauge(CONNECTIONS_MAX, "client connections that may be open");
 pub(super) const ALL_SESSIONS: Family = Family::gauge(SESSIONS, "fetch sessions");
 pub(super) const ALL_SESSION_BYTES: Family = Family::gauge(SESSION_BYTES, "memory of fetch sessions");
-pub(super) const BOUND: Family = Family::gauge(MEMORY_BOUND, "bounds on memory, term by term");
+pub(super) const BOUND: Family = Family::gauge(MEMORY_BOUND, "each bound on memory");
 pub(super) const BOUNDS: Family = Family::gauge(MEMORY_BOUNDS, "sum of all bounds on memory");
 pub(super) const MEMORY_THERE: Family = Family::gauge(MEMORY, "memory that the process may use");
 pub(super) const POOL_BYTES: Family =
-    Family::gauge(POOL_CAPACITY, "memory for requests and answers, by pool");
+    Family::gauge(POOL_CAPACITY, "size of the memory pools for requests and answers");
 pub(super) const POOL_TAKEN: Family = Family::gauge(POOL_USED, "memory of a pool that is in use");
 pub(super) const POOL_WAITING: Family =
     Family::gauge(POOL_WAITERS, "requests that wait for memory of a pool");
@@ -85,8 +85,8 @@ pub fn describe() {
     describe_counter!(CLOSED, Unit::Count, "client connections closed, by reason");
     describe_counter!(REQUESTS, Unit::Count, "requests answered");
     describe_gauge!(IN_FLIGHT, Unit::Count, "requests that are read and not answered yet");
-    describe_histogram!(SECONDS, Unit::Seconds, "from a request's last byte to its answer");
-    describe_histogram!(PHASE_SECONDS, Unit::Seconds, "where the time of a request went");
+    describe_histogram!(SECONDS, Unit::Seconds, "time from a request's last byte to its answer");
+    describe_histogram!(PHASE_SECONDS, Unit::Seconds, "time of a request in each phase");
     describe_counter!(RECEIVED, Unit::Bytes, "bytes of requests");
     describe_counter!(SENT, Unit::Bytes, "bytes of answers");
     describe_counter!(REFUSED, Unit::Count, "requests, or parts of them, that were refused");

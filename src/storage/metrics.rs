@@ -81,27 +81,27 @@ pub(in crate::storage) const SHARD_UP: Family =
 /// A family, and its value for a shard.
 pub(in crate::storage) type OfShard = (Family, fn(&ShardSample) -> f64);
 pub(in crate::storage) const BY_SHARD: [OfShard; 18] = [
-    (Family::gauge(UNSETTLED, "journaled and not yet settled into redb"), |s| s.unsettled as f64),
+    (Family::gauge(UNSETTLED, "bytes journaled and not yet settled into redb"), |s| s.unsettled as f64),
     (Family::gauge(UNSETTLED_MAX, "unsettled bytes at which producers have to wait"), |s| s.max as f64),
     (Family::counter(GATE_CLOSED, "time that producers were kept waiting for settling"), |s| s.closed),
     (Family::gauge(SYNC_AGE, "age of the journal sync that is running"), |s| s.sync_age),
     (Family::gauge(JOURNAL_FILES, "size of the journal's files"), |s| s.journal as f64),
     (Family::gauge(RUNS, "runs of batches that are journaled and not yet settled"), |s| s.runs as f64),
     (Family::gauge(RESIDENT, "settled records that stay in the journal"), |s| s.resident as f64),
-    (Family::gauge(JOURNAL_MAX, "size of the journal at which records in it move into redb"), |s| {
+    (Family::gauge(JOURNAL_MAX, "size of the journal above which its oldest records move into redb"), |s| {
         s.journal_max as f64
     }),
     (Family::gauge(DB_FILE, "size of the redb file"), |s| s.db.file as f64),
-    (Family::gauge(DB_CACHE, "what redb has in its cache"), |s| s.db.cached as f64),
+    (Family::gauge(DB_CACHE, "bytes that redb has in its cache"), |s| s.db.cached as f64),
     (Family::gauge(DB_CACHE_CAPACITY, "the bound of redb's cache"), |s| s.db.cache as f64),
     (Family::counter(DB_HITS, "pages that redb found in its cache"), |s| s.db.hits as f64),
     (Family::counter(DB_MISSES, "pages that redb had to read"), |s| s.db.misses as f64),
     (Family::counter(DB_EVICTIONS, "pages that redb put out of its cache"), |s| s.db.evictions as f64),
-    (Family::gauge(FREE, "free on the file system, with journal segments that can be used again"), |s| {
+    (Family::gauge(FREE, "free space of its disk, with journal segments that can be used again"), |s| {
         s.free as f64
     }),
     (Family::gauge(FULL, "1 while produce is refused because the disk is full"), |s| f64::from(s.refuses)),
-    (Family::gauge(RESERVE, "held back on the file system for what frees space"), |s| s.reserve as f64),
+    (Family::gauge(RESERVE, "space held back for work that frees space"), |s| s.reserve as f64),
     (Family::counter(NO_SPACE, "times that a segment or redb found no space"), |s| s.no_space as f64),
 ];
 pub(in crate::storage) const QUEUED: Family =
@@ -111,11 +111,11 @@ pub(in crate::storage) const QUEUE_MAX: Family =
 
 /// Tells the exporter what the names mean.
 pub fn describe() {
-    describe_histogram!(SYNC_SECONDS, Unit::Seconds, "one fdatasync of the journal");
+    describe_histogram!(SYNC_SECONDS, Unit::Seconds, "time of one fdatasync of the journal");
     describe_histogram!(QUEUE_SECONDS, Unit::Seconds, "how long the oldest entry of a journal group waited");
     describe_histogram!(GROUP_ENTRIES, Unit::Count, "entries of one journal group: one write, one sync");
     describe_histogram!(GROUP_BYTES, Unit::Bytes, "payload of one journal group");
-    describe_histogram!(SETTLE_SECONDS, Unit::Seconds, "one settle window");
+    describe_histogram!(SETTLE_SECONDS, Unit::Seconds, "time of one settle window");
     describe_counter!(SETTLED_BYTES, Unit::Bytes, "journal bytes settled into redb");
     describe_counter!(SETTLE_COMMITS, Unit::Count, "transactions that settling committed");
     describe_counter!(EVACUATED, Unit::Bytes, "records that moved from the journal into redb");

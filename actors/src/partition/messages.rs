@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use callboard_core::partition::{Acks, ActiveProducer, Appended, Assigned, ReplicaConfig, TrimTo};
 use callboard_core::records::BatchHead;
 use callboard_core::{Offset, Reject};
+use std::sync::Arc;
 
 /// A produce request's batch, on its way to the log.
 #[derive(Debug)]
@@ -23,6 +24,31 @@ pub struct Appending {
     pub timeout_ms: u64,
     /// Given back when the batch is written or refused.
     pub permit: Permit,
+}
+
+/// Calls back when the last replica that holds it has dropped it. A replica that ends drops it too, with its mailbox.
+pub struct Mark {
+    on_drop: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Mark {
+    /// A mark that calls this once.
+    #[must_use]
+    pub fn new(on_drop: impl Fn() + Send + Sync + 'static) -> Arc<Mark> {
+        Arc::new(Mark { on_drop: Box::new(on_drop) })
+    }
+}
+
+impl std::fmt::Debug for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Mark")
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        (self.on_drop)();
+    }
 }
 
 /// A message to a replica's actor.
@@ -46,6 +72,8 @@ pub enum ReplicaMsg {
     Delete,
     /// The image no longer gives this node a replica of the partition.
     Leave,
+    /// Shows that everything told before has been taken in, by being dropped.
+    Mark(Arc<Mark>),
     /// A deadline may have passed.
     Tick,
 }

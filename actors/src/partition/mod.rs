@@ -16,7 +16,7 @@ mod tails;
 mod waiters;
 
 pub use handle::PartitionHandle;
-pub use messages::{Appending, ReplicaMsg};
+pub use messages::{Appending, Mark, ReplicaMsg};
 pub use replica::{OnOpened, ReplicaActor, ReplicaArgs};
 pub use tail::Tail;
 pub use tails::TailBudget;

@@ -227,6 +227,10 @@ impl Actor for ReplicaActor {
             }
             ReplicaMsg::Delete => Input::Delete,
             ReplicaMsg::Leave => Input::Leave,
+            ReplicaMsg::Mark(mark) => {
+                drop(mark);
+                return Ok(());
+            }
             ReplicaMsg::Tick => Input::Tick,
         };
         state.shell.step(input);

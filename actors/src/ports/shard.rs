@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// The one order of a shard's entries. Entries go in, and notices of durability come out.
 pub trait Journal: Send + Sync + 'static {
-    /// The replicas of this shard that recovery found, also those that are marked stray.
+    /// The replicas of this shard that recovery found, also those that are marked stray. They are handed out once.
     fn recovered(&self) -> Vec<ReplicaState>;
 
     /// Gives a new replica its id and journals its `Open` (number 1). Notices go to `sink` from then on.

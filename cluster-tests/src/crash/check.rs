@@ -1,8 +1,8 @@
-//! Recovery from an image, and what must be true after it.
+//! Recovery from an image, and the rules that must hold after it.
 //!
-//! Of each replica a first part of its entries is there, whole and in order: nothing announced is missing, nothing taken
-//! back or never written is there. What an `os` topic may lose to a power cut it may lose only with a verdict that says
-//! so, and a topic that was `fsync` all its life is always clean.
+//! A first part of each replica's entries is there, whole and in order. No announced entry is missing; no entry is there
+//! that was taken back or never written. An `os` topic may lose entries to a power cut, but only with a verdict that says
+//! so. A topic that was `fsync` all its life is always clean. This module makes no cuts: `mod.rs` does.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,15 +23,15 @@ pub const DATA: &str = "/data";
 /// Bytes of a segment: small, so that a script rolls often.
 pub const SEGMENT: u64 = 16 << 10;
 
-/// Runs of so many bytes stay in the journal: some do, some do not.
+/// Runs of so many bytes stay in the journal; a script makes larger and smaller ones.
 const LARGE: u32 = 300;
-/// What a shard's journal may hold: a script outgrows it.
+/// Bytes that a shard's journal may hold; a script outgrows them.
 const JOURNAL: u64 = 8 * SEGMENT;
 
-/// Segments are written with zeros or only promised, about as often.
+/// Bound that writes about half of the segments with zeros; the disk only promises the others.
 const ZEROS_BELOW: u64 = 700;
 
-/// How a store is opened here.
+/// Options of a store that this backend opens.
 #[must_use]
 pub fn options(shards: usize, boot: &str) -> StoreOptions {
     StoreOptions {
@@ -52,13 +52,10 @@ pub fn options(shards: usize, boot: &str) -> StoreOptions {
 
 /// A store that came up.
 pub struct Up {
-    /// Its disk.
     pub disk: CrashDisk,
-    /// The store.
     pub store: Store,
-    /// Its shards.
     pub engines: Vec<Arc<Engine>>,
-    /// What recovery says, by shard and replica.
+    /// Recovery's report, by shard and replica.
     pub states: BTreeMap<(usize, ReplicaId), ReplicaState>,
 }
 
@@ -79,21 +76,21 @@ pub fn start(disk: &CrashDisk, shards: usize, boot: &str) -> Result<Up, String> 
     Ok(Up { disk: disk.clone(), store, engines, states })
 }
 
-/// What the circumstances allow.
+/// Losses that the circumstances allow.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Allow {
-    /// What was only written may be gone: the power was.
+    /// Entries that were only written may be gone, because the power was cut.
     pub unsynced_lost: bool,
-    /// A sync had failed and the store said so: nothing is clean then.
+    /// A sync had failed and the store said so: no replica has to be clean then.
     pub sync_failed: bool,
     /// Stored bytes have rotted: a replica may be corrupt, if it says so.
     pub rot: bool,
 }
 
-/// How many entries of each replica are there.
+/// Number of each replica's entries that are there.
 pub type Lengths = BTreeMap<(usize, ReplicaId), usize>;
 
-/// Compares what came up with what must be true. `floor`: what an earlier recovery had reported.
+/// Compares a store that came up with the ledger. `floor` is the report of an earlier recovery.
 pub fn compare(up: &Up, ledger: &[Replica], floor: &Lengths, allow: Allow) -> Result<Lengths, String> {
     let known: BTreeMap<(usize, ReplicaId), &Replica> =
         ledger.iter().map(|r| ((r.shard, r.replica), r)).collect();
@@ -128,7 +125,7 @@ pub fn compare(up: &Up, ledger: &[Replica], floor: &Lengths, allow: Allow) -> Re
     Ok(lengths)
 }
 
-/// A replica that is not there: never opened for good, or dropped.
+/// Checks a replica that is not there: it was dropped, or its opening was never announced.
 fn absent(replica: &Replica, floor: Option<usize>, allow: Allow) -> Result<(), String> {
     let announced = if allow.unsynced_lost { replica.persisted.synced } else { replica.persisted.written };
     if replica.dropped() || allow.rot {
@@ -187,7 +184,7 @@ fn present(
 fn verdict(replica: &Replica, state: &ReplicaState, length: usize, allow: Allow) -> Result<(), String> {
     let written = replica.persisted.written.0 as usize;
     let missing = replica.entries.get(length..written).unwrap_or_default();
-    // Records, that is: a log start of an `os` topic may be told again.
+    // Only records count: the node may set a log start of an `os` topic again.
     let record = |e: &Written| e.durability == Durability::Os && matches!(e.entry, Entry::Append { .. });
     let acknowledged = missing.iter().any(|e| record(e));
     let always_fsync = replica.entries.iter().all(|e| e.durability == Durability::Fsync);
@@ -211,8 +208,8 @@ fn epochs(state: &ReplicaState, expected: &Expected) -> Result<(), String> {
     if found == wanted { Ok(()) } else { Err(format!("leader epochs {found:?} in place of {wanted:?}")) }
 }
 
-/// A retry of the newest readable batch of each producer is a duplicate, unless the store was told to forget who sent it;
-/// of one that is not there, it is none.
+/// A retry of each producer's newest readable batch is a duplicate, unless the store was told to forget the producer. A
+/// retry of a batch that is not there is no duplicate.
 fn producers(
     replica: &Replica,
     state: &ReplicaState,
@@ -245,7 +242,7 @@ fn producers(
     Ok(())
 }
 
-/// The newest record is the newest of those that can be read, whatever stands in blocks beside them.
+/// The newest record is the newest of the readable ones, whatever stands in blocks beside them.
 fn times(engine: &Engine, state: &ReplicaState, expected: &Expected) -> Result<(), String> {
     let mut wanted: Option<(i64, Offset)> = None;
     for batch in expected.readable() {
@@ -263,7 +260,7 @@ fn times(engine: &Engine, state: &ReplicaState, expected: &Expected) -> Result<(
     if found == wanted { Ok(()) } else { Err(format!("the newest record is {found:?}, not {wanted:?}")) }
 }
 
-/// What can be read counts, and nothing that was never written; what is to be swept may count or not.
+/// The size counts readable batches, and no bytes that were never written. Batches that wait for the sweep may count.
 fn size(
     engine: &Engine,
     replica: &Replica,
@@ -280,7 +277,7 @@ fn size(
     Err(format!("its size is {size}, of {least} bytes that can be read and {most} ever written"))
 }
 
-/// Every batch is read back, byte by byte. False: one has rotted where it stays in the journal, and both the read and the
+/// Reads every batch back, byte by byte. False: one has rotted where it stays in the journal, and both the read and the
 /// scrubber say so.
 fn content(engine: &Engine, state: &ReplicaState, expected: &Expected, allow: Allow) -> Result<bool, String> {
     let mut wanted = expected.readable();

@@ -1,5 +1,5 @@
-//! The store's disk port over an [`Image`], with a hook before every change: whoever watches may keep the image as
-//! it is at that moment, and so cut the run there.
+//! The store's disk port over an [`Image`], with a hook before every change. The hook may keep the image of that moment,
+//! and so cut the run there. The image decides what survives a cut, not this module.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::image::Image;
 
-/// Called before each change, with the image as it is and what is about to happen.
+/// Called before each change, with the image as it is and the change that is about to happen.
 pub type Watch = Box<dyn FnMut(&Image, Step<'_>) + Send>;
 
 /// A change that is about to happen.
@@ -24,20 +24,19 @@ pub enum Step<'a> {
     Sync,
     /// A name made, moved or removed.
     Name(&'a Path),
-    /// A sync of a directory.
     SyncDirectory,
 }
 
 struct Shared {
     image: Mutex<Image>,
     watch: Mutex<Option<Watch>>,
-    /// The sync with this number fails, counted down.
+    /// Syncs before the one that fails; `None` if none is to fail.
     fail_sync: Mutex<Option<u64>>,
-    /// So many more times a file may grow, then there is no space; none: as often as it likes.
+    /// Times that a file may still grow before there is no space; `None` sets no bound.
     space: Mutex<Option<u64>>,
-    /// How often there was none.
+    /// Times that a file found no space.
     refused: AtomicU64,
-    /// Up to where each file was ever written: beyond it are holes, which take no space.
+    /// End of the written part of each file. Holes lie beyond it, which take no space.
     allocated: Mutex<BTreeMap<u64, u64>>,
     /// Files whose room was promised before anything was written.
     promised: Mutex<BTreeSet<u64>>,
@@ -54,7 +53,7 @@ fn missing() -> io::Error {
 }
 
 impl CrashDisk {
-    /// A disk that holds this.
+    /// A disk that holds this image.
     #[must_use]
     pub fn new(image: Image) -> CrashDisk {
         let (image, watch) = (Mutex::new(image), Mutex::new(None));
@@ -70,7 +69,7 @@ impl CrashDisk {
         *self.shared.watch.lock() = Some(watch);
     }
 
-    /// Watches no more.
+    /// Ends the watch of changes.
     pub fn unwatch(&self) {
         *self.shared.watch.lock() = None;
     }
@@ -91,7 +90,7 @@ impl CrashDisk {
         *self.shared.space.lock() = Some(n);
     }
 
-    /// There is space again.
+    /// Lets files grow again, without a bound.
     pub fn give_space(&self) {
         *self.shared.space.lock() = None;
     }
@@ -108,7 +107,7 @@ impl CrashDisk {
         self.shared.promised.lock().contains(&inode)
     }
 
-    /// Whether a write of a file up to `end` finds space: one to where it never reached takes some.
+    /// Whether a write up to `end` finds space. Only a write beyond the written part takes some.
     fn finds_space(&self, inode: u64, length: u64, end: u64) -> bool {
         let mut allocated = self.shared.allocated.lock();
         let reached = allocated.entry(inode).or_insert(length);
@@ -132,7 +131,7 @@ impl CrashDisk {
         Ok(CrashFile { disk: self.clone(), inode, locked: Mutex::new(false) })
     }
 
-    /// Whether a file that is to grow may.
+    /// Whether a file may grow once more.
     fn may_grow(&self) -> bool {
         match &mut *self.shared.space.lock() {
             None => true,
@@ -147,7 +146,7 @@ impl CrashDisk {
         }
     }
 
-    /// What it holds now.
+    /// A copy of the image at this moment.
     #[must_use]
     pub fn image(&self) -> Image {
         self.shared.image.lock().clone()
@@ -235,7 +234,7 @@ impl DiskFile for CrashFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let now = self.len()?;
         {
-            // A hole; what is cut off is free.
+            // New bytes are a hole; bytes that are cut off are free.
             let mut allocated = self.disk.shared.allocated.lock();
             let reached = allocated.entry(self.inode).or_insert(now);
             *reached = (*reached).min(len);
@@ -255,7 +254,7 @@ impl DiskFile for CrashFile {
     fn write_all_at(&self, bufs: &[&[u8]], at: u64) -> io::Result<()> {
         let bytes = bufs.concat();
         if !self.disk.finds_space(self.inode, self.len()?, at + bytes.len() as u64) {
-            // As much as there was room for.
+            // The disk has room for a part of the bytes.
             let some = &bytes[..bytes.len() / 2];
             return self.disk.change(Step::Write, |image| {
                 image.write(self.inode, at, some);

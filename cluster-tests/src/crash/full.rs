@@ -1,10 +1,10 @@
-//! A disk that is full from some growth of some file on: each allocation in turn is the first that finds no space.
+//! A disk that gets full: each growth of a file in turn is the first that finds no space.
 //!
 //! ```text
 //!   script ─ n growths ─> no space, for a while ─> space ─> goes on ─> everything settles ─> kill, power cut: compare
 //! ```
 //!
-//! No shard may stop for it. What was written before stays readable to recovery; a group that finds no room waits.
+//! No shard may stop for it. Recovery still reads all that was written before; a group that finds no room waits.
 
 use super::check::{Allow, Lengths, compare, start};
 use super::disk::CrashDisk;
@@ -12,19 +12,19 @@ use super::image::Outcome;
 use super::model::Replica;
 use super::script::World;
 
-/// Steps without space.
+/// Steps that the script does without space.
 const WITHOUT: u32 = 24;
-/// Steps behind them.
+/// Steps that the script does when there is space again.
 const BEHIND: u32 = 8;
 
-/// What became of the runs.
+/// Counts over all runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Found {
     /// Growths that found no space.
     pub refused: u64,
     /// Groups that had to wait for space.
     pub waited: u32,
-    /// Runs in which all could go on without.
+    /// Runs in which no group had to wait.
     pub went_on: u32,
 }
 
@@ -52,7 +52,7 @@ fn from(shards: usize, seed: u64, n: u64, found: &mut Found) -> Result<(), Strin
     found.refused += world.disk().refused();
     found.waited += world.counts.waited;
     found.went_on += u32::from(world.counts.waited == 0);
-    // Killed while it is full, it comes up with space.
+    // A store that is killed on the full disk comes up on one with space.
     let full = world.disk().image();
     recovered(&world, full, shards)?;
     world.disk().give_space();

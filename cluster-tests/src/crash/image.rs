@@ -1,4 +1,4 @@
-//! What a disk holds, twice: as processes see it now, and as it would come back after a power cut.
+//! The content of a disk, twice: as processes see it now, and as it would come back after a power cut.
 //!
 //! ```text
 //!   file   live pages        every write, at once                 directory   live names
@@ -6,11 +6,11 @@
 //!          pending           writes and lengths since then                    pending creations, renames, removals
 //! ```
 //!
-//! A power cut keeps the durable image and, of what is pending, nothing, everything, or any part: writes are torn at
-//! 512 bytes, sector by sector; of a directory's changes a first part comes through, in their order, as journaling
-//! file systems do it. A sync of a file says nothing of its name. Directories themselves are durable when made.
+//! A power cut keeps the durable image, and no pending change, every one, or any part of them. It tears writes at 512
+//! bytes, sector by sector. Of a directory's changes a first part comes through, in their order, as in journaling file
+//! systems. A sync of a file does not sync its name. Directories themselves are durable when made.
 //!
-//! Pages are shared between clones: an image costs next to nothing to keep, so a run can be cut everywhere.
+//! Clones share their pages. An image therefore costs next to nothing to keep, and a run can be cut everywhere.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use crate::process::load::Rng;
 
 const PAGE: usize = 4096;
-/// What a disk tears at.
+/// Bytes of a sector: a disk writes them all or none.
 const SECTOR: usize = 512;
 
 /// The bytes of a file, in shared pages.
@@ -30,13 +30,11 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Its length.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -56,7 +54,7 @@ impl Pages {
         self.len = len;
     }
 
-    /// Overwrites, growing as needed.
+    /// Overwrites bytes; the file grows as needed.
     pub fn write(&mut self, at: u64, bytes: &[u8]) {
         let end = at + bytes.len() as u64;
         if end > self.len {
@@ -137,16 +135,16 @@ struct Directory {
     pending: Vec<Rename>,
 }
 
-/// What becomes of everything that runs on a machine.
+/// The end of all that runs on a machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
     /// The process dies; the page cache lives on.
     Kill,
-    /// The power goes, and all that no sync had confirmed is gone.
+    /// The power goes, and every change that no sync had confirmed is gone.
     PowerDrop,
-    /// The power goes after everything came through by itself.
+    /// The power goes after every change has reached the disk by itself.
     PowerKeep,
-    /// The power goes, and any part of what no sync had confirmed came through.
+    /// The power goes, and any part of the unconfirmed changes has reached the disk; the seed chooses.
     PowerTear(u64),
 }
 
@@ -171,7 +169,7 @@ fn split(path: &Path) -> (PathBuf, PathBuf) {
 }
 
 impl Image {
-    /// What is left after this.
+    /// The image that is left after this outcome.
     #[must_use]
     pub fn after(&self, outcome: Outcome) -> Image {
         let mut next = self.clone();
@@ -229,12 +227,12 @@ impl Image {
         }
     }
 
-    /// A sync that failed: what was pending counts as clean in the page cache and will never reach the disk.
+    /// Fails a sync: pending changes count as clean in the page cache and will never reach the disk.
     pub(super) fn fail_sync(&mut self, inode: u64) {
         self.inode(inode).pending.clear();
     }
 
-    /// What a path names now.
+    /// The inode that a path names now.
     #[must_use]
     pub(super) fn find(&self, path: &Path) -> Option<u64> {
         let (directory, name) = split(path);
@@ -290,7 +288,7 @@ impl Image {
         directory.durable = directory.live.clone();
     }
 
-    /// Files below a path whose names end so, with their bytes as seen now.
+    /// Files whose names end with `suffix`: path, inode, and the bytes as processes see them.
     #[must_use]
     pub fn files(&self, suffix: &str) -> Vec<(PathBuf, u64, Pages)> {
         let mut out = Vec::new();
@@ -304,7 +302,7 @@ impl Image {
         out
     }
 
-    /// Flips a bit where it lies, for good.
+    /// Flips a bit on the disk, for good.
     pub fn rot(&mut self, inode: u64, at: u64) {
         let inode = self.inode(inode);
         let mut byte = [0];

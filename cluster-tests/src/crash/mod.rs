@@ -9,8 +9,8 @@
 //! ```
 //!
 //! An image shares its pages with those before it, so one run of the script serves every cut. `image.rs` is the disk,
-//! `model.rs` what must be true, `check.rs` the comparison, `script.rs` what is done. The node's metadata (`meta.redb`)
-//! and the threads of a shard are not driven here: kill -9 of real processes does that.
+//! `model.rs` the state that must be there, `check.rs` the comparison, `script.rs` the actions. The backend does not drive
+//! the node's metadata (`meta.redb`) and the threads of a shard: kill -9 of real processes does that.
 
 pub mod check;
 pub mod disk;
@@ -33,33 +33,31 @@ use self::model::Replica;
 use self::script::{Counts, Ledger, World};
 use crate::process::load::Rng;
 
-/// What to run.
+/// Parameters of one run.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Shards of the store.
     pub shards: usize,
-    /// Everything follows from it.
+    /// All choices of a run follow from it.
     pub seed: u64,
     /// Steps of the script.
     pub steps: u32,
-    /// Cut inside the recovery from every n-th cut at all its changes; from the others, at one.
+    /// The recovery from every n-th cut is cut at all its changes, that from each other at one.
     pub nested_every: u64,
-    /// A planted bug.
+    /// A bug that is planted in the store.
     pub mutant: Option<Mutant>,
 }
 
-/// What was run.
+/// Counts of one run.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
     /// Changes of the disk, each a cut.
     pub cuts: u64,
-    /// Recoveries compared.
     pub recoveries: u64,
-    /// Of those, after a cut inside a recovery.
+    /// Recoveries after a cut inside a recovery.
     pub nested: u64,
-    /// Of those, with a bit flipped.
+    /// Recoveries with a bit flipped.
     pub rotten: u64,
-    /// What the script did.
+    /// Actions of the script.
     pub counts: Counts,
 }
 
@@ -86,7 +84,7 @@ impl Tally {
     }
 }
 
-/// Runs the script once and cuts it everywhere. The error says what did not hold, and where.
+/// Runs the script once and cuts it everywhere. The error names the rule that did not hold, and the cut.
 pub fn run(plan: Plan) -> Result<Report, String> {
     let tally = Tally::default();
     let (cuts, queue) = sync_channel::<Cut>(64);
@@ -118,7 +116,7 @@ pub fn run(plan: Plan) -> Result<Report, String> {
     Ok(Report { cuts, recoveries, nested, rotten, counts })
 }
 
-/// The script; restarts on its way, one clean and one as a kill leaves it.
+/// Runs the script, with restarts on its way: one clean, the next as a kill leaves the disk.
 fn act(plan: Plan, tally: &Tally, watch: impl Fn(&CrashDisk, &Ledger)) -> Result<Counts, String> {
     let mut world = World::new(plan.shards, plan.seed)?;
     watch(world.disk(), world.ledger());
@@ -156,17 +154,17 @@ fn work(plan: Plan, queue: &Mutex<Receiver<Cut>>, tally: &Tally) {
     plant(None);
 }
 
-/// What became of runs in which one sync failed.
+/// Counts over the runs in which one sync failed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Failures {
     /// Runs whose shard stopped.
     pub stopped: u32,
-    /// Runs that went on: it was redb's sync, and the file was opened again.
+    /// Runs that went on: the sync was redb's, and the store opened the file again.
     pub went_on: u32,
 }
 
-/// Lets the n-th sync of a script fail, for each n below `syncs`: what was pending then never reaches the disk, though
-/// readers go on seeing it. Nothing announced as synced may be missing, also not after a power cut.
+/// Lets the n-th sync of a script fail, for each n below `syncs`. Changes pending then never reach the disk, though readers
+/// go on seeing them. No entry announced as synced may be missing, even after a power cut.
 pub fn fail_syncs(shards: usize, seed: u64, syncs: u64) -> Result<Failures, String> {
     let mut failures = Failures::default();
     for n in 0..syncs {
@@ -201,7 +199,7 @@ fn fail_sync(shards: usize, seed: u64, n: u64, failures: &mut Failures) -> Resul
         .map_err(|why| format!("and then the power: {why}"))
 }
 
-/// Everything that may happen at one cut.
+/// Judges every outcome of one cut.
 fn judge(plan: Plan, cut: &Cut, tally: &Tally) -> Result<(), String> {
     let n = cut.number;
     let outcomes = [
@@ -230,7 +228,7 @@ fn up(plan: Plan, disk: &CrashDisk, boot: u32, tally: &Tally) -> Result<check::U
     start(disk, plan.shards, &format!("boot {boot}"))
 }
 
-/// One outcome of a cut: recovery, the same after another power cut, cuts inside the recovery.
+/// Judges one outcome of a cut: recovery, recovery after another power cut, cuts inside the recovery.
 fn after(plan: Plan, cut: &Cut, outcome: Outcome, whole: bool, tally: &Tally) -> Result<(), String> {
     let disk = CrashDisk::new(cut.image.after(outcome));
     let inside = std::sync::Arc::new(Mutex::new(Vec::new()));
@@ -258,7 +256,7 @@ fn after(plan: Plan, cut: &Cut, outcome: Outcome, whole: bool, tally: &Tally) ->
     Ok(())
 }
 
-/// A cut inside a recovery.
+/// Judges a cut inside a recovery.
 fn nested(
     plan: Plan,
     cut: &Cut,
@@ -283,7 +281,7 @@ fn nested(
         .map_err(|why| format!("then {then:?} at change {at} of its recovery: {why}"))
 }
 
-/// A store that came up takes more, and is cut again.
+/// Lets a recovered store take more entries, and cuts it again.
 fn go_on(
     plan: Plan,
     cut: &Cut,

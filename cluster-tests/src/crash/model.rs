@@ -1,5 +1,5 @@
-//! What must be true of a replica, told without any code of the store: its entries in their order, what was
-//! acknowledged, and what a reader must find after a first part of them.
+//! The state that a replica must have, computed without any code of the store. The model keeps the replica's entries in
+//! their order and the announcements. From a first part of the entries it computes the content that a reader must find.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,20 +15,18 @@ use parking_lot::Mutex;
 /// One entry as it was submitted. Its number is its place in the list, from 1.
 #[derive(Clone)]
 pub struct Written {
-    /// The change.
     pub entry: Entry,
     /// Whether it waits for a sync.
     pub durability: Durability,
-    /// The batch, for `Append`.
+    /// The batch of an `Append`; else empty.
     pub bytes: Bytes,
 }
 
-/// What was announced of a replica, as its actor would have heard it.
+/// Announcements for a replica, as its actor would have heard them.
 #[derive(Default)]
 pub struct Heard {
-    /// How far it has come.
     pub persisted: Mutex<Persisted>,
-    /// That it goes no further.
+    /// Set when the replica goes no further.
     pub failed: Mutex<Option<ShardError>>,
 }
 
@@ -42,44 +40,37 @@ impl ReplicaSink for Heard {
     }
 }
 
-/// One replica's history.
+/// The history of one replica, from its opening on.
 #[derive(Clone)]
 pub struct Replica {
-    /// Whose.
     pub id: TopicPartition,
-    /// In which shard.
     pub shard: usize,
-    /// As what.
     pub replica: ReplicaId,
-    /// All entries submitted.
     pub entries: Vec<Arc<Written>>,
-    /// What the store was told of producers.
+    /// Producers that the store was told to forget.
     pub forgotten: Vec<Forgotten>,
-    /// What was announced when this was taken.
+    /// Announcements up to the moment of this copy.
     pub persisted: Persisted,
-    /// What is announced now.
+    /// Announcements as they come.
     pub heard: Arc<Heard>,
 }
 
 /// A batch that a reader must find.
 #[derive(Clone)]
 pub struct Stored {
-    /// Its head.
     pub head: BatchHead,
-    /// Its bytes.
     pub bytes: Bytes,
 }
 
-/// What a replica is after a first part of its entries.
+/// The state of a replica after a first part of its entries.
 #[derive(Clone, Default)]
 pub struct Expected {
-    /// Whether it exists.
+    /// Whether the replica exists.
     pub open: bool,
     /// First offset that can be read.
     pub log_start: Offset,
-    /// Log end offset.
     pub next: Offset,
-    /// Batches, those below the log start too.
+    /// All batches, those below the log start too.
     pub batches: Vec<Stored>,
     /// Batches that a truncation took away.
     pub truncated: Vec<BatchHead>,
@@ -88,7 +79,7 @@ pub struct Expected {
 }
 
 impl Replica {
-    /// One that was just opened.
+    /// A replica that was just opened.
     #[must_use]
     pub fn opened(id: TopicPartition, shard: usize, replica: ReplicaId, heard: Arc<Heard>) -> Replica {
         let open = Written { entry: Entry::Open { id }, durability: Durability::Fsync, bytes: Bytes::new() };
@@ -96,19 +87,19 @@ impl Replica {
         Replica { id, shard, replica, entries, forgotten, persisted: Persisted::default(), heard }
     }
 
-    /// As it is at this moment, what is announced included.
+    /// A copy of this moment, with the announcements so far.
     #[must_use]
     pub fn now(&self) -> Replica {
         Replica { persisted: *self.heard.persisted.lock(), ..self.clone() }
     }
 
-    /// Whether its last entry ends it.
+    /// Whether the last entry is a drop.
     #[must_use]
     pub fn dropped(&self) -> bool {
         self.entries.last().is_some_and(|e| e.entry == Entry::Drop)
     }
 
-    /// What it is after its first `count` entries.
+    /// The state after the first `count` entries.
     #[must_use]
     pub fn after(&self, count: usize) -> Expected {
         let mut out = Expected::default();
@@ -145,8 +136,8 @@ impl Replica {
         out
     }
 
-    /// Whether the store may know nothing of a producer any more, whose newest batch among the first `count` entries is
-    /// this one: it was told so, and this batch, or one after it, was the newest at that moment too.
+    /// Whether the store may have forgotten the producer whose newest batch among the first `count` entries is this one. It
+    /// may if it was told to, and this batch, or one after it, was the newest at that moment too.
     #[must_use]
     pub fn may_forget(&self, head: &BatchHead, count: usize) -> bool {
         let told = self.forgotten.iter().filter(|told| told.seq.0 as usize <= count);
@@ -159,7 +150,7 @@ impl Replica {
         })
     }
 
-    /// Its last entries in short: `+` an append, `<` a truncation, `>` a log start, `~` an `os` one.
+    /// The last entries in short: `+` an append, `<` a truncation, `>` a log start, `~` an `os` one.
     #[must_use]
     pub fn tail(&self, count: usize) -> String {
         let skip = self.entries.len().saturating_sub(count);
@@ -178,7 +169,7 @@ impl Replica {
         self.entries[skip..].iter().map(one).collect::<Vec<_>>().join(", ")
     }
 
-    /// Where it ends now, all entries counted.
+    /// The state after all entries.
     #[must_use]
     pub fn expected(&self) -> Expected {
         self.after(self.entries.len())

@@ -1,4 +1,4 @@
-//! Bits that flip where they lie, in journal groups that a later group names as synced: recovery has to notice.
+//! Bits that flip on the disk, in journal groups that a later group names as synced. Recovery has to notice them.
 
 use callboard_core::Lsn;
 use callboard_core::storage::{ALIGN, SEGMENT_HEADER, SegmentHeader, aligned, decode_group};
@@ -11,7 +11,7 @@ use crate::process::load::Rng;
 struct Found {
     shard: [u8; 16],
     inode: u64,
-    /// Where it lies in the file.
+    /// Offset of the group in the file.
     at: u64,
     lsn: Lsn,
     length: u64,

@@ -1,5 +1,6 @@
-//! What is done to the store: groups of entries of many replicas, truncations, log starts, drops and re-creations,
-//! settles, rolls, recycling, restarts, `fsync` and `os` mixed. All of it follows from a seed.
+//! The actions on the store: groups of entries of many replicas, truncations, log starts, drops and re-creations, settles,
+//! rolls, recycling, restarts. `fsync` and `os` are mixed. All of it follows from a seed. This module judges only that the
+//! store takes each action: `check.rs` judges the content.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use super::image::{Image, Outcome};
 use super::model::{Heard, Replica, Written};
 use crate::process::load::Rng;
 
-/// What happened, counted.
+/// Actions and events, counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     pub appends: u32,
@@ -37,10 +38,10 @@ pub struct Counts {
     pub forgotten: u32,
 }
 
-/// Every replica there ever was; the watcher reads it while the store works.
+/// All replicas that ever were; the watcher reads them while the store works.
 pub type Ledger = Arc<Mutex<Vec<Replica>>>;
 
-/// How the next batches of a replica are written.
+/// Epoch, producer and durability of a replica's next batches.
 #[derive(Clone, Copy)]
 struct Style {
     epoch: i32,
@@ -48,7 +49,7 @@ struct Style {
     durability: Durability,
 }
 
-/// A store and everything that was done to it.
+/// A store, and the ledger of all actions on it.
 pub struct World {
     up: Up,
     ledger: Ledger,
@@ -58,7 +59,6 @@ pub struct World {
     topics: u64,
     /// Names that each segment file has had.
     names: BTreeMap<u64, BTreeSet<PathBuf>>,
-    /// What happened so far.
     pub counts: Counts,
 }
 
@@ -76,7 +76,7 @@ impl World {
         })
     }
 
-    /// Goes on with a store that came up, whose replicas have so many entries.
+    /// Goes on with a store that came up, whose replicas have `lengths` entries.
     pub fn resume(up: Up, ledger: &[Replica], lengths: &Lengths, seed: u64) -> Result<World, String> {
         let shards = up.engines.len();
         let there = ledger.iter().filter_map(|r| {
@@ -106,24 +106,24 @@ impl World {
         })
     }
 
-    /// Its disk.
+    /// The disk below the store.
     #[must_use]
     pub fn disk(&self) -> &CrashDisk {
         &self.up.disk
     }
 
-    /// Every replica there ever was.
+    /// All replicas that ever were.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// Leaves word of a failed sync, as a node does when a shard stops.
+    /// Notes a failed sync in the store, as a node does when a shard stops.
     pub fn record_failure(&self, why: &str) {
         self.up.store.record_failure(why);
     }
 
-    /// Does one thing.
+    /// Does the next action, which the seed chooses.
     pub fn step(&mut self) -> Done {
         self.act()?;
         for (path, inode, _) in self.up.disk.image().files(".seg") {
@@ -169,8 +169,8 @@ impl World {
         job(&self.up.engines[shard]).map(|_| ()).map_err(|fault| format!("shard {shard}: {fault}"))
     }
 
-    /// Writes a group as a shard's threads do: where the journal has no room for it, what may free some goes first; where
-    /// nothing does, it waits until there is space.
+    /// Writes a group as a shard's threads do. Where the journal has no room, work that frees some goes first; where it
+    /// frees none, the group waits until there is space.
     fn journal(&mut self, shard: usize, group: Vec<Submission>) -> Done {
         let engine = Arc::clone(&self.up.engines[shard]);
         let disk = self.up.disk.clone();
@@ -193,7 +193,7 @@ impl World {
         }
     }
 
-    /// Settles and sweeps everything: on a disk with space nothing may be left.
+    /// Settles and sweeps everything; on a disk with space nothing may be left.
     pub fn settle_all(&mut self) -> Done {
         for shard in 0..self.shards {
             for _ in 0..64 {
@@ -253,7 +253,7 @@ impl World {
         self.open(shard, durability)
     }
 
-    /// A replica says that its producers of all but its newest records are forgotten; now and then, of all.
+    /// Lets a replica forget the producers of all but its newest records, now and then of all records.
     fn forget(&mut self, shard: usize) -> Done {
         let Some(n) = self.pick(Some(shard)) else { return Ok(()) };
         self.counts.forgotten += 1;
@@ -287,7 +287,7 @@ impl World {
         (!live.is_empty()).then(|| live[self.rng.below(live.len() as u64) as usize])
     }
 
-    /// One group of entries.
+    /// Writes one group of entries.
     fn write(&mut self, shard: usize) -> Done {
         let mut group = Vec::new();
         // Eight entries without payload fill their group to the byte: nothing lies behind the last one.
@@ -345,7 +345,7 @@ impl World {
         for record in 0..records {
             let value = vec![self.rng.any() as u8; (size / records) as usize];
             batch = batch.record(NewRecord {
-                // Up and down, so that the newest record is now here, now there.
+                // Times go up and down, so that the newest record is now here, now there.
                 timestamp: 1000 + (base + record as i64) * 7919 % 501,
                 value: Some(value),
                 ..NewRecord::default()
@@ -355,7 +355,7 @@ impl World {
         (Entry::Append { base, epoch }, bytes.into())
     }
 
-    /// Enters it into the ledger: from here on it may turn up.
+    /// Enters an entry into the ledger: from here on recovery may find it.
     fn submit(&mut self, n: usize, entry: Entry, bytes: Bytes) -> Submission {
         let durability = self.styles[n].durability;
         let replica = &mut self.ledger.lock()[n];
@@ -370,7 +370,7 @@ impl World {
         }
     }
 
-    /// Ends the store, cleanly or as a kill does, and opens it again; everything written has to be there.
+    /// Ends the store, cleanly or as a kill does, and opens it again. All written entries have to be there.
     pub fn restart(self, clean: bool, watch: impl FnOnce(&CrashDisk)) -> Result<World, String> {
         let World { up, ledger, styles, shards, rng, topics, names, mut counts } = self;
         counts.restarts += 1;

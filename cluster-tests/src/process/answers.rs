@@ -1,10 +1,11 @@
-//! What a broker answers to calls that cannot be right, line by line, held against what Apache Kafka said to the same.
+//! A broker's answers to calls that cannot be right, held line by line against Apache Kafka's answers to the same calls.
 //!
 //! ```text
 //!   CALLBOARD_ORACLE=host:port  asks a running Kafka instead of the built broker    CALLBOARD_WRITE_ANSWERS=1  writes
 //!   calls ──> Said: `case v7: answer` a line ──> judge: the lines of data/*.txt ──> what differs, and is not meant to
 //! ```
-//! A [`Deviation`] says what we answer where we do not do as Kafka does, and why; one that no line needs is an error.
+//! A [`Deviation`] names a case in which our answer differs from Kafka's, and the reason. A deviation that no line needs is
+//! an error. This module makes no calls: the suites ask, and note the answers here.
 
 use std::fmt::{Display, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -14,27 +15,25 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{Broker, Options};
 
-/// What was said so far.
+/// The answers so far, one a line.
 #[derive(Default)]
 pub struct Said {
     lines: String,
 }
 
-/// A difference that is meant.
+/// A difference from Kafka's answer that is meant, and its reason.
 pub struct Deviation {
-    /// How its cases begin.
+    /// Beginning of the lines that it covers.
     pub case: &'static str,
-    /// What ours is instead.
     pub ours: Ours,
-    /// Why it is not Kafka's.
     pub why: &'static str,
 }
 
 /// Our answer, where it is not Kafka's.
 pub enum Ours {
-    /// It holds this.
+    /// Our line contains this text.
     Holds(&'static str),
-    /// It differs in nothing but its words.
+    /// Our line differs only in its quoted words.
     Words,
 }
 
@@ -47,7 +46,7 @@ impl Ours {
     }
 }
 
-/// A line without what is in quotes; no words at all are written `-`.
+/// The line with each quoted text written as `-`, which also stands for no text.
 fn wordless(line: &str) -> String {
     let (mut out, mut quoted, mut escaped) = (String::new(), false, false);
     for c in line.chars() {
@@ -67,12 +66,12 @@ fn wordless(line: &str) -> String {
 }
 
 impl Said {
-    /// One more answer, in one line.
+    /// Adds an answer as one line.
     pub fn note(&mut self, case: &str, version: i16, answer: impl Display) {
         let _ = writeln!(self.lines, "{case} v{version}: {}", answer.to_string().replace('\n', " "));
     }
 
-    /// Holds it against the file, or writes the file.
+    /// Compares the answers with the file, or writes the file.
     pub fn judge(self, file: &str, meant: &[Deviation]) -> Result<()> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(file);
         if std::env::var_os("CALLBOARD_WRITE_ANSWERS").is_some() {
@@ -81,14 +80,14 @@ impl Said {
         let kafka = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let (differ, idle) = differences(&kafka, &self.lines, meant);
         ensure!(differ.is_empty(), "{} answers differ:\n{}", differ.len(), differ.join("\n"));
-        // Kafka has no need of them.
+        // Kafka itself needs no deviation.
         let idle = if std::env::var_os("CALLBOARD_ORACLE").is_some() { Vec::new() } else { idle };
         ensure!(idle.is_empty(), "meant, and not needed:\n{}", idle.join("\n"));
         Ok(())
     }
 }
 
-/// Differences that are not meant, and what is meant and not needed.
+/// Differences that no deviation covers, and deviations that no difference needs.
 fn differences(kafka: &str, ours: &str, meant: &[Deviation]) -> (Vec<String>, Vec<String>) {
     let (theirs, ours): (Vec<&str>, Vec<&str>) = (kafka.lines().collect(), ours.lines().collect());
     let mut used = vec![false; meant.len()];

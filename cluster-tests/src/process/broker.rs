@@ -1,4 +1,4 @@
-//! One broker process with a data directory of its own: started as a user starts it, killed as a machine does.
+//! One broker process with a data directory of its own. A test starts it as a user does, and kills it as a machine does.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,21 +10,19 @@ use tempfile::TempDir;
 
 use super::{HANG, Lines, launch};
 
-/// The line that says that it serves. With the space: an address is "already in use".
+/// Words of the log line that says that the broker serves. The space keeps out "already in use".
 const READY: &str = " ready in";
 
-/// How a broker is started. Ports are free ones, the directory is a new temporary one.
+/// Options of a broker's start. Its ports are free ones.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `--shards`.
     pub shards: u32,
-    /// `--durability`.
     pub durability: &'static str,
-    /// `--data`; none: a new directory of its own.
+    /// `None` takes a new temporary directory of the broker's own.
     pub data: Option<PathBuf>,
-    /// What the binary is started by: a program and its arguments, before the binary's own path.
+    /// A program and its arguments that start the binary; the binary's path follows them.
     pub wrap: Vec<String>,
-    /// Further settings: environment variables of the broker (`CALLBOARD_…`).
+    /// Environment variables of the broker (`CALLBOARD_…`), for further settings.
     pub env: Vec<(String, String)>,
 }
 
@@ -35,18 +33,18 @@ impl Default for Options {
 }
 
 impl Options {
-    /// With one more environment variable.
+    /// Adds an environment variable of the broker.
     pub fn with_env(mut self, name: &str, value: impl ToString) -> Self {
         self.env.push((name.to_owned(), value.to_string()));
         self
     }
 }
 
-/// A broker, running or not. Dropped, it is killed and its directory removed.
+/// A broker, running or not. Drop kills it and removes its directory.
 pub struct Broker {
     options: Options,
     dir: TempDir,
-    /// Where clients connect: free at the first start, the same one from then on.
+    /// Where clients connect. The first start takes a free port; later starts take the same.
     addr: Option<SocketAddr>,
     child: Option<Child>,
     lines: Lines,
@@ -61,7 +59,7 @@ impl Broker {
         Ok(broker)
     }
 
-    /// A broker that is not running yet, and the directory for it.
+    /// Makes a broker that does not run yet, and its directory.
     pub fn new(options: Options) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("callboard-test-")
@@ -70,7 +68,7 @@ impl Broker {
         Ok(Self { options, dir, addr: None, child: None, lines: Lines::default() })
     }
 
-    /// Starts the process and returns at once: for tests that have to do with it before it serves.
+    /// Starts the process and returns at once, for tests that act before it serves.
     pub fn launch(&mut self) -> Result<()> {
         if self.child.is_some() {
             bail!("the broker runs already");
@@ -89,14 +87,14 @@ impl Broker {
         command.args(["--kafka", &kafka, "--durability", self.options.durability]);
         command.arg("--shards").arg(self.options.shards.to_string());
         for (name, _) in std::env::vars_os() {
-            // What steers the suites is not the broker's configuration.
+            // These steer the suites, and are no configuration of the broker.
             if name.to_string_lossy().starts_with("CALLBOARD_") {
                 command.env_remove(name);
             }
         }
-        // As with Kafka's port: a free one, unless the test says another.
+        // A free port, as for Kafka, unless the test sets one.
         command.env("CALLBOARD_HTTP", "127.0.0.1:0");
-        // Of a machine that runs many at once nobody takes a GiB each.
+        // A machine that runs many brokers at once has no GiB of reserve for each.
         command.env("CALLBOARD_DISK_RESERVE_BYTES", "1048576");
         command.env("RUST_LOG", "info").env("NO_COLOR", "1").envs(self.options.env.iter().cloned());
         command.current_dir(self.dir.path());
@@ -107,7 +105,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Where it serves metrics and health, as this run's log says: from early in its start on.
+    /// Where the broker serves metrics and health. This run's log says it early in the start.
     pub fn http(&mut self) -> Result<SocketAddr> {
         const SERVES: &str = "listening for http on ";
         let line = self.wait_line(SERVES)?;
@@ -115,7 +113,7 @@ impl Broker {
         addr.parse().with_context(|| format!("no address in the broker's line: {line}"))
     }
 
-    /// Waits for the two lines that say where it listens and that it serves.
+    /// Waits for two log lines: the address on which the broker listens, and that it serves.
     pub fn wait_ready(&mut self) -> Result<()> {
         const LISTENS: &str = "listening for kafka clients on ";
         let line = self.wait_line(LISTENS)?;
@@ -147,23 +145,23 @@ impl Broker {
         anyhow!("the broker ({state}): {what}; its last lines:\n{}", self.lines.tail(60))
     }
 
-    /// Whether the process is there.
+    /// Whether the process still runs.
     pub fn running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// Where clients connect.
+    /// The address where clients connect.
     pub fn addr(&self) -> SocketAddr {
         // Known as soon as `start` has returned.
         self.addr.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
-    /// The same, as clients want it.
+    /// The address where clients connect, as text.
     pub fn bootstrap(&self) -> String {
         self.addr().to_string()
     }
 
-    /// Its data directory.
+    /// The data directory of this broker.
     pub fn data(&self) -> PathBuf {
         self.options.data.clone().unwrap_or_else(|| self.dir.path().join("data"))
     }
@@ -173,7 +171,7 @@ impl Broker {
         self.memory("VmRSS:")
     }
 
-    /// The most that it ever had in use (`VmHWM`).
+    /// Bytes of memory that the process had in use at most (`VmHWM`).
     pub fn resident_at_most(&self) -> Result<u64> {
         self.memory("VmHWM:")
     }
@@ -186,7 +184,7 @@ impl Broker {
         Ok(kib * 1024)
     }
 
-    /// The process, while it runs.
+    /// The process id, while the broker runs.
     pub fn pid(&self) -> Option<Pid> {
         self.child.as_ref().map(Pid::from_child)
     }
@@ -196,12 +194,12 @@ impl Broker {
         self.dir.path()
     }
 
-    /// What this run has logged.
+    /// The log of this run.
     pub fn lines(&self) -> &Lines {
         &self.lines
     }
 
-    /// SIGKILL to the process group; returns when the process is gone and all it wrote has been read.
+    /// Sends SIGKILL to the process group; returns when the process is gone and all its log has been read.
     pub fn kill9(&mut self) -> Result<()> {
         let mut child = self.child.take().context("the broker does not run")?;
         if let Some(status) = child.try_wait()? {
@@ -214,13 +212,13 @@ impl Broker {
         Ok(())
     }
 
-    /// Starts it again on the same port and directory and waits until it serves.
+    /// Starts the broker again on the same port and directory and waits until it serves.
     pub fn restart(&mut self) -> Result<()> {
         self.launch()?;
         self.wait_ready()
     }
 
-    /// Starts it where it must refuse to: its exit code and all it said.
+    /// Starts the broker where it must refuse to start; returns its exit code and its log.
     pub fn refuses(&mut self) -> Result<(Option<i32>, String)> {
         self.launch()?;
         let mut child = self.child.take().context("the broker does not run")?;
@@ -237,7 +235,7 @@ impl Broker {
         Ok((status.code(), self.lines.tail(usize::MAX)))
     }
 
-    /// Waits until it ends by itself: its exit code and all it said.
+    /// Waits until the broker ends by itself; returns its exit code and its log.
     pub fn ends(&mut self) -> Result<(Option<i32>, String)> {
         let mut child = self.child.take().context("the broker does not run")?;
         let Some(status) = launch::wait_end(&mut child, HANG)? else {
@@ -248,7 +246,7 @@ impl Broker {
         Ok((status.code(), self.lines.tail(usize::MAX)))
     }
 
-    /// SIGTERM: an orderly end, which must be exit code 0.
+    /// Sends SIGTERM and waits for an orderly end, which must have exit code 0.
     pub fn stop(&mut self) -> Result<()> {
         let mut child = self.child.take().context("the broker does not run")?;
         kill_process(Pid::from_child(&child), Signal::TERM).context("SIGTERM to the broker")?;
@@ -267,7 +265,7 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // Nobody is left to be told.
+            // A drop has no caller to tell of an error.
             let _ = launch::kill_group(&mut child);
         }
         if std::thread::panicking() {

@@ -1,4 +1,5 @@
-//! Clients that users have, as processes: whether they are there, and one run of one of them.
+//! Clients that users have, as processes. [`need`] says whether one is installed; [`run`] runs one to its end, and
+//! [`Running`] runs one beside the test.
 
 use std::fs::File;
 use std::io::Write;
@@ -13,16 +14,16 @@ use tempfile::TempDir;
 use super::programs::find_program;
 use super::{HANG, Lines, launch};
 
-/// After this a client counts as hung. The slowest, Java, takes a minute on a slow machine.
+/// A client that takes longer counts as hung. The slowest, Java, takes a minute on a slow machine.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Writes to the real stderr: a passing test's `eprintln!` is swallowed, and these lines are meant to be seen.
+/// Writes to the real stderr, because the test harness swallows the `eprintln!` of a passing test.
 pub fn say(line: &str) {
     // A closed stderr is no reason to fail.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Whether a suite can run. A missing client is a loud line on a developer's machine and a failure in CI.
+/// Whether a suite can run. A missing client prints a line on a developer's machine, and is a failure in CI.
 pub fn need<T>(suite: &str, what: &str, found: Option<T>) -> Result<Option<T>> {
     let found = verdict(suite, what, found, std::env::var_os("CALLBOARD_CI").is_some_and(|v| v == "1"))?;
     if found.is_none() {
@@ -46,23 +47,20 @@ pub fn find_python(package: &str) -> Option<PathBuf> {
     found.status.success().then_some(python)
 }
 
-/// A directory that lasts as long as the value.
+/// A temporary directory that lasts as long as the value.
 pub fn scratch() -> Result<TempDir> {
     tempfile::Builder::new().prefix("callboard-test-").tempdir().context("a temporary directory")
 }
 
-/// How a client ended and what it wrote.
+/// The end of a client, and its whole output.
 pub struct Finished {
-    /// Its exit.
     pub status: ExitStatus,
-    /// All of its stdout.
     pub stdout: Vec<u8>,
-    /// All of its stderr.
     pub stderr: Vec<u8>,
 }
 
 impl Finished {
-    /// Its stdout, if it ended well; else an error that shows both streams.
+    /// The stdout of a client that ended well; else an error that shows both streams.
     pub fn good(self, what: &str) -> Result<Vec<u8>> {
         if !self.status.success() {
             let (out, err) = (String::from_utf8_lossy(&self.stdout), String::from_utf8_lossy(&self.stderr));
@@ -73,7 +71,7 @@ impl Finished {
     }
 }
 
-/// Runs a program to its end. Output goes through files: no pipe can fill up.
+/// Runs a program to its end. Output goes through files, because a pipe can fill up.
 pub fn run(program: &Path, args: &[&str], configure: impl FnOnce(&mut Command)) -> Result<Finished> {
     let dir = scratch()?;
     let (out, err) = (dir.path().join("stdout"), dir.path().join("stderr"));
@@ -93,17 +91,15 @@ pub fn run(program: &Path, args: &[&str], configure: impl FnOnce(&mut Command)) 
     Ok(Finished { status, stdout, stderr })
 }
 
-/// A program that runs beside the test; dropped, it is killed.
+/// A program that runs beside the test. Drop kills it.
 pub struct Running {
     child: Child,
-    /// Its stdout.
     pub out: Lines,
-    /// Its stderr.
     pub err: Lines,
 }
 
 impl Running {
-    /// Starts it and returns at once.
+    /// Starts the program and returns at once.
     pub fn start(program: &Path, args: &[&str]) -> Result<Self> {
         let mut command = launch::dies_with_us(program);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -113,19 +109,19 @@ impl Running {
         Ok(Self { child, out, err })
     }
 
-    /// Its process.
+    /// The id of its process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// SIGKILL: it says goodbye to nobody. All it wrote has been read when this returns.
+    /// Sends SIGKILL. All output has been read when this returns.
     pub fn kill9(&mut self) -> Result<()> {
         launch::kill_group(&mut self.child)?;
         self.out.wait_end(HANG);
         Ok(())
     }
 
-    /// SIGINT: it ends in its own way, which must be a good one.
+    /// Sends SIGINT, on which the program must end with success.
     pub fn interrupt(&mut self) -> Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::INT).context("SIGINT")?;
         let status = launch::wait_end(&mut self.child, HANG)?;
@@ -139,7 +135,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Nobody is left to be told.
+        // A drop has no caller to tell of an error.
         let _ = launch::kill_group(&mut self.child);
     }
 }

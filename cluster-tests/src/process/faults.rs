@@ -1,12 +1,12 @@
-//! Disks with faults, under a broker that knows nothing of it.
+//! Disks with faults, under a broker that knows nothing of them.
 //!
 //! ```text
 //!   Faults    cluster-tests/faults/faults.c, compiled here: the broker's writes and syncs are slow, hang, or fail
 //!   Volume    a small file system of its own: tmpfs in a mount namespace that a user may make; truly full
 //! ```
 //!
-//! Both are put before the binary (`Options::wrap`) and need no privilege. Where the machine allows neither, the suite
-//! says so (`need`). What a power cut leaves is the crash backend's business.
+//! Both start the binary (`Options::wrap`) and need no privilege. Where the machine allows neither, the suite says so
+//! (`need`). Power cuts are not here: the crash backend makes them.
 
 use std::path::{Path, PathBuf};
 
@@ -17,13 +17,13 @@ use super::HANG;
 use super::client::{Running, run, scratch};
 use super::programs::find_program;
 
-/// Faults of writes and syncs, changed while the broker runs.
+/// Faults of writes and syncs, which a test can change while the broker runs.
 pub struct Faults {
     dir: TempDir,
 }
 
 impl Faults {
-    /// Compiles the supervisor and tries it; none, if there is no compiler or the kernel does not allow it.
+    /// Compiles the supervisor and tries it; `None` if there is no compiler or the kernel does not allow it.
     pub fn build() -> Result<Option<Self>> {
         let Some(cc) = find_program("cc") else { return Ok(None) };
         let faults = Self { dir: scratch()? };
@@ -50,25 +50,25 @@ impl Faults {
         self.dir.path().join("control")
     }
 
-    /// What happens from now on: lines as in `faults.c`; empty: nothing.
+    /// Sets the faults from now on, in the lines of `faults.c`; an empty text ends them.
     pub fn set(&self, rules: &str) -> Result<()> {
         std::fs::write(self.control(), rules).context("the control file of the faults")
     }
 
-    /// What the broker is started by.
+    /// The program and arguments that start the broker with these faults.
     pub fn wrap(&self) -> Vec<String> {
         vec![self.program(), self.control().to_string_lossy().into_owned()]
     }
 }
 
-/// A small file system; dropped, it is gone with everything on it.
+/// A small file system. Drop removes it with everything on it.
 pub struct Volume {
     dir: TempDir,
     keeper: Running,
 }
 
 impl Volume {
-    /// Makes one of so many MiB; none, where a user may not.
+    /// Makes a file system of `mib` MiB; `None` where a user may not.
     pub fn new(mib: u32) -> Result<Option<Self>> {
         let dir = scratch()?;
         let at = dir.path().to_string_lossy().into_owned();
@@ -91,14 +91,14 @@ impl Volume {
         ["nsenter", "-t", &pid, "-U", "-m", "--preserve-credentials", "--"].map(str::to_owned).to_vec()
     }
 
-    /// What the broker is started by: within, and killed with us.
+    /// The program and arguments that start the broker inside, and kill it with this process.
     pub fn wrap(&self) -> Vec<String> {
         let mut wrap = self.enter();
         wrap.extend(["setpriv", "--pdeathsig", "KILL", "--"].map(str::to_owned));
         wrap
     }
 
-    /// Where it is, for those within.
+    /// Where processes inside see the file system.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -112,23 +112,23 @@ impl Volume {
         Ok(String::from_utf8_lossy(&out).into_owned())
     }
 
-    /// Another program takes all there is.
+    /// Lets another program take all free space.
     pub fn fill(&self) -> Result<()> {
         let at = self.path().display();
         self.within(&format!("cat /dev/zero > {at}/other 2>/dev/null; df {at} >&2; true")).map(|_| ())
     }
 
-    /// And gives it back.
+    /// Gives back the space that `fill` took.
     pub fn unfill(&self) -> Result<()> {
         self.within(&format!("rm {}/other", self.path().display())).map(|_| ())
     }
 
-    /// A larger disk.
+    /// Makes the file system `mib` MiB large.
     pub fn enlarge(&self, mib: u32) -> Result<()> {
         self.within(&format!("mount -o remount,size={mib}m {}", self.path().display())).map(|_| ())
     }
 
-    /// KiB that are free.
+    /// Free space in KiB, as `df` says.
     pub fn free_kib(&self) -> Result<u64> {
         let out = self.within(&format!("df -k --output=avail {} | tail -n 1", self.path().display()))?;
         match out.trim().parse() {

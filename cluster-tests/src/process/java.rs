@@ -1,6 +1,6 @@
 //! The Maven project in `clients/java`: compiled once a process, off line when Maven has everything, else on line.
 //!
-//! Several test processes may want it at once: a lock file keeps them from compiling into the same directory together.
+//! Several test processes may want it at once. A lock file keeps them from compiling into the same directory together.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use super::{Finished, find_program, run};
 
-/// The programs it needs.
+/// The programs that compile and run the project.
 #[derive(Clone)]
 pub struct Java {
     java: PathBuf,
@@ -24,12 +24,12 @@ pub fn find_java() -> Option<Java> {
 }
 
 impl Java {
-    /// Where `java` is.
+    /// The path of `java`.
     pub fn program(&self) -> &Path {
         &self.java
     }
 
-    /// Compiles the project below `dir`, the first time; its class path.
+    /// Compiles the project below `dir` on the first call; returns its class path.
     pub fn class_path(&self, dir: &str) -> Result<String> {
         static DONE: OnceLock<Result<(), String>> = OnceLock::new();
         let dir = Path::new(dir).join("client-suite-java");
@@ -55,9 +55,9 @@ impl Java {
         Ok(())
     }
 
-    /// Runs one of its classes to the end.
+    /// Runs a class of the project to its end.
     pub fn run(&self, class_path: &str, class: &str, args: &[&str]) -> Result<Finished> {
-        // What is logged is not what is looked at. The first compiler is enough for a run of a minute.
+        // The suites do not read the log. The first compiler is enough for a run of a minute.
         let flags = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=off", "-XX:TieredStopAtLevel=1", "-Xmx512m"];
         run(&self.java, &[&flags[..], &["-cp", class_path, class], args].concat(), |_| ())
     }

@@ -7,7 +7,7 @@
 //!   drop      killed with its process group; its directory is removed
 //! ```
 //!
-//! It is asked, never changed: what it does is what is right.
+//! The suites ask this Kafka and never change it, because its behaviour is the reference.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
@@ -25,7 +25,7 @@ use super::{HANG, launch, run, scratch};
 const CLUSTER: &str = "Y2FsbGJvYXJkLXRvb2xzIQ";
 const ATTEMPTS: u32 = 3;
 
-/// A running Kafka.
+/// A running node of Apache Kafka. Drop kills it.
 pub struct Kafka {
     child: Child,
     addr: SocketAddr,
@@ -33,7 +33,7 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// Starts one from the jars of `class_path` and waits until it serves.
+    /// Starts Kafka from the jars of `class_path` and waits until it serves.
     pub fn start(java: &Path, class_path: &str, settings: &[&str]) -> Result<Self> {
         let mut attempt = 1;
         loop {
@@ -83,12 +83,12 @@ impl Kafka {
         }
     }
 
-    /// What it has logged.
+    /// The log of this Kafka so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    /// Where clients connect.
+    /// The address where clients connect.
     pub fn bootstrap(&self) -> String {
         self.addr.to_string()
     }
@@ -101,7 +101,7 @@ impl Kafka {
 
 impl Drop for Kafka {
     fn drop(&mut self) {
-        // Nobody is left to be told.
+        // A drop has no caller to tell of an error.
         let _ = launch::kill_group(&mut self.child);
     }
 }

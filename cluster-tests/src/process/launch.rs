@@ -1,9 +1,8 @@
-//! Starting children: which binary, and how a child is kept from outliving the test.
+//! Starts child processes, and keeps a child from outliving the test.
 //!
-//! Each child leads a process group of its own, so that one signal reaches all it has started, and asks the kernel
-//! (through `setpriv --pdeathsig`) to be killed when its parent ends: a test binary that is itself killed leaves
-//! nothing behind. The kernel's parent is the *thread* that forked, so all forks are done by one thread that lives as
-//! long as the process.
+//! Each child leads a process group of its own, so that one signal reaches all that it has started. A child also asks the
+//! kernel (through `setpriv --pdeathsig`) to be killed when its parent ends, so a killed test leaves nothing behind. The
+//! kernel takes the *thread* that forked for the parent. So one thread, which lives as long as the process, does all forks.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -45,7 +44,7 @@ fn locate() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Only reached when one package's tests are run by themselves: `cargo test --workspace` has built it.
+/// Builds the broker if the tests of one package run by themselves; `cargo test --workspace` has built it before.
 fn build(profile_dir: &Path) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -73,7 +72,7 @@ pub(super) fn spawn(mut command: Command) -> Result<Child> {
         let (jobs, queue) = channel::<Job>();
         std::thread::spawn(move || {
             for (mut command, answer) in queue {
-                // The asker waits for it; if it is gone there is nobody to tell.
+                // The asker waits for the answer; an asker that is gone needs none.
                 let _ = answer.send(command.spawn());
             }
         });
@@ -87,7 +86,7 @@ pub(super) fn spawn(mut command: Command) -> Result<Child> {
     child.recv().context("the forking thread has ended")?.with_context(|| format!("could not start {what}"))
 }
 
-/// A command that is killed when this process ends, where the system can do that.
+/// A command whose process is killed when this process ends, where the system can do that.
 pub(super) fn dies_with_us(program: &Path) -> Command {
     static SETPRIV: OnceLock<Option<PathBuf>> = OnceLock::new();
     let setpriv = SETPRIV.get_or_init(|| find_program("setpriv").filter(|path| knows_pdeathsig(path)));
@@ -108,12 +107,12 @@ fn knows_pdeathsig(setpriv: &Path) -> bool {
         .is_ok_and(|o| o.status.success())
 }
 
-/// SIGKILL to the child and all that it started, and its end.
+/// Sends SIGKILL to the child and all that it started, and waits for its end.
 pub(super) fn kill_group(child: &mut Child) -> io::Result<ExitStatus> {
     if let Some(status) = child.try_wait()? {
         return Ok(status);
     }
-    // It has not been waited for, so the number is still its own.
+    // The child has not been waited for, so the process id is still its own.
     kill_process_group(Pid::from_child(child), Signal::KILL)?;
     child.wait()
 }

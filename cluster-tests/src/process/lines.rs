@@ -1,4 +1,5 @@
-//! A child's stderr, line by line: the newest are kept for failure messages, and a test waits on them instead of on time.
+//! A child's output, line by line. The newest lines are kept for failure messages; a test waits for a line instead of for
+//! time.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
@@ -7,17 +8,17 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-/// How many lines are kept: enough for the story of a failure.
+/// Lines that are kept, which is enough for the story of a failure.
 const KEPT: usize = 2_000;
 
-/// What one run of a process has written so far.
+/// Lines that one run of a process has written so far.
 #[derive(Clone, Default)]
 pub struct Lines(Arc<(Mutex<State>, Condvar)>);
 
 #[derive(Default)]
 struct State {
     lines: VecDeque<String>,
-    /// Lines that were let go of at the front.
+    /// Lines that were removed at the front.
     dropped: usize,
     ended: bool,
 }
@@ -51,13 +52,13 @@ impl Lines {
         self.0.1.notify_all();
     }
 
-    /// How many lines there have been: a place to wait from.
+    /// Number of lines so far, removed ones too: a place to wait from.
     pub fn seen(&self) -> usize {
         let state = self.0.0.lock();
         state.dropped + state.lines.len()
     }
 
-    /// The first line at or after `from` that holds `text`; `None` when the stream ends or `limit` passes without it.
+    /// Waits for the first line at or after `from` that holds `text`; `None` when the stream ends or `limit` passes without it.
     pub fn wait_for(&self, text: &str, from: usize, limit: Duration) -> Option<String> {
         let until = Instant::now() + limit;
         let mut state = self.0.0.lock();
@@ -74,7 +75,7 @@ impl Lines {
         }
     }
 
-    /// Waits until the writer has closed its end: then all it wrote is here.
+    /// Waits until the writer has closed its end, so that all it wrote is here.
     pub fn wait_end(&self, limit: Duration) -> bool {
         let until = Instant::now() + limit;
         let mut state = self.0.0.lock();
@@ -92,7 +93,7 @@ impl Lines {
         state.lines.iter().skip(from.saturating_sub(state.dropped)).cloned().collect()
     }
 
-    /// How many of the lines that are kept hold `text`.
+    /// Number of kept lines that contain `text`.
     pub fn holding(&self, text: &str) -> usize {
         self.since(0).iter().filter(|line| line.contains(text)).count()
     }

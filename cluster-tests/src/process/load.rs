@@ -1,12 +1,13 @@
-//! Producers under fire: each record is unique and can be made again from its number, and each producer writes down
-//! what became of every record it sent.
+//! Producers under fire. Each record is unique and can be made again from its number. Each producer keeps a ledger with
+//! the fate of every record that it sent.
 //!
 //! ```text
 //!   payload(producer, n)  =  producer · n · filler of a length that follows from them · CRC-32C
 //! ```
 //! An *idempotent* producer sends a batch again, byte for byte, until it is answered: at the end each of its records is
-//! acknowledged. A *plain* one never sends anything twice: what a lost connection leaves unanswered is `Unknown`, so
-//! each of its records may be in the log at most once. Up to five batches are under way on a connection.
+//! acknowledged. A *plain* producer sends nothing twice, so each of its records may be in the log at most once. Records that
+//! a lost connection leaves unanswered are `Unknown`. Up to five batches are under way on a connection. This module judges
+//! nothing: `verdict.rs` does.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -22,12 +23,12 @@ use parking_lot::{Condvar, Mutex};
 use super::HANG;
 use super::wire::{RETRY, Wire, code};
 
-/// How often somebody who waits looks whether the broker is still there.
+/// Time between two looks of a waiting test whether the broker is still there.
 const LOOK: Duration = Duration::from_millis(500);
-/// As many as the broker remembers of a producer (and the Java client's own limit).
+/// Batches under way: as many as the broker remembers of a producer, and as the Java client allows.
 const UNDER_WAY: usize = 5;
 
-/// The same numbers every time: xorshift64*.
+/// A generator that gives the same numbers every time: xorshift64*.
 #[derive(Clone)]
 pub struct Rng(u64);
 
@@ -39,7 +40,7 @@ impl Rng {
         rng
     }
 
-    /// Any number.
+    /// The next 64-bit number of the stream.
     pub fn any(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -53,12 +54,12 @@ impl Rng {
     }
 }
 
-/// What the records of one load are made from.
+/// The seed and the time from which all records of one load are made.
 #[derive(Clone, Copy, Debug)]
 pub struct Script {
     /// All bytes and choices follow from it.
     pub seed: u64,
-    /// The timestamp of record 0. Recent: brokers forget producers (and records) by the age of timestamps.
+    /// The timestamp of record 0. It is recent, because brokers delete records by the age of their timestamps.
     pub epoch: i64,
 }
 
@@ -90,36 +91,33 @@ impl Script {
     }
 }
 
-/// What became of a record.
+/// The fate of a record that was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fate {
     /// Acknowledged, at this offset.
     Acked(i64),
-    /// Acknowledged as a duplicate without saying where it lies.
+    /// Acknowledged as a duplicate, without its offset.
     AckedSomewhere,
-    /// Sent, never answered (or refused): it may be in the log or not.
+    /// Sent and never answered, or refused: the log may hold it or not.
     Unknown,
 }
 
 /// One record that was sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
-    /// To which partition.
     pub partition: i32,
-    /// Its number; a producer counts up.
+    /// Number of the record; a producer counts up.
     pub n: u64,
-    /// What became of it.
     pub fate: Fate,
 }
 
-/// What one producer did.
+/// All records that one producer sent, and their fates.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    /// Who it is.
     pub producer: u32,
-    /// Whether it resends, so that each record must be there exactly once.
+    /// Whether it sends again, so that each record must be there exactly once.
     pub idempotent: bool,
-    /// All records, by number.
+    /// The record of number n stands at n.
     pub sent: Vec<Sent>,
     /// Batches that were sent again.
     pub resent: u64,
@@ -127,7 +125,7 @@ pub struct Ledger {
     pub refused: u64,
 }
 
-/// What is shared by the producers of one load and the test that drives it.
+/// State that the producers of one load share with the test that drives them.
 pub struct Load {
     addr: SocketAddr,
     topic: String,
@@ -157,7 +155,7 @@ impl Load {
         std::thread::spawn(move || {
             let result = Producer::new(&load, producer, idempotent).and_then(Producer::run);
             if result.is_err() {
-                // Whoever waits for progress must not wait for this one.
+                // A test that waits for progress must not wait for this producer.
                 load.stop();
                 load.progress.notify_all();
             }
@@ -165,12 +163,12 @@ impl Load {
         })
     }
 
-    /// No new records from here on; what is under way is brought to its end.
+    /// Lets the producers make no new records; they bring batches under way to their end.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
     }
 
-    /// The broker will not come back: end at once, whatever is under way.
+    /// Ends the producers at once, whatever is under way, because the broker will not come back.
     pub fn abandon(&self) {
         self.abandon.store(true, Ordering::SeqCst);
         self.stop();
@@ -259,7 +257,7 @@ impl<'a> Producer<'a> {
     /// Produces until the connection breaks (or is given up) or the load stops. Only a broken promise is an error.
     fn connected(&mut self, mut wire: Wire) -> Result<()> {
         for index in 0..self.under_way.len() {
-            // Only the idempotent come here with batches under way.
+            // Only idempotent producers come here with batches under way.
             self.ledger.resent += 1;
             if self.send(&mut wire, index).is_err() {
                 return Ok(());
@@ -297,13 +295,13 @@ impl<'a> Producer<'a> {
         wire.send_batch(&self.load.topic, batch.partition, batch.acks, batch.bytes.clone())
     }
 
-    /// The oldest batch under way has its answer. `false`: this connection is to be given up.
+    /// Notes the answer to the oldest batch under way. False: this connection is to be given up.
     fn answered(&mut self, error: i16, base: i64) -> Result<bool> {
         let retry = code::retriable(error);
         if retry {
             self.ledger.refused += 1;
             if self.ledger.idempotent {
-                // Sent again in order, with all that follow it, on a new connection.
+                // A new connection sends the batch again, in order with all that follow it.
                 return Ok(false);
             }
         }
@@ -327,7 +325,7 @@ impl<'a> Producer<'a> {
         Ok(true)
     }
 
-    /// The connection is gone: a plain producer never knows what became of what was under way.
+    /// The connection is gone: a plain producer never learns the fate of batches under way.
     fn give_up(&mut self) {
         if !self.ledger.idempotent {
             self.under_way.clear();

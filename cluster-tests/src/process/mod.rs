@@ -1,4 +1,4 @@
-//! Real processes: the broker as a user starts it, the clients users have, and what a test needs round them.
+//! Real processes: the broker as a user starts it, the clients that users have, and tools for tests around them.
 //!
 //! ```text
 //!   launch   finds the binary; starts every child so that it dies with the test process
@@ -11,11 +11,12 @@
 //!   raw      a bare socket: for frames that no client would send
 //!   wire     a small blocking Kafka client over the `kafka-protocol` crate (the oracle, never our own codec)
 //!   answers  lines of what was answered to bad calls, against a file of what Kafka answered
-//!   load     producers that write down what was acknowledged; verdict: what was read against that
+//!   load     producers that write down each acknowledgement
+//!   verdict  compares the records that were read with it
 //! ```
 //!
-//! Waiting is for a line, an answer or the end of a process. The long limits here are guards against a hang, so
-//! that a broken broker fails a test instead of stopping the suite; no test asserts on time.
+//! Tests wait for a line, an answer or the end of a process. The long limits here are guards against a hang, so that a
+//! broken broker fails a test instead of stopping the suite. No test asserts on time.
 
 pub mod answers;
 mod broker;
@@ -41,5 +42,5 @@ pub use raw::Raw;
 
 use std::time::Duration;
 
-/// After this a child or a connection counts as hung.
+/// A child or a connection that takes longer counts as hung.
 pub const HANG: Duration = Duration::from_secs(120);

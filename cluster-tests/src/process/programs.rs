@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// A program on the PATH.
+/// The path of an executable program on the PATH, if there is one.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| is_program(path))
 }

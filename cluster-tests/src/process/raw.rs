@@ -1,4 +1,4 @@
-//! A bare socket: bytes as a test wants them, and what the broker does about them. It knows a frame's length and the
+//! A bare socket: it sends bytes as a test wants them and reads the broker's answer. It knows a frame's length and the
 //! first fields of a request's header, and nothing else of the protocol.
 
 use std::io::{ErrorKind, Read, Write};
@@ -8,16 +8,16 @@ use anyhow::{Context, Result, bail};
 
 use super::HANG;
 
-/// An answer larger than this is nonsense here.
+/// A larger answer is an error.
 const MAX_ANSWER: i32 = 16 << 20;
 
-/// One connection.
+/// One connection without a protocol.
 pub struct Raw {
     stream: TcpStream,
 }
 
 impl Raw {
-    /// Connects.
+    /// Connects; a read or write that takes [`HANG`] is an error.
     pub fn connect(addr: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect_timeout(&addr, HANG)?;
         stream.set_nodelay(true)?;
@@ -26,12 +26,12 @@ impl Raw {
         Ok(Self { stream })
     }
 
-    /// This end of the connection: the broker's log names it.
+    /// The address of this end, which the broker's log names.
     pub fn local(&self) -> Result<SocketAddr> {
         Ok(self.stream.local_addr()?)
     }
 
-    /// Sends bytes as they are. A broker that has hung up meanwhile is no error: the answer will tell.
+    /// Sends bytes as they are. A broker that has hung up meanwhile is no error, because the answer will tell.
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
         match self.stream.write_all(bytes) {
             Err(e) if !matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
@@ -47,7 +47,7 @@ impl Raw {
         self.send(&[&length.to_be_bytes(), bytes].concat())
     }
 
-    /// Says that nothing more will be sent; the broker may have hung up before.
+    /// Ends this side's sending. A broker that has hung up before is no error.
     pub fn finish(&mut self) -> Result<()> {
         match self.stream.shutdown(Shutdown::Write) {
             Err(e) if e.kind() != ErrorKind::NotConnected => Err(e.into()),
@@ -55,7 +55,7 @@ impl Raw {
         }
     }
 
-    /// The next frame, without its length; none when the broker has closed the connection.
+    /// Receives the next frame, without its length; `None` when the broker has closed the connection.
     pub fn answer(&mut self) -> Result<Option<Vec<u8>>> {
         let mut length = [0; 4];
         match self.stream.read_exact(&mut length) {

@@ -1,11 +1,13 @@
-//! The judge of a load: what was read back, against what the producers wrote down. It knows only what must be true.
+//! The judge of a load compares the records that were read back with the producers' ledgers. These rules must hold:
 //!
 //! - offsets of a partition run from 0 without a gap;
 //! - every record is one that was sent, to this partition, with these bytes and this timestamp;
-//! - what was acknowledged is there, at the offset that was named;
-//! - nothing is there twice (plain producers never send twice; idempotent ones may, and it must not show);
+//! - every acknowledged record is there, at the offset that was named;
+//! - no record is there twice (idempotent producers may send twice, and the log must not show it);
 //! - a producer's records lie in the order in which it sent them;
-//! - what a consumer saw while the broker was dying is still there, at the same offset.
+//! - every record that a consumer saw while the broker was dying is still there, at the same offset.
+//!
+//! The judge knows nothing of the broker, so it can only see broken promises, not their cause.
 
 use std::collections::HashMap;
 
@@ -19,24 +21,19 @@ use super::wire::{Wire, whole_batches};
 /// A record as it was read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Read {
-    /// Where it lies.
     pub offset: i64,
-    /// Its timestamp.
     pub timestamp: i64,
-    /// Its bytes.
     pub value: Bytes,
 }
 
-/// What was found, in numbers.
+/// Numbers of records that the judge counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
-    /// Records read.
     pub read: u64,
-    /// Records acknowledged.
     pub acked: u64,
-    /// Records without an answer that are there.
+    /// Records without an answer that are in the log.
     pub unknown_there: u64,
-    /// Records without an answer that are not.
+    /// Records without an answer that are not in the log.
     pub unknown_absent: u64,
 }
 
@@ -57,7 +54,7 @@ pub fn read_partition(wire: &mut Wire, topic: &str, partition: i32) -> Result<Ve
     Ok(reads)
 }
 
-/// One fetch: the records from `offset` on, decoded; empty at the end of the log.
+/// Fetches once and decodes the records from `offset` on; empty at the end of the log.
 pub fn read_at(
     wire: &mut Wire,
     topic: &str,
@@ -82,7 +79,7 @@ pub fn read_at(
     Ok(reads)
 }
 
-/// Judges; an error lists the first broken promises.
+/// Compares all reads with the ledgers; an error lists the first broken promises.
 pub fn judge(
     script: Script,
     ledgers: &[Ledger],
@@ -111,7 +108,7 @@ pub fn judge(
 struct Judge<'a> {
     script: Script,
     ledgers: HashMap<u32, &'a Ledger>,
-    /// (producer, n) → where it was read.
+    /// (producer, n) → partition and offset at which it was read.
     places: HashMap<(u32, u64), (i32, i64)>,
     broken: Vec<String>,
     count: u64,
@@ -144,7 +141,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Whose record it is, if it is one that was sent here with these bytes.
+    /// Producer and number of a record that was sent; notes a wrong partition, wrong bytes or a wrong time.
     fn known(&mut self, partition: i32, place: &str, read: &Read) -> Option<(u32, u64)> {
         let mut value = read.value.clone();
         if value.len() < 16 {

@@ -1,7 +1,8 @@
-//! A small blocking Kafka client: what the suites need to say to a broker, in the words of the `kafka-protocol` crate.
+//! A small blocking Kafka client, with which the suites speak to a broker.
 //!
-//! It is the oracle: nothing of Callboard's own codec is used. One connection, answers in the order of the requests,
-//! so that several may be under way ([`Wire::send`], [`Wire::receive`]).
+//! It is the oracle: it uses the `kafka-protocol` crate and nothing of Callboard's own codec. A [`Wire`] is one connection.
+//! Answers come in the order of the requests, so several requests may be under way ([`Wire::send`], [`Wire::receive`]).
+//! It does not connect again and follows no leader.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{Read, Write};
@@ -23,7 +24,7 @@ use kafka_protocol::records::RecordBatchDecoder;
 
 use super::HANG;
 
-/// The version of Produce that is spoken here; answers are decoded with it.
+/// Version of all Produce requests and answers here.
 pub const PRODUCE: i16 = 9;
 const API_VERSIONS: i16 = 0;
 const FETCH: i16 = 12;
@@ -32,26 +33,26 @@ const CREATE_TOPICS: i16 = 7;
 const INIT_PRODUCER_ID: i16 = 4;
 /// How long a client waits before it tries again.
 pub const RETRY: Duration = Duration::from_millis(10);
-/// An answer larger than this is nonsense here.
+/// A larger answer is an error.
 const MAX_ANSWER: usize = 128 << 20;
 
 /// Error codes that a test has to tell apart.
 pub mod code {
-    /// No error.
+    /// The request was carried out.
     pub const NONE: i16 = 0;
     /// The topic is there already.
     pub const TOPIC_ALREADY_EXISTS: i16 = 36;
     /// The batch was stored before.
     pub const DUPLICATE_SEQUENCE_NUMBER: i16 = 46;
 
-    /// Whether a client is told to try again: unknown topic or leader (a broker that has just started), not leader,
-    /// timed out, not enough replicas, storage error.
+    /// Whether the code tells a client to try again. A broker that has just started says unknown topic or leader; the others
+    /// are not leader, timed out, not enough replicas, storage error.
     pub fn retriable(code: i16) -> bool {
         matches!(code, 3 | 5 | 6 | 7 | 8 | 14 | 19 | 20 | 56)
     }
 }
 
-/// One connection.
+/// One connection to a broker.
 pub struct Wire {
     stream: TcpStream,
     next_id: i32,
@@ -59,16 +60,16 @@ pub struct Wire {
     waiting: VecDeque<i32>,
 }
 
-/// What one partition holds in an answer to Fetch.
+/// One partition's part of an answer to Fetch.
 pub struct Fetched {
-    /// The batches as they came.
+    /// Batches as they came; the fetch's limit may cut the last.
     pub records: Bytes,
-    /// One past the last record that consumers may see.
+    /// Offset behind the last record that consumers may see.
     pub high_watermark: i64,
 }
 
 impl Wire {
-    /// Connects.
+    /// Connects; a read or write that takes [`HANG`] is an error.
     pub fn connect(addr: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect_timeout(&addr, HANG)?;
         stream.set_nodelay(true)?;
@@ -77,18 +78,18 @@ impl Wire {
         Ok(Self { stream, next_id: 1, waiting: VecDeque::new() })
     }
 
-    /// How long an answer is waited for from now on.
+    /// Sets the longest wait for an answer from now on.
     pub fn patience(self, longest: Duration) -> Result<Self> {
         self.stream.set_read_timeout(Some(longest))?;
         Ok(self)
     }
 
-    /// This end of the connection: the broker's log names it.
+    /// The address of this end, which the broker's log names.
     pub fn local(&self) -> Result<SocketAddr> {
         Ok(self.stream.local_addr()?)
     }
 
-    /// Whether the broker closes the connection, where it has nothing more to say.
+    /// Whether the broker closes the connection instead of sending more.
     pub fn closed(&mut self) -> Result<bool> {
         match self.stream.read(&mut [0; 1]) {
             Ok(0) => Ok(true),
@@ -118,7 +119,7 @@ impl Wire {
         Ok(())
     }
 
-    /// The answer to the oldest request that has none.
+    /// Receives the answer to the oldest request that has none.
     pub fn receive<R: Request>(&mut self, version: i16) -> Result<R::Response> {
         let id = self.waiting.pop_front().context("no request is waiting for an answer")?;
         let mut length = [0; 4];
@@ -141,13 +142,13 @@ impl Wire {
         Ok(answer)
     }
 
-    /// A request and its answer.
+    /// Sends a request and receives its answer.
     pub fn call<R: Request>(&mut self, version: i16, request: &R) -> Result<R::Response> {
         self.send(version, request)?;
         self.receive::<R>(version)
     }
 
-    /// Whether the broker lists an API.
+    /// Whether the broker's ApiVersions lists an API.
     pub fn lists(&mut self, key: i16) -> Result<bool> {
         let answer = self.call(API_VERSIONS, &ApiVersionsRequest::default())?;
         if answer.error_code != code::NONE {
@@ -156,12 +157,12 @@ impl Wire {
         Ok(answer.api_keys.iter().any(|api| api.api_key == key))
     }
 
-    /// Creates a topic; its id.
+    /// Creates a topic and returns its id.
     pub fn create_topic(&mut self, topic: &str, partitions: i32) -> Result<uuid::Uuid> {
         self.create_topic_with(topic, partitions, &[])
     }
 
-    /// The same, with configs of its own.
+    /// Creates a topic with configs of its own and returns its id.
     pub fn create_topic_with(
         &mut self,
         topic: &str,
@@ -187,7 +188,7 @@ impl Wire {
         Ok(result.topic_id)
     }
 
-    /// A producer id and its epoch.
+    /// Asks for a producer id and its epoch, again while the broker says so.
     pub fn init_producer_id(&mut self) -> Result<(i64, i16)> {
         let request = InitProducerIdRequest::default()
             .with_transactional_id(None)
@@ -206,7 +207,7 @@ impl Wire {
         }
     }
 
-    /// One batch to one partition.
+    /// Sends one batch to one partition.
     pub fn send_batch(&mut self, topic: &str, partition: i32, acks: i16, batch: Bytes) -> Result<()> {
         let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch));
         let data = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![data]);
@@ -215,7 +216,7 @@ impl Wire {
         self.send(PRODUCE, &request)
     }
 
-    /// The answer to the oldest [`Wire::send_batch`]: error code and base offset.
+    /// Receives the answer to the oldest [`Wire::send_batch`]: error code and base offset.
     pub fn receive_batch(&mut self) -> Result<(i16, i64)> {
         let answer: ProduceResponse = self.receive::<ProduceRequest>(PRODUCE)?;
         let topic = answer.responses.first().context("Produce: no topic in the answer")?;
@@ -240,7 +241,7 @@ impl Wire {
         Ok(partition.offset)
     }
 
-    /// What lies at `offset`, at least one byte of it, waiting up to `max_wait_ms`; an error code is an error.
+    /// Fetches from `offset` on, and waits up to `max_wait_ms` for the first byte. An error code is an error.
     pub fn fetch(&mut self, topic: &str, partition: i32, offset: i64, max_wait_ms: i32) -> Result<Fetched> {
         let asked = FetchPartition::default()
             .with_partition(partition)
@@ -270,8 +271,8 @@ impl Wire {
         Ok(Fetched { records, high_watermark: partition.high_watermark })
     }
 
-    /// Whether the client compressed what it sent to partition 0 as it was told. A client that mistrusts the broker sends
-    /// plain batches instead, and says so nowhere. One batch that compression would make longer is sent plain by right.
+    /// Checks that the client compressed partition 0 with `codec`, as it was told. A client that mistrusts the broker sends
+    /// plain batches instead, without a word. A client may send a batch plain if compression would make it longer.
     pub fn codec_is(&mut self, topic: &str, codec: &str) -> Result<()> {
         let (mut found, mut next) = (BTreeSet::new(), 0);
         loop {
@@ -292,7 +293,7 @@ impl Wire {
         Ok(())
     }
 
-    /// The same for every line `codec TOPIC CODEC` of a client's output; how many there were.
+    /// Checks so each line `codec TOPIC CODEC` of a client's output; returns the number of lines.
     pub fn codecs_are(&mut self, output: &str) -> Result<usize> {
         let mut count = 0;
         for line in output.lines().filter_map(|line| line.strip_prefix("codec ")) {
@@ -305,11 +306,11 @@ impl Wire {
     }
 }
 
-/// The batches in what a fetch brought. The last may be cut by the fetch's limit and is then left out, never the first.
+/// The whole batches of a fetch. The fetch's limit may cut the last, which is then left out; it never cuts the first.
 pub fn whole_batches(mut bytes: Bytes) -> Vec<Bytes> {
     let mut batches = Vec::new();
     while bytes.len() >= 12 {
-        // Base offset, then the length of what follows it.
+        // The base offset stands first, then the length of the rest.
         let length = 12 + (&bytes[8..12]).get_u32() as usize;
         if bytes.len() < length {
             break;
@@ -319,7 +320,7 @@ pub fn whole_batches(mut bytes: Bytes) -> Vec<Bytes> {
     batches
 }
 
-/// A topic's name, as messages want it.
+/// A topic's name in the type of the messages.
 pub fn name(topic: &str) -> TopicName {
     TopicName(StrBytes::from_string(topic.to_owned()))
 }

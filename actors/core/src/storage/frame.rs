@@ -87,7 +87,7 @@ pub struct SegmentCut {
     pub prev_crc: u32,
 }
 
-/// The header of a segment.
+/// The first 512 bytes of a segment file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SegmentHeader {
     pub shard: [u8; 16],
@@ -140,7 +140,7 @@ impl SegmentHeader {
     }
 }
 
-/// The header of a group.
+/// The 64 bytes before a group's entry headers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GroupHeader {
     /// Position in the shard's stream.

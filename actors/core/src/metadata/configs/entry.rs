@@ -30,7 +30,6 @@ pub struct Synonym {
 pub struct Entry {
     pub name: &'static str,
     pub value: Option<String>,
-    /// Of the value.
     pub source: Source,
     /// Whether no other value can be set.
     pub read_only: bool,

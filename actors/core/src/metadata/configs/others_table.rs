@@ -54,7 +54,7 @@ pub(super) static GROUPS: [OtherConfig; 17] = [
         "latest",
         Some("share.auto.offset.reset"),
         None,
-        "Where a share group begins: earliest, latest, or by_duration: and how long ago. Takes effect with share groups.",
+        "Where a share group begins to read: earliest, latest, or by_duration: and how long ago. Takes effect with share groups.",
     ),
     row(
         "share.delivery.count.limit",
@@ -62,7 +62,7 @@ pub(super) static GROUPS: [OtherConfig; 17] = [
         "5",
         Some("group.share.delivery.count.limit"),
         Some((2, 10)),
-        "How often a record is delivered at most. Takes effect with share groups.",
+        "Deliveries of a record at most. Takes effect with share groups.",
     ),
     row(
         "share.heartbeat.interval.ms",
@@ -169,7 +169,7 @@ pub(super) static METRICS: [OtherConfig; 3] = [
         "",
         None,
         None,
-        "Which clients are asked: client_id= and a pattern, and so on. Takes effect with client telemetry (KIP-714).",
+        "Clients that are asked: client_id= and a pattern, and so on. Takes effect with client telemetry (KIP-714).",
     ),
     row(
         "metrics",
@@ -177,6 +177,6 @@ pub(super) static METRICS: [OtherConfig; 3] = [
         "",
         None,
         None,
-        "Which metrics are asked for, by prefixes of their names. Takes effect with client telemetry (KIP-714).",
+        "Metrics that are asked for, by prefixes of their names. Takes effect with client telemetry (KIP-714).",
     ),
 ];

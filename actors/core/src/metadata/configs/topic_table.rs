@@ -1,7 +1,7 @@
 //! The table of topic configs: all of Kafka 4.3, and two of our own.
 //!
-//! A row has the values that a config takes, the source of its default, and what becomes of its value (`Class`).
-//! README's table is made from it.
+//! A row holds the values that a config takes, the source of its default, and the effect of its value (`Class`).
+//! A test makes README's table from it.
 
 use super::rows::{
     AFTER, BEFORE, CLEANUP, COMPRESSIONS, Class, DELETE_ONLY, DURABILITY, FLUSH, FOREVER, MAX_LAG,
@@ -30,7 +30,7 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         (Text, Takes::OneOf(&["fsync", "os"])),
         "fsync",
         None,
-        "What an acknowledgement means: on disk (fsync), or in the page cache and synced within a second (os).",
+        "Where a record is when it is acknowledged: on disk (fsync), or in the page cache and synced within a second (os).",
     ),
     row(
         Enforced,
@@ -38,7 +38,7 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         (Boolean, Takes::Any),
         "true",
         None,
-        "Whether compressed batches are opened and their records checked before they are stored; false: for trusted producers, only head and checksum are checked.",
+        "Whether the broker opens compressed batches and checks their records before it stores them. false is for trusted producers: the broker checks only head and checksum.",
     ),
     row(
         Refused(DELETE_ONLY),
@@ -102,7 +102,7 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         (Long, Takes::AtLeast(1)),
         "1",
         Some("log.flush.interval.messages"),
-        "1: every record is on disk before it is acknowledged; more: in the page cache, synced within a second.",
+        "1: every record is on disk before it is acknowledged. More: it is in the page cache, and synced within a second.",
     ),
     row(
         Layout,
@@ -118,7 +118,7 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         (List, Takes::ThrottledReplicas),
         "",
         None,
-        "Replicas that are throttled where they follow: partition:broker with commas, or *. Takes effect with reassignment.",
+        "Replicas that are throttled as followers: partition:broker, separated by commas, or *. Takes effect with reassignment.",
     ),
     row(
         Layout,
@@ -134,7 +134,7 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         (List, Takes::ThrottledReplicas),
         "",
         None,
-        "Replicas that are throttled where they lead: partition:broker with commas, or *. Takes effect with reassignment.",
+        "Replicas that are throttled as leaders: partition:broker, separated by commas, or *. Takes effect with reassignment.",
     ),
     row(
         With("tiered storage"),
@@ -142,7 +142,7 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         (Long, Takes::AtLeast(-2)),
         "-2",
         Some("log.local.retention.bytes"),
-        "Bytes of a partition that stay local; -2: as retention.bytes. Takes effect with tiered storage.",
+        "Bytes of a partition that stay local; -2: the value of retention.bytes. Takes effect with tiered storage.",
     ),
     row(
         With("tiered storage"),
@@ -150,7 +150,7 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         (Long, Takes::AtLeast(-2)),
         "-2",
         Some("log.local.retention.ms"),
-        "How long records stay local; -2: as retention.ms. Milliseconds. Takes effect with tiered storage.",
+        "How long records stay local; -2: the value of retention.ms. Milliseconds. Takes effect with tiered storage.",
     ),
     row(
         Compaction,
@@ -166,7 +166,7 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         (Int, MESSAGE_SIZES),
         "1048588",
         Some("message.max.bytes"),
-        "The largest batch of records that is taken, as it was sent. Bytes.",
+        "The largest batch of records that the broker takes, as the client sent it. Bytes.",
     ),
     row(
         Enforced,
@@ -190,7 +190,7 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         (Text, TIMESTAMP_TYPES),
         "CreateTime",
         Some("log.message.timestamp.type"),
-        "Whose time a record carries: the producer's (CreateTime) or the broker's (LogAppendTime).",
+        "Time that a record carries: the producer's (CreateTime) or the broker's (LogAppendTime).",
     ),
     row(
         Compaction,
@@ -198,7 +198,7 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         (Double, Takes::Ratio),
         "0.5",
         Some("log.cleaner.min.cleanable.ratio"),
-        "The uncompacted share of a log from which on it is compacted. Takes effect with compaction.",
+        "The uncompacted share of a log at which it is compacted. Takes effect with compaction.",
     ),
     row(
         Compaction,
@@ -214,7 +214,7 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         (Int, Takes::AtLeast(1)),
         "1",
         Some("min.insync.replicas"),
-        "In-sync replicas that a write with acks=all needs; more than a partition has replicas count as all of them. Takes effect with replication: here each has one.",
+        "In-sync replicas that a write with acks=all needs. A number above a partition's replicas counts as all of them. Takes effect with replication: here each partition has one replica.",
     ),
     row(
         Layout,
@@ -230,7 +230,7 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         (Boolean, Takes::Any),
         "false",
         None,
-        "Whether nothing more is copied to remote storage. Takes effect with tiered storage.",
+        "Whether copying to remote storage stops. Takes effect with tiered storage.",
     ),
     row(
         With("tiered storage"),
@@ -238,7 +238,7 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         (Boolean, Takes::Any),
         "false",
         None,
-        "Whether remote records go when remote storage is disabled. Takes effect with tiered storage.",
+        "Whether remote records are deleted when remote storage is disabled. Takes effect with tiered storage.",
     ),
     row(Refused(&["false"]), REMOTE, (Boolean, Takes::Any), "false", None, "There is no tiered storage."),
     row(
@@ -247,7 +247,7 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         (Long, Takes::Any),
         "-1",
         Some("log.retention.bytes"),
-        "Bytes that a partition keeps at most, its oldest records deleted first; negative: no bound.",
+        "Bytes that a partition keeps at most; retention deletes the oldest records first. Negative: no bound.",
     ),
     row(
         Enforced,
@@ -287,7 +287,7 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         (Long, Takes::AtLeast(1)),
         "604800000",
         Some("log.roll.ms"),
-        "When a segment ends that is not full. Milliseconds. Changes nothing: retention and deletes go by batches, not by segments.",
+        "How long a segment that is not full stays open. Milliseconds. Changes nothing: retention and deletes go by batches, not by segments.",
     ),
     row(
         With("replication"),
@@ -295,6 +295,6 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         (Boolean, Takes::Any),
         "false",
         Some("unclean.leader.election.enable"),
-        "Whether a replica that may miss acknowledged records may lead. Takes effect with replication: of one replica none is elected.",
+        "Whether a replica that may miss acknowledged records may lead. Takes effect with replication: here each partition has one replica, and no election.",
     ),
 ];
