@@ -36,7 +36,6 @@ pub struct Writer {
 /// How segments are made.
 #[derive(Clone, Copy, Debug)]
 pub struct Making {
-    /// Bytes of a segment.
     pub segment_bytes: u64,
     /// A new segment is written with zeros where the journal is synced more often than once in so many bytes.
     pub zeros_below: u64,
