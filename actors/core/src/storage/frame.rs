@@ -87,7 +87,7 @@ pub struct SegmentCut {
     pub prev_crc: u32,
 }
 
-/// The first 512 bytes of a segment file.
+/// The first bytes of a segment: whose it is, and where it stands in the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SegmentHeader {
     pub shard: [u8; 16],
@@ -140,7 +140,7 @@ impl SegmentHeader {
     }
 }
 
-/// The 64 bytes before a group's entry headers.
+/// The first bytes of a group: its place in the stream, and the proof that it belongs there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GroupHeader {
     /// Position in the shard's stream.
