@@ -154,7 +154,9 @@ impl Actor for NodeActor {
         state: &mut NodeState,
     ) -> Result<(), ActorProcessingErr> {
         let NodeIdentity { broker_id, cluster_id, host, port, rack } = state.identity.clone();
-        let register = Ask::Register { broker_id, cluster_id, host, port, rack };
+        let logs = state.shell.io.recovered.values();
+        let log_epochs = logs.filter_map(|log| Some((log.id, log.epochs.last()?.0))).collect();
+        let register = Ask::Register { broker_id, cluster_id, host, port, rack, log_epochs };
         let answer = state.shell.io.controller.ask(register);
         tokio::spawn(async move {
             let _ = me.cast(NodeMsg::Registered(answer.get().await));
@@ -304,6 +306,7 @@ impl Perform<Effect> for NodeIo {
             Effect::Leave { id, shard } => self.tell(shard, ShardMsg::Leave(id)),
             Effect::Drop { id, shard } => self.tell(shard, ShardMsg::Delete(id)),
             Effect::Stray { found, at } => self.stray(&found, at),
+            Effect::Claimed => self.recovered = HashMap::new(),
             Effect::RecordOpened(ids) => self.record_opened(&ids),
             Effect::Gather => {
                 let _ = self.me.cast(NodeMsg::Gathered);

@@ -60,6 +60,8 @@ struct Local {
     at: At,
     restarts: Restarts,
     ending: Option<Ending>,
+    /// The last entry that left for the journal. It may differ from `ending`, which can change meanwhile.
+    journaled: Option<Ending>,
     /// The next life, which begins when this one is over.
     next: Option<Box<Starting>>,
 }
@@ -103,24 +105,31 @@ impl Actor for ShardActor {
             ShardMsg::Rebuilt(life, log) => state.rebuilt(&me, life, log).await,
             ShardMsg::Assign(id, assigned) => {
                 if let Some(local) = state.locals.get_mut(&id) {
-                    local.assigned = assigned;
-                    local.tell(ReplicaMsg::Assign(assigned));
-                    state.told.push(id);
+                    match &mut local.next {
+                        Some(next) => next.assigned = assigned,
+                        None => {
+                            local.assigned = assigned;
+                            local.tell(ReplicaMsg::Assign(assigned));
+                            state.told.push(id);
+                        }
+                    }
                 }
             }
             ShardMsg::Configure(id, config) => {
                 if let Some(local) = state.locals.get_mut(&id) {
-                    local.config = config;
-                    local.tell(ReplicaMsg::Configure(config));
-                    state.told.push(id);
+                    match &mut local.next {
+                        Some(next) => next.config = config,
+                        None => {
+                            local.config = config;
+                            local.tell(ReplicaMsg::Configure(config));
+                            state.told.push(id);
+                        }
+                    }
                 }
             }
             ShardMsg::Mark(index) => state.mark(index),
-            ShardMsg::Delete(id) => {
-                state.left.remove(&id);
-                state.end(&me, id, Ending::Drop);
-            }
-            ShardMsg::Leave(id) => state.end(&me, id, Ending::Stray),
+            ShardMsg::Delete(id) => state.end(&me, id, Ending::Drop).await,
+            ShardMsg::Leave(id) => state.end(&me, id, Ending::Stray).await,
             ShardMsg::Stray { replica, seq, at } => state.stray(replica, seq, at),
         }
         Ok(())
@@ -134,11 +143,11 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(cell, error) => {
-                state.failed(&me, cell.get_id(), &error.to_string());
+                state.failed(&me, cell.get_id(), &error.to_string()).await;
             }
             SupervisionEvent::ActorTerminated(cell, _, _) => {
                 if let Some(id) = state.by_actor.remove(&cell.get_id()) {
-                    state.over(&me, id);
+                    state.over(&me, id).await;
                 }
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
@@ -188,7 +197,8 @@ impl ShardState {
         let (origin, log) = (starting.origin, starting.log.take());
         let Starting { life, handle, assigned, config, .. } = *starting;
         let (at, restarts) = (At::Down, Restarts::new(Policy::REPLICA));
-        let local = Local { life, handle, assigned, config, at, restarts, ending: None, next: None };
+        let local =
+            Local { life, handle, assigned, config, at, restarts, ending: None, journaled: None, next: None };
         self.locals.insert(id, local);
         match (origin, self.left.remove(&id)) {
             (Origin::Returned, Some(replica)) => self.rebuild(me, id, replica, Duration::ZERO),
@@ -208,8 +218,8 @@ impl ShardState {
             shard: Arc::clone(&self.args.shard),
             clock: Arc::clone(&self.args.clock),
             tails: Arc::clone(&self.args.tails),
-            on_opened: Box::new(move || {
-                let _ = node.cast(NodeMsg::Ready(life));
+            on_opened: Box::new(move |open| {
+                let _ = node.cast(if open { NodeMsg::Ready(life) } else { NodeMsg::Broken(life) });
             }),
         };
         match Actor::spawn_linked(None, ReplicaActor, args, me.get_cell()).await {
@@ -221,12 +231,16 @@ impl ShardState {
         }
     }
 
-    fn failed(&mut self, me: &ActorRef<ShardMsg>, actor: ActorId, error: &str) {
+    async fn failed(&mut self, me: &ActorRef<ShardMsg>, actor: ActorId, error: &str) {
         let Some(id) = self.by_actor.remove(&actor) else { return };
+        // ractor may drop the actor's own state later than this, when its next life has begun.
+        if let Some(local) = self.locals.get(&id) {
+            local.handle.ended(actor);
+        }
         metrics::restarted("replica");
         if self.locals.get(&id).is_some_and(|local| local.ending.is_some()) {
             tracing::error!(partition = %id, "its actor ended before it had let the replica go: {error}");
-            return self.read_to_end(me, id);
+            return self.read_to_end(me, id).await;
         }
         tracing::error!(partition = %id, "its actor ended and is started again: {error}");
         self.again(me, id, error);
@@ -267,22 +281,28 @@ impl ShardState {
             (Ok(log), None) => self.spawn(me, id, Some(log)).await,
             (Ok(log), Some(ending)) => {
                 let at = matches!(ending, Ending::Stray).then(|| self.args.clock.now().wall);
+                local.journaled = Some(ending);
                 self.stray(log.replica, log.seq, at);
-                self.over(me, id);
+                self.over(me, id).await;
             }
             (Err(ShardError::Ending), _) => {}
             (Err(ShardError::Refused(why)), None) => self.again(me, id, &why),
             (Err(error), None) => self.leave_offline(id, error.to_string()),
             (Err(error), Some(_)) => {
                 tracing::warn!(partition = %id, "it could not be ended, and will be stray at the next start: {error}");
-                self.over(me, id);
+                self.over(me, id).await;
             }
         }
     }
 
     /// Ends a replica. Its actor journals the last entry; without an actor, this supervisor does.
-    fn end(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition, ending: Ending) {
-        let Some(local) = self.locals.get_mut(&id) else { return };
+    async fn end(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition, ending: Ending) {
+        let Some(local) = self.locals.get_mut(&id) else {
+            if let (Ending::Drop, Some(replica)) = (ending, self.left.remove(&id)) {
+                self.drop_left(me, replica);
+            }
+            return;
+        };
         local.next = None;
         if local.ending.replace(ending).is_some() {
             return;
@@ -294,30 +314,47 @@ impl ShardState {
                     Ending::Stray => ReplicaMsg::Leave,
                 });
                 let _ = actor.drain();
+                local.journaled = Some(ending);
             }
             At::Rebuilding => {}
-            At::Down => self.read_to_end(me, id),
+            At::Down => self.read_to_end(me, id).await,
         }
     }
 
     /// Reads the log of a replica without an actor, so that it can be ended. A replica that was never opened is over
     /// at once.
-    fn read_to_end(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition) {
+    async fn read_to_end(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition) {
         match self.locals.get(&id).and_then(|local| local.handle.replica()) {
             Some(replica) => self.rebuild(me, id, replica, Duration::ZERO),
-            None => self.over(me, id),
+            None => self.over(me, id).await,
         }
     }
 
-    /// Ends a life. The next life begins, if one waits.
-    fn over(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition) {
+    /// Ends a life. The next life begins at once, if one waits, so that no message for it comes too early.
+    async fn over(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition) {
         let Some(mut local) = self.locals.remove(&id) else { return };
-        if let (Some(Ending::Stray), Some(replica)) = (local.ending, local.handle.replica()) {
-            self.left.insert(id, replica);
+        match (local.ending, local.journaled, local.handle.replica()) {
+            (Some(Ending::Stray), _, Some(replica)) => drop(self.left.insert(id, replica)),
+            // Its topic was deleted while it was leaving.
+            (Some(Ending::Drop), Some(Ending::Stray), Some(replica)) => self.drop_left(me, replica),
+            _ => {}
         }
         if let Some(next) = local.next.take() {
-            let _ = me.cast(ShardMsg::Start(next));
+            self.start(me, next).await;
         }
+    }
+
+    /// Drops a replica that lies in the shard as a stray. Its log is read for the number of the last entry.
+    fn drop_left(&self, me: &ActorRef<ShardMsg>, replica: ReplicaId) {
+        let (shard, me) = (Arc::clone(&self.args.shard), me.clone());
+        tokio::spawn(async move {
+            match shard.rebuild(replica).await {
+                Ok(log) => drop(me.cast(ShardMsg::Stray { replica, seq: log.seq, at: None })),
+                Err(error) => {
+                    tracing::warn!(replica = replica.0, "it is let go at a later start: {error}");
+                }
+            }
+        });
     }
 
     fn leave_offline(&mut self, id: TopicPartition, why: String) {

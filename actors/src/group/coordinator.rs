@@ -19,6 +19,7 @@ use crate::reply::Reply;
 use crate::shell::Shell;
 use callboard_core::ErrorCode;
 use callboard_core::coordinator::epoch::State;
+use callboard_core::coordinator::epoch::Tenure;
 use callboard_core::coordinator::gather::parts_of;
 use callboard_core::coordinator::load::Replay;
 use callboard_core::coordinator::{CoordinatorConfig, CoordinatorMachine, Input};
@@ -32,6 +33,7 @@ use std::time::Duration;
 /// What a coordinator starts with.
 pub(super) struct CoordinatorArgs {
     pub handle: Arc<PartitionHandle>,
+    pub tenure: Tenure,
     pub clock: Arc<dyn Clock>,
     pub groups: GroupConfig,
     pub config: CoordinatorConfig,
@@ -66,7 +68,7 @@ impl Actor for CoordinatorActor {
         me: ActorRef<CoordinatorMsg>,
         args: CoordinatorArgs,
     ) -> Result<CoordinatorState, ActorProcessingErr> {
-        let io = CoordinatorIo::new(me, args.handle, args.loaded, args.table);
+        let io = CoordinatorIo::new(me, (args.handle, args.tenure), args.loaded, args.table);
         // On a single node whatever was acknowledged lies below the high watermark shown, so that stands for the log end.
         let mark = io.handle.view().high_watermark;
         let mut shell = Shell::new(CoordinatorMachine::new(args.config), io, Arc::clone(&args.clock));

@@ -13,6 +13,7 @@ use crate::shell::Perform;
 use crate::tickets::Tickets;
 use bytes::BytesMut;
 use callboard_core::coordinator::Effect;
+use callboard_core::coordinator::epoch::Tenure;
 use callboard_core::coordinator::load::Replay;
 use callboard_core::group::{Answer as Said, GroupRecord, Input as GroupInput};
 use callboard_core::partition::{Acks, Appended};
@@ -73,6 +74,8 @@ type Waiting = (u64, u64, Answer<Result<Appended, Reject>>);
 pub(super) struct CoordinatorIo {
     me: ActorRef<CoordinatorMsg>,
     pub handle: Arc<PartitionHandle>,
+    /// The leadership that this coordinator belongs to: another one takes nothing from it.
+    tenure: Tenure,
     /// Whether requests may come, for those who ask without a message.
     loaded: Arc<AtomicBool>,
     /// Told when that changes to yes.
@@ -86,14 +89,14 @@ impl CoordinatorIo {
     /// A coordinator of no group yet. Starts the task that waits for answers.
     pub fn new(
         me: ActorRef<CoordinatorMsg>,
-        handle: Arc<PartitionHandle>,
+        (handle, tenure): (Arc<PartitionHandle>, Tenure),
         loaded: Arc<AtomicBool>,
         table: Arc<Coordinators>,
     ) -> CoordinatorIo {
         let (answers, waiting) = mpsc::unbounded_channel();
         tokio::spawn(pass_on(waiting, me.clone()));
         let (groups, storing) = (HashMap::new(), Tickets::default());
-        CoordinatorIo { me, handle, loaded, table, groups, storing, answers }
+        CoordinatorIo { me, handle, tenure, loaded, table, groups, storing, answers }
     }
 
     fn read(&self, until: Offset) {
@@ -120,14 +123,15 @@ impl CoordinatorIo {
             }
         };
         let size = bytes.len();
-        let answer = self.handle.append(Appending {
+        let appending = Appending {
             batch: BytesMut::from(&bytes[..]),
             pinned: size,
             head,
             acks: Acks::All,
             timeout_ms: COMMIT_TIMEOUT_MS,
             permit: Permit::free(),
-        });
+        };
+        let answer = self.handle.append_in(self.tenure, appending);
         let _ = self.answers.send((batch, size as u64, answer));
     }
 
@@ -158,7 +162,7 @@ impl CoordinatorIo {
     }
 
     fn trim(&self, to: Offset) {
-        let (answer, me) = (self.handle.compacted(to), self.me.clone());
+        let (answer, me) = (self.handle.compacted(self.tenure, to), self.me.clone());
         tokio::spawn(async move {
             let done = answer.get().await.is_ok();
             let _ = me.cast(CoordinatorMsg::Trimmed(done));

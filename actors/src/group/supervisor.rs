@@ -25,7 +25,7 @@ use callboard_core::restarts::Verdict;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What the supervisor of coordinators starts with.
@@ -42,6 +42,8 @@ pub struct CoordinatorsArgs {
 /// The partitions as they were seen last, and the coordinators that run.
 pub struct CoordinatorsState {
     args: CoordinatorsArgs,
+    /// A look is in the mailbox.
+    look_comes: Arc<AtomicBool>,
     image: Arc<Image>,
     handles: BTreeMap<i32, Arc<PartitionHandle>>,
     roster: Roster,
@@ -62,19 +64,24 @@ impl Actor for CoordinatorsActor {
         args: CoordinatorsArgs,
     ) -> Result<CoordinatorsState, ActorProcessingErr> {
         let (mut images, mut directory) = (args.images.watch(), args.directory.changes().watch());
+        let look_comes = Arc::new(AtomicBool::new(false));
+        let coming = Arc::clone(&look_comes);
         tokio::spawn(async move {
             loop {
                 let changed = tokio::select! {
                     changed = images.changed() => changed,
                     changed = directory.changed() => changed,
                 };
-                if changed.is_err() || me.cast(CoordinatorsMsg::Look).is_err() {
+                // One look sees all changes before it, and a start changes the role of every partition.
+                let cast = !coming.swap(true, Ordering::AcqRel);
+                if changed.is_err() || cast && me.cast(CoordinatorsMsg::Look).is_err() {
                     return;
                 }
             }
         });
         Ok(CoordinatorsState {
             args,
+            look_comes,
             image: Arc::default(),
             handles: BTreeMap::new(),
             roster: Roster::default(),
@@ -89,7 +96,10 @@ impl Actor for CoordinatorsActor {
         state: &mut CoordinatorsState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            CoordinatorsMsg::Look => state.look(&me).await,
+            CoordinatorsMsg::Look => {
+                state.look_comes.store(false, Ordering::Release);
+                state.look(&me).await
+            }
         }
     }
 
@@ -140,7 +150,8 @@ impl CoordinatorsState {
         let handles: BTreeMap<i32, _> =
             handles.into_iter().flatten().map(|handle| (handle.id.partition, handle)).collect();
         let led = handles.iter().filter_map(|(partition, handle)| Some((*partition, tenure(handle)?)));
-        let moves = self.roster.look(&led.collect());
+        let led: BTreeMap<i32, Tenure> = led.collect();
+        let moves = self.roster.look(&led);
         for next in moves {
             match next {
                 Move::LetGo(partition) => {
@@ -149,8 +160,8 @@ impl CoordinatorsState {
                     }
                 }
                 Move::Start(partition) => {
-                    if let Some(handle) = handles.get(&partition) {
-                        let running = self.start(me, &image, handle).await?;
+                    if let (Some(handle), Some(tenure)) = (handles.get(&partition), led.get(&partition)) {
+                        let running = self.start(me, &image, handle, *tenure).await?;
                         self.running.insert(partition, running);
                     }
                 }
@@ -176,10 +187,12 @@ impl CoordinatorsState {
         me: &ActorRef<CoordinatorsMsg>,
         image: &Image,
         handle: &Arc<PartitionHandle>,
+        tenure: Tenure,
     ) -> Result<Running, ActorProcessingErr> {
         let (summaries, loaded) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let args = CoordinatorArgs {
             handle: Arc::clone(handle),
+            tenure,
             clock: Arc::clone(&self.args.clock),
             groups: self.args.groups,
             config: self.args.config,

@@ -13,12 +13,12 @@ use crate::changes::Changes;
 use crate::ports::{Part, ReadError, ReadRequest, Shard, Slices, TimeHit};
 use crate::reply::{Answer, Reply};
 use arc_swap::{ArcSwap, ArcSwapOption};
+use callboard_core::coordinator::epoch::Tenure;
 use callboard_core::partition::{ActiveProducer, Appended, Role, TrimTo, View};
 use callboard_core::storage::Room;
 use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, TopicPartition};
 use parking_lot::Mutex;
 use ractor::{ActorId, ActorRef};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// One replica of a partition on this node, for as long as it lives here. Roles and actors come and go meanwhile.
@@ -33,11 +33,18 @@ pub struct PartitionHandle {
     /// Set once the replica is open.
     replica: OnceLock<ReplicaId>,
     /// None while no actor works for the replica.
-    actor: ArcSwapOption<ActorRef<ReplicaMsg>>,
-    /// Number of actors that have served the replica so far.
-    lives: AtomicU64,
+    serving: ArcSwapOption<Serving>,
+    /// Number of actors that have served the replica so far. Its lock is held while one begins or ends, because the end of
+    /// a former actor may come after the beginning of the next.
+    lives: Mutex<u64>,
     /// Rings when role or leader epoch change.
     roles: Arc<Changes>,
+}
+
+/// The actor of the replica, and its number.
+struct Serving {
+    life: u64,
+    actor: ActorRef<ReplicaMsg>,
 }
 
 impl std::fmt::Debug for PartitionHandle {
@@ -57,8 +64,8 @@ impl PartitionHandle {
             waiters: Waiters::default(),
             shard,
             replica: OnceLock::new(),
-            actor: ArcSwapOption::empty(),
-            lives: AtomicU64::new(0),
+            serving: ArcSwapOption::empty(),
+            lives: Mutex::new(0),
             roles,
         }
     }
@@ -69,10 +76,10 @@ impl PartitionHandle {
         self.replica.get().copied()
     }
 
-    /// The number of its shard, and the replica's id there. None if the replica is offline or not open yet.
+    /// The number of its shard, and the replica's id there. None if the replica is not open yet, or was given up.
     #[must_use]
     pub fn home_shard(&self) -> Option<(u16, ReplicaId)> {
-        if let Role::Offline(_) = self.view.load().role {
+        if self.serving.load().is_none() && matches!(self.view.load().role, Role::Offline(_)) {
             return None;
         }
         Some((self.shard.as_ref()?.index(), self.replica()?))
@@ -81,16 +88,21 @@ impl PartitionHandle {
     /// Begins the life of an actor. The tail is cleared, because a batch that a former actor left there may be in no
     /// log.
     pub(super) fn begin(&self, replica: ReplicaId, actor: ActorRef<ReplicaMsg>) {
+        let mut lives = self.lives.lock();
         let _ = self.replica.set(replica);
         self.tail.lock().clear();
-        self.lives.fetch_add(1, Ordering::AcqRel);
-        self.actor.store(Some(Arc::new(actor)));
+        *lives += 1;
+        self.serving.store(Some(Arc::new(Serving { life: *lives, actor })));
+        // A coordinator follows lives, and the view of this one may look like that of the former.
+        if *lives > 1 {
+            self.roles.ring();
+        }
     }
 
     /// Number of the replica's current actor. A new actor knows only the journaled batches of its former ones.
     #[must_use]
     pub fn life(&self) -> u64 {
-        self.lives.load(Ordering::Acquire)
+        *self.lives.lock()
     }
 
     /// Shows the partition as offline, because no actor serves it.
@@ -123,11 +135,12 @@ impl PartitionHandle {
 
     /// Notes that an actor of the replica has ended. After a failure of the actor, the replica is idle until the next
     /// one starts. An orderly end and a failure of the disk were shown before.
-    pub(super) fn ended(&self, actor: ActorId) {
-        if self.actor.load().as_ref().is_none_or(|now| now.get_id() != actor) {
+    pub(crate) fn ended(&self, actor: ActorId) {
+        let _alone = self.lives.lock();
+        if self.serving.load().as_ref().is_none_or(|now| now.actor.get_id() != actor) {
             return;
         }
-        self.actor.store(None);
+        self.serving.store(None);
         let last = self.view();
         if last.role == Role::Leader {
             self.publish(View { role: Role::Idle, ..View::clone(&last) });
@@ -143,19 +156,29 @@ impl PartitionHandle {
             reply.send(Err(Reject::DiskFull));
             return answer;
         }
-        self.ask(|reply| ReplicaMsg::Append(Box::new(appending), reply))
+        self.ask(None, |reply| ReplicaMsg::Append(Box::new(appending), None, reply))
+    }
+
+    /// Sends a batch that belongs to one leadership. Another one refuses it, because its coordinator does not know it.
+    #[must_use]
+    pub fn append_in(&self, tenure: Tenure, appending: Appending) -> Answer<Result<Appended, Reject>> {
+        let epoch = Some(tenure.leader_epoch);
+        self.ask(Some(tenure.life), |reply| ReplicaMsg::Append(Box::new(appending), epoch, reply))
     }
 
     /// Sends the replica's actor a message, if the role allows it. An actor that ends meanwhile drops the message,
     /// and so the reply in it answers.
     fn ask<T>(
         &self,
+        life: Option<u64>,
         message: impl FnOnce(Reply<Result<T, Reject>>) -> ReplicaMsg,
     ) -> Answer<Result<T, Reject>> {
         let (reply, answer) = Reply::new();
-        match (self.view.load().role.serves(), &*self.actor.load()) {
-            (Ok(()), Some(actor)) => {
-                let _ = actor.cast(message(reply));
+        let serving = self.serving.load();
+        let serving = serving.as_ref().filter(|serving| life.is_none_or(|life| life == serving.life));
+        match (self.view.load().role.serves(), serving) {
+            (Ok(()), Some(serving)) => {
+                let _ = serving.actor.cast(message(reply));
             }
             (Ok(()), None) => reply.send(Err(Reject::Unavailable)),
             (Err(reject), _) => reply.send(Err(reject)),
@@ -172,20 +195,20 @@ impl PartitionHandle {
     /// Moves the log start up. The answer comes when the move is durable, and holds the log start.
     #[must_use]
     pub fn trim(&self, to: TrimTo) -> Answer<Result<Appended, Reject>> {
-        self.ask(|reply| ReplicaMsg::Trim(to, false, reply))
+        self.ask(None, |reply| ReplicaMsg::Trim(to, false, reply))
     }
 
     /// Moves the log start up for the broker itself, which has written the live records anew. The topic's policy does
     /// not count.
     #[must_use]
-    pub fn compacted(&self, to: Offset) -> Answer<Result<Appended, Reject>> {
-        self.ask(|reply| ReplicaMsg::Trim(TrimTo::Offset(to), true, reply))
+    pub fn compacted(&self, tenure: Tenure, to: Offset) -> Answer<Result<Appended, Reject>> {
+        self.ask(Some(tenure.life), |reply| ReplicaMsg::Trim(TrimTo::Offset(to), true, reply))
     }
 
     /// The producers that the leader knows.
     #[must_use]
     pub fn producers(&self) -> Answer<Result<Vec<ActiveProducer>, Reject>> {
-        self.ask(ReplicaMsg::Producers)
+        self.ask(None, ReplicaMsg::Producers)
     }
 
     /// Bytes of the tail's batches in `from .. until`; none if the tail does not reach back. The question counts as a
@@ -270,5 +293,53 @@ impl PartitionHandle {
     fn home(&self) -> Result<(&Arc<dyn Shard>, ReplicaId), Reject> {
         self.view.load().role.serves()?;
         self.shard.as_ref().zip(self.replica()).ok_or(Reject::Unavailable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use callboard_core::TopicId;
+    use ractor::{Actor, ActorProcessingErr};
+
+    struct Nobody;
+
+    impl Actor for Nobody {
+        type Msg = ReplicaMsg;
+        type State = ();
+        type Arguments = ();
+
+        async fn pre_start(&self, _me: ActorRef<ReplicaMsg>, _args: ()) -> Result<(), ActorProcessingErr> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_former_actor_that_ends_late_takes_nothing_from_the_next() {
+        let id = TopicPartition { topic: TopicId([1; 16]), partition: 0 };
+        let roles = Arc::new(Changes::default());
+        let handle = PartitionHandle::new(id, None, Arc::clone(&roles));
+        let leader = || View::unknown(Role::Leader, 3);
+        let (former, _) = Actor::spawn(None, Nobody, ()).await.unwrap();
+        let (next, _) = Actor::spawn(None, Nobody, ()).await.unwrap();
+        handle.begin(ReplicaId(1), former.clone());
+        handle.publish(leader());
+        let mut watch = roles.watch();
+        // The same role in the same epoch, yet another life: its coordinator has to be another one.
+        handle.begin(ReplicaId(1), next.clone());
+        handle.publish(leader());
+        assert!(watch.has_changed().unwrap());
+        watch.mark_unchanged();
+        handle.ended(former.get_id());
+        assert_eq!((handle.life(), &handle.view().role), (2, &Role::Leader));
+        assert!(!watch.has_changed().unwrap());
+        let tenure = |life| Tenure { leader_epoch: 3, life };
+        let late = handle.compacted(tenure(1), 5).get().await;
+        assert_eq!(late, Err(Reject::Unavailable), "the former coordinator trims nothing");
+        handle.ended(next.get_id());
+        assert_eq!(handle.view().role, Role::Idle);
+        assert!(watch.has_changed().unwrap());
+        former.stop(None);
+        next.stop(None);
     }
 }

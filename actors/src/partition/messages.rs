@@ -8,7 +8,7 @@ use crate::reply::Reply;
 use bytes::BytesMut;
 use callboard_core::partition::{Acks, ActiveProducer, Appended, Assigned, ReplicaConfig, TrimTo};
 use callboard_core::records::BatchHead;
-use callboard_core::{Offset, Reject};
+use callboard_core::{LeaderEpoch, Offset, Reject};
 use std::sync::Arc;
 
 /// A produce request's batch, on its way to the log.
@@ -56,7 +56,8 @@ impl Drop for Mark {
 pub enum ReplicaMsg {
     /// The image gives it this role.
     Assign(Assigned),
-    Append(Box<Appending>, Reply<Result<Appended, Reject>>),
+    /// With a leader epoch: only that leadership takes the batch.
+    Append(Box<Appending>, Option<LeaderEpoch>, Reply<Result<Appended, Reject>>),
     /// A notice of the journal about this replica's entries.
     Persisted(Persisted),
     /// The shard, or the journal for this replica alone, takes no more entries.

@@ -25,12 +25,12 @@ use callboard_core::partition::{
     Appended, Assigned, Effect, Input, LocalLog, LogStart, ReplicaConfig, ReplicaMachine,
 };
 use callboard_core::storage::{Durability, Entry, Retention};
-use callboard_core::{Offset, Reject, ReplicaId, Seq, Ticket, records};
+use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, Seq, Ticket, records};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 
-/// Called when the replica is open and durable. A restarted actor calls it again.
-pub type OnOpened = Box<dyn Fn() + Send + Sync>;
+/// Told `true` when the replica is open and durable, which a restarted actor says again. Told `false` when it never will.
+pub type OnOpened = Box<dyn Fn(bool) + Send + Sync>;
 
 /// Everything that a replica's actor starts with.
 pub struct ReplicaArgs {
@@ -159,7 +159,8 @@ impl Perform<Effect> for ReplicaIo {
                     waiting.reply.send(result);
                 }
             }
-            Effect::Opened => (self.on_opened)(),
+            Effect::Opened => (self.on_opened)(true),
+            Effect::Unopened => (self.on_opened)(false),
             Effect::Forget(forgotten) => self.shard.forget(self.replica, forgotten),
             Effect::Note(event) => metrics::leader_event(event),
         }
@@ -213,7 +214,7 @@ impl Actor for ReplicaActor {
     ) -> Result<(), ActorProcessingErr> {
         let input = match message {
             ReplicaMsg::Assign(assigned) => Input::Assign(assigned),
-            ReplicaMsg::Append(appending, reply) => state.append(*appending, reply),
+            ReplicaMsg::Append(appending, epoch, reply) => state.append(*appending, epoch, reply),
             ReplicaMsg::Persisted(Persisted { written, synced }) => Input::Persisted { written, synced },
             ReplicaMsg::Failed(ShardError::Stopped { reason, .. }) => Input::ShardFailed(reason),
             // The log is sound, so the supervisor starts this actor again from it.
@@ -253,11 +254,16 @@ impl ReplicaShell {
         self.shell.io.waiting.keep(Waiting { reply, payload })
     }
 
-    fn append(&mut self, appending: Appending, reply: Reply<Result<Appended, Reject>>) -> Input {
+    fn append(
+        &mut self,
+        appending: Appending,
+        leader_epoch: Option<LeaderEpoch>,
+        reply: Reply<Result<Appended, Reject>>,
+    ) -> Input {
         let deadline = self.shell.now().mono.plus(appending.timeout_ms);
         let Appending { batch, pinned, head, acks, permit, .. } = appending;
         let ticket = self.wait(reply, Some(Payload { batch, pinned, permit }));
-        Input::Append { ticket, head, acks, deadline }
+        Input::Append { ticket, leader_epoch, head, acks, deadline }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Writer {
     pub proved: Lsn,
     /// Replicas with entries behind `synced`.
     pub unsynced: BTreeSet<ReplicaId>,
+    /// The write or sync that failed. Nothing is written or synced after it (R22).
+    pub failed: Option<ShardFault>,
 }
 
 /// How segments are made.
@@ -77,8 +79,15 @@ impl Journal {
     pub fn new(shard: u16, uuid: [u8; 16], making: Making, files: Segments, start: Start) -> Journal {
         let Start { end, segment, index, pinned } = start;
         let unsynced = BTreeSet::new();
-        let writer =
-            Writer { pos: end.lsn, last_crc: end.crc, segment, synced: end.lsn, proved: end.lsn, unsynced };
+        let writer = Writer {
+            pos: end.lsn,
+            last_crc: end.crc,
+            segment,
+            synced: end.lsn,
+            proved: end.lsn,
+            unsynced,
+            failed: None,
+        };
         Journal {
             shard,
             uuid,

@@ -39,19 +39,31 @@ impl Journal {
     ///
     /// An entry that does not follow its replica's last one fails that replica only.
     pub fn write(&self, batch: Vec<Submission>, keeper: &dyn Keeper) -> Result<(), ShardFault> {
-        self.write_group(&mut self.writer.lock(), batch, keeper)
+        self.as_writer(|writer| self.write_group(writer, batch, keeper))
     }
 
     /// Makes everything written durable.
     pub fn sync(&self) -> Result<(), ShardFault> {
-        self.sync_written(&mut self.writer.lock())
+        self.as_writer(|writer| self.sync_written(writer))
     }
 
     /// Writes an empty group, which proves the last sync. `sync`: it is synced itself, for a clean end.
     pub fn prove(&self, sync: bool, keeper: &dyn Keeper) -> Result<(), ShardFault> {
+        self.as_writer(|writer| {
+            self.put(writer, &[], &[], keeper)?;
+            if sync { self.sync_written(writer) } else { Ok(()) }
+        })
+    }
+
+    /// Does a piece of the writer's work, unless an earlier one failed.
+    fn as_writer(&self, work: impl FnOnce(&mut Writer) -> Result<(), ShardFault>) -> Result<(), ShardFault> {
         let mut writer = self.writer.lock();
-        self.put(&mut writer, &[], &[], keeper)?;
-        if sync { self.sync_written(&mut writer) } else { Ok(()) }
+        if let Some(fault) = &writer.failed {
+            return Err(fault.clone());
+        }
+        let done = work(&mut writer);
+        writer.failed = done.as_ref().err().cloned();
+        done
     }
 
     fn write_group(

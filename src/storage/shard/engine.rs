@@ -147,8 +147,10 @@ impl Engine {
 
     /// Mints a replica. The caller submits its `Open` (number 1).
     pub fn mint(&self, sink: Arc<dyn ReplicaSink>) -> Result<ReplicaId, ShardFault> {
+        // Under the lock, because a shard that stops tells the replicas that are in the index by then.
+        let mut index = self.journal.index.lock();
         self.healthy()?;
-        Ok(self.journal.index.lock().mint(sink))
+        Ok(index.mint(sink))
     }
 
     /// Directs a replica's notices to `sink`; if the shard has stopped, `sink` hears that at once.

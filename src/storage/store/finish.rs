@@ -132,7 +132,7 @@ impl Inspection {
                 };
                 let Ok(head) = head else { continue };
                 let end = head.as_ref().map(BatchHead::next_offset);
-                match (live.accepted.follow(entry.seq, &entry.entry, end), head) {
+                match (live.accepted.replay(entry.seq, &entry.entry, end), head) {
                     (Ruling::Follows(_), Some(head)) => live.appended(entry, at, head),
                     (Ruling::Follows(change), None) => live.changed(entry, change, at),
                     (Ruling::Covered | Ruling::Refused(_), _) => {}

@@ -20,7 +20,7 @@ pub(super) fn machine() -> ControllerMachine {
 
 pub(super) fn register(cluster_id: &str) -> Ask {
     let (host, cluster_id) = ("h".to_owned(), cluster_id.to_owned());
-    Ask::Register { broker_id: 1, cluster_id, host, port: 9, rack: None }
+    Ask::Register { broker_id: 1, cluster_id, host, port: 9, rack: None, log_epochs: Vec::new() }
 }
 
 pub(super) fn snapshot(image: &Arc<Image>) -> Input {

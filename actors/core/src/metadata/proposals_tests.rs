@@ -133,6 +133,40 @@ fn a_lost_leadership_answers_each_asker_by_what_is_known() {
 }
 
 #[test]
+fn an_answer_that_rests_on_an_unknown_proposal_gives_the_logs_reason() {
+    let mut machine = leading();
+    let (_, id, _) = proposed(&step(&mut machine, create(1, "a")));
+    step(&mut machine, Input::Proposed(id, ProposeResult::Unknown("the disk is broken".into())));
+    let told = answers(&step(&mut machine, create(2, "a"))).pop().map(|(_, reply)| reply);
+    let why = Refusal { code: ErrorCode::UnknownServerError, message: "the disk is broken".into() };
+    assert_eq!(told, Some(Reply::Failed(why)), "not that the topic exists: that is not known");
+    proposed(&step(&mut machine, create(3, "b")));
+    proposed(&step(&mut machine, ids(4)));
+}
+
+#[test]
+fn metadata_that_are_older_than_a_log_give_it_an_epoch_above_its_last() {
+    let mut rig = Rig::new();
+    rig.create(vec![topic("t", 1)]);
+    let id = crate::TopicPartition { topic: rig.image.topic("t").unwrap().id, partition: 0 };
+    // Each row: the last epoch of the log that the node found, and the epoch it is given.
+    for (found, given) in [(None, 1), (Some(0), 1), (Some(40), 41)] {
+        let mut machine = machine();
+        step(&mut machine, snapshot(&rig.image));
+        step(&mut machine, lead(1, 1));
+        let Ask::Register { broker_id, cluster_id, host, port, rack, .. } = register("c") else { panic!() };
+        let log_epochs = found.map(|epoch| (id, epoch)).into_iter().collect();
+        let ask = Ask::Register { broker_id, cluster_id, host, port, rack, log_epochs };
+        let (_, _, records) = proposed(&step(&mut machine, Input::Ask { ticket: Ticket(9), ask }));
+        let raised = records.iter().find_map(|record| match record {
+            MetadataRecord::PartitionChange { partition: 0, leader_epoch, .. } => Some(*leader_epoch),
+            _ => None,
+        });
+        assert_eq!(raised, Some(given), "{found:?}");
+    }
+}
+
+#[test]
 fn an_unknown_proposal_counts_until_the_stream_shows_its_end() {
     // Each row: the event that ends the proposal, and whether the topic exists then.
     type End = fn(ProposalId, Vec<MetadataRecord>) -> Input;

@@ -121,6 +121,7 @@ impl NodeMachine {
         if first {
             let strays = self.disks.strays(now.wall);
             out.extend(strays.into_iter().map(|(found, at)| Effect::Stray { found, at }));
+            out.push(Effect::Claimed);
         }
     }
 
@@ -215,7 +216,8 @@ impl NodeMachine {
         let mut withdrawn = Vec::new();
         for (partition, _) in (0i32..).zip(&topic.partitions) {
             let id = TopicPartition { topic: topic.id, partition };
-            self.disks.forget(id);
+            let left = self.disks.forget(id);
+            out.extend(left.map(|shard| Effect::Drop { id, shard }));
             if let Some(replica) = self.remove(id) {
                 if let Place::In(shard) = replica.place {
                     out.push(Effect::Drop { id, shard });

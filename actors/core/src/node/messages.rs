@@ -116,6 +116,8 @@ pub enum Effect {
         found: Found,
         at: Option<UnixMillis>,
     },
+    /// Let go of what recovery found: each replica is started, or was judged.
+    Claimed,
     /// Ask the controller to record these replicas as opened.
     RecordOpened(Vec<TopicPartition>),
     /// Send `Gathered` to the node behind the messages in its mailbox, so that one swap of the directory takes many

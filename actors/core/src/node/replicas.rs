@@ -20,6 +20,8 @@ pub struct Disks {
     found: BTreeMap<TopicPartition, Vec<Found>>,
     /// The replicas that left earlier in this process, with their shards.
     left: BTreeMap<TopicPartition, usize>,
+    /// Corrupt replicas that the image claimed, with the reason: none of them is created anew.
+    refused: BTreeMap<TopicPartition, String>,
 }
 
 /// The place and the source of a replica that can be started.
@@ -39,7 +41,7 @@ impl Disks {
         for found in found {
             by_id.entry(found.id).or_default().push(found);
         }
-        Disks { shards, found: by_id, left: BTreeMap::new() }
+        Disks { shards, found: by_id, left: BTreeMap::new(), refused: BTreeMap::new() }
     }
 
     /// Claims the recovered replica of a partition, or finds a shard for a new one.
@@ -50,9 +52,15 @@ impl Disks {
         if let Some(shard) = self.left.remove(&id) {
             return Ok(Startable { shard, origin: Origin::Returned, unclean: None });
         }
+        if let Some(why) = self.refused.get(&id) {
+            return Err(why.clone());
+        }
         if let Some(found) = self.take(id) {
             let unclean = match found.verdict {
-                Verdict::Corrupt(why) => return Err(why),
+                Verdict::Corrupt(why) => {
+                    self.refused.insert(id, why.clone());
+                    return Err(why);
+                }
                 Verdict::Unclean(why) => Some(why),
                 Verdict::Clean => None,
             };
@@ -97,9 +105,10 @@ impl Disks {
         self.left.insert(id, shard);
     }
 
-    /// Forgets a replica that left, because its topic is gone.
-    pub fn forget(&mut self, id: TopicPartition) {
-        self.left.remove(&id);
+    /// Forgets the replica of a deleted topic. If it had left this node, its bytes still lie in the shard returned.
+    pub fn forget(&mut self, id: TopicPartition) -> Option<usize> {
+        self.refused.remove(&id);
+        self.left.remove(&id)
     }
 
     /// Takes out the replicas that no image claimed, each with the time to mark it stray.

@@ -238,6 +238,26 @@ fn a_replica_that_the_image_takes_away_leaves_and_its_next_life_reads_its_log_ag
 }
 
 #[test]
+fn a_replica_that_has_left_is_dropped_with_its_topic() {
+    let (mut node, _) = Node::serving();
+    let elsewhere = topic(1, OTHER, 5, &[OTHER], &[ME]);
+    node.step(Input::Image(image(11, &[elsewhere])));
+    let out = node.step(Input::Image(image(12, &[])));
+    assert_eq!(out, vec![Effect::Drop { id: id(1), shard: 0 }, Effect::Served(12)]);
+    assert_eq!(node.step(Input::Image(image(13, &[]))), vec![Effect::Served(13)], "once");
+}
+
+#[test]
+fn a_corrupt_replica_stays_offline_when_its_partition_comes_back() {
+    // Its opening was never recorded: an empty replica might be made in its place.
+    let mut node = Node::one(vec![found(1, Verdict::Corrupt("rot".into()))]);
+    node.step(Input::Image(image(10, &[topic(1, ME, 4, &[ME], &[])])));
+    node.step(Input::Image(image(11, &[topic(1, OTHER, 5, &[OTHER], &[])])));
+    let out = node.step(Input::Image(image(12, &[topic(1, ME, 6, &[ME], &[])])));
+    assert_eq!(started(&out), vec![(1, Err("rot".into()))]);
+}
+
+#[test]
 fn a_deleted_topic_is_dropped_wherever_its_replica_stands() {
     let (mut node, _) = Node::serving();
     let out = node.step(Input::Image(image(11, &[])));
@@ -270,7 +290,7 @@ fn a_deleted_topic_is_dropped_wherever_its_replica_stands() {
 fn a_new_replica_is_served_when_its_opening_is_recorded_and_asked_again_until_it_is() {
     let mut node = Node::one(vec![]);
     let out = node.step(Input::Image(image(10, &[])));
-    assert_eq!(out, vec![Effect::Served(10), Effect::Ready { epoch: EPOCH }]);
+    assert_eq!(out, vec![Effect::Claimed, Effect::Served(10), Effect::Ready { epoch: EPOCH }]);
     let two = [topic(1, ME, 0, &[ME], &[]), topic(2, ME, 0, &[ME], &[])];
     node.step(Input::Image(image(11, &two)));
     let [one, other] = [1, 2].map(|n| Life { id: id(n as u8), number: n });

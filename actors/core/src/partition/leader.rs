@@ -30,6 +30,8 @@ use std::collections::VecDeque;
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     pub ticket: Ticket,
+    /// The only epoch that takes the batch, if its sender named one.
+    pub leader_epoch: Option<LeaderEpoch>,
     pub acks: Acks,
     pub deadline: Millis,
 }
@@ -66,7 +68,7 @@ impl Leader {
         head: BatchHead,
         out: &mut Effects<Effect>,
     ) {
-        let judged = self.admit(log, config, &head).map(|()| log.judge(&head));
+        let judged = self.admit(log, config, asked.leader_epoch, &head).map(|()| log.judge(&head));
         match judged {
             Err(reject) | Ok(Judgement::Refused(reject)) => {
                 out.push(Effect::Note(Event::Refused));
@@ -93,7 +95,16 @@ impl Leader {
         }
     }
 
-    fn admit(&self, log: &LocalLog, config: &ReplicaConfig, head: &BatchHead) -> Result<(), Reject> {
+    fn admit(
+        &self,
+        log: &LocalLog,
+        config: &ReplicaConfig,
+        leader_epoch: Option<LeaderEpoch>,
+        head: &BatchHead,
+    ) -> Result<(), Reject> {
+        if leader_epoch.is_some_and(|epoch| epoch != self.epoch) {
+            return Err(Reject::NotLeader);
+        }
         if self.waits.len() >= limits::TICKETS_PER_PARTITION {
             return Err(Reject::Busy);
         }
@@ -120,7 +131,7 @@ impl Leader {
         appended: Appended,
         out: &mut Effects<Effect>,
     ) {
-        let Asked { ticket, acks, deadline } = asked;
+        let Asked { ticket, acks, deadline, .. } = asked;
         if acks == Acks::None || last_offset < log.high_watermark() {
             out.push(Effect::Answer { ticket, result: Ok(appended) });
             return;

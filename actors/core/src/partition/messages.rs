@@ -72,6 +72,8 @@ pub enum Input {
     Assign(Assigned),
     /// A produce request brings a batch for the log.
     Append {
+        /// Another leadership than this one refuses the batch.
+        leader_epoch: Option<LeaderEpoch>,
         /// The shell keeps the bytes and the answer under this ticket.
         ticket: Ticket,
         /// The head's offsets and epoch are still the client's.
@@ -139,6 +141,8 @@ pub enum Effect {
     },
     /// The replica's `Open` is durable, and the image may say that the replica exists. Said once.
     Opened,
+    /// The replica is offline before its `Open` was durable, and will never say `Opened`.
+    Unopened,
     /// Show the new boundaries, and wake the fetches that wait for them.
     Publish(View),
     Answer {

@@ -52,8 +52,8 @@ pub struct ReplicaMachine {
     checks: Checks,
     /// None before the first step.
     next_expiry: Option<Millis>,
-    /// Whether the effect `Opened` was given.
-    opened: bool,
+    /// Whether `Opened` or `Unopened` was said.
+    told: bool,
     published: Option<View>,
 }
 
@@ -68,7 +68,7 @@ impl ReplicaMachine {
             config,
             checks: Checks::default(),
             next_expiry: None,
-            opened: false,
+            told: false,
             published: None,
         }
     }
@@ -141,6 +141,13 @@ impl ReplicaMachine {
         }
         self.end_role(State::Idle, &Reject::Unavailable, out);
         self.epoch = Some(leader_epoch);
+        let last = self.log.epochs().last().map_or(leader_epoch, |(last, _)| *last);
+        if leader_epoch < last {
+            self.state = State::Offline(format!(
+                "its log ends in leader epoch {last} and the metadata give epoch {leader_epoch}: they are older than the log"
+            ));
+            return self.publish(out);
+        }
         self.log.begin(now);
         if role == AssignedRole::Leader {
             let leader = Leader::new(leader_epoch);
@@ -264,9 +271,9 @@ impl Machine for ReplicaMachine {
         self.begin(now.mono);
         match input {
             Input::Assign(assigned) => self.assign(now.mono, assigned, out),
-            Input::Append { ticket, head, acks, deadline } => match &mut self.state {
+            Input::Append { ticket, leader_epoch, head, acks, deadline } => match &mut self.state {
                 State::Leader(leader) => {
-                    let asked = Asked { ticket, acks, deadline };
+                    let asked = Asked { ticket, leader_epoch, acks, deadline };
                     leader.append((&mut self.log, &self.config), now, asked, head, out);
                 }
                 _ => {
@@ -287,9 +294,14 @@ impl Machine for ReplicaMachine {
             Input::Leave => self.leave(now, out),
             Input::Tick => self.tick(now, out),
         }
-        if !self.opened && self.log.is_open() {
-            self.opened = true;
-            out.push(Effect::Opened);
+        if !self.told {
+            let effect = match &self.state {
+                _ if self.log.is_open() => Some(Effect::Opened),
+                State::Offline(_) => Some(Effect::Unopened),
+                _ => None,
+            };
+            self.told = effect.is_some();
+            out.extend(effect);
         }
     }
 

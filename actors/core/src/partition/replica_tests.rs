@@ -52,7 +52,7 @@ fn from_producer(sequence: i32, records: i32) -> BatchHead {
 }
 
 fn append(ticket: u64, head: BatchHead, acks: Acks) -> Input {
-    Input::Append { ticket: Ticket(ticket), head, acks, deadline: Millis(1_000) }
+    Input::Append { ticket: Ticket(ticket), leader_epoch: None, head, acks, deadline: Millis(1_000) }
 }
 
 fn step(machine: &mut ReplicaMachine, ms: u64, input: Input) -> Vec<Effect> {
@@ -471,6 +471,45 @@ fn an_opened_replica_says_so_once_when_its_open_is_on_disk() {
 }
 
 #[test]
+fn a_replica_whose_open_never_becomes_durable_says_so_once() {
+    let config = ReplicaConfig::default();
+    let mut m = ReplicaMachine::new(LocalLog::opening(config.durability), config);
+    step(&mut m, 0, assign(AssignedRole::Leader, 0));
+    assert!(step(&mut m, 0, Input::ShardFailed("EIO".into())).contains(&Effect::Unopened));
+    assert_eq!(step(&mut m, 0, persisted(1, 1)), vec![], "it is offline, and was told");
+    let mut m = leader(config);
+    let out = step(&mut m, 0, Input::ShardFailed("EIO".into()));
+    assert!(!out.contains(&Effect::Unopened), "this one was open");
+}
+
+#[test]
+fn a_batch_of_another_leadership_is_refused() {
+    let mut m = leader(ReplicaConfig::default());
+    let of = |ticket, epoch| Input::Append {
+        ticket: Ticket(ticket),
+        leader_epoch: Some(epoch),
+        head: plain(1),
+        acks: Acks::All,
+        deadline: Millis(1_000),
+    };
+    assert_eq!(answers(&step(&mut m, 0, of(1, 3))), vec![(1, Err(Reject::NotLeader))]);
+    let out = step(&mut m, 0, of(2, 4));
+    assert!(matches!(out[0], Effect::Journal { seq: Seq(10), .. }));
+    step(&mut m, 0, assign(AssignedRole::Leader, 5));
+    assert_eq!(answers(&step(&mut m, 0, of(3, 4))), vec![(3, Err(Reject::NotLeader))]);
+}
+
+#[test]
+fn metadata_that_are_older_than_the_log_take_it_offline_in_words() {
+    for role in [AssignedRole::Leader, AssignedRole::Idle] {
+        let config = ReplicaConfig::default();
+        let mut m = ReplicaMachine::new(LocalLog::recovered(start(), config.durability), config);
+        step(&mut m, 0, assign(role, 2));
+        assert!(matches!(m.view().role, Role::Offline(why) if why.contains("leader epoch 3")));
+    }
+}
+
+#[test]
 fn a_replica_that_leaves_is_marked_stray_and_says_not_leader() {
     let mut m = leader(ReplicaConfig::default());
     step(&mut m, 0, append(1, plain(1), Acks::All));
@@ -530,8 +569,8 @@ proptest! {
             }
             let head = if let Input::Append { head, .. } = &input { Some(*head) } else { None };
             let input = match input {
-                Input::Append { ticket, head, acks, .. } =>
-                    Input::Append { ticket, head, acks, deadline: Millis(ms + 1_000) },
+                Input::Append { ticket, leader_epoch, head, acks, .. } =>
+                    Input::Append { ticket, leader_epoch, head, acks, deadline: Millis(ms + 1_000) },
                 other => other,
             };
             let out = step(&mut m, ms, input);

@@ -86,7 +86,7 @@ impl ReplicaFold {
 
     /// Folds one entry; `head` is that of its batch, for `Append`.
     pub fn fold(&mut self, entry: &EntryHeader, head: Option<&BatchHead>) -> Folded {
-        let change = match self.outline.follow(entry.seq, &entry.entry, head.map(BatchHead::next_offset)) {
+        let change = match self.outline.replay(entry.seq, &entry.entry, head.map(BatchHead::next_offset)) {
             Ruling::Follows(change) => change,
             Ruling::Covered => return Folded::Known,
             Ruling::Refused(Refusal::Gap { expected }) => return Folded::Gap { expected },

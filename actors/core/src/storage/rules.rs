@@ -150,6 +150,21 @@ impl Outline {
         ruling
     }
 
+    /// The same for an entry that a journal holds already, where a lower leader epoch is taken. Older builds wrote one
+    /// after their metadata were restored from a backup, and its records are sound.
+    pub fn replay(&mut self, seq: Seq, entry: &Entry, end: Option<Offset>) -> Ruling {
+        let ruling = match (judge(self, seq, entry, end), *entry, end) {
+            (Ruling::Refused(Refusal::Epoch { .. }), Entry::Append { base, epoch }, Some(next)) => {
+                Ruling::Follows(Change::Appended { base, epoch, next })
+            }
+            (ruling, _, _) => ruling,
+        };
+        if let Ruling::Follows(change) = ruling {
+            self.apply(seq, change);
+        }
+        ruling
+    }
+
     /// Takes on an entry that was judged to follow.
     pub fn apply(&mut self, seq: Seq, change: Change) {
         self.seq = seq;

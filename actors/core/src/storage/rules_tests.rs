@@ -116,3 +116,27 @@ fn behind_a_truncation_the_epoch_before_it_counts() {
     assert!(matches!(outline.follow(Seq(11), &append(20, 4), Some(21)), Ruling::Follows(_)));
     assert_eq!(outline.epochs, [(3, 10), (4, 20)]);
 }
+
+#[test]
+fn a_lower_epoch_is_taken_from_a_journal_and_from_no_writer() {
+    let mut written = outline();
+    let lower = append(30, 4);
+    assert_eq!(
+        written.follow(Seq(10), &lower, Some(31)),
+        Ruling::Refused(Refusal::Epoch { epoch: 4, last: 5 })
+    );
+    assert_eq!(written, outline(), "a refused entry changes nothing");
+    let mut replayed = outline();
+    let taken = Ruling::Follows(Change::Appended { base: 30, epoch: 4, next: 31 });
+    assert_eq!(replayed.replay(Seq(10), &lower, Some(31)), taken);
+    assert_eq!((replayed.next, replayed.epoch()), (31, Some(5)), "the next writer needs epoch 5");
+    // Whatever else does not follow is refused by both.
+    assert_eq!(
+        replayed.replay(Seq(12), &lower, Some(32)),
+        Ruling::Refused(Refusal::Gap { expected: Seq(11) })
+    );
+    assert_eq!(
+        replayed.replay(Seq(11), &append(30, 4), Some(31)),
+        Ruling::Refused(Refusal::Below { base: 30, next: 31 })
+    );
+}

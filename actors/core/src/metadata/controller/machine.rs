@@ -31,6 +31,8 @@ struct Pending {
     records: Vec<MetadataRecord>,
     /// The asker and its answer; none once the asker was told that the end is unknown.
     asker: Option<(Ticket, Reply)>,
+    /// Why the end is unknown, if the log said so.
+    doubt: Option<String>,
 }
 
 /// The controller: the image, its leadership and its pending proposals.
@@ -117,7 +119,9 @@ impl ControllerMachine {
         let (code, message) = match result {
             ProposeResult::Committed(_) => return,
             ProposeResult::Unknown(why) => {
-                let asker = self.pending.iter_mut().find(|p| p.id == id).and_then(|p| p.asker.take());
+                let Some(pending) = self.pending.iter_mut().find(|p| p.id == id) else { return };
+                pending.doubt = Some(why.clone());
+                let asker = pending.asker.take();
                 return out.extend(asker.map(|(ticket, _)| Effect::Answer(ticket, Reply::Unknown(why))));
             }
             ProposeResult::NotLeader => {
@@ -142,13 +146,14 @@ impl ControllerMachine {
         image
     }
 
-    /// Decides an ask: the records to propose, and the answer once they are committed.
-    fn decide(&self, ask: Ask) -> (Vec<MetadataRecord>, Reply) {
-        let (ahead, index) = (self.ahead(), self.image.applied);
-        let basis = Basis { image: &ahead, defaults: &self.defaults };
+    /// Decides an ask on an image: the records to propose, and the answer once they are committed.
+    fn decide(&self, image: &Image, ask: Ask) -> (Vec<MetadataRecord>, Reply) {
+        let index = self.image.applied;
+        let basis = Basis { image, defaults: &self.defaults };
         match ask {
-            Ask::Register { broker_id, cluster_id, host, port, rack } => {
-                (basis.register(broker_id, cluster_id, (host, port, rack)), Reply::Done(index))
+            Ask::Register { broker_id, cluster_id, host, port, rack, log_epochs } => {
+                let log_epochs = log_epochs.into_iter().collect();
+                (basis.register(broker_id, cluster_id, (host, port, rack), &log_epochs), Reply::Done(index))
             }
             Ask::CreateTopics { topics, validate_only } => {
                 let (outcomes, records) = basis.create(&topics);
@@ -184,14 +189,24 @@ impl ControllerMachine {
             let refusal = Refusal { code: ErrorCode::NotController, message };
             return out.push(Effect::Answer(ticket, Reply::Failed(refusal)));
         };
-        let (records, reply) = self.decide(ask);
+        let doubt = self.pending.iter().find_map(|p| p.doubt.as_ref());
+        let again = doubt.map(|why| (ask.clone(), why.clone()));
+        let (records, reply) = self.decide(&self.ahead(), ask);
+        if let Some((ask, why)) = again
+            && !matches!(reply, Reply::ProducerIds(_))
+            && self.decide(&self.image, ask).1 != reply
+        {
+            // The answer would rest on a proposal whose end is unknown, perhaps for ever.
+            let refusal = Refusal { code: ErrorCode::UnknownServerError, message: why };
+            return out.push(Effect::Answer(ticket, Reply::Failed(refusal)));
+        }
         if records.is_empty() {
             return out.push(Effect::Answer(ticket, reply));
         }
         let id = self.next;
         self.next = id.next();
         out.push(Effect::Propose { leadership, id, records: records.clone() });
-        self.pending.push(Pending { id, records, asker: Some((ticket, reply)) });
+        self.pending.push(Pending { id, records, asker: Some((ticket, reply)), doubt: None });
     }
 }
 

@@ -4,7 +4,7 @@
 //! to travel between nodes. A ticket belongs to one shell, and therefore stands beside the ask in [`Input`].
 
 use crate::error::ErrorCode;
-use crate::ids::{BrokerId, Ticket, TopicId};
+use crate::ids::{BrokerId, LeaderEpoch, Ticket, TopicId, TopicPartition};
 use crate::metadata::image::{Image, Topic};
 use crate::metadata::log::{Committed, Leadership, ProposalId, ProposeResult};
 use crate::metadata::record::MetadataRecord;
@@ -170,6 +170,9 @@ pub enum Ask {
         host: String,
         port: u16,
         rack: Option<String>,
+        /// The last leader epoch of each log that the node recovered, as pairs, because JSON has no other keys than text.
+        #[serde(default)]
+        log_epochs: Vec<(TopicPartition, LeaderEpoch)>,
     },
     CreateTopics {
         topics: Vec<NewTopic>,

@@ -43,6 +43,7 @@ fn each_ask_survives() {
         host: "h".into(),
         port: 9092,
         rack: rack.map(str::to_owned),
+        log_epochs: vec![(crate::TopicPartition { topic: ID, partition: 3 }, 7)],
     };
     let more = |assignments| MorePartitions { name: "t".into(), count: 4, assignments };
     survives(&[
