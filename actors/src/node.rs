@@ -155,7 +155,12 @@ impl Actor for NodeActor {
     ) -> Result<(), ActorProcessingErr> {
         let NodeIdentity { broker_id, cluster_id, host, port, rack } = state.identity.clone();
         let logs = state.shell.io.recovered.values();
-        let log_epochs = logs.filter_map(|log| Some((log.id, log.epochs.last()?.0))).collect();
+        let mut last: HashMap<TopicPartition, LeaderEpoch> = HashMap::new();
+        for (id, (epoch, _)) in logs.filter_map(|log| Some((log.id, log.epochs.last()?))) {
+            // A partition may have a stray replica beside its own.
+            last.entry(id).and_modify(|last| *last = (*last).max(*epoch)).or_insert(*epoch);
+        }
+        let log_epochs = last.into_iter().collect();
         let register = Ask::Register { broker_id, cluster_id, host, port, rack, log_epochs };
         let answer = state.shell.io.controller.ask(register);
         tokio::spawn(async move {

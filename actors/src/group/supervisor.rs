@@ -97,7 +97,7 @@ impl Actor for CoordinatorsActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             CoordinatorsMsg::Look => {
-                state.look_comes.store(false, Ordering::Release);
+                state.look_comes.swap(false, Ordering::AcqRel);
                 state.look(&me).await
             }
         }

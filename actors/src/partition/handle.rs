@@ -150,20 +150,28 @@ impl PartitionHandle {
     /// Sends a batch to the leader. The answer comes when the batch is as durable as its request asked.
     #[must_use]
     pub fn append(&self, appending: Appending) -> Answer<Result<Appended, Reject>> {
+        self.append_to(None, None, appending)
+    }
+
+    /// Sends a batch that belongs to one leadership. Another one refuses it, because its coordinator does not know it.
+    #[must_use]
+    pub fn append_in(&self, tenure: Tenure, appending: Appending) -> Answer<Result<Appended, Reject>> {
+        self.append_to(Some(tenure.life), Some(tenure.leader_epoch), appending)
+    }
+
+    fn append_to(
+        &self,
+        life: Option<u64>,
+        epoch: Option<LeaderEpoch>,
+        appending: Appending,
+    ) -> Answer<Result<Appended, Reject>> {
         // The rest of the reserve is kept for work that frees space.
         if self.shard.as_ref().is_some_and(|shard| shard.room() == Room::Spent) {
             let (reply, answer) = Reply::new();
             reply.send(Err(Reject::DiskFull));
             return answer;
         }
-        self.ask(None, |reply| ReplicaMsg::Append(Box::new(appending), None, reply))
-    }
-
-    /// Sends a batch that belongs to one leadership. Another one refuses it, because its coordinator does not know it.
-    #[must_use]
-    pub fn append_in(&self, tenure: Tenure, appending: Appending) -> Answer<Result<Appended, Reject>> {
-        let epoch = Some(tenure.leader_epoch);
-        self.ask(Some(tenure.life), |reply| ReplicaMsg::Append(Box::new(appending), epoch, reply))
+        self.ask(life, |reply| ReplicaMsg::Append(Box::new(appending), epoch, reply))
     }
 
     /// Sends the replica's actor a message, if the role allows it. An actor that ends meanwhile drops the message,
@@ -202,6 +210,11 @@ impl PartitionHandle {
     /// not count.
     #[must_use]
     pub fn compacted(&self, tenure: Tenure, to: Offset) -> Answer<Result<Appended, Reject>> {
+        if self.view.load().leader_epoch != tenure.leader_epoch {
+            let (reply, answer) = Reply::new();
+            reply.send(Err(Reject::NotLeader));
+            return answer;
+        }
         self.ask(Some(tenure.life), |reply| ReplicaMsg::Trim(TrimTo::Offset(to), true, reply))
     }
 

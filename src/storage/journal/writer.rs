@@ -61,6 +61,8 @@ impl Journal {
         if let Some(fault) = &writer.failed {
             return Err(fault.clone());
         }
+        // Set before, so that a panic on the way counts as a failure too. An empty text allocates nothing.
+        writer.failed = Some(ShardFault(String::new()));
         let done = work(&mut writer);
         writer.failed = done.as_ref().err().cloned();
         done

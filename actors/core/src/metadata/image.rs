@@ -128,8 +128,6 @@ impl Image {
                 let (id, host, port, rack) = (*broker_id, host.clone(), *port, rack.clone());
                 self.brokers.insert(id, Broker { id, host, port, rack, epoch: index });
             }
-            // A creation that was decided on a deletion which never came changes nothing: one name, one topic.
-            MetadataRecord::Topic { name, .. } if self.by_name.contains_key(name) => {}
             MetadataRecord::Topic { id, name, replicas, configs } => {
                 let partitions = replicas.iter().map(|replicas| partition(replicas)).collect();
                 let topic = Topic { id: *id, name: name.clone(), partitions, configs: configs.clone() };

@@ -194,9 +194,9 @@ impl ControllerMachine {
         let (records, reply) = self.decide(&self.ahead(), ask);
         if let Some((ask, why)) = again
             && !matches!(reply, Reply::ProducerIds(_))
-            && self.decide(&self.image, ask).1 != reply
+            && self.decide(&self.image, ask) != (records.clone(), reply.clone())
         {
-            // The answer would rest on a proposal whose end is unknown, perhaps for ever.
+            // The decision would rest on a proposal whose end is unknown until the leadership changes.
             let refusal = Refusal { code: ErrorCode::UnknownServerError, message: why };
             return out.push(Effect::Answer(ticket, Reply::Failed(refusal)));
         }
