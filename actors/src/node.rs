@@ -261,9 +261,8 @@ impl NodeIo {
         self.handle(life, None).offline(leader_epoch, why);
     }
 
-    fn stray(&mut self, found: &Found, at: Option<UnixMillis>) {
+    fn stray(&self, found: &Found, at: Option<UnixMillis>) {
         let Found { id, shard, replica, seq, .. } = *found;
-        self.recovered.remove(&(shard, replica));
         tracing::warn!(
             partition = %id,
             replica = replica.0,

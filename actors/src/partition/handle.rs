@@ -167,9 +167,7 @@ impl PartitionHandle {
     ) -> Answer<Result<Appended, Reject>> {
         // The rest of the reserve is kept for work that frees space.
         if self.shard.as_ref().is_some_and(|shard| shard.room() == Room::Spent) {
-            let (reply, answer) = Reply::new();
-            reply.send(Err(Reject::DiskFull));
-            return answer;
+            return refused(Reject::DiskFull);
         }
         self.ask(life, |reply| ReplicaMsg::Append(Box::new(appending), epoch, reply))
     }
@@ -211,9 +209,7 @@ impl PartitionHandle {
     #[must_use]
     pub fn compacted(&self, tenure: Tenure, to: Offset) -> Answer<Result<Appended, Reject>> {
         if self.view.load().leader_epoch != tenure.leader_epoch {
-            let (reply, answer) = Reply::new();
-            reply.send(Err(Reject::NotLeader));
-            return answer;
+            return refused(Reject::NotLeader);
         }
         self.ask(Some(tenure.life), |reply| ReplicaMsg::Trim(TrimTo::Offset(to), true, reply))
     }
@@ -295,18 +291,18 @@ impl PartitionHandle {
         })
     }
 
-    /// Resolves when the store takes more. Producers wait here at the store's limit, before their bytes are read.
-    pub async fn admitted(&self) {
-        if let Some(shard) = &self.shard {
-            shard.admitted().await;
-        }
-    }
-
     /// The shard and the replica in it, if the role lets them be read.
     fn home(&self) -> Result<(&Arc<dyn Shard>, ReplicaId), Reject> {
         self.view.load().role.serves()?;
         self.shard.as_ref().zip(self.replica()).ok_or(Reject::Unavailable)
     }
+}
+
+/// An answer that is there already.
+fn refused<T>(reject: Reject) -> Answer<Result<T, Reject>> {
+    let (reply, answer) = Reply::new();
+    reply.send(Err(reject));
+    answer
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use syn::visit::{self, Visit};
 use syn::{Item, UseTree, Visibility};
 
-use crate::source::{Source, flat};
+use crate::source::{Source, flat, paths};
 
 /// Roots of packages. Cargo itself refuses circles between packages.
 const ROOTS: [&str; 4] = ["actors/core/src/", "actors/src/", "cluster-tests/src/", "src/"];
@@ -233,14 +233,7 @@ impl Names<'_> {
     }
 
     fn words(&mut self, words: &[(String, usize)]) {
-        let mut at = 0;
-        while at < words.len() {
-            let (mut path, line) = (vec![words[at].0.clone()], words[at].1);
-            at += 1;
-            while words.len() > at + 2 && words[at].0 == ":" && words[at + 1].0 == ":" {
-                path.push(words[at + 2].0.clone());
-                at += 3;
-            }
+        for (path, line) in paths(words) {
             // A word by itself may be a variable; one with a capital is none.
             if path.len() > 1 || path[0].starts_with(char::is_uppercase) {
                 self.add(&path, line);

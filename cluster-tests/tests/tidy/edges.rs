@@ -4,7 +4,7 @@
 use syn::visit::{self, Visit};
 use syn::{ItemUse, UseTree};
 
-use crate::source::{Source, flat};
+use crate::source::{Source, flat, paths};
 
 const ADAPTERS: [&str; 6] = ["kafka", "storage", "transport", "gossip", "controller", "console"];
 /// The composition root, which knows all.
@@ -154,15 +154,7 @@ impl<'ast> Visit<'ast> for Mentions {
 
     fn visit_macro(&mut self, body: &'ast syn::Macro) {
         visit::visit_macro(self, body);
-        let words = flat(body.tokens.clone());
-        let mut at = 0;
-        while at < words.len() {
-            let (mut path, line) = (vec![words[at].0.clone()], words[at].1);
-            at += 1;
-            while words.len() > at + 2 && words[at].0 == ":" && words[at + 1].0 == ":" {
-                path.push(words[at + 2].0.clone());
-                at += 3;
-            }
+        for (path, line) in paths(&flat(body.tokens.clone())) {
             if path.len() > 1 {
                 self.add(&path, line);
             }

@@ -190,6 +190,21 @@ fn path_attribute(attributes: &[Attribute]) -> Option<String> {
     })
 }
 
+/// The paths in a macro's flat words, each with its line: `a :: b` is one path, a word by itself another.
+pub fn paths(words: &[(String, usize)]) -> Vec<(Vec<String>, usize)> {
+    let (mut found, mut at) = (Vec::new(), 0);
+    while at < words.len() {
+        let (mut path, line) = (vec![words[at].0.clone()], words[at].1);
+        at += 1;
+        while words.len() > at + 2 && words[at].0 == ":" && words[at + 1].0 == ":" {
+            path.push(words[at + 2].0.clone());
+            at += 3;
+        }
+        found.push((path, line));
+    }
+    found
+}
+
 /// The tokens of a macro's body, groups opened up, each with its line.
 pub fn flat(tokens: TokenStream) -> Vec<(String, usize)> {
     let mut words = Vec::new();
