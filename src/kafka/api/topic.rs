@@ -51,8 +51,10 @@ pub(super) fn describe_partition(
     let me = call.context.settings.broker_id;
     let p = topic.partition(index)?;
     let handle = call.context.directory.get(TopicPartition { topic: topic.id, partition: index });
-    // A partition that should be led here and is not served has no leader.
-    let offline = p.leader == me && handle.is_none_or(|handle| handle.view().role != Role::Leader);
+    // A partition that is still being started keeps its leader, as in Kafka. KafkaJS fails a whole listing for one
+    // partition in error, and what is offline stands in the directory as such.
+    let offline =
+        p.leader == me && handle.is_some_and(|handle| matches!(handle.view().role, Role::Offline(_)));
     Some(MetadataResponsePartition {
         error_code: if offline { ErrorCode::LeaderNotAvailable.code() } else { 0 },
         partition_index: index,
