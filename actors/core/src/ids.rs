@@ -10,6 +10,22 @@ pub type LeaderEpoch = i32;
 /// A node's id in the cluster, given by the controller (Kafka: broker id).
 pub type BrokerId = i32;
 
+/// A broker epoch names one life of a node's process: the index of that life's registration in the metadata log (I13).
+pub type BrokerEpoch = u64;
+
+/// One life of one node. A message between nodes is worth something only together with it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Peer {
+    pub broker: BrokerId,
+    pub epoch: BrokerEpoch,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "broker {} (epoch {})", self.broker, self.epoch)
+    }
+}
+
 /// A topic's identity: a UUID (version 4), never reused. All zeros is Kafka's "no topic id".
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicId(pub [u8; 16]);

@@ -27,6 +27,8 @@ pub mod storage;
 pub mod time;
 
 pub use error::{ErrorCode, Reject};
-pub use ids::{BrokerId, LeaderEpoch, Lsn, Offset, ReplicaId, Seq, Ticket, TopicId, TopicPartition};
+pub use ids::{
+    BrokerEpoch, BrokerId, LeaderEpoch, Lsn, Offset, Peer, ReplicaId, Seq, Ticket, TopicId, TopicPartition,
+};
 pub use machine::{Effects, Machine};
 pub use time::{Millis, Now, UnixMillis};

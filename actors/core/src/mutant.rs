@@ -48,6 +48,64 @@ pub enum Mutant {
     FencedMemberAccepted,
     /// Members are told their assignment before it is stored.
     AssignmentBeforeStored,
+    /// A follower acknowledges the end of its log, not the durable end (M2).
+    FollowerAcksEnd,
+    /// A follower truncates to its high watermark and not where the logs part (M3).
+    TruncatesToHighWatermark,
+    /// A follower joins the ISR before it has the leader epoch's start offset (M4).
+    JoinsBelowEpochStart,
+    /// An acknowledgement of an earlier leader epoch makes a follower join the ISR (M5).
+    JoinsByEarlierEpoch,
+    /// Broker epochs are not compared (M6).
+    BrokerEpochUnchecked,
+    /// A leader that proposes an ISR goes on with the committed one (M7).
+    ProposedIsrIgnored,
+    /// The high watermark advances below `min.insync.replicas` (M8).
+    CommitsBelowMinIsr,
+    /// The word that a node leads the metadata log overtakes the commits before it (N1).
+    LeadershipOvertakesCommits,
+    /// A new leader takes its log end for the high watermark (N2).
+    HighWatermarkAtEnd,
+    /// A notice from before a truncation counts for offsets behind it (N3).
+    OldPersistedCounts,
+    /// The follower's own durability decides which of its ends counts (N4).
+    AckByFollowersDurability,
+    /// Waiting requests survive a change of the leader epoch (N5).
+    TicketsSurvive,
+    /// A restart marks the replicas that it follows with as stray (N6).
+    FollowersStray,
+    /// A follower acknowledges beyond what was matched since its Position.
+    AcksAboveMatched,
+    /// A follower obeys the Diverge of an earlier Position.
+    OldDivergeObeyed,
+    /// A follower takes a part of an earlier Position that says no previous position.
+    OldPartObeyed,
+    /// An accepted Position does not count as an acknowledgement.
+    PositionIsNoAck,
+    /// Each part that does not match makes a follower send a Position.
+    PositionPerMismatch,
+    /// A follower takes the leader's high watermark beyond its own end.
+    PartHighWatermarkUnclamped,
+    /// A truncation keeps the written and the synced end.
+    TruncationKeepsEnds,
+    /// A replica takes a role while its log is read again.
+    RoleDuringRebuild,
+    /// An emptied replica keeps its epochs and producers.
+    ResetKeepsEpochs,
+    /// Replicas forget producers by the wall clock.
+    ProducersByWallClock,
+    /// The controller decides on the image alone, without its own proposals.
+    DecidedOnImageAlone,
+    /// The image takes a partition change without looking at the partition epoch.
+    AppliedWithoutEpochCheck,
+    /// A leader takes the ISR from the answer to its proposal.
+    IsrFromAnswer,
+    /// The controller takes an ISR proposal with an old number.
+    LateProposalAccepted,
+    /// A proposal whose end is unknown is never asked again.
+    UnknownNeverAskedAgain,
+    /// The judge of sessions does not look at the applied index.
+    AppliedIndexIgnored,
 }
 
 #[cfg(feature = "mutants")]

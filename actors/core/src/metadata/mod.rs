@@ -10,6 +10,7 @@
 pub mod configs;
 pub mod controller;
 mod image;
+mod isr;
 mod log;
 mod names;
 mod offsets_topic;
@@ -30,6 +31,7 @@ pub use controller::{
     TopicRef,
 };
 pub use image::{Broker, Image, Partition, Topic};
+pub use isr::{IsrOutcome, IsrWish};
 pub use log::{Committed, Leadership, ProposalId, ProposeResult};
 pub use names::{OFFSETS_TOPIC, check_name, collide, is_internal};
 pub use offsets_topic::{OFFSETS_TOPIC_WAIT, missing_offsets_topic, offsets_topic_made, topic_on_request};
