@@ -90,8 +90,7 @@ async fn connection(
     }
     let all = room.acquire_many(in_flight as u32).await?;
     drop((all, to));
-    acks.abort();
-    Ok(())
+    acks.await?
 }
 
 async fn acks(
@@ -103,6 +102,10 @@ async fn acks(
     let mut bytes = bytes::BytesMut::new();
     loop {
         if from.read_buf(&mut bytes).await? == 0 {
+            // After the last ack this side has closed, and the leader closes in turn.
+            if seen.stopped.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             eprintln!("the leader closed a connection");
             std::process::exit(1);
         }

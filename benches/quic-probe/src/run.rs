@@ -90,6 +90,9 @@ struct Figures {
     leader: f64,
     followers: f64,
     client: f64,
+    /// Of the servers' CPU: the runtime's threads (network, proofs), and the journals'.
+    net: f64,
+    journal: f64,
     batches_a_frame: f64,
     latencies: [f64; 2],
     mtu: u16,
@@ -188,6 +191,8 @@ impl Run {
         let at =
             |share: f64| latencies.get((latencies.len() as f64 * share) as usize).copied().unwrap_or(0.0);
         let cpu = |reports: &[Report]| reports.iter().map(Report::cpu).sum::<f64>() / bytes * 1e9;
+        let of = |name: &str| spent.iter().filter_map(|report| report.threads.get(name)).sum::<f64>();
+        let thread = |name| of(name) / bytes * 1e9;
         let ours = client + spent.iter().map(Report::cpu).sum::<f64>();
         Ok(Figures {
             others: ((all - ours) / seconds).max(0.0),
@@ -195,6 +200,8 @@ impl Run {
             leader: cpu(&spent[..1]),
             followers: cpu(&spent[1..]),
             client: client / bytes * 1e9,
+            net: thread("net"),
+            journal: thread("journal-0"),
             batches_a_frame: spent[0].batches as f64 / spent[0].frames.max(1) as f64,
             latencies: [at(0.5) * 1e3, at(0.99) * 1e3],
             mtu: spent.iter().map(|report| report.mtu).min().unwrap_or(0),
@@ -220,7 +227,7 @@ fn median(of: impl Fn(&Figures) -> f64, figures: &[&Figures]) -> f64 {
 fn line((promise, mtu): (Promise, u16), figures: &[&Figures]) -> String {
     let m = |of: fn(&Figures) -> f64| median(of, figures);
     format!(
-        "{promise:?} MTU {mtu} (found {:.0}): {:.0} MB/s, server {:.1} s/GB (leader {:.1}, followers {:.1}), client {:.1}, \
+        "{promise:?} MTU {mtu} (found {:.0}): {:.0} MB/s, server {:.1} s/GB (leader {:.1}, followers {:.1}; net {:.1}, journal {:.1}), client {:.1}, \
          {:.1} batches a frame, ack p50 {:.1} p99 {:.1} ms, {:.0} packets lost, \
          others {:.2} CPUs",
         m(|f| f64::from(f.mtu)),
@@ -228,6 +235,8 @@ fn line((promise, mtu): (Promise, u16), figures: &[&Figures]) -> String {
         m(|f| f.leader + f.followers),
         m(|f| f.leader),
         m(|f| f.followers),
+        m(|f| f.net),
+        m(|f| f.journal),
         m(|f| f.client),
         m(|f| f.batches_a_frame),
         m(|f| f.latencies[0]),
