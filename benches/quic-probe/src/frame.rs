@@ -138,7 +138,7 @@ const _: () = {
     assert!(size_of::<ArchivedAck>() == 56 && align_of::<ArchivedAck>() == 1);
     assert!(size_of::<ArchivedItems>() == 9 && align_of::<ArchivedItems>() == 1);
     assert!(size_of::<ArchivedMeta>() == ROOT && align_of::<ArchivedMeta>() == 1);
-    assert!(META_MAX <= u32::MAX as usize && PAYLOAD_MAX <= u32::MAX as usize);
+    assert!(META_MAX + PAYLOAD_MAX <= u32::MAX as usize);
 };
 
 /// Why bytes are no frame, or parts make none. Whoever sent such a frame is not to be trusted with the stream's rest.

@@ -1,3 +1,5 @@
+//! The frame: its layout byte by byte, its bounds, and bytes that no packer made.
+
 use super::*;
 use proptest::prelude::*;
 
