@@ -126,7 +126,9 @@ impl Actor for NodeActor {
             };
             recovered.extend(port.recovered().into_iter().map(|state| ((n, state.replica), state)));
             let (clock, tails) = (Arc::clone(&args.clock), Arc::clone(&args.tails));
-            let shard_args = ShardArgs { shard: Arc::clone(&port), clock, tails, node: me.clone() };
+            let broker_id = args.identity.broker_id;
+            let shard_args =
+                ShardArgs { broker_id, shard: Arc::clone(&port), clock, tails, node: me.clone() };
             let (actor, _) = Actor::spawn_linked(None, ShardActor, shard_args, me.get_cell()).await?;
             shards.push(Some(ShardAt { port, actor }));
             health.push(Ok(()));
@@ -186,6 +188,10 @@ impl Actor for NodeActor {
             NodeMsg::Image => Input::Image(state.shell.io.images.current()),
             NodeMsg::Ready(life) => Input::Ready(life),
             NodeMsg::Broken(life) => Input::Broken(life),
+            NodeMsg::Spent(life, epoch) => {
+                state.shell.io.renew(life, epoch);
+                return Ok(());
+            }
             NodeMsg::Told(index) => Input::Told { index },
             NodeMsg::Recorded(said) => {
                 let committed = matches!(said, Said::Done(_));
@@ -279,6 +285,11 @@ impl NodeIo {
         tokio::spawn(async move {
             let _ = me.cast(NodeMsg::Recorded(answer.get().await));
         });
+    }
+
+    /// Asks the controller for a new leader epoch. The replica asks again until an image brings one.
+    fn renew(&self, life: Life, epoch: LeaderEpoch) {
+        tracing::warn!(partition = %life.id, epoch, "its former actor led: a new leader epoch is asked for");
     }
 
     fn serve(&self, lives: &[Life]) {
