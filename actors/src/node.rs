@@ -21,10 +21,10 @@ use crate::partition::{PartitionHandle, TailBudget};
 use crate::ports::{OpenLog, ReplicaState, Shard};
 use crate::shard::{ShardActor, ShardArgs};
 use crate::shell::{Perform, Shell};
-use callboard_core::metadata::TopicDefaults;
 use callboard_core::metadata::controller::Reply as Said;
+use callboard_core::metadata::{Opened, Registration, TopicDefaults};
 use callboard_core::node::{Effect, Found, Input, Life, NodeMachine, Origin};
-use callboard_core::{BrokerId, LeaderEpoch, ReplicaId, TopicPartition, UnixMillis};
+use callboard_core::{BrokerId, DirectoryId, LeaderEpoch, ReplicaId, TopicPartition, UnixMillis};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,14 +34,9 @@ use tokio::sync::oneshot;
 /// This node as it registers with the controller.
 #[derive(Clone, Debug)]
 pub struct NodeIdentity {
-    pub broker_id: BrokerId,
-    /// Founds the cluster, if no cluster exists yet.
-    pub cluster_id: String,
-    /// Host that clients are told.
-    pub host: String,
-    /// Port that clients are told.
-    pub port: u16,
-    pub rack: Option<String>,
+    pub node: Registration,
+    /// The node is alone, and founds a cluster of this id if none exists yet.
+    pub alone: Option<String>,
 }
 
 /// Everything that a node starts with.
@@ -81,6 +76,8 @@ struct ShardAt {
 struct NodeIo {
     me: ActorRef<NodeMsg>,
     broker_id: BrokerId,
+    /// The identity of the data directory.
+    directory_id: Option<DirectoryId>,
     controller: ControllerHandle,
     /// The shards by number; none for a lost one.
     shards: Vec<Option<ShardAt>>,
@@ -132,10 +129,11 @@ impl Actor for NodeActor {
             health.push(Ok(()));
         }
         let found = recovered.iter().map(|((shard, _), state)| found(*shard, state)).collect();
-        let broker_id = args.identity.broker_id;
+        let broker_id = args.identity.node.broker;
         let io = NodeIo {
             me,
             broker_id,
+            directory_id: args.identity.node.directories.first().copied(),
             controller: ControllerHandle::new(controller),
             shards,
             directory: args.directory,
@@ -153,7 +151,7 @@ impl Actor for NodeActor {
         me: ActorRef<NodeMsg>,
         state: &mut NodeState,
     ) -> Result<(), ActorProcessingErr> {
-        let NodeIdentity { broker_id, cluster_id, host, port, rack } = state.identity.clone();
+        let NodeIdentity { node, alone } = state.identity.clone();
         let logs = state.shell.io.recovered.values();
         let mut last: HashMap<TopicPartition, LeaderEpoch> = HashMap::new();
         for (id, (epoch, _)) in logs.filter_map(|log| Some((log.id, log.epochs.last()?))) {
@@ -161,7 +159,7 @@ impl Actor for NodeActor {
             last.entry(id).and_modify(|last| *last = (*last).max(*epoch)).or_insert(*epoch);
         }
         let log_epochs = last.into_iter().collect();
-        let register = Ask::Register { broker_id, cluster_id, host, port, rack, log_epochs };
+        let register = Ask::Register { node: Box::new(node), alone, log_epochs };
         let answer = state.shell.io.controller.ask(register);
         tokio::spawn(async move {
             let _ = me.cast(NodeMsg::Registered(answer.get().await));
@@ -273,8 +271,12 @@ impl NodeIo {
     }
 
     fn record_opened(&self, ids: &[TopicPartition]) {
-        let replicas = ids.iter().map(|id| (id.topic, id.partition)).collect();
-        let answer = self.controller.ask(Ask::Opened(self.broker_id, replicas));
+        let at = |id: &TopicPartition| {
+            let home = self.handles.get(id).and_then(|(_, handle)| handle.home_shard());
+            let (broker, directory) = (self.broker_id, self.directory_id);
+            (*id, Opened { broker, directory, shard: home.map(|(shard, _)| shard) })
+        };
+        let answer = self.controller.ask(Ask::Opened(ids.iter().map(at).collect()));
         let me = self.me.clone();
         tokio::spawn(async move {
             let _ = me.cast(NodeMsg::Recorded(answer.get().await));

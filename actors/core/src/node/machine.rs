@@ -191,7 +191,7 @@ impl NodeMachine {
         self.lives += 1;
         let life = Life { id, number: self.lives };
         let assigned = assigned(p, self.me);
-        let place = match self.disks.claim(id, p.opened.contains(&self.me)) {
+        let place = match self.disks.claim(id, p.opened_by(self.me)) {
             Ok(Startable { shard, origin, unclean }) => {
                 out.extend(unclean.map(|why| Effect::Unclean { id, why }));
                 let config = self.config(topic);
@@ -252,7 +252,7 @@ impl NodeMachine {
 
     fn is_recorded(&self, id: TopicPartition) -> bool {
         let partition = self.image.topics.get(&id.topic).and_then(|topic| topic.partition(id.partition));
-        partition.is_some_and(|partition| partition.opened.contains(&self.me))
+        partition.is_some_and(|partition| partition.opened_by(self.me))
     }
 
     fn up(&mut self, life: Life, out: &mut Effects<Effect>) {
