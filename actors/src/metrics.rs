@@ -18,6 +18,8 @@ pub const BYTES: &str = "callboard_partition_bytes_appended_total";
 pub const EVENTS: &str = "callboard_partition_events_total";
 /// Counter: actors that ended by an error and were started again. Label `actor` = replica | coordinator.
 pub const RESTARTS: &str = "callboard_actor_restarts_total";
+/// Counter: committed metadata records that were decided on another state than the one they met, and changed nothing.
+pub const DROPPED: &str = "callboard_metadata_records_dropped_total";
 
 /// Gauge: topics that exist.
 pub const TOPICS: &str = "callboard_topics";
@@ -70,6 +72,7 @@ pub fn describe() {
          cut; in-sync sets proposed smaller or larger"
     );
     describe_counter!(RESTARTS, Unit::Count, "actors that ended by an error and were started again");
+    describe_counter!(DROPPED, Unit::Count, "committed metadata records that changed nothing");
 }
 
 /// Writes the gauges of this moment. With `each`, it adds the offsets of the first [`PARTITIONS_SHOWN`] partitions,
@@ -134,6 +137,10 @@ pub(crate) fn leader_event(event: Event) {
         Event::IsrGrows => "isr_grows",
     };
     counter!(EVENTS, "event" => event).increment(1);
+}
+
+pub(crate) fn dropped(records: usize) {
+    counter!(DROPPED).increment(records as u64);
 }
 
 pub(crate) fn restarted(actor: &'static str) {

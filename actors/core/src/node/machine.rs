@@ -4,11 +4,11 @@
 //! The machine keeps one entry per replica that the image gives to this node. `replicas.rs` finds the log of a new
 //! one, and `served.rs` counts the work that an image causes. The shell performs the effects.
 
-use super::assign::assigned;
+use super::assign::{assigned, lives};
 use super::messages::{Effect, Found, Input, Life};
 use super::replicas::{Disks, Startable};
 use super::served::Served;
-use crate::ids::{BrokerId, TopicPartition};
+use crate::ids::{BrokerId, Peer, TopicPartition};
 use crate::machine::{Effects, Machine};
 use crate::metadata::configs::{Statics, replica_config};
 use crate::metadata::{Image, Partition, Topic};
@@ -104,7 +104,7 @@ impl NodeMachine {
         let below = old.cluster_configs != image.cluster_configs
             || old.broker_configs.get(&self.me) != image.broker_configs.get(&self.me);
         // A leader's group names the epochs of all its nodes.
-        let nodes = old.brokers != image.brokers;
+        let nodes = lives(&old) != lives(&image);
         let mut told = BTreeSet::new();
         for (id, topic) in &image.topics {
             match old.topics.get(id) {
@@ -199,7 +199,7 @@ impl NodeMachine {
         self.lives += 1;
         let life = Life { id, number: self.lives };
         let assigned = self.assigned(topic, p);
-        let place = match self.disks.claim(id, p.opened.contains(&self.me)) {
+        let place = match self.disks.claim(id, p.opened_by(self.me)) {
             Ok(Startable { shard, origin, unclean }) => {
                 out.extend(unclean.map(|why| Effect::Unclean { id, why }));
                 let config = self.config(topic);
@@ -260,7 +260,7 @@ impl NodeMachine {
 
     fn is_recorded(&self, id: TopicPartition) -> bool {
         let partition = self.image.topics.get(&id.topic).and_then(|topic| topic.partition(id.partition));
-        partition.is_some_and(|partition| partition.opened.contains(&self.me))
+        partition.is_some_and(|partition| partition.opened_by(self.me))
     }
 
     fn up(&mut self, life: Life, out: &mut Effects<Effect>) {
@@ -354,6 +354,12 @@ impl Machine for NodeMachine {
             Input::Image(image) => self.look(now, image, out),
             Input::Ready(life) => self.up(life, out),
             Input::Broken(life) => self.broken(life, out),
+            Input::Spent { life, leader_epoch } => {
+                if let Some(epoch) = self.epoch.filter(|_| self.living(life).is_some()) {
+                    let from = Peer { broker: self.me, epoch };
+                    out.push(Effect::Renew { from, id: life.id, leader_epoch });
+                }
+            }
             Input::Told { index } => self.served.done(index),
             Input::Recorded(committed) => self.recorded(now.mono, committed, out),
             Input::Gathered => {

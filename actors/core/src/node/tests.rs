@@ -2,9 +2,9 @@
 
 use super::messages::{Effect, Found, Input, Life, Origin};
 use super::*;
-use crate::ids::{ReplicaId, Seq, TopicId, TopicPartition};
+use crate::ids::{BrokerId, ReplicaId, Seq, TopicId, TopicPartition};
 use crate::machine::Machine;
-use crate::metadata::{Image, Partition, Topic};
+use crate::metadata::{Image, Opened, Partition, Topic};
 use crate::partition::{Assigned, AssignedRole};
 use crate::storage::Verdict;
 use crate::time::{Millis, Now, UnixMillis};
@@ -22,12 +22,11 @@ fn id(topic: u8) -> TopicPartition {
 /// A topic of one partition: its leader, its epoch, the nodes with replicas, and the nodes that have opened theirs.
 fn topic(n: u8, leader: i32, leader_epoch: i32, replicas: &[i32], opened: &[i32]) -> Arc<Topic> {
     let partition = Partition {
-        replicas: replicas.to_vec(),
-        isr: replicas.to_vec(),
         leader,
         leader_epoch,
         partition_epoch: leader_epoch,
-        opened: opened.iter().copied().collect(),
+        opened: opened.iter().map(|id| Opened { broker: *id, directory: None, shard: None }).collect(),
+        ..Partition::new(replicas.to_vec(), replicas.to_vec())
     };
     let name = format!("topic-{n}");
     Arc::new(Topic { id: id(n).topic, name, partitions: vec![partition], ..Topic::default() })
