@@ -123,7 +123,7 @@ impl Actor for NodeActor {
             };
             recovered.extend(port.recovered().into_iter().map(|state| ((n, state.replica), state)));
             let (clock, tails) = (Arc::clone(&args.clock), Arc::clone(&args.tails));
-            let broker_id = args.identity.broker_id;
+            let broker_id = args.identity.node.broker;
             let shard_args =
                 ShardArgs { broker_id, shard: Arc::clone(&port), clock, tails, node: me.clone() };
             let (actor, _) = Actor::spawn_linked(None, ShardActor, shard_args, me.get_cell()).await?;
