@@ -68,6 +68,12 @@ impl Followers {
         &self.isr
     }
 
+    /// Whether the partition has other replicas.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        !self.list.is_empty()
+    }
+
     /// What each broker's follower has acknowledged under an accepted Position.
     pub fn accepted(&self) -> impl Iterator<Item = Accepted> + '_ {
         self.list.iter().filter_map(|progress| progress.accepted)

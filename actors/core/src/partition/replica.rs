@@ -306,7 +306,13 @@ impl ReplicaMachine {
 
     fn append(&mut self, now: Now, asked: Asked, head: BatchHead, out: &mut Effects<Effect>) {
         if let State::Leader(leader) = &mut self.state {
-            return leader.append((&mut self.log, &self.config), now, asked, head, out);
+            let fed = leader.followers.any();
+            leader.append((&mut self.log, &self.config), now, asked, head, out);
+            // The feeds read the end in the view. Without followers nobody needs it before the batch is durable.
+            if fed {
+                self.publish(out);
+            }
+            return;
         }
         let reject = self.role().serves().err().unwrap_or(Reject::Unavailable);
         out.push(Effect::Note(Event::Refused));

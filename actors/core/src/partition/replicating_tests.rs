@@ -673,3 +673,14 @@ fn a_member_that_is_late_is_not_looked_at_before_the_leader_may_propose_again() 
     assert_eq!(m.next_deadline(), Some(Millis(2_100)));
     assert_eq!(proposed(&step(&mut m, 2_100, Input::Tick)), Some(vec![1, 2]));
 }
+
+#[test]
+fn followers_are_shown_the_end_at_once_and_without_followers_no_view_is_made_for_an_append() {
+    let mut m = leader(ReplicaConfig::default());
+    assert!(
+        step(&mut m, 0, append(1, Acks::All)).iter().any(|e| matches!(e, Effect::Publish(v) if v.end == 110))
+    );
+    let mut m = replica(start(), ReplicaConfig::default());
+    step(&mut m, 0, leads(4, Group::alone(peer(ME), 7)));
+    assert!(!step(&mut m, 0, append(1, Acks::All)).iter().any(|e| matches!(e, Effect::Publish(_))));
+}
