@@ -141,6 +141,7 @@ impl Follower {
                 if !matches(log, part, epoch, end) {
                     return Outcome::Ask;
                 }
+                self.begin_at_batch(&batches, log, out);
                 for (ticket, head) in batches {
                     let entry = (head.leader_epoch <= self.epoch).then(|| log.append_replicated(now, &head));
                     let Some(entry) = entry.flatten() else {
@@ -173,6 +174,16 @@ impl Follower {
         }
         out.push(journal(log.reset(at), Entry::Reset { at }, None));
         self.matched(at);
+    }
+
+    /// Lets an empty log begin where its first batch does. A log start may lie inside a batch, because DeleteRecords
+    /// takes any offset, and the batch comes whole.
+    fn begin_at_batch(&self, batches: &[(Ticket, BatchHead)], log: &mut LocalLog, out: &mut Effects<Effect>) {
+        let Some((_, first)) = batches.first().filter(|_| log.is_empty()) else { return };
+        let at = first.base_offset;
+        if (0..log.end()).contains(&at) && first.next_offset() > log.end() {
+            out.push(journal(log.reset(at), Entry::Reset { at }, None));
+        }
     }
 
     /// Takes the leader's high watermark and log start, as far as the own log reaches (R39).
