@@ -18,9 +18,12 @@
 
 mod machine;
 mod messages;
+pub mod proposer;
 mod replicas;
 mod served;
 
+#[cfg(test)]
+mod proposer_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 
