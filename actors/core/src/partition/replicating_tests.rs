@@ -710,3 +710,13 @@ fn a_follower_that_joins_has_the_full_time_to_reach_the_end() {
     assert_eq!(proposed(&step(&mut m, 6_009, Input::Tick)), None);
     assert_eq!(proposed(&step(&mut m, 6_010, Input::Tick)), Some(vec![1]));
 }
+
+#[test]
+fn a_position_without_an_answer_is_sent_again() {
+    let mut m = follower();
+    assert_eq!(m.next_deadline().map(|due| due.0), Some(2_000));
+    assert_eq!(positions(&step(&mut m, 1_999, Input::Tick)), vec![]);
+    assert_eq!(positions(&step(&mut m, 2_000, Input::Tick)), vec![(2, 100)]);
+    step(&mut m, 2_001, takes(part(2, Continuity::Nothing, 0, 0), &[]));
+    assert_eq!(positions(&step(&mut m, 9_000, Input::Tick)), vec![], "it was accepted");
+}

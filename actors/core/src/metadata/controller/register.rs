@@ -88,6 +88,13 @@ impl Basis<'_> {
             let message = format!("node id {} belongs to the node {held}, not to {new}", node.broker);
             return refuse(CODE, message);
         }
+        if held_before(old, node) {
+            let message = format!(
+                "a later start of node {} is registered: this process is over (incarnation {}, registered {})",
+                node.broker, node.incarnation, old.incarnation
+            );
+            return refuse(CODE, message);
+        }
         let same = node.process.is_some() && node.process == old.process;
         if same || old.fenced || self.standing.silent.contains(&old.peer()) {
             return Ok(());
@@ -128,4 +135,10 @@ impl Basis<'_> {
         let first = self.image.next_producer_id;
         (first, MetadataRecord::ProducerIds { next: first.saturating_add(PRODUCER_ID_BLOCK) })
     }
+}
+
+/// Whether a process started before the one that is registered for its node. Its question may have waited longer than it
+/// lived (R47).
+fn held_before(old: &Broker, node: &Registration) -> bool {
+    old.uuid.is_some() && old.uuid == node.uuid && node.incarnation < old.incarnation
 }
