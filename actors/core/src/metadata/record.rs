@@ -141,7 +141,7 @@ pub enum MetadataRecord {
         first: i32,
         /// Replicas of each new partition, the preferred leader first.
         replicas: Vec<Vec<BrokerId>>,
-        /// As in `Topic`.
+        /// A partition without a first ISR has all its replicas in sync.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         isr: Vec<Vec<BrokerId>>,
     },

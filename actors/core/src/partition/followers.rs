@@ -63,6 +63,7 @@ impl Followers {
         self.start
     }
 
+    /// The in-sync sets, committed and proposed.
     #[must_use]
     pub fn isr(&self) -> &Isr {
         &self.isr

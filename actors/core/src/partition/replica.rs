@@ -135,6 +135,7 @@ impl ReplicaMachine {
         self.assigned.as_ref().map(|assigned| assigned.leader_epoch)
     }
 
+    /// The log as numbers, in whatever role.
     #[must_use]
     pub fn log(&self) -> &LocalLog {
         &self.log

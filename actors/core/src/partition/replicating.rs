@@ -148,7 +148,7 @@ impl ReplicaMachine {
         self.publish(out);
     }
 
-    /// Begins a leadership.
+    /// Begins a leadership of this epoch. Nothing of a former one goes on in it (R31).
     pub(super) fn lead(
         &mut self,
         now: Now,

@@ -56,6 +56,5 @@ pub enum Input {
 /// An action that the judge wants done.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
-    /// Tell the controller.
     Judge(Judgement),
 }

@@ -13,8 +13,8 @@
 //! judge first listens to everybody. It waits until each unfenced node was heard, was found gone, or was silent for
 //! 1.5 s. Then it gives one judgement, for which the controller has waited with registrations.
 //!
-//! The machine judges lives of nodes and writes no record. A node that is fenced again and again still gets leaderships;
-//! keeping it from them for a while comes with the issue on a fast cluster.
+//! The machine judges lives of nodes and writes no record. It does not hold back leaderships from a node that is fenced
+//! again and again (RELIABILITY §6, anti-flap).
 
 mod judge;
 mod messages;

@@ -4,7 +4,7 @@
 //! records and changes nothing. The machine hands it the image with all pending proposals applied, so that two
 //! decisions of one moment know each other (R43).
 
-use crate::ids::{BrokerId, Peer, TopicPartition};
+use crate::ids::{BrokerId, LeaderEpoch, Peer, TopicPartition};
 use crate::metadata::broker::Broker;
 use crate::metadata::configs::Statics;
 use crate::metadata::image::Image;
@@ -20,6 +20,9 @@ pub struct TopicDefaults {
     pub statics: Arc<Statics>,
 }
 
+/// The last leader epoch of each log that a node has recovered.
+pub(super) type LogEpochs = BTreeMap<TopicPartition, LeaderEpoch>;
+
 /// What the judge of sessions has said about nodes beyond what is committed. Each leadership begins without it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
@@ -31,7 +34,7 @@ pub(super) struct Standing {
     pub unable: BTreeMap<Peer, BTreeSet<TopicPartition>>,
 }
 
-/// One decision's ground.
+/// The ground of one decision; it lives no longer than that.
 pub(super) struct Basis<'a> {
     pub image: &'a Image,
     pub defaults: &'a TopicDefaults,

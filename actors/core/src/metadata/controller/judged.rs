@@ -4,12 +4,11 @@
 //!   verdicts, registrations ──> records about nodes ──> the image with them ──> partitions that are due ──> one batch
 //! ```
 //! Nodes change first and partitions follow, in the same batch (R12). A verdict about a former life of a node, or about a
-//! state that is there already, makes no record; so the judge may repeat itself until the image shows what it said.
+//! state that is there already, makes no record. So the judge may repeat itself until the image shows what it said.
 
-use super::basis::{Basis, Standing};
+use super::basis::{Basis, LogEpochs, Standing};
 use super::election::Changes;
 use super::isr::unchanged;
-use super::register::LogEpochs;
 use crate::ids::{BrokerId, Peer};
 use crate::metadata::broker::{Broker, SyncedPositions};
 use crate::metadata::image::Image;

@@ -4,7 +4,7 @@
 //!   image ── pending 1 ── pending 2 ── … ──> ahead: the image on which the next decision stands (R43)
 //! ```
 //! `ahead` is made by the same `Image::apply` as the image itself, so a change that will not count there does not count
-//! here. A broker epoch of a pending registration is a guess, because the log gives the index; nobody has been told it, so
+//! here. A broker epoch of a pending registration is a guess, because the log gives the index. Nobody has been told it, so
 //! no question can name it.
 //!
 //! An answer "unknown" does not end a proposal, because its batch may still come. It ends when a later one is committed:
@@ -83,7 +83,7 @@ impl Proposals {
         id
     }
 
-    /// Ends a proposal.
+    /// Ends a proposal, and gives what has waited for it.
     pub fn take(&mut self, id: ProposalId) -> Option<Pending> {
         let at = self.list.iter().position(|p| p.id == id)?;
         self.ahead = None;
@@ -100,7 +100,7 @@ impl Proposals {
         doubted.into_iter().flat_map(|p| p.held).collect()
     }
 
-    /// Ends all proposals.
+    /// Ends every proposal: the log has none of them, or nobody can tell.
     pub fn take_all(&mut self) -> Vec<Pending> {
         self.ahead = None;
         std::mem::take(&mut self.list)

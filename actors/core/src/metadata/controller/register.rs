@@ -7,18 +7,14 @@
 //! whose only replica it has get a new leader epoch. The node reports in which leader epochs its logs end, because
 //! metadata restored from a backup may be older than a log.
 
-use super::basis::Basis;
+use super::basis::{Basis, LogEpochs};
 use super::isr::unchanged;
 use super::judged::fence;
 use super::messages::{PRODUCER_ID_BLOCK, Refusal, refuse};
 use crate::error::ErrorCode;
-use crate::ids::{BrokerEpoch, LeaderEpoch, TopicPartition};
+use crate::ids::{BrokerEpoch, TopicPartition};
 use crate::metadata::broker::{Broker, LEVELS, Registration, SyncedPositions};
 use crate::metadata::record::{ConfigOf, MetadataRecord, PartitionChange};
-use std::collections::BTreeMap;
-
-/// The last leader epoch of each log that a node has recovered.
-pub(super) type LogEpochs = BTreeMap<TopicPartition, LeaderEpoch>;
 
 impl Basis<'_> {
     /// Registers a node that is alone.
