@@ -8,6 +8,7 @@
 //! as an input. Payload bytes stay with the shell, so a machine sees a [`records::BatchHead`] and a [`Ticket`]. The
 //! actor round each machine lives at the same path in `callboard-actors`.
 
+pub mod bootstrap;
 pub mod coordinator;
 pub mod error;
 pub mod fetch;

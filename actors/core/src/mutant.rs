@@ -104,6 +104,14 @@ pub enum Mutant {
     UnknownNeverAskedAgain,
     /// The judge of sessions does not look at the applied index.
     AppliedIndexIgnored,
+    /// A founder asks nobody (M15).
+    GrantlessFounding,
+    /// A founder's question that comes late replaces what the seed promised since.
+    LateGrantReplaces,
+    /// A seed that promised itself to one cluster joins another that it meets.
+    GrantedSeedJoins,
+    /// A seed says yes before its promise is on disk.
+    GrantedBeforeStored,
 }
 
 #[cfg(feature = "mutants")]
