@@ -1,7 +1,8 @@
 //! The forming of a cluster, searched (I21): no order of events within the bounds makes two clusters, and from every
 //! state one forms or the operator is told what to do. Planted bugs show that the search can see two clusters.
 //!
-//! The larger bounds run with `cargo test --release --test bootstrap -- --ignored --nocapture`.
+//! The larger bounds run with `cargo test --test bootstrap -- --ignored --nocapture`, the largest alone:
+//! `CALLBOARD_BOOTSTRAP="3 2 1" cargo test --test bootstrap -- --ignored --nocapture bounds_as_told`.
 
 use callboard_cluster_tests::bootstrap::{Bounds, Probes, Report, Violation, search};
 use callboard_core::mutant::{Mutant, plant};
@@ -15,7 +16,8 @@ fn orders(seeds: u16) -> Vec<Vec<u16>> {
 }
 
 fn bounds(seeds: u16, wipes: u8, probes: Probes) -> Bounds {
-    Bounds { seeds: seeds.into(), wipes, probes, foreign: false, ranks: orders(seeds), calm: true }
+    let ranks = orders(seeds);
+    Bounds { seeds: seeds.into(), wipes, probes, foreign: false, ranks, idle_crashes: true, calm: true }
 }
 
 fn say(name: &str, report: &Report) {
@@ -107,21 +109,33 @@ fn larger_two_seeds() {
 #[ignore = "larger bounds"]
 fn larger_three_seeds() {
     holds("3 seeds", bounds(3, 0, Probes::Round));
-    holds("3 seeds, 1 wipe, two rounds at once", bounds(3, 1, Probes::Twice));
-}
-
-#[test]
-#[ignore = "larger bounds"]
-fn largest_three_seeds() {
-    let bounds = Bounds { calm: false, ranks: vec![vec![2, 1, 3]], ..bounds(3, 2, Probes::Twice) };
-    holds("3 seeds, 2 wipes, two rounds at once", bounds);
 }
 
 #[test]
 #[ignore = "larger bounds"]
 fn larger_five_seeds() {
-    let bounds = Bounds { ranks: vec![vec![2, 1, 3, 4, 5]], ..bounds(5, 0, Probes::Twice) };
+    let bounds =
+        Bounds { ranks: vec![vec![2, 1, 3, 4, 5]], idle_crashes: false, ..bounds(5, 0, Probes::Twice) };
     holds("5 seeds, two rounds at once", bounds);
+}
+
+/// Bounds from the environment: `CALLBOARD_BOOTSTRAP="seeds wipes first-place's-rank [calm] [idle] [foreign]"`.
+#[test]
+#[ignore = "bounds from CALLBOARD_BOOTSTRAP"]
+fn bounds_as_told() {
+    let told = std::env::var("CALLBOARD_BOOTSTRAP").unwrap_or_else(|_| "3 1 1".to_owned());
+    let words: Vec<&str> = told.split_whitespace().collect();
+    let number = |at: usize| words.get(at).and_then(|word| word.parse::<u16>().ok()).unwrap_or(1);
+    let (seeds, wipes, first) = (number(0), number(1) as u8, number(2));
+    let ranks = orders(seeds).into_iter().filter(|order| order[0] == first).collect();
+    let bounds = Bounds {
+        ranks,
+        calm: words.contains(&"calm"),
+        idle_crashes: words.contains(&"idle"),
+        foreign: words.contains(&"foreign"),
+        ..bounds(seeds, wipes, Probes::Twice)
+    };
+    holds(&told, bounds);
 }
 
 #[test]

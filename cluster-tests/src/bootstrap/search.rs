@@ -1,7 +1,7 @@
 //! Breadth first over every state, with the shortest way to whatever breaks.
 
 use super::check::{self, Violation};
-use super::local::{Facts, Mix};
+use super::local::{Facts, Mix, NONE};
 use super::world::{Bounds, State, Step, World};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -88,6 +88,10 @@ impl Search {
                 }
             }
             self.report.depth += usize::from(!next.is_empty());
+            if self.report.depth % 4 == 0 && self.report.states > 1_000_000 {
+                let (states, wide) = (self.report.states, next.len());
+                eprintln!("  depth {}: {states} states, {wide} of them new", self.report.depth);
+            }
             layer = next;
         }
     }
@@ -155,8 +159,8 @@ impl Search {
         let formed = all().all(|facts| of_it(facts) || (state.broken && facts.ended)) && cluster.is_some();
         let foreign = self.world.bounds.foreign;
         let stopped = all().any(|facts| facts.ended);
-        // A member without a quorum is for `recover`, not for this machine.
-        let quorum_lost = cluster.is_some() && !led;
+        // A cluster that lost its quorum when it had members or learners is for `recover`, not for this machine.
+        let quorum_lost = !led && all().any(|facts| facts.member || (facts.learns && facts.log != NONE));
         match formed {
             true => End::Formed,
             false if !state.broken && !foreign => End::Broken(Violation::Stuck),

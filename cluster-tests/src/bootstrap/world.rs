@@ -24,6 +24,9 @@ pub struct Bounds {
     pub foreign: bool,
     /// For each start, the rank of the uuid at each place.
     pub ranks: Vec<Vec<u16>>,
+    /// Processes also die while no write is in flight. Only answers and rounds that were counted are lost then, which
+    /// is as if they had not come yet.
+    pub idle_crashes: bool,
     /// From every state a cluster forms, or the operator is told what to do.
     pub calm: bool,
 }
@@ -44,7 +47,7 @@ pub struct State {
 pub enum Step {
     Start,
     Node(usize, Event),
-    /// Message, receiver.
+    /// A message by its number, and the place that gets it.
     Deliver(u32, usize),
     /// The new uuid is below all others, or above.
     Wipe(usize, bool),
@@ -125,7 +128,9 @@ impl World {
                 self.probes(state, place, Probes::Each, &mut steps);
             }
             let facts = self.facts(state, place);
-            steps.push(Step::Node(place, Event::Crashed(false)));
+            if facts.writing || facts.initialising || self.bounds.idle_crashes {
+                steps.push(Step::Node(place, Event::Crashed(false)));
+            }
             if facts.writing {
                 steps.push(Step::Node(place, Event::Crashed(true)));
             }

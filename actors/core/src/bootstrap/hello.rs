@@ -14,11 +14,9 @@ use std::fmt;
 /// What a peer says of itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hello {
-    /// The protocol's version.
     pub version: u16,
     /// A virgin has none.
     pub cluster: Option<ClusterId>,
-    /// `recover` raises it.
     pub cluster_epoch: u64,
     pub uuid: NodeUuid,
     pub incarnation: u64,

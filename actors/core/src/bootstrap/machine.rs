@@ -30,7 +30,6 @@ pub struct Settings {
     pub seeds: SeedList,
     /// Hash of this node's public key.
     pub key_hash: String,
-    /// The protocol's version.
     pub version: u16,
 }
 
@@ -220,6 +219,7 @@ impl BootstrapMachine {
                 Standing::Joining { cluster, node } => {
                     let (cluster, joins) = (cluster.clone(), node.is_none());
                     self.alarm(round.clusters().into_keys(), out);
+                    out.push(Effect::Say(Word::WaitsToJoin { cluster: cluster.clone() }));
                     out.extend(round.advice().into_iter().map(Effect::Say));
                     if joins {
                         self.send_join(round.clusters().remove(&cluster).unwrap_or_default(), out);

@@ -20,7 +20,6 @@ pub struct Fresh {
 pub struct ProbeReply {
     pub uuid: NodeUuid,
     pub key_hash: String,
-    /// The protocol's version.
     pub version: u16,
     pub stage: Stage,
     /// Once its Raft log is not empty: then others can join.
@@ -56,7 +55,6 @@ pub enum JoinOutcome {
 /// An event that the machine hears of.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Input {
-    /// The first input.
     Started,
     /// The identity of the newest `Store` is synced.
     Stored,

@@ -453,7 +453,9 @@ fn a_virgin_joins_the_cluster_that_it_meets() {
     assert!(stored.is_some() && stored < joins, "{effects:?}");
     assert_eq!(node.standing(), &Standing::Joining { cluster: cluster("c"), node: None });
     // It asks again until it is answered, and takes no answer of another cluster.
-    assert!(node.round(&round).contains(&join));
+    let effects = node.round(&round);
+    assert!(effects.contains(&join));
+    assert_eq!(words(&effects), ["waits until cluster c takes this node; it needs a quorum of its voters"]);
     let outcome = JoinOutcome::Joined(4);
     assert_eq!(node.all(Input::JoinAnswered { cluster: cluster("x"), outcome: outcome.clone() }), []);
     assert_eq!(node.all(Input::JoinAnswered { cluster: cluster("c"), outcome: JoinOutcome::Later }), []);

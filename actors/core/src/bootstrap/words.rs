@@ -39,6 +39,9 @@ pub enum Word {
     WaitsForRaft {
         cluster: ClusterId,
     },
+    WaitsToJoin {
+        cluster: ClusterId,
+    },
     /// A grant names a founder that no seed is any more.
     FounderGone {
         seed: String,
@@ -120,6 +123,9 @@ impl fmt::Display for Word {
             Word::WaitsForFounder { asker } => write!(f, "waits for node {asker} to found the cluster"),
             Word::WaitsForRaft { cluster } => {
                 write!(f, "waits until a quorum of the seeds commits cluster {cluster}")
+            }
+            Word::WaitsToJoin { cluster } => {
+                write!(f, "waits until cluster {cluster} takes this node; it needs a quorum of its voters")
             }
             Word::FounderGone { seed, asker, cluster } => {
                 write!(f, "seed {seed} promised itself to node {asker} for cluster {cluster}, ")?;
