@@ -234,8 +234,8 @@ impl Live {
     /// The high watermark, as far as it speaks of the log after the first `settled` steps; none if a reset lies between.
     #[must_use]
     pub fn told(&self, settled: usize) -> Option<Offset> {
-        if settled < usize::MAX {
-            return Some(self.hint.told());
+        if self.cuts_coming > 0 {
+            return None;
         }
         let mut cuts = self.pending.iter().skip(settled).filter_map(Pending::cut);
         cuts.try_fold(self.hint.told(), |told, (to, all)| (!all).then(|| told.min(to)))

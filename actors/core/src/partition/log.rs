@@ -282,9 +282,8 @@ impl LocalLog {
     pub fn reset(&mut self, at: Offset) -> Journaled {
         (self.log_start, self.end) = (at, at);
         self.high_watermark = at;
-        self.written_end = self.written_end.min(at - 1);
-        self.synced_end = self.synced_end.min(at - 1);
-        self.in_flight.iter_mut().for_each(|entry| entry.end = entry.end.min(at - 1));
+        (self.written_end, self.synced_end) = (0, 0);
+        self.in_flight.iter_mut().for_each(|entry| entry.end = 0);
         if !planted(Mutant::ResetKeepsEpochs) {
             self.epochs = Arc::default();
             self.producers = ProducerTable::default();
