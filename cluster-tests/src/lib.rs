@@ -1,5 +1,6 @@
-//! Tools that the suites share: the crash backend, the process harness, the checkers, odd batches.
+//! Tools that the suites share: the search of the bootstrap, the crash backend, the process harness, the checkers, odd batches.
 
+pub mod bootstrap;
 pub mod crash;
 pub mod odd;
 pub mod process;

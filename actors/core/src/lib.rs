@@ -8,6 +8,7 @@
 //! as an input. Payload bytes stay with the shell, so a machine sees a [`records::BatchHead`] and a [`Ticket`]. The
 //! actor round each machine lives at the same path in `callboard-actors`.
 
+pub mod bootstrap;
 pub mod coordinator;
 pub mod error;
 pub mod fetch;
@@ -23,12 +24,14 @@ pub mod pace;
 pub mod partition;
 pub mod records;
 pub mod restarts;
+pub mod sessions;
 pub mod storage;
 pub mod time;
 
 pub use error::{ErrorCode, Reject};
 pub use ids::{
-    BrokerEpoch, BrokerId, LeaderEpoch, Lsn, Offset, Peer, ReplicaId, Seq, Ticket, TopicId, TopicPartition,
+    BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Lsn, NodeUuid, Offset, Peer, ProcessId, ReplicaId, Seq,
+    Ticket, TopicId, TopicPartition,
 };
 pub use machine::{Effects, Machine};
 pub use time::{Millis, Now, UnixMillis};

@@ -74,8 +74,6 @@ pub enum Mutant {
     TicketsSurvive,
     /// A restart marks the replicas that it follows with as stray (N6).
     FollowersStray,
-    /// A follower acknowledges beyond what was matched since its Position.
-    AcksAboveMatched,
     /// A follower obeys the Diverge of an earlier Position.
     OldDivergeObeyed,
     /// A follower takes a part of an earlier Position that says no previous position.
@@ -106,6 +104,14 @@ pub enum Mutant {
     UnknownNeverAskedAgain,
     /// The judge of sessions does not look at the applied index.
     AppliedIndexIgnored,
+    /// A founder asks nobody (M15).
+    GrantlessFounding,
+    /// A founder's question that comes late replaces what the seed promised since.
+    LateGrantReplaces,
+    /// A seed that promised itself to one cluster joins another that it meets.
+    GrantedSeedJoins,
+    /// A seed says yes before its promise is on disk.
+    GrantedBeforeStored,
 }
 
 #[cfg(feature = "mutants")]

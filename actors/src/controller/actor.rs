@@ -15,6 +15,7 @@
 use super::messages::ControllerMsg;
 use crate::clock::Clock;
 use crate::images::Images;
+use crate::metrics;
 use crate::ports::{MetadataLog, OpenLog};
 use crate::reply::Reply;
 use crate::shell::{Perform, Shell};
@@ -57,6 +58,7 @@ impl Perform<Effect> for ControllerIo {
                 });
             }
             Effect::Publish(image) => self.images.publish(image),
+            Effect::Dropped(records) => metrics::dropped(records),
             Effect::Answer(ticket, said) => {
                 if let Some(reply) = self.replies.take(ticket) {
                     reply.send(said);
@@ -93,7 +95,7 @@ impl Actor for ControllerActor {
 
     async fn handle(
         &self,
-        _me: ActorRef<ControllerMsg>,
+        me: ActorRef<ControllerMsg>,
         message: ControllerMsg,
         state: &mut ControllerState,
     ) -> Result<(), ActorProcessingErr> {
@@ -101,8 +103,10 @@ impl Actor for ControllerActor {
             ControllerMsg::Ask(ask, reply) => Input::Ask { ticket: state.shell.io.replies.keep(reply), ask },
             ControllerMsg::Log(event) => Input::Log(event),
             ControllerMsg::Proposed(id, result) => Input::Proposed(id, result),
+            ControllerMsg::Tick => Input::Tick,
         };
         state.shell.step(input);
+        state.shell.rearm(&me, || ControllerMsg::Tick);
         Ok(())
     }
 

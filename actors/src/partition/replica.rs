@@ -11,31 +11,35 @@
 //! are the machine's; nothing here looks at them.
 
 use super::handle::PartitionHandle;
-use super::messages::{Appending, ReplicaMsg};
+use super::messages::{Appending, ReplicaMsg, Trimming};
 use super::tails::TailBudget;
 use crate::clock::Clock;
 use crate::metrics;
 use crate::permit::Permit;
-use crate::ports::{Persisted, ReadError, ReplicaSink, ReplicaState, Shard, ShardError, Submission};
+use crate::ports::{Hint, Persisted, ReadError, ReplicaSink, ReplicaState, Shard, ShardError, Submission};
 use crate::reply::Reply;
 use crate::shell::{Perform, Shell};
 use crate::tickets::Tickets;
 use bytes::{Bytes, BytesMut};
 use callboard_core::partition::{
-    Appended, Assigned, Effect, Input, LocalLog, LogStart, ReplicaConfig, ReplicaMachine,
+    Appended, Assigned, Beginning, Effect, Input, LocalLog, LogStart, ReplicaConfig, ReplicaMachine,
 };
 use callboard_core::storage::{Durability, Entry, Retention};
-use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, Seq, Ticket, records};
+use callboard_core::{BrokerId, LeaderEpoch, Offset, Reject, ReplicaId, Seq, Ticket, records};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 
 /// Told `true` when the replica is open and durable, which a restarted actor says again. Told `false` when it never will.
 pub type OnOpened = Box<dyn Fn(bool) + Send + Sync>;
+/// Told that the replica wants a leader epoch above this one.
+pub type OnSpent = Box<dyn Fn(LeaderEpoch) + Send + Sync>;
 
 /// Everything that a replica's actor starts with.
 pub struct ReplicaArgs {
     pub handle: Arc<PartitionHandle>,
+    pub node: BrokerId,
     pub assigned: Assigned,
+    pub beginning: Beginning,
     pub config: ReplicaConfig,
     /// The log from recovery or from a rebuild; none if the replica is opened now.
     pub log: Option<Box<ReplicaState>>,
@@ -43,6 +47,7 @@ pub struct ReplicaArgs {
     pub clock: Arc<dyn Clock>,
     pub tails: Arc<TailBudget>,
     pub on_opened: OnOpened,
+    pub on_spent: OnSpent,
 }
 
 /// The shell's actor. Its state is [`ReplicaShell`].
@@ -82,10 +87,13 @@ struct ReplicaIo {
     handle: Arc<PartitionHandle>,
     shard: Arc<dyn Shard>,
     replica: ReplicaId,
+    hint: Arc<Hint>,
     me: ActorRef<ReplicaMsg>,
     tails: Arc<TailBudget>,
     waiting: Tickets<Waiting>,
     on_opened: OnOpened,
+    on_spent: OnSpent,
+    abandoned: bool,
 }
 
 impl ReplicaIo {
@@ -116,6 +124,13 @@ impl ReplicaIo {
             // The shard tells its sinks itself. Until they hear it, no batch is acknowledged.
             tracing::debug!(partition = %self.handle.id, "not journaled: {error}");
         }
+    }
+
+    fn reread(&self) {
+        let (me, answer) = (self.me.clone(), self.shard.rebuild(self.replica));
+        tokio::spawn(async move {
+            let _ = me.cast(ReplicaMsg::Reread(answer.await.map(Box::new)));
+        });
     }
 
     fn retain(&self, from: Offset, until: Offset, rules: Retention) {
@@ -153,7 +168,10 @@ impl Perform<Effect> for ReplicaIo {
                 self.journal(seq, entry, durability, (ticket, log_append_time));
             }
             Effect::Retain { from, until, rules } => self.retain(from, until, rules),
-            Effect::Publish(view) => self.handle.publish(view),
+            Effect::Publish(view) => {
+                self.hint.tell(view.high_watermark);
+                self.handle.publish(view);
+            }
             Effect::Answer { ticket, result } => {
                 if let Some(waiting) = self.waiting.take(ticket) {
                     waiting.reply.send(result);
@@ -163,6 +181,22 @@ impl Perform<Effect> for ReplicaIo {
             Effect::Unopened => (self.on_opened)(false),
             Effect::Forget(forgotten) => self.shard.forget(self.replica, forgotten),
             Effect::Note(event) => metrics::leader_event(event),
+            Effect::Rebuild => self.reread(),
+            Effect::Abandon => self.abandoned = true,
+            Effect::AskEpoch { leader_epoch } => (self.on_spent)(leader_epoch),
+            Effect::Alarm(what) => tracing::error!(partition = %self.handle.id, "{what}"),
+            Effect::Unable(unable) => {
+                tracing::warn!(partition = %self.handle.id, unable, "its log is read again")
+            }
+            // No node of a single-node cluster follows another, and no ISR of it changes.
+            Effect::Follow(_)
+            | Effect::Unfollow(_)
+            | Effect::Position { .. }
+            | Effect::Ack { .. }
+            | Effect::Reply { .. }
+            | Effect::Feed(_)
+            | Effect::Unfeed(_)
+            | Effect::ProposeIsr { .. } => {}
         }
     }
 }
@@ -191,6 +225,7 @@ impl Actor for ReplicaActor {
         };
         args.handle.begin(replica, me.clone());
         let io = ReplicaIo {
+            hint: args.shard.hint(replica),
             handle: args.handle,
             shard: args.shard,
             replica,
@@ -198,8 +233,10 @@ impl Actor for ReplicaActor {
             tails: args.tails,
             waiting: Tickets::default(),
             on_opened: args.on_opened,
+            on_spent: args.on_spent,
+            abandoned: false,
         };
-        let machine = ReplicaMachine::new(log, args.config);
+        let machine = ReplicaMachine::new(args.node, log, args.config, args.beginning);
         let mut shell = Shell::new(machine, io, args.clock);
         shell.step(Input::Assign(args.assigned));
         shell.rearm(&me, || ReplicaMsg::Tick);
@@ -220,7 +257,13 @@ impl Actor for ReplicaActor {
             // The log is sound, so the supervisor starts this actor again from it.
             ReplicaMsg::Failed(refused) => return Err(refused.into()),
             ReplicaMsg::Configure(config) => Input::Configure(config),
-            ReplicaMsg::Trim(to, own, reply) => Input::Trim { ticket: state.wait(reply, None), to, own },
+            ReplicaMsg::Trim(Trimming { to, own, timeout_ms }, reply) => {
+                let deadline = state.shell.now().mono.plus(timeout_ms);
+                Input::Trim { ticket: state.wait(reply, None), to, own, deadline }
+            }
+            ReplicaMsg::Reread(Ok(log)) => Input::Rebuilt(Box::new(start_of(*log))),
+            // The producers of the log are not known, so no role may be taken.
+            ReplicaMsg::Reread(Err(error)) => Input::ShardFailed(error.to_string()),
             ReplicaMsg::Expired(to) => Input::Expired { to },
             ReplicaMsg::Producers(reply) => {
                 reply.send(state.shell.machine().producers());
@@ -235,6 +278,9 @@ impl Actor for ReplicaActor {
             ReplicaMsg::Tick => Input::Tick,
         };
         state.shell.step(input);
+        if state.shell.io.abandoned {
+            return Err("it has to go while its log is being read again".into());
+        }
         state.shell.rearm(&me, || ReplicaMsg::Tick);
         Ok(())
     }

@@ -16,11 +16,15 @@
 //! The machine performs nothing. It reads no disk either: recovery brings a verdict on each replica, and the machine
 //! decides what follows from it.
 
+mod assign;
 mod machine;
 mod messages;
+pub mod proposer;
 mod replicas;
 mod served;
 
+#[cfg(test)]
+mod proposer_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -24,8 +24,8 @@ pub const SEGMENT_HEADER: usize = 512;
 pub const GROUP_HEADER: usize = 64;
 /// Bytes of an entry's header.
 pub const ENTRY_HEADER: usize = 56;
-/// The format this build writes, and the newest it reads.
-pub const FORMAT: u16 = 1;
+/// The format this build writes, and the newest it reads. Format 1 has no `Reset`, and is otherwise the same.
+pub const FORMAT: u16 = 2;
 
 const GROUP_MAGIC: u32 = 0x3142_4743; // "CGB1"
 const SEGMENT_MAGIC: u32 = 0x3153_4743; // "CGS1"
@@ -175,6 +175,7 @@ impl EntryHeader {
             Entry::Stray { at } => (5, at.0, 0),
             Entry::Drop => (6, 0, 0),
             Entry::Fence => (7, 0, 0),
+            Entry::Reset { at } => (8, at, 0),
         };
         out.extend_from_slice(&[kind, u8::from(self.durability == Durability::Os), 0, 0]);
         out.extend_from_slice(&self.replica.0.to_le_bytes());
@@ -204,6 +205,7 @@ impl EntryHeader {
             5 => Entry::Stray { at: UnixMillis(number) },
             6 => Entry::Drop,
             7 => Entry::Fence,
+            8 => Entry::Reset { at: number },
             _ => return Err(FrameError::Invalid("an entry of an unknown kind")),
         };
         Ok(EntryHeader {

@@ -1,49 +1,129 @@
-//! Decides the registration of a node: it becomes a broker, and its own partitions get a new epoch in the same batch.
+//! Decides the registration of a node, and gives out producer ids.
 //!
-//! The first registration also founds the cluster. A partition is the node's own if it has no replica elsewhere. The node
-//! reports in which leader epochs its logs end, because metadata restored from a backup may be older than a log. A
-//! registered node asks for producer ids, a block at a time.
+//! A registration begins a new life of a node, so its old life ends first, in the same batch (R12). A life that still
+//! holds a session keeps its place: two processes of one node may not run at once (R17).
+//!
+//! A node that is alone founds the cluster and starts unfenced, because nobody else could tell it anything. Partitions
+//! whose only replica it has get a new leader epoch. The node reports in which leader epochs its logs end, because
+//! metadata restored from a backup may be older than a log.
 
-use super::basis::Basis;
-use super::messages::PRODUCER_ID_BLOCK;
-use crate::ids::{BrokerId, LeaderEpoch, TopicPartition};
-use crate::metadata::record::{ConfigOf, MetadataRecord};
-use std::collections::BTreeMap;
+use super::basis::{Basis, LogEpochs};
+use super::isr::unchanged;
+use super::judged::fence;
+use super::messages::{PRODUCER_ID_BLOCK, Refusal, refuse};
+use crate::error::ErrorCode;
+use crate::ids::{BrokerEpoch, TopicPartition};
+use crate::metadata::broker::{Broker, LEVELS, Registration, SyncedPositions};
+use crate::metadata::record::{ConfigOf, MetadataRecord, PartitionChange};
 
 impl Basis<'_> {
-    pub(super) fn register(
+    /// Registers a node that is alone.
+    pub(super) fn register_alone(
         &self,
-        broker_id: BrokerId,
-        cluster_id: String,
-        (host, port, rack): (String, u16, Option<String>),
-        log_epochs: &BTreeMap<TopicPartition, LeaderEpoch>,
-    ) -> Vec<MetadataRecord> {
+        node: &Registration,
+        cluster_id: &str,
+        log_epochs: &LogEpochs,
+    ) -> Result<Vec<MetadataRecord>, Refusal> {
+        self.runs_at_level(node)?;
         let mut records = Vec::new();
         if self.image.cluster_id.is_none() {
-            records.push(MetadataRecord::Cluster { cluster_id });
+            records.push(MetadataRecord::Cluster { cluster_id: cluster_id.to_owned(), cluster_epoch: 0 });
             // All brokers share one value of `min.insync.replicas` from the start, as in Kafka's new clusters
-            // (KIP-966).
+            // (KIP-966). It is 1 until the first feature level of a cluster raises it.
             let changes = [("min.insync.replicas".to_owned(), Some("1".to_owned()))].into();
             records.push(MetadataRecord::Configs { of: ConfigOf::Cluster, changes });
         }
-        records.push(MetadataRecord::Broker { broker_id, host, port, rack });
+        if self.image.feature_level.is_none() {
+            records.push(MetadataRecord::FeatureLevel { level: LEVELS.max });
+        }
+        let node = Box::new(node.clone());
+        let mine = [node.broker];
+        records.push(MetadataRecord::Registered { node, fenced: false });
         for topic in self.image.topics.values() {
             for (partition, p) in (0i32..).zip(&topic.partitions) {
-                if p.replicas == [broker_id] {
+                if p.replicas == mine {
                     let id = TopicPartition { topic: topic.id, partition };
                     let last = log_epochs.get(&id).copied().unwrap_or(p.leader_epoch);
-                    records.push(MetadataRecord::PartitionChange {
-                        topic: topic.id,
-                        partition,
-                        leader: broker_id,
+                    records.push(MetadataRecord::PartitionChange(PartitionChange {
+                        leader: mine[0],
                         leader_epoch: p.leader_epoch.max(last).saturating_add(1),
-                        isr: vec![broker_id],
-                        partition_epoch: p.partition_epoch + 1,
-                    });
+                        isr: mine.to_vec(),
+                        ..unchanged(id, p)
+                    }));
                 }
             }
         }
-        records
+        Ok(records)
+    }
+
+    /// Registers a node of a cluster: its old life ends, and its new one starts fenced (R12, R20).
+    ///
+    /// These are the records about nodes; the caller adds what follows from them for partitions.
+    pub(super) fn register(&self, node: &Registration) -> Result<Vec<MetadataRecord>, Refusal> {
+        if self.image.cluster_id.is_none() {
+            return refuse(ErrorCode::NotController, "no cluster is founded here yet: ask again");
+        }
+        self.runs_at_level(node)?;
+        let mut records = Vec::new();
+        if let Some(old) = self.image.brokers.get(&node.broker) {
+            self.gives_way(old, node)?;
+            if !old.fenced {
+                records.push(fence(old.peer(), SyncedPositions::new()));
+            }
+        }
+        records.push(MetadataRecord::Registered { node: Box::new(node.clone()), fenced: true });
+        Ok(records)
+    }
+
+    /// Refuses a process whose place another one holds (R17).
+    fn gives_way(&self, old: &Broker, node: &Registration) -> Result<(), Refusal> {
+        const CODE: ErrorCode = ErrorCode::DuplicateBrokerRegistration;
+        if let (Some(held), Some(new)) = (old.uuid, node.uuid)
+            && held != new
+        {
+            let message = format!("node id {} belongs to the node {held}, not to {new}", node.broker);
+            return refuse(CODE, message);
+        }
+        if held_before(old, node) {
+            let message = format!(
+                "a later start of node {} is registered: this process is over (incarnation {}, registered {})",
+                node.broker, node.incarnation, old.incarnation
+            );
+            return refuse(CODE, message);
+        }
+        let same = node.process.is_some() && node.process == old.process;
+        if same || old.fenced || self.standing.silent.contains(&old.peer()) {
+            return Ok(());
+        }
+        let message = format!(
+            "another process runs as node {}: this one may take its place when nothing was heard of that one for a \
+             session",
+            node.broker
+        );
+        refuse(CODE, message)
+    }
+
+    /// The epoch that this very process was given before, if it is known. A retry gets it again (I13).
+    pub(super) fn registered(&self, node: &Registration) -> Option<BrokerEpoch> {
+        let broker = self.image.brokers.get(&node.broker)?;
+        (node.process.is_some() && broker.process == node.process).then_some(broker.epoch)
+    }
+
+    /// Refuses a build that cannot run at the cluster's feature level.
+    fn runs_at_level(&self, node: &Registration) -> Result<(), Refusal> {
+        match self.image.feature_level {
+            Some(level) if !node.levels.holds(level) => {
+                let (id, min, max) = (node.broker, node.levels.min, node.levels.max);
+                refuse(
+                    ErrorCode::UnsupportedVersion,
+                    format!(
+                        "the cluster runs at feature level {level}, and the build of node {id} runs at {min} to {max}: \
+                         start it with a build for level {level}"
+                    ),
+                )
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The first id of the next block of producer ids, and the record that gives the block out.
@@ -51,4 +131,10 @@ impl Basis<'_> {
         let first = self.image.next_producer_id;
         (first, MetadataRecord::ProducerIds { next: first.saturating_add(PRODUCER_ID_BLOCK) })
     }
+}
+
+/// Whether a process started before the one that is registered for its node. Its question may have waited longer than it
+/// lived (R47).
+fn held_before(old: &Broker, node: &Registration) -> bool {
+    old.uuid.is_some() && old.uuid == node.uuid && node.incarnation < old.incarnation
 }
