@@ -88,7 +88,7 @@ impl Search {
                 }
             }
             self.report.depth += usize::from(!next.is_empty());
-            if self.report.depth % 4 == 0 && self.report.states > 1_000_000 {
+            if self.report.depth.is_multiple_of(4) && self.report.states > 1_000_000 {
                 let (states, wide) = (self.report.states, next.len());
                 eprintln!("  depth {}: {states} states, {wide} of them new", self.report.depth);
             }
