@@ -3,3 +3,4 @@
 pub mod crash;
 pub mod odd;
 pub mod process;
+pub mod sim;
