@@ -7,7 +7,7 @@ use crate::ports::{ReplicaState, ShardError};
 use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::node::{Life, Origin};
 use callboard_core::partition::{Assigned, ReplicaConfig};
-use callboard_core::{ReplicaId, Seq, TopicPartition, UnixMillis};
+use callboard_core::{LeaderEpoch, ReplicaId, Seq, TopicPartition, UnixMillis};
 use std::sync::Arc;
 
 /// A message to the node's actor.
@@ -21,6 +21,8 @@ pub enum NodeMsg {
     Ready(Life),
     /// A replica cannot be served; its handle says why.
     Broken(Life),
+    /// The replica wants a leader epoch above this one, because its former actor led in it.
+    Spent(Life, LeaderEpoch),
     /// A shard's replicas have been told everything up to this index.
     Told(u64),
     /// The controller has answered whether the replicas are recorded as opened.

@@ -18,6 +18,8 @@ pub const BYTES: &str = "callboard_partition_bytes_appended_total";
 pub const EVENTS: &str = "callboard_partition_events_total";
 /// Counter: actors that ended by an error and were started again. Label `actor` = replica | coordinator.
 pub const RESTARTS: &str = "callboard_actor_restarts_total";
+/// Counter: committed metadata records that were decided on another state than the one they met, and changed nothing.
+pub const DROPPED: &str = "callboard_metadata_records_dropped_total";
 
 /// Gauge: topics that exist.
 pub const TOPICS: &str = "callboard_topics";
@@ -66,16 +68,19 @@ pub fn describe() {
     describe_counter!(
         EVENTS,
         Unit::Count,
-        "batches that were duplicates, refused, or timed out waiting; log starts moved by retention"
+        "batches that were duplicates, refused, or timed out waiting; log starts moved by retention; follower logs \
+         cut; in-sync sets proposed smaller or larger"
     );
     describe_counter!(RESTARTS, Unit::Count, "actors that ended by an error and were started again");
+    describe_counter!(DROPPED, Unit::Count, "committed metadata records that changed nothing");
 }
 
 /// Writes the gauges of this moment. With `each`, it adds the offsets of the first [`PARTITIONS_SHOWN`] partitions,
 /// by name.
 pub fn sample(image: &Image, directory: &Directory, tails: &TailBudget, each: bool, out: &mut Samples) {
     out.one(&COUNTED_TOPICS, image.topics.len() as f64);
-    let (mut leading, mut idle, mut offline, mut shown) = (0usize, 0usize, 0usize, Vec::new());
+    let (mut leading, mut following, mut idle, mut offline) = (0usize, 0usize, 0usize, 0usize);
+    let mut shown = Vec::new();
     let mut names: Vec<_> = image.topics.values().collect();
     names.sort_by(|a, b| a.name.cmp(&b.name));
     for topic in names {
@@ -83,6 +88,7 @@ pub fn sample(image: &Image, directory: &Directory, tails: &TailBudget, each: bo
             let view = handle.view();
             match view.role {
                 Role::Leader => leading += 1,
+                Role::Follower { .. } => following += 1,
                 Role::Idle => idle += 1,
                 Role::Offline(_) => offline += 1,
                 // The partition is on its way out of the directory.
@@ -95,6 +101,7 @@ pub fn sample(image: &Image, directory: &Directory, tails: &TailBudget, each: bo
     }
     let mut states = out.family(&PARTITIONS_BY_STATE);
     states.add(&[("state", "leader")], leading as f64);
+    states.add(&[("state", "follower")], following as f64);
     states.add(&[("state", "idle")], idle as f64);
     states.add(&[("state", "offline")], offline as f64);
     out.one(&TAIL_BYTES, tails.used() as f64);
@@ -125,8 +132,15 @@ pub(crate) fn leader_event(event: Event) {
         Event::Refused => "refused",
         Event::TimedOut => "timed_out",
         Event::Expired => "expired",
+        Event::Truncated => "truncated",
+        Event::IsrShrinks => "isr_shrinks",
+        Event::IsrGrows => "isr_grows",
     };
     counter!(EVENTS, "event" => event).increment(1);
+}
+
+pub(crate) fn dropped(records: usize) {
+    counter!(DROPPED).increment(records as u64);
 }
 
 pub(crate) fn restarted(actor: &'static str) {

@@ -21,10 +21,10 @@ use crate::partition::{PartitionHandle, TailBudget};
 use crate::ports::{OpenLog, ReplicaState, Shard};
 use crate::shard::{ShardActor, ShardArgs};
 use crate::shell::{Perform, Shell};
-use callboard_core::metadata::TopicDefaults;
 use callboard_core::metadata::controller::Reply as Said;
+use callboard_core::metadata::{Opened, Registration, TopicDefaults};
 use callboard_core::node::{Effect, Found, Input, Life, NodeMachine, Origin};
-use callboard_core::{BrokerId, LeaderEpoch, ReplicaId, TopicPartition, UnixMillis};
+use callboard_core::{BrokerId, DirectoryId, LeaderEpoch, Peer, ReplicaId, TopicPartition, UnixMillis};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,14 +34,9 @@ use tokio::sync::oneshot;
 /// This node as it registers with the controller.
 #[derive(Clone, Debug)]
 pub struct NodeIdentity {
-    pub broker_id: BrokerId,
-    /// Founds the cluster, if no cluster exists yet.
-    pub cluster_id: String,
-    /// Host that clients are told.
-    pub host: String,
-    /// Port that clients are told.
-    pub port: u16,
-    pub rack: Option<String>,
+    pub node: Registration,
+    /// The node is alone, and founds a cluster of this id if none exists yet.
+    pub alone: Option<String>,
 }
 
 /// Everything that a node starts with.
@@ -81,6 +76,8 @@ struct ShardAt {
 struct NodeIo {
     me: ActorRef<NodeMsg>,
     broker_id: BrokerId,
+    /// The identity of the data directory.
+    directory_id: Option<DirectoryId>,
     controller: ControllerHandle,
     /// The shards by number; none for a lost one.
     shards: Vec<Option<ShardAt>>,
@@ -126,16 +123,19 @@ impl Actor for NodeActor {
             };
             recovered.extend(port.recovered().into_iter().map(|state| ((n, state.replica), state)));
             let (clock, tails) = (Arc::clone(&args.clock), Arc::clone(&args.tails));
-            let shard_args = ShardArgs { shard: Arc::clone(&port), clock, tails, node: me.clone() };
+            let broker_id = args.identity.node.broker;
+            let shard_args =
+                ShardArgs { broker_id, shard: Arc::clone(&port), clock, tails, node: me.clone() };
             let (actor, _) = Actor::spawn_linked(None, ShardActor, shard_args, me.get_cell()).await?;
             shards.push(Some(ShardAt { port, actor }));
             health.push(Ok(()));
         }
         let found = recovered.iter().map(|((shard, _), state)| found(*shard, state)).collect();
-        let broker_id = args.identity.broker_id;
+        let broker_id = args.identity.node.broker;
         let io = NodeIo {
             me,
             broker_id,
+            directory_id: args.identity.node.directories.first().copied(),
             controller: ControllerHandle::new(controller),
             shards,
             directory: args.directory,
@@ -153,7 +153,7 @@ impl Actor for NodeActor {
         me: ActorRef<NodeMsg>,
         state: &mut NodeState,
     ) -> Result<(), ActorProcessingErr> {
-        let NodeIdentity { broker_id, cluster_id, host, port, rack } = state.identity.clone();
+        let NodeIdentity { node, alone } = state.identity.clone();
         let logs = state.shell.io.recovered.values();
         let mut last: HashMap<TopicPartition, LeaderEpoch> = HashMap::new();
         for (id, (epoch, _)) in logs.filter_map(|log| Some((log.id, log.epochs.last()?))) {
@@ -161,7 +161,7 @@ impl Actor for NodeActor {
             last.entry(id).and_modify(|last| *last = (*last).max(*epoch)).or_insert(*epoch);
         }
         let log_epochs = last.into_iter().collect();
-        let register = Ask::Register { broker_id, cluster_id, host, port, rack, log_epochs };
+        let register = Ask::Register { node: Box::new(node), alone, log_epochs };
         let answer = state.shell.io.controller.ask(register);
         tokio::spawn(async move {
             let _ = me.cast(NodeMsg::Registered(answer.get().await));
@@ -186,6 +186,7 @@ impl Actor for NodeActor {
             NodeMsg::Image => Input::Image(state.shell.io.images.current()),
             NodeMsg::Ready(life) => Input::Ready(life),
             NodeMsg::Broken(life) => Input::Broken(life),
+            NodeMsg::Spent(life, leader_epoch) => Input::Spent { life, leader_epoch },
             NodeMsg::Told(index) => Input::Told { index },
             NodeMsg::Recorded(said) => {
                 let committed = matches!(said, Said::Done(_));
@@ -273,12 +274,22 @@ impl NodeIo {
     }
 
     fn record_opened(&self, ids: &[TopicPartition]) {
-        let replicas = ids.iter().map(|id| (id.topic, id.partition)).collect();
-        let answer = self.controller.ask(Ask::Opened(self.broker_id, replicas));
+        let at = |id: &TopicPartition| {
+            let home = self.handles.get(id).and_then(|(_, handle)| handle.home_shard());
+            let (broker, directory) = (self.broker_id, self.directory_id);
+            (*id, Opened { broker, directory, shard: home.map(|(shard, _)| shard) })
+        };
+        let answer = self.controller.ask(Ask::Opened(ids.iter().map(at).collect()));
         let me = self.me.clone();
         tokio::spawn(async move {
             let _ = me.cast(NodeMsg::Recorded(answer.get().await));
         });
+    }
+
+    /// Asks for a new leader epoch. The replica asks again until an image brings one, so the answer is not awaited.
+    fn renew(&self, from: Peer, id: TopicPartition, epoch: LeaderEpoch) {
+        tracing::warn!(partition = %id, epoch, "its former actor led: a new leader epoch is asked for");
+        drop(self.controller.ask(Ask::RenewEpochs { from, partitions: vec![(id, epoch)] }));
     }
 
     fn serve(&self, lives: &[Life]) {
@@ -312,6 +323,7 @@ impl Perform<Effect> for NodeIo {
             Effect::Stray { found, at } => self.stray(&found, at),
             Effect::Claimed => self.recovered = HashMap::new(),
             Effect::RecordOpened(ids) => self.record_opened(&ids),
+            Effect::Renew { from, id, leader_epoch } => self.renew(from, id, leader_epoch),
             Effect::Gather => {
                 let _ = self.me.cast(NodeMsg::Gathered);
             }

@@ -19,10 +19,10 @@ use crate::partition::{Mark, PartitionHandle, ReplicaActor, ReplicaArgs, Replica
 use crate::permit::Permit;
 use crate::ports::{ReplicaState, Shard, ShardError, Submission};
 use callboard_core::node::{Life, Origin};
-use callboard_core::partition::{Assigned, ReplicaConfig};
+use callboard_core::partition::{Assigned, Beginning, ReplicaConfig};
 use callboard_core::restarts::{Policy, Restarts, Verdict};
 use callboard_core::storage::{Durability, Entry};
-use callboard_core::{ReplicaId, Seq, TopicPartition, UnixMillis};
+use callboard_core::{BrokerId, ReplicaId, Seq, TopicPartition, UnixMillis};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,6 +30,8 @@ use std::time::Duration;
 
 /// Everything that a shard's supervisor starts with.
 pub struct ShardArgs {
+    /// This node's id.
+    pub broker_id: BrokerId,
     pub shard: Arc<dyn Shard>,
     pub clock: Arc<dyn Clock>,
     pub tails: Arc<TailBudget>,
@@ -58,6 +60,8 @@ struct Local {
     assigned: Assigned,
     config: ReplicaConfig,
     at: At,
+    /// The last actor failed, and may have led.
+    failed: bool,
     restarts: Restarts,
     ending: Option<Ending>,
     /// The last entry that left for the journal. It may differ from `ending`, which can change meanwhile.
@@ -75,6 +79,8 @@ pub struct ShardState {
     left: HashMap<TopicPartition, ReplicaId>,
     /// Replicas that were told something since the last mark.
     told: Vec<TopicPartition>,
+    /// The first Position number of the last life.
+    numbers: u64,
 }
 
 /// The supervisor of one shard's replicas.
@@ -91,7 +97,7 @@ impl Actor for ShardActor {
         args: ShardArgs,
     ) -> Result<ShardState, ActorProcessingErr> {
         let (locals, by_actor, left) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Ok(ShardState { args, locals, by_actor, left, told: Vec::new() })
+        Ok(ShardState { args, locals, by_actor, left, told: Vec::new(), numbers: 0 })
     }
 
     async fn handle(
@@ -108,7 +114,7 @@ impl Actor for ShardActor {
                     match &mut local.next {
                         Some(next) => next.assigned = assigned,
                         None => {
-                            local.assigned = assigned;
+                            local.assigned = assigned.clone();
                             local.tell(ReplicaMsg::Assign(assigned));
                             state.told.push(id);
                         }
@@ -197,8 +203,18 @@ impl ShardState {
         let (origin, log) = (starting.origin, starting.log.take());
         let Starting { life, handle, assigned, config, .. } = *starting;
         let (at, restarts) = (At::Down, Restarts::new(Policy::REPLICA));
-        let local =
-            Local { life, handle, assigned, config, at, restarts, ending: None, journaled: None, next: None };
+        let local = Local {
+            life,
+            handle,
+            assigned,
+            config,
+            at,
+            failed: false,
+            restarts,
+            ending: None,
+            journaled: None,
+            next: None,
+        };
         self.locals.insert(id, local);
         match (origin, self.left.remove(&id)) {
             (Origin::Returned, Some(replica)) => self.rebuild(me, id, replica, Duration::ZERO),
@@ -210,9 +226,15 @@ impl ShardState {
     async fn spawn(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition, log: Option<Box<ReplicaState>>) {
         let Some(local) = self.locals.get_mut(&id) else { return };
         let (node, life) = (self.args.node.clone(), local.life);
+        // Between two numbers lies room for all Positions of one life.
+        self.numbers += 1 << 32;
+        let beginning = Beginning { first_n: self.numbers, rebuilt: std::mem::take(&mut local.failed) };
+        let spent = self.args.node.clone();
         let args = ReplicaArgs {
             handle: Arc::clone(&local.handle),
-            assigned: local.assigned,
+            node: self.args.broker_id,
+            assigned: local.assigned.clone(),
+            beginning,
             config: local.config,
             log,
             shard: Arc::clone(&self.args.shard),
@@ -220,6 +242,9 @@ impl ShardState {
             tails: Arc::clone(&self.args.tails),
             on_opened: Box::new(move |open| {
                 let _ = node.cast(if open { NodeMsg::Ready(life) } else { NodeMsg::Broken(life) });
+            }),
+            on_spent: Box::new(move |epoch| {
+                let _ = spent.cast(NodeMsg::Spent(life, epoch));
             }),
         };
         match Actor::spawn_linked(None, ReplicaActor, args, me.get_cell()).await {
@@ -234,8 +259,9 @@ impl ShardState {
     async fn failed(&mut self, me: &ActorRef<ShardMsg>, actor: ActorId, error: &str) {
         let Some(id) = self.by_actor.remove(&actor) else { return };
         // ractor may drop the actor's own state later than this, when its next life has begun.
-        if let Some(local) = self.locals.get(&id) {
+        if let Some(local) = self.locals.get_mut(&id) {
             local.handle.ended(actor);
+            local.failed = true;
         }
         metrics::restarted("replica");
         if self.locals.get(&id).is_some_and(|local| local.ending.is_some()) {

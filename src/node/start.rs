@@ -13,9 +13,11 @@ use crate::config::Config;
 use crate::controller::SingleLog;
 use crate::kafka::Context;
 use crate::storage::disk::Disk;
-use crate::storage::{Readers, RealDisk};
+use crate::storage::{Identity, Readers, RealDisk};
 use anyhow::{Context as _, bail};
 use callboard_actors::node::{NodeActor, NodeIdentity};
+use callboard_core::metadata::{LEVELS, Listener, Registration};
+use callboard_core::{DirectoryId, NodeUuid, ProcessId};
 use ractor::Actor;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,7 +51,7 @@ impl Node {
         let log = Arc::clone(&opened.log);
         let shared = Shared::new(&fitted, identity.node_id, address);
         let (ready, serving) = oneshot::channel();
-        let who = who(config, identity.node_id, address)?;
+        let who = who(config, &identity, address)?;
         let args = shared.args(config, who, for_actors, opened, ready);
         let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
         let (controller, epoch) = serving.await.context("the node's actors ended while they started")?;
@@ -86,11 +88,21 @@ impl Node {
     }
 }
 
-/// The address and rack that this node registers; the cluster id counts only if there is no cluster yet.
-fn who(config: &Config, broker_id: i32, address: SocketAddr) -> anyhow::Result<NodeIdentity> {
+/// What this node says of itself when it registers; the cluster id counts only if there is no cluster yet.
+fn who(config: &Config, identity: &Identity, address: SocketAddr) -> anyhow::Result<NodeIdentity> {
     let (host, port) = config.kafka.advertised_parts()?.unwrap_or((address.ip().to_string(), address.port()));
-    let rack = (!config.kafka.rack.is_empty()).then(|| config.kafka.rack.clone());
-    Ok(NodeIdentity { broker_id, cluster_id: new_cluster_id(), host, port, rack })
+    let node = Registration {
+        broker: identity.node_id,
+        uuid: NodeUuid::parse(&identity.node_uuid),
+        process: Some(ProcessId(*uuid::Uuid::new_v4().as_bytes())),
+        incarnation: identity.incarnation,
+        directories: DirectoryId::parse(&identity.directory_id).into_iter().collect(),
+        listeners: vec![Listener::plaintext(host, port)],
+        rack: (!config.kafka.rack.is_empty()).then(|| config.kafka.rack.clone()),
+        levels: LEVELS,
+        ..Registration::default()
+    };
+    Ok(NodeIdentity { node, alone: Some(new_cluster_id()) })
 }
 
 /// A random id of 22 characters, as Kafka's cluster ids.

@@ -176,6 +176,12 @@ pub enum Reject {
     /// This node does not lead the partition (any more).
     #[error("this node does not lead the partition: refresh the metadata")]
     NotLeader,
+    /// The committed ISR is smaller than `min.insync.replicas`; nothing was appended.
+    #[error("too few replicas are in sync for acks=all: the batch was not appended, try again")]
+    NotEnoughReplicas,
+    /// The committed ISR became smaller than `min.insync.replicas` while the batch waited.
+    #[error("too few replicas are in sync for acks=all: the batch was appended and may still be committed")]
+    NotEnoughReplicasAfterAppend,
     /// Records cannot be deleted from a topic whose `cleanup.policy` does not contain `delete`.
     #[error("cleanup.policy does not contain delete: records of this topic are not deleted by offset")]
     NotDeletable,
@@ -218,6 +224,8 @@ impl Reject {
             Reject::InvalidTxnState => ErrorCode::InvalidTxnState,
             Reject::NoTransactionalId => ErrorCode::TransactionalIdAuthorizationFailed,
             Reject::NotLeader | Reject::Unavailable => ErrorCode::NotLeaderOrFollower,
+            Reject::NotEnoughReplicas => ErrorCode::NotEnoughReplicas,
+            Reject::NotEnoughReplicasAfterAppend => ErrorCode::NotEnoughReplicasAfterAppend,
             Reject::NotDeletable => ErrorCode::PolicyViolation,
             Reject::OffsetOutOfRange(_) => ErrorCode::OffsetOutOfRange,
             Reject::TopicDeleted => ErrorCode::UnknownTopicOrPartition,

@@ -59,6 +59,7 @@ mod tests {
             high_watermark: 18,
             last_stable_offset: 16,
             log_id: 0,
+            epoch_start: 0,
             rules: Rules { max_bytes: 1, open: true, timestamps: None },
             epochs: Arc::new(vec![(1, 4), (3, 10)]),
         }

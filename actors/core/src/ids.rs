@@ -26,61 +26,87 @@ impl fmt::Display for Peer {
     }
 }
 
-/// A topic's identity: a UUID (version 4), never reused. All zeros is Kafka's "no topic id".
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TopicId(pub [u8; 16]);
+macro_rules! uuids {
+    ($($(#[$about:meta])* $name:ident,)*) => {$(
+        $(#[$about])*
+        #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub [u8; 16]);
+
+        impl $name {
+            /// Reads 32 hex digits, with dashes anywhere between bytes, as `Display` writes them.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<$name> {
+                uuid_of(text).map($name)
+            }
+        }
+
+        // Text can be a key in the stored image.
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                $name::parse(&text)
+                    .ok_or_else(|| serde::de::Error::custom(concat!("not a uuid: ", stringify!($name))))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_uuid(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_uuid(&self.0, f)
+            }
+        }
+    )*};
+}
+
+uuids! {
+    /// A topic's identity: a UUID (version 4), never reused. All zeros is Kafka's "no topic id".
+    TopicId,
+    /// A node's identity, drawn once for its data directory and never reused (I14).
+    NodeUuid,
+    /// One run of a node's process, drawn at random at each start (R17).
+    ProcessId,
+    /// A data directory's identity (Kafka: `directory.id`). A wiped disk comes back with another one (R21).
+    DirectoryId,
+}
 
 impl TopicId {
     /// Kafka's "no topic id".
     pub const ZERO: TopicId = TopicId([0; 16]);
+}
 
-    /// Reads 32 hex digits, with dashes anywhere between bytes, as `Display` writes them.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<TopicId> {
-        let digits: Vec<u8> = text.bytes().filter(|b| *b != b'-').collect();
-        let mut id = [0u8; 16];
-        if digits.len() != 32 {
-            return None;
+fn uuid_of(text: &str) -> Option<[u8; 16]> {
+    let digits: Vec<u8> = text.bytes().filter(|b| *b != b'-').collect();
+    let mut id = [0u8; 16];
+    if digits.len() != 32 {
+        return None;
+    }
+    for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
+        let high = char::from(pair[0]).to_digit(16)?;
+        let low = char::from(pair[1]).to_digit(16)?;
+        *byte = (high * 16 + low) as u8;
+    }
+    Some(id)
+}
+
+fn write_uuid(id: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (i, b) in id.iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            f.write_str("-")?;
         }
-        for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
-            let high = char::from(pair[0]).to_digit(16)?;
-            let low = char::from(pair[1]).to_digit(16)?;
-            *byte = (high * 16 + low) as u8;
-        }
-        Some(TopicId(id))
+        write!(f, "{b:02x}")?;
     }
-}
-
-// Text can be a key in the stored image.
-impl Serialize for TopicId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for TopicId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TopicId, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        TopicId::parse(&text).ok_or_else(|| serde::de::Error::custom("not a topic id"))
-    }
-}
-
-impl fmt::Display for TopicId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, b) in self.0.iter().enumerate() {
-            if matches!(i, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{b:02x}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for TopicId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+    Ok(())
 }
 
 /// A partition by the id of its topic and its number; it survives a new topic of the same name.

@@ -28,7 +28,8 @@ pub mod time;
 
 pub use error::{ErrorCode, Reject};
 pub use ids::{
-    BrokerEpoch, BrokerId, LeaderEpoch, Lsn, Offset, Peer, ReplicaId, Seq, Ticket, TopicId, TopicPartition,
+    BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Lsn, NodeUuid, Offset, Peer, ProcessId, ReplicaId, Seq,
+    Ticket, TopicId, TopicPartition,
 };
 pub use machine::{Effects, Machine};
 pub use time::{Millis, Now, UnixMillis};

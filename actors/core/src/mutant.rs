@@ -74,8 +74,6 @@ pub enum Mutant {
     TicketsSurvive,
     /// A restart marks the replicas that it follows with as stray (N6).
     FollowersStray,
-    /// A follower acknowledges beyond what was matched since its Position.
-    AcksAboveMatched,
     /// A follower obeys the Diverge of an earlier Position.
     OldDivergeObeyed,
     /// A follower takes a part of an earlier Position that says no previous position.

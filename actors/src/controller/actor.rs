@@ -15,6 +15,7 @@
 use super::messages::ControllerMsg;
 use crate::clock::Clock;
 use crate::images::Images;
+use crate::metrics;
 use crate::ports::{MetadataLog, OpenLog};
 use crate::reply::Reply;
 use crate::shell::{Perform, Shell};
@@ -57,6 +58,7 @@ impl Perform<Effect> for ControllerIo {
                 });
             }
             Effect::Publish(image) => self.images.publish(image),
+            Effect::Dropped(records) => metrics::dropped(records),
             Effect::Answer(ticket, said) => {
                 if let Some(reply) = self.replies.take(ticket) {
                     reply.send(said);

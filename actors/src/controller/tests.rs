@@ -10,8 +10,10 @@ use crate::ports::{MetadataLog, OpenLog};
 use callboard_core::ErrorCode;
 use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::metadata::{
-    Committed, Leadership, MetadataRecord, ProposalId, ProposeResult, TopicDefaults,
+    Committed, LEVELS, Leadership, MetadataRecord, Opened, ProposalId, ProposeResult, Registration,
+    TopicDefaults,
 };
+use callboard_core::{TopicId, TopicPartition};
 use futures_util::future::{BoxFuture, FutureExt};
 use ractor::Actor;
 use std::sync::Arc;
@@ -76,7 +78,9 @@ async fn an_ask_is_answered_when_its_batch_came_back_under_its_id() {
         ProposeResult::Committed(2)
     }))
     .await;
-    let answer = controller.ask(Ask::Opened(1, vec![(callboard_core::TopicId::ZERO, 0)])).get();
+    let topic = TopicPartition { topic: TopicId::ZERO, partition: 0 };
+    let at = Opened { broker: 1, directory: None, shard: None };
+    let answer = controller.ask(Ask::Opened(vec![(topic, at)])).get();
     assert_eq!(timeout(PATIENCE, answer).await.unwrap(), Said::Done(2));
     assert_eq!(images.current().applied, 2, "the image is shown first");
 }
@@ -112,10 +116,10 @@ async fn a_controller_that_fails_ends_its_node() {
         groups: Default::default(),
         config: Default::default(),
     };
-    let (host, cluster_id) = ("h".to_owned(), "c".to_owned());
+    let node = Registration { broker: FIRST.node, levels: LEVELS, ..Registration::default() };
     let (ready, _serving) = tokio::sync::oneshot::channel();
     let args = NodeArgs {
-        identity: NodeIdentity { broker_id: FIRST.node, cluster_id, host, port: 9, rack: None },
+        identity: NodeIdentity { node, alone: Some("c".to_owned()) },
         shards: Vec::new(),
         log: open(|_, _, _| panic!("the log fails under the controller")),
         clock,

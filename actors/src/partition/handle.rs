@@ -6,7 +6,7 @@
 //! may fail and be started again. Requests that hold the handle see both without looking the partition up anew. The
 //! handle decides no offset and no epoch: the replica's machine and the supervisors above it do.
 
-use super::messages::{Appending, ReplicaMsg};
+use super::messages::{Appending, ReplicaMsg, Trimming};
 use super::tail::Tail;
 use super::waiters::Waiters;
 use crate::changes::Changes;
@@ -20,6 +20,9 @@ use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, TopicPartition};
 use parking_lot::Mutex;
 use ractor::{ActorId, ActorRef};
 use std::sync::{Arc, OnceLock};
+
+/// Milliseconds for which the broker's own trim waits.
+const OWN_TRIM_MS: u64 = 30_000;
 
 /// One replica of a partition on this node, for as long as it lives here. Roles and actors come and go meanwhile.
 pub struct PartitionHandle {
@@ -142,7 +145,7 @@ impl PartitionHandle {
         }
         self.serving.store(None);
         let last = self.view();
-        if last.role == Role::Leader {
+        if matches!(last.role, Role::Leader | Role::Follower { .. }) {
             self.publish(View { role: Role::Idle, ..View::clone(&last) });
         }
     }
@@ -200,8 +203,8 @@ impl PartitionHandle {
 
     /// Moves the log start up. The answer comes when the move is durable, and holds the log start.
     #[must_use]
-    pub fn trim(&self, to: TrimTo) -> Answer<Result<Appended, Reject>> {
-        self.ask(None, |reply| ReplicaMsg::Trim(to, false, reply))
+    pub fn trim(&self, to: TrimTo, timeout_ms: u64) -> Answer<Result<Appended, Reject>> {
+        self.ask(None, |reply| ReplicaMsg::Trim(Trimming { to, own: false, timeout_ms }, reply))
     }
 
     /// Moves the log start up for the broker itself, which has written the live records anew. The topic's policy does
@@ -211,7 +214,8 @@ impl PartitionHandle {
         if self.view.load().leader_epoch != tenure.leader_epoch {
             return refused(Reject::NotLeader);
         }
-        self.ask(Some(tenure.life), |reply| ReplicaMsg::Trim(TrimTo::Offset(to), true, reply))
+        let trimming = Trimming { to: TrimTo::Offset(to), own: true, timeout_ms: OWN_TRIM_MS };
+        self.ask(Some(tenure.life), |reply| ReplicaMsg::Trim(trimming, reply))
     }
 
     /// The producers that the leader knows.

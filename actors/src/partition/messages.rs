@@ -3,7 +3,7 @@
 //! A batch travels with its bytes and its permit, and every question with its reply.
 
 use crate::permit::Permit;
-use crate::ports::{Persisted, ShardError};
+use crate::ports::{Persisted, ReplicaState, ShardError};
 use crate::reply::Reply;
 use bytes::BytesMut;
 use callboard_core::partition::{Acks, ActiveProducer, Appended, Assigned, ReplicaConfig, TrimTo};
@@ -24,6 +24,16 @@ pub struct Appending {
     pub timeout_ms: u64,
     /// Given back when the batch is written or refused.
     pub permit: Permit,
+}
+
+/// A DeleteRecords.
+#[derive(Clone, Copy, Debug)]
+pub struct Trimming {
+    pub to: TrimTo,
+    /// The broker itself asks, after it has written the live records anew; the topic's policy does not count.
+    pub own: bool,
+    /// Milliseconds until the request stops waiting.
+    pub timeout_ms: u64,
 }
 
 /// Calls back when the last replica that holds it has dropped it. A replica that ends drops it too, with its mailbox.
@@ -63,11 +73,11 @@ pub enum ReplicaMsg {
     /// The shard, or the journal for this replica alone, takes no more entries.
     Failed(ShardError),
     Configure(ReplicaConfig),
-    /// DeleteRecords. With `true` the broker itself asks, after it has written the live records anew; the policy does
-    /// not count.
-    Trim(TrimTo, bool, Reply<Result<Appended, Reject>>),
+    Trim(Trimming, Reply<Result<Appended, Reject>>),
     /// The store's answer on retention; none if no record has expired or the store could not look.
     Expired(Option<Offset>),
+    /// The store has read the log again, after a truncation.
+    Reread(Result<Box<ReplicaState>, ShardError>),
     Producers(Reply<Result<Vec<ActiveProducer>, Reject>>),
     /// The topic was deleted.
     Delete,

@@ -17,7 +17,7 @@ mod waiters;
 
 pub use handle::PartitionHandle;
 pub use messages::{Appending, Mark, ReplicaMsg};
-pub use replica::{OnOpened, ReplicaActor, ReplicaArgs};
+pub use replica::{OnOpened, OnSpent, ReplicaActor, ReplicaArgs};
 pub use tail::Tail;
 pub use tails::TailBudget;
 pub use waiters::{Waiter, Waiters};

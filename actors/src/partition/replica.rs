@@ -11,7 +11,7 @@
 //! are the machine's; nothing here looks at them.
 
 use super::handle::PartitionHandle;
-use super::messages::{Appending, ReplicaMsg};
+use super::messages::{Appending, ReplicaMsg, Trimming};
 use super::tails::TailBudget;
 use crate::clock::Clock;
 use crate::metrics;
@@ -22,20 +22,24 @@ use crate::shell::{Perform, Shell};
 use crate::tickets::Tickets;
 use bytes::{Bytes, BytesMut};
 use callboard_core::partition::{
-    Appended, Assigned, Effect, Input, LocalLog, LogStart, ReplicaConfig, ReplicaMachine,
+    Appended, Assigned, Beginning, Effect, Input, LocalLog, LogStart, ReplicaConfig, ReplicaMachine,
 };
 use callboard_core::storage::{Durability, Entry, Retention};
-use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, Seq, Ticket, records};
+use callboard_core::{BrokerId, LeaderEpoch, Offset, Reject, ReplicaId, Seq, Ticket, records};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 
 /// Told `true` when the replica is open and durable, which a restarted actor says again. Told `false` when it never will.
 pub type OnOpened = Box<dyn Fn(bool) + Send + Sync>;
+/// Told that the replica wants a leader epoch above this one.
+pub type OnSpent = Box<dyn Fn(LeaderEpoch) + Send + Sync>;
 
 /// Everything that a replica's actor starts with.
 pub struct ReplicaArgs {
     pub handle: Arc<PartitionHandle>,
+    pub node: BrokerId,
     pub assigned: Assigned,
+    pub beginning: Beginning,
     pub config: ReplicaConfig,
     /// The log from recovery or from a rebuild; none if the replica is opened now.
     pub log: Option<Box<ReplicaState>>,
@@ -43,6 +47,7 @@ pub struct ReplicaArgs {
     pub clock: Arc<dyn Clock>,
     pub tails: Arc<TailBudget>,
     pub on_opened: OnOpened,
+    pub on_spent: OnSpent,
 }
 
 /// The shell's actor. Its state is [`ReplicaShell`].
@@ -86,6 +91,7 @@ struct ReplicaIo {
     tails: Arc<TailBudget>,
     waiting: Tickets<Waiting>,
     on_opened: OnOpened,
+    on_spent: OnSpent,
 }
 
 impl ReplicaIo {
@@ -116,6 +122,13 @@ impl ReplicaIo {
             // The shard tells its sinks itself. Until they hear it, no batch is acknowledged.
             tracing::debug!(partition = %self.handle.id, "not journaled: {error}");
         }
+    }
+
+    fn reread(&self) {
+        let (me, answer) = (self.me.clone(), self.shard.rebuild(self.replica));
+        tokio::spawn(async move {
+            let _ = me.cast(ReplicaMsg::Reread(answer.await.map(Box::new)));
+        });
     }
 
     fn retain(&self, from: Offset, until: Offset, rules: Retention) {
@@ -163,6 +176,21 @@ impl Perform<Effect> for ReplicaIo {
             Effect::Unopened => (self.on_opened)(false),
             Effect::Forget(forgotten) => self.shard.forget(self.replica, forgotten),
             Effect::Note(event) => metrics::leader_event(event),
+            Effect::Rebuild => self.reread(),
+            Effect::AskEpoch { leader_epoch } => (self.on_spent)(leader_epoch),
+            Effect::Alarm(what) => tracing::error!(partition = %self.handle.id, "{what}"),
+            Effect::Unable(unable) => {
+                tracing::warn!(partition = %self.handle.id, unable, "its log is read again")
+            }
+            // No node of a single-node cluster follows another, and no ISR of it changes.
+            Effect::Follow(_)
+            | Effect::Unfollow(_)
+            | Effect::Position { .. }
+            | Effect::Ack { .. }
+            | Effect::Reply { .. }
+            | Effect::Feed(_)
+            | Effect::Unfeed(_)
+            | Effect::ProposeIsr { .. } => {}
         }
     }
 }
@@ -198,8 +226,9 @@ impl Actor for ReplicaActor {
             tails: args.tails,
             waiting: Tickets::default(),
             on_opened: args.on_opened,
+            on_spent: args.on_spent,
         };
-        let machine = ReplicaMachine::new(log, args.config);
+        let machine = ReplicaMachine::new(args.node, log, args.config, args.beginning);
         let mut shell = Shell::new(machine, io, args.clock);
         shell.step(Input::Assign(args.assigned));
         shell.rearm(&me, || ReplicaMsg::Tick);
@@ -220,7 +249,13 @@ impl Actor for ReplicaActor {
             // The log is sound, so the supervisor starts this actor again from it.
             ReplicaMsg::Failed(refused) => return Err(refused.into()),
             ReplicaMsg::Configure(config) => Input::Configure(config),
-            ReplicaMsg::Trim(to, own, reply) => Input::Trim { ticket: state.wait(reply, None), to, own },
+            ReplicaMsg::Trim(Trimming { to, own, timeout_ms }, reply) => {
+                let deadline = state.shell.now().mono.plus(timeout_ms);
+                Input::Trim { ticket: state.wait(reply, None), to, own, deadline }
+            }
+            ReplicaMsg::Reread(Ok(log)) => Input::Rebuilt(Box::new(start_of(*log))),
+            // The producers of the log are not known, so no role may be taken.
+            ReplicaMsg::Reread(Err(error)) => Input::ShardFailed(error.to_string()),
             ReplicaMsg::Expired(to) => Input::Expired { to },
             ReplicaMsg::Producers(reply) => {
                 reply.send(state.shell.machine().producers());

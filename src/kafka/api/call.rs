@@ -92,7 +92,10 @@ impl Call {
         let settings = &self.context.settings;
         match (&settings.advertised, self.client.local) {
             (None, Some(local)) if broker.id == settings.broker_id => (local.ip().to_string(), local.port()),
-            _ => (broker.host.clone(), broker.port),
+            _ => {
+                let (host, port) = broker.address();
+                (host.to_owned(), port)
+            }
         }
     }
 

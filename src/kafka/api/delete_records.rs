@@ -31,9 +31,9 @@ pub(super) async fn handle(call: Call, request: DeleteRecordsRequest) -> Outcome
         .topics
         .into_iter()
         .map(|topic| {
-            let ask = |(index, offset)| (index, ask(&call, &image, &topic.name, index, offset));
+            let ask = |at| ask(&call, &image, &topic.name, at, wait);
             let wanted = topic.partitions.iter().map(|p| (p.partition_index, p.offset));
-            let partitions: Vec<_> = wanted.map(ask).collect();
+            let partitions: Vec<_> = wanted.map(|at| (at.0, ask(at))).collect();
             (topic.name, partitions)
         })
         .collect();
@@ -64,8 +64,8 @@ fn ask(
     call: &Call,
     image: &Image,
     name: &str,
-    partition: i32,
-    offset: i64,
+    (partition, offset): (i32, i64),
+    wait: Duration,
 ) -> Result<Answer<Result<Appended, Reject>>, Refused> {
     let handle = find(&call.context, image, name, TopicId::ZERO, false, partition)
         .map_err(|code| (code, "no such partition here".to_owned()))?;
@@ -73,7 +73,8 @@ fn ask(
         let why = "records of an internal topic are not deleted by offset".to_owned();
         return Err((ErrorCode::InvalidTopicException, why));
     }
-    Ok(handle.trim(TrimTo::of(offset)))
+    let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    Ok(handle.trim(TrimTo::of(offset), wait_ms))
 }
 
 async fn answered(answer: Answer<Result<Appended, Reject>>, deadline: Instant) -> Result<Appended, Refused> {

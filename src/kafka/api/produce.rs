@@ -294,8 +294,9 @@ fn record_error(bad: BadRecord) -> BatchIndexAndErrorMessage {
 }
 
 fn endpoint(broker: &callboard_core::metadata::Broker) -> NodeEndpoint {
-    let (node_id, port) = (broker.id, i32::from(broker.port));
-    NodeEndpoint { node_id, host: broker.host.clone(), port, rack: broker.rack.clone() }
+    let (host, port) = broker.address();
+    let (host, port) = (host.to_owned(), i32::from(port));
+    NodeEndpoint { node_id: broker.id, host, port, rack: broker.rack.clone() }
 }
 
 fn leader_of(image: &Image, name: &str, id: TopicId, partition: i32) -> LeaderIdAndEpoch {

@@ -32,7 +32,7 @@ impl Tenure {
     pub fn of(role: &Role, leader_epoch: LeaderEpoch, life: u64) -> Option<Tenure> {
         match role {
             Role::Leader => Some(Tenure { leader_epoch, life }),
-            Role::Idle | Role::Offline(_) | Role::Deleted => None,
+            Role::Follower { .. } | Role::Idle | Role::Offline(_) | Role::Deleted => None,
         }
     }
 }
@@ -45,7 +45,9 @@ pub fn may_ask(serves: Option<bool>, role: &Role) -> Result<(), ErrorCode> {
         (Some(false), Role::Leader | Role::Idle) | (None, Role::Idle) => {
             Err(ErrorCode::CoordinatorLoadInProgress)
         }
-        (None, Role::Leader) | (_, Role::Offline(_) | Role::Deleted) => Err(ErrorCode::NotCoordinator),
+        (None, Role::Leader) | (_, Role::Follower { .. } | Role::Offline(_) | Role::Deleted) => {
+            Err(ErrorCode::NotCoordinator)
+        }
     }
 }
 

@@ -296,7 +296,8 @@ fn what_is_set_for_brokers_reaches_every_leader_and_survives_as_json() {
 fn a_record_about_what_is_gone_changes_nothing() {
     let mut image = Image::default();
     let id = TopicId([9; 16]);
-    image.apply(&MetadataRecord::Partitions { topic: id, first: 0, replicas: vec![vec![1]] }, 1);
+    let (replicas, isr) = (vec![vec![1]], Vec::new());
+    image.apply(&MetadataRecord::Partitions { topic: id, first: 0, replicas, isr }, 1);
     let changes = [("retention.ms".to_owned(), Some("1".to_owned()))].into();
     image.apply(&MetadataRecord::Configs { of: super::ConfigOf::Topic(id), changes }, 2);
     assert_eq!(image, Image::default());

@@ -3,45 +3,18 @@
 //! Every node adds the same batches in the same order, and so reaches the same image. Any task may read it; only the
 //! owner of the log's stream writes it.
 //!
-//! [`Image::apply`] accepts every record: one that does not fit the image changes nothing, alike on every node. The
-//! image decides nothing; the controller does.
+//! [`Image::apply`] accepts every record: one that does not fit the image changes nothing, alike on every node, and is
+//! named to whoever applied it. The image decides nothing; the controller does.
 
+use super::broker::{Broker, Listener, Registration, raise};
 use super::configs::{Layers, Statics};
-use super::record::{ConfigOf, MetadataRecord};
-use crate::ids::{BrokerId, LeaderEpoch, TopicId};
+use super::partition::{Opened, Partition};
+use super::record::{ConfigOf, MetadataRecord, PartitionChange};
+use crate::ids::{BrokerId, TopicId, TopicPartition};
+use crate::mutant::{Mutant, planted};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// A registered node of the cluster.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Broker {
-    pub id: BrokerId,
-    /// Host and port that clients are told.
-    pub host: String,
-    pub port: u16,
-    pub rack: Option<String>,
-    /// Broker epoch: the index of the node's last registration. It is 0 in a snapshot of a build that did not keep
-    /// it.
-    #[serde(default)]
-    pub epoch: u64,
-}
-
-/// A partition's replicas and leadership, as committed.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Partition {
-    /// Replicas, the preferred leader first.
-    pub replicas: Vec<BrokerId>,
-    pub isr: Vec<BrokerId>,
-    /// The leading node, or −1 if no node leads.
-    pub leader: BrokerId,
-    /// Grows with each new leadership, even of the same node.
-    pub leader_epoch: LeaderEpoch,
-    /// Grows by one with each change.
-    pub partition_epoch: i32,
-    /// Nodes that have opened their replica. None of these nodes may create it empty again.
-    pub opened: BTreeSet<BrokerId>,
-}
 
 /// A topic with its partitions and its own configs.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -52,6 +25,9 @@ pub struct Topic {
     pub partitions: Vec<Partition>,
     /// Only the configs that the topic sets itself.
     pub configs: BTreeMap<String, String>,
+    /// Whether the cluster chose the number of replicas. It is false where an older build did not keep the answer.
+    #[serde(default)]
+    pub default_factor: bool,
 }
 
 impl Topic {
@@ -67,6 +43,12 @@ impl Topic {
 pub struct Image {
     /// None until the cluster is founded.
     pub cluster_id: Option<String>,
+    /// Raised by each recovery from lost voters.
+    #[serde(default)]
+    pub cluster_epoch: u32,
+    /// The level at which the cluster runs; none in a directory of a build that kept no level.
+    #[serde(default)]
+    pub feature_level: Option<i16>,
     pub brokers: BTreeMap<BrokerId, Broker>,
     pub topics: BTreeMap<TopicId, Arc<Topic>>,
     pub by_name: BTreeMap<String, TopicId>,
@@ -86,25 +68,59 @@ pub struct Image {
     pub applied: u64,
 }
 
-fn partition(replicas: &[BrokerId]) -> Partition {
-    Partition {
-        replicas: replicas.to_vec(),
-        isr: replicas.to_vec(),
-        leader: replicas.first().copied().unwrap_or(-1),
-        leader_epoch: 0,
-        partition_epoch: 0,
-        opened: BTreeSet::new(),
-    }
+/// A record that did not fit the image and changed nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dropped {
+    /// The change was decided on another state of this partition (R43).
+    Partition(TopicPartition),
+    /// The decision was about another life of this node.
+    Broker(BrokerId),
+    /// The topic is gone, or exists already.
+    Topic(TopicId),
+}
+
+/// New partitions, as a record names them.
+fn partitions<'a>(
+    replicas: &'a [Vec<BrokerId>],
+    isr: &'a [Vec<BrokerId>],
+) -> impl Iterator<Item = Partition> + 'a {
+    replicas
+        .iter()
+        .enumerate()
+        .map(|(n, replicas)| Partition::new(replicas.clone(), isr.get(n).unwrap_or(replicas).clone()))
 }
 
 /// Whether a change was decided on the partition as it is (R43).
 ///
 /// Two changes decided on one state have the same partition epoch, so only the first of them counts. A change of
 /// leaders needs a higher leader epoch, which fences the old leader.
-fn follows(p: &Partition, leader: BrokerId, leader_epoch: LeaderEpoch, partition_epoch: i32) -> bool {
-    let moved = leader != p.leader;
-    p.partition_epoch.checked_add(1) == Some(partition_epoch)
-        && if moved { leader_epoch > p.leader_epoch } else { leader_epoch >= p.leader_epoch }
+fn follows(p: &Partition, change: &PartitionChange) -> bool {
+    if planted(Mutant::AppliedWithoutEpochCheck) {
+        return true;
+    }
+    let epoch = change.leader_epoch;
+    p.partition_epoch.checked_add(1) == Some(change.partition_epoch)
+        && if change.leader == p.leader { epoch >= p.leader_epoch } else { epoch > p.leader_epoch }
+}
+
+fn take<T: Clone>(field: &mut T, new: Option<&T>) {
+    if let Some(new) = new {
+        field.clone_from(new);
+    }
+}
+
+fn changed(p: &mut Partition, change: &PartitionChange) {
+    p.leader = change.leader;
+    p.leader_epoch = change.leader_epoch;
+    p.isr.clone_from(&change.isr);
+    p.partition_epoch = change.partition_epoch;
+    take(&mut p.replicas, change.replicas.as_ref());
+    take(&mut p.adding, change.adding.as_ref());
+    take(&mut p.elr, change.elr.as_ref());
+    take(&mut p.last_known_elr, change.last_known_elr.as_ref());
+    take(&mut p.unclean, change.unclean.as_ref());
+    take(&mut p.recovering, change.recovering.as_ref());
+    p.unclean_epoch = p.unclean_epoch.max(change.unclean_epoch);
 }
 
 impl Image {
@@ -114,65 +130,100 @@ impl Image {
         self.topics.get(self.by_name.get(name)?)
     }
 
-    /// Adds a batch of records, which the log committed at this index.
-    pub fn apply_batch(&mut self, index: u64, records: &[MetadataRecord]) {
-        records.iter().for_each(|record| self.apply(record, index));
-        self.applied = index;
+    /// A partition as committed.
+    #[must_use]
+    pub fn partition(&self, id: TopicPartition) -> Option<&Partition> {
+        self.topics.get(&id.topic)?.partition(id.partition)
     }
 
-    /// Adds one record of the batch of this index. A record about an unknown topic or partition changes nothing.
-    pub fn apply(&mut self, record: &MetadataRecord, index: u64) {
+    /// Adds a batch of records, which the log committed at this index. Returns the records that changed nothing.
+    pub fn apply_batch(&mut self, index: u64, records: &[MetadataRecord]) -> Vec<Dropped> {
+        let dropped = records.iter().filter_map(|record| self.apply(record, index)).collect();
+        self.applied = index;
+        dropped
+    }
+
+    /// Adds one record of the batch of this index. A record that does not fit changes nothing and is named.
+    pub fn apply(&mut self, record: &MetadataRecord, index: u64) -> Option<Dropped> {
         match record {
-            MetadataRecord::Cluster { cluster_id } => self.cluster_id = Some(cluster_id.clone()),
+            MetadataRecord::Cluster { cluster_id, cluster_epoch } => {
+                self.cluster_id = Some(cluster_id.clone());
+                self.cluster_epoch = self.cluster_epoch.max(*cluster_epoch);
+            }
+            MetadataRecord::FeatureLevel { level } => {
+                self.feature_level = self.feature_level.max(Some(*level));
+            }
             MetadataRecord::Broker { broker_id, host, port, rack } => {
-                let (id, host, port, rack) = (*broker_id, host.clone(), *port, rack.clone());
-                self.brokers.insert(id, Broker { id, host, port, rack, epoch: index });
+                let (id, rack) = (*broker_id, rack.clone());
+                let listeners = vec![Listener::plaintext(host.clone(), *port)];
+                self.brokers.insert(id, Broker { id, epoch: index, listeners, rack, ..Broker::default() });
             }
-            MetadataRecord::Topic { id, name, replicas, configs } => {
-                let partitions = replicas.iter().map(|replicas| partition(replicas)).collect();
-                let topic = Topic { id: *id, name: name.clone(), partitions, configs: configs.clone() };
-                self.by_name.insert(name.clone(), *id);
-                self.topics.insert(*id, Arc::new(topic));
+            MetadataRecord::Registered { node, fenced } => {
+                let before = self.brokers.get(&node.broker);
+                let broker = Broker::registered(Registration::clone(node), index, *fenced, before);
+                self.brokers.insert(node.broker, broker);
             }
-            MetadataRecord::TopicDeleted { id } => {
-                if let Some(topic) = self.topics.remove(id)
-                    && self.by_name.get(&topic.name) == Some(id)
-                {
-                    self.by_name.remove(&topic.name);
-                }
+            MetadataRecord::BrokerChange { broker_id, epoch, fenced, shutting_down, synced } => {
+                let Some(broker) = self.brokers.get_mut(broker_id).filter(|b| b.epoch == *epoch) else {
+                    return Some(Dropped::Broker(*broker_id));
+                };
+                take(&mut broker.fenced, fenced.as_ref());
+                take(&mut broker.shutting_down, shutting_down.as_ref());
+                raise(&mut broker.synced, synced);
             }
-            MetadataRecord::PartitionChange {
-                topic,
-                partition,
-                leader,
-                leader_epoch,
-                isr,
-                partition_epoch,
-            } => {
-                let follows = |p: &Partition| follows(p, *leader, *leader_epoch, *partition_epoch);
-                if self.partition(*topic, *partition).is_some_and(follows)
-                    && let Some(p) = self.partition_mut(*topic, *partition)
-                {
-                    p.leader = *leader;
-                    p.leader_epoch = *leader_epoch;
-                    p.isr.clone_from(isr);
-                    p.partition_epoch = *partition_epoch;
+            MetadataRecord::Topic { id, .. }
+            | MetadataRecord::TopicDeleted { id }
+            | MetadataRecord::Partitions { topic: id, .. } => {
+                return (!self.shape(record)).then_some(Dropped::Topic(*id));
+            }
+            MetadataRecord::PartitionChange(change) => {
+                let follows = self.partition(change.id()).is_some_and(|p| follows(p, change));
+                match self.partition_mut(change.id()).filter(|_| follows) {
+                    Some(p) => changed(p, change),
+                    None => return Some(Dropped::Partition(change.id())),
                 }
             }
             MetadataRecord::ProducerIds { next } => self.next_producer_id = self.next_producer_id.max(*next),
-            MetadataRecord::ReplicaOpened { topic, partition, broker_id } => {
-                if let Some(p) = self.partition_mut(*topic, *partition) {
-                    p.opened.insert(*broker_id);
-                }
-            }
-            MetadataRecord::Partitions { topic, first, replicas } => {
-                if let Some(topic) = self.topics.get_mut(topic).map(Arc::make_mut)
-                    && usize::try_from(*first) == Ok(topic.partitions.len())
-                {
-                    topic.partitions.extend(replicas.iter().map(|replicas| partition(replicas)));
-                }
+            MetadataRecord::ReplicaOpened { topic, partition, broker_id, directory, shard } => {
+                let (broker, directory, shard) = (*broker_id, *directory, *shard);
+                let id = TopicPartition { topic: *topic, partition: *partition };
+                let Some(p) = self.partition_mut(id) else { return Some(Dropped::Partition(id)) };
+                p.opened.insert(Opened { broker, directory, shard });
             }
             MetadataRecord::Configs { of, changes } => self.configure(of, changes),
+        }
+        None
+    }
+
+    /// Adds, grows or removes a topic, and says whether the record fits. A topic never replaces another one.
+    fn shape(&mut self, record: &MetadataRecord) -> bool {
+        match record {
+            MetadataRecord::Topic { id, name, replicas, isr, default_factor, configs } => {
+                if self.topics.contains_key(id) || self.by_name.contains_key(name) {
+                    return false;
+                }
+                let partitions = partitions(replicas, isr).collect();
+                let (id, name, default_factor) = (*id, name.clone(), *default_factor);
+                let topic =
+                    Topic { id, name: name.clone(), partitions, configs: configs.clone(), default_factor };
+                self.by_name.insert(name, id);
+                self.topics.insert(id, Arc::new(topic));
+                true
+            }
+            MetadataRecord::TopicDeleted { id } => match self.topics.remove(id) {
+                Some(topic) => self.by_name.remove(&topic.name).is_some(),
+                None => false,
+            },
+            MetadataRecord::Partitions { topic, first, replicas, isr } => {
+                match self.topics.get_mut(topic).map(Arc::make_mut) {
+                    Some(topic) if usize::try_from(*first) == Ok(topic.partitions.len()) => {
+                        topic.partitions.extend(partitions(replicas, isr));
+                        true
+                    }
+                    _ => false,
+                }
+            }
+            _ => false,
         }
     }
 
@@ -223,12 +274,8 @@ impl Image {
         Layers { broker: self.broker_configs.get(&broker), cluster: &self.cluster_configs, statics }
     }
 
-    fn partition(&self, topic: TopicId, partition: i32) -> Option<&Partition> {
-        self.topics.get(&topic)?.partition(partition)
-    }
-
-    fn partition_mut(&mut self, topic: TopicId, partition: i32) -> Option<&mut Partition> {
-        let topic = Arc::make_mut(self.topics.get_mut(&topic)?);
-        topic.partitions.get_mut(usize::try_from(partition).ok()?)
+    fn partition_mut(&mut self, id: TopicPartition) -> Option<&mut Partition> {
+        let topic = Arc::make_mut(self.topics.get_mut(&id.topic)?);
+        topic.partitions.get_mut(usize::try_from(id.partition).ok()?)
     }
 }

@@ -1,6 +1,6 @@
 //! Tests of the image: the records that it takes, and its use of the index.
 
-use super::{Image, MetadataRecord};
+use super::{Image, MetadataRecord, PartitionChange};
 use crate::ids::TopicId;
 use proptest::prelude::*;
 
@@ -8,8 +8,9 @@ const ID: TopicId = TopicId([7; 16]);
 
 fn with_topic() -> Image {
     let mut image = Image::default();
-    let (name, configs) = ("t".to_owned(), Default::default());
-    image.apply_batch(1, &[MetadataRecord::Topic { id: ID, name, replicas: vec![vec![1, 2, 3]], configs }]);
+    let (name, isr, configs) = ("t".to_owned(), Vec::new(), Default::default());
+    let (replicas, default_factor) = (vec![vec![1, 2, 3]], false);
+    image.apply_batch(1, &[MetadataRecord::Topic { id: ID, name, replicas, isr, default_factor, configs }]);
     for (leader_epoch, partition_epoch) in [(1, 1), (2, 2)] {
         image.apply_batch(1 + partition_epoch as u64, &[change(1, leader_epoch, partition_epoch)]);
     }
@@ -18,7 +19,9 @@ fn with_topic() -> Image {
 
 fn change(leader: i32, leader_epoch: i32, partition_epoch: i32) -> MetadataRecord {
     let isr = vec![leader];
-    MetadataRecord::PartitionChange { topic: ID, partition: 0, leader, leader_epoch, isr, partition_epoch }
+    let change =
+        PartitionChange { topic: ID, leader, leader_epoch, isr, partition_epoch, ..Default::default() };
+    MetadataRecord::PartitionChange(change)
 }
 
 #[test]

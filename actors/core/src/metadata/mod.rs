@@ -7,6 +7,7 @@
 //! The controller decides changes and proposes them as records. Committed records add up to the image. Nothing here
 //! moves bytes: adapters store the log.
 
+mod broker;
 pub mod configs;
 pub mod controller;
 mod image;
@@ -14,8 +15,10 @@ mod isr;
 mod log;
 mod names;
 mod offsets_topic;
+mod partition;
 mod producer_ids;
 mod record;
+mod verdict;
 
 #[cfg(test)]
 mod alter_tests;
@@ -26,14 +29,17 @@ mod image_tests;
 #[cfg(test)]
 mod proposals_tests;
 
+pub use broker::{Broker, FEATURE, LEVELS, LevelRange, Listener, Protocol, Registration, SyncedPositions};
 pub use controller::{
     Alteration, ConfigOp, ControllerMachine, MorePartitions, NewTopic, Refusal, ResourceKind, TopicDefaults,
     TopicRef,
 };
-pub use image::{Broker, Image, Partition, Topic};
+pub use image::{Dropped, Image, Topic};
 pub use isr::{IsrOutcome, IsrWish};
 pub use log::{Committed, Leadership, ProposalId, ProposeResult};
 pub use names::{OFFSETS_TOPIC, check_name, collide, is_internal};
 pub use offsets_topic::{OFFSETS_TOPIC_WAIT, missing_offsets_topic, offsets_topic_made, topic_on_request};
+pub use partition::{Opened, Partition};
 pub use producer_ids::ProducerIdBlock;
-pub use record::{ConfigOf, MetadataRecord};
+pub use record::{ConfigOf, MetadataRecord, PartitionChange};
+pub use verdict::{FencedFor, Judgement, Verdict};

@@ -77,8 +77,8 @@ mod tests {
         let mut image = Image::default();
         assert_eq!(missing_offsets_topic(&image, ID, 3), Some(topic_on_request(OFFSETS_TOPIC, ID, 3)));
         let name = OFFSETS_TOPIC.to_owned();
-        let (replicas, configs) = (vec![vec![1]], Default::default());
-        image.apply(&MetadataRecord::Topic { id: ID, name, replicas, configs }, 1);
+        let (replicas, isr, configs) = (vec![vec![1]], Vec::new(), Default::default());
+        image.apply(&MetadataRecord::Topic { id: ID, name, replicas, isr, default_factor: true, configs }, 1);
         assert_eq!(missing_offsets_topic(&image, ID, 3), None);
     }
 

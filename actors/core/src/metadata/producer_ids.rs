@@ -27,7 +27,9 @@ impl ProducerIdBlock {
     pub fn refill(&mut self, said: Reply) -> Result<i64, Refusal> {
         let Reply::ProducerIds(first) = said else {
             return Err(match said {
-                Reply::Failed(_) | Reply::Unknown(_) => said.refusal(),
+                Reply::Failed(_) => said.refusal(),
+                // Ids that are lost do no harm, so the producer need not look before it asks again.
+                Reply::Unknown(why) => unusable(&why),
                 _ => unusable("the controller gave no producer ids: ask again"),
             });
         };

@@ -90,7 +90,8 @@ fn nothing_is_decided_before_the_stream_says_who_leads() {
     assert!(matches!(&effects[..], [Effect::Publish(_)]), "{effects:?}");
     let (_, _, records) = proposed(&step(&mut machine, lead(1, 1)));
     assert!(!records.iter().any(|r| matches!(r, MetadataRecord::Cluster { .. })), "{records:?}");
-    let raised = |r: &MetadataRecord| matches!(r, MetadataRecord::PartitionChange { leader_epoch: 1, .. });
+    let raised =
+        |r: &MetadataRecord| matches!(r, MetadataRecord::PartitionChange(change) if change.leader_epoch == 1);
     assert!(records.iter().any(raised), "{records:?}");
 }
 
@@ -154,12 +155,12 @@ fn metadata_that_are_older_than_a_log_give_it_an_epoch_above_its_last() {
         let mut machine = machine();
         step(&mut machine, snapshot(&rig.image));
         step(&mut machine, lead(1, 1));
-        let Ask::Register { broker_id, cluster_id, host, port, rack, .. } = register("c") else { panic!() };
+        let Ask::Register { node, alone, .. } = register("c") else { panic!() };
         let log_epochs = found.map(|epoch| (id, epoch)).into_iter().collect();
-        let ask = Ask::Register { broker_id, cluster_id, host, port, rack, log_epochs };
+        let ask = Ask::Register { node, alone, log_epochs };
         let (_, _, records) = proposed(&step(&mut machine, Input::Ask { ticket: Ticket(9), ask }));
         let raised = records.iter().find_map(|record| match record {
-            MetadataRecord::PartitionChange { partition: 0, leader_epoch, .. } => Some(*leader_epoch),
+            MetadataRecord::PartitionChange(change) if change.partition == 0 => Some(change.leader_epoch),
             _ => None,
         });
         assert_eq!(raised, Some(given), "{found:?}");

@@ -4,14 +4,15 @@
 //! The machine keeps one entry per replica that the image gives to this node. `replicas.rs` finds the log of a new
 //! one, and `served.rs` counts the work that an image causes. The shell performs the effects.
 
+use super::assign::{assigned, lives};
 use super::messages::{Effect, Found, Input, Life};
 use super::replicas::{Disks, Startable};
 use super::served::Served;
-use crate::ids::{BrokerId, TopicPartition};
+use crate::ids::{BrokerId, Peer, TopicPartition};
 use crate::machine::{Effects, Machine};
 use crate::metadata::configs::{Statics, replica_config};
 use crate::metadata::{Image, Partition, Topic};
-use crate::partition::{Assigned, AssignedRole, ReplicaConfig};
+use crate::partition::{Assigned, ReplicaConfig};
 use crate::time::{Millis, Now};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -102,10 +103,12 @@ impl NodeMachine {
         let old = std::mem::replace(&mut self.image, Arc::clone(&image));
         let below = old.cluster_configs != image.cluster_configs
             || old.broker_configs.get(&self.me) != image.broker_configs.get(&self.me);
+        // A leader's group names the epochs of all its nodes.
+        let nodes = lives(&old) != lives(&image);
         let mut told = BTreeSet::new();
         for (id, topic) in &image.topics {
             match old.topics.get(id) {
-                Some(before) if !below && Arc::ptr_eq(before, topic) => {}
+                Some(before) if !below && !nodes && Arc::ptr_eq(before, topic) => {}
                 before => {
                     let configured = below || before.is_some_and(|before| before.configs != topic.configs);
                     self.compare(topic, old.applied + 1, configured, &mut told, out);
@@ -145,9 +148,10 @@ impl NodeMachine {
                     withdrawn.push(id);
                 }
                 (Some(replica), true) => {
-                    let assigned = assigned(p, self.me);
+                    let layers = self.image.layers(self.me, &self.statics);
+                    let assigned = assigned(&self.image, &layers, topic, p, self.me);
                     let life = Life { id, number: replica.life };
-                    let changed = std::mem::replace(&mut replica.assigned, assigned) != assigned;
+                    let changed = std::mem::replace(&mut replica.assigned, assigned.clone()) != assigned;
                     match &replica.place {
                         Place::In(shard) => {
                             let shard = *shard;
@@ -176,6 +180,10 @@ impl NodeMachine {
         }
     }
 
+    fn assigned(&self, topic: &Topic, p: &Partition) -> Assigned {
+        assigned(&self.image, &self.image.layers(self.me, &self.statics), topic, p, self.me)
+    }
+
     fn config(&self, topic: &Topic) -> ReplicaConfig {
         replica_config(&topic.configs, &self.image.layers(self.me, &self.statics))
     }
@@ -190,12 +198,12 @@ impl NodeMachine {
     ) {
         self.lives += 1;
         let life = Life { id, number: self.lives };
-        let assigned = assigned(p, self.me);
-        let place = match self.disks.claim(id, p.opened.contains(&self.me)) {
+        let assigned = self.assigned(topic, p);
+        let place = match self.disks.claim(id, p.opened_by(self.me)) {
             Ok(Startable { shard, origin, unclean }) => {
                 out.extend(unclean.map(|why| Effect::Unclean { id, why }));
                 let config = self.config(topic);
-                out.push(Effect::Start { life, shard, origin, assigned, config });
+                out.push(Effect::Start { life, shard, origin, assigned: assigned.clone(), config });
                 Place::In(shard)
             }
             Err(why) => {
@@ -252,7 +260,7 @@ impl NodeMachine {
 
     fn is_recorded(&self, id: TopicPartition) -> bool {
         let partition = self.image.topics.get(&id.topic).and_then(|topic| topic.partition(id.partition));
-        partition.is_some_and(|partition| partition.opened.contains(&self.me))
+        partition.is_some_and(|partition| partition.opened_by(self.me))
     }
 
     fn up(&mut self, life: Life, out: &mut Effects<Effect>) {
@@ -336,12 +344,6 @@ impl NodeMachine {
     }
 }
 
-/// The image's assignment for this node's replica.
-fn assigned(partition: &Partition, me: BrokerId) -> Assigned {
-    let role = if partition.leader == me { AssignedRole::Leader } else { AssignedRole::Idle };
-    Assigned { role, leader_epoch: partition.leader_epoch }
-}
-
 impl Machine for NodeMachine {
     type Input = Input;
     type Effect = Effect;
@@ -352,6 +354,12 @@ impl Machine for NodeMachine {
             Input::Image(image) => self.look(now, image, out),
             Input::Ready(life) => self.up(life, out),
             Input::Broken(life) => self.broken(life, out),
+            Input::Spent { life, leader_epoch } => {
+                if let Some(epoch) = self.epoch.filter(|_| self.living(life).is_some()) {
+                    let from = Peer { broker: self.me, epoch };
+                    out.push(Effect::Renew { from, id: life.id, leader_epoch });
+                }
+            }
             Input::Told { index } => self.served.done(index),
             Input::Recorded(committed) => self.recorded(now.mono, committed, out),
             Input::Gathered => {

@@ -1,7 +1,7 @@
 //! The node's vocabulary: the replicas that recovery found, inputs that tell the node something, and effects that it
 //! wants done.
 
-use crate::ids::{LeaderEpoch, ReplicaId, Seq, TopicPartition};
+use crate::ids::{LeaderEpoch, Peer, ReplicaId, Seq, TopicPartition};
 use crate::metadata::Image;
 use crate::partition::{Assigned, ReplicaConfig};
 use crate::storage::Verdict;
@@ -51,6 +51,11 @@ pub enum Input {
     Ready(Life),
     /// The replica cannot be served; its handle says why.
     Broken(Life),
+    /// The replica wants a leader epoch above this one, because its former actor led in it (R7).
+    Spent {
+        life: Life,
+        leader_epoch: LeaderEpoch,
+    },
     /// A shard's replicas have been told everything that the image with this index says.
     Told {
         index: u64,
@@ -120,6 +125,12 @@ pub enum Effect {
     Claimed,
     /// Ask the controller to record these replicas as opened.
     RecordOpened(Vec<TopicPartition>),
+    /// Ask the controller for a leader epoch above this one.
+    Renew {
+        from: Peer,
+        id: TopicPartition,
+        leader_epoch: LeaderEpoch,
+    },
     /// Send `Gathered` to the node behind the messages in its mailbox, so that one swap of the directory takes many
     /// replicas.
     Gather,

@@ -16,6 +16,7 @@
 //! The machine performs nothing. It reads no disk either: recovery brings a verdict on each replica, and the machine
 //! decides what follows from it.
 
+mod assign;
 mod machine;
 mod messages;
 mod replicas;

@@ -34,6 +34,8 @@ pub struct ReplicaConfig {
     pub retention_bytes: i64,
     /// Time between two looks for expired records (`log.retention.check.interval.ms`).
     pub retention_check_ms: u64,
+    /// A member of the ISR whose records lag for longer leaves it (`replica.lag.time.max.ms`).
+    pub replica_lag_max_ms: u64,
 }
 
 impl ReplicaConfig {
@@ -67,6 +69,7 @@ impl Default for ReplicaConfig {
             retention_ms: 604_800_000,
             retention_bytes: -1,
             retention_check_ms: 300_000,
+            replica_lag_max_ms: 30_000,
         }
     }
 }

@@ -30,6 +30,19 @@ pub fn last_offset_for(
     Some((found, before))
 }
 
+/// The largest known epoch that is not above `asked`, and the offset where it ended in a log that ends at `end`; none if
+/// every known epoch is above it (R13).
+#[must_use]
+pub fn end_of_epoch(
+    epochs: &[(LeaderEpoch, Offset)],
+    asked: LeaderEpoch,
+    end: Offset,
+) -> Option<(LeaderEpoch, Offset)> {
+    let behind = epochs.partition_point(|(epoch, _)| *epoch <= asked);
+    let (epoch, _) = epochs.get(behind.checked_sub(1)?)?;
+    Some((*epoch, epochs.get(behind).map_or(end, |(_, start)| *start)))
+}
+
 /// The epoch of the record at an offset; none below the first known epoch.
 #[must_use]
 pub fn epoch_at(epochs: &[(LeaderEpoch, Offset)], offset: Offset) -> Option<LeaderEpoch> {
@@ -54,6 +67,17 @@ mod tests {
     fn an_offset_is_of_the_epoch_that_began_last_before_it() {
         let epochs = [(1, 0), (3, 10), (4, 20)];
         assert_eq!((epoch_at(&epochs, 9), epoch_at(&epochs, 10), epoch_at(&[], 3)), (Some(1), Some(3), None));
+    }
+
+    #[test]
+    fn an_epoch_ends_where_the_next_known_one_begins() {
+        let epochs = [(1, 0), (3, 10), (4, 20)];
+        let table =
+            [(0, None), (1, Some((1, 10))), (2, Some((1, 10))), (3, Some((3, 20))), (9, Some((4, 30)))];
+        for (asked, said) in table {
+            assert_eq!(end_of_epoch(&epochs, asked, 30), said, "epoch {asked}");
+        }
+        assert_eq!(end_of_epoch(&[], 3, 0), None);
     }
 
     #[test]

@@ -1,18 +1,18 @@
 //! The leader's role: it takes batches, moves the high watermark, and answers the requests that wait for it.
 //!
 //! ```text
-//!   batch ──> admitted, judged, numbered ──> Journal(entry) ─ ─ ─> persisted ──> durable end
-//!      └── ticket, sorted by offset <──────── high watermark <──────────────────────┘
+//!   batch ──> admitted, judged, numbered ──> Journal(entry) ─ ─ ─> persisted ──> own durable end ──> acks=1
+//!      └── ticket, sorted by offset <── high watermark <── the least end over maxISR <──┘<── followers' acks
 //! ```
 //!
-//! The role owns the waiting requests: produce requests by the offset they wait for, DeleteRecords by the entry that
-//! moves the log start. The role ends with its leader epoch, and every waiting request ends with it. A later
-//! leadership may commit other bytes at the same offsets (R31).
+//! The role owns the waiting requests: acks=1 by the leader's own durable end, acks=all by the high watermark,
+//! DeleteRecords by the log starts of the live ISR. The role ends with its leader epoch, and every waiting request ends
+//! with it. A later leadership may commit other bytes at the same offsets (R31).
 //!
-//! The in-sync set is this node alone. Followers, their progress and the ISR come with replication; nothing here
-//! stands in for them.
+//! What followers have and who is in sync stands in `followers.rs`.
 
 use super::config::ReplicaConfig;
+use super::followers::Followers;
 use super::log::{Journaled, LocalLog};
 use super::messages::{Acks, Appended, Effect, Event, TrimTo};
 use super::producers::Judgement;
@@ -21,6 +21,7 @@ use crate::Reject;
 use crate::ids::{LeaderEpoch, Offset, Ticket};
 use crate::limits;
 use crate::machine::Effects;
+use crate::mutant::{Mutant, planted};
 use crate::records::BatchHead;
 use crate::storage::Entry;
 use crate::time::{Millis, Now};
@@ -36,27 +37,49 @@ pub struct Asked {
     pub deadline: Millis,
 }
 
-/// A DeleteRecords request that waits for its entry to become durable.
+/// A DeleteRecords request that waits until its log start is durable here and at every live member of the ISR.
 #[derive(Clone, Copy, Debug)]
 struct Trimming {
     ticket: Ticket,
     to: Offset,
     entry: Journaled,
+    deadline: Millis,
 }
 
 /// The leadership of one replica in one leader epoch.
 #[derive(Debug)]
 pub struct Leader {
     epoch: LeaderEpoch,
+    pub followers: Followers,
+    /// Requests with acks=all, by the high watermark.
     waits: Waits,
+    /// Requests with acks=1, by the leader's own durable end.
+    own: Waits,
     trims: VecDeque<Trimming>,
 }
 
 impl Leader {
     /// A leadership of this epoch, without waiting requests.
     #[must_use]
-    pub fn new(epoch: LeaderEpoch) -> Leader {
-        Leader { epoch, waits: Waits::default(), trims: VecDeque::new() }
+    pub fn new(epoch: LeaderEpoch, followers: Followers) -> Leader {
+        Leader { epoch, followers, waits: Waits::default(), own: Waits::default(), trims: VecDeque::new() }
+    }
+
+    /// The epoch of this leadership.
+    #[must_use]
+    pub fn epoch(&self) -> LeaderEpoch {
+        self.epoch
+    }
+
+    /// Requests that wait for an answer.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waits.len() + self.own.len() + self.trims.len()
+    }
+
+    /// A mutant's leadership goes on with the requests of the former one.
+    pub fn keep_waits(&mut self, former: &mut Leader) {
+        self.waits = std::mem::take(&mut former.waits);
     }
 
     /// Takes a batch: journals it, joins it to a stored one, or refuses it.
@@ -68,7 +91,7 @@ impl Leader {
         head: BatchHead,
         out: &mut Effects<Effect>,
     ) {
-        let judged = self.admit(log, config, asked.leader_epoch, &head).map(|()| log.judge(&head));
+        let judged = self.admit(log, config, &asked, &head).map(|()| log.judge(&head));
         match judged {
             Err(reject) | Ok(Judgement::Refused(reject)) => {
                 out.push(Effect::Note(Event::Refused));
@@ -81,7 +104,9 @@ impl Leader {
                 self.wait(log, asked, stored.last_offset, appended, out);
             }
             Ok(Judgement::Fresh) => {
+                let before = log.end();
                 let placed = log.append(now, self.epoch, head, config.log_append_time);
+                self.followers.appended(now.mono, before, log);
                 out.push(Effect::Journal {
                     seq: placed.entry.seq,
                     entry: Entry::Append { base: placed.base, epoch: self.epoch },
@@ -99,14 +124,17 @@ impl Leader {
         &self,
         log: &LocalLog,
         config: &ReplicaConfig,
-        leader_epoch: Option<LeaderEpoch>,
+        asked: &Asked,
         head: &BatchHead,
     ) -> Result<(), Reject> {
-        if leader_epoch.is_some_and(|epoch| epoch != self.epoch) {
+        if asked.leader_epoch.is_some_and(|epoch| epoch != self.epoch) {
             return Err(Reject::NotLeader);
         }
-        if self.waits.len() >= limits::TICKETS_PER_PARTITION {
+        if self.waits.len() + self.own.len() >= limits::TICKETS_PER_PARTITION {
             return Err(Reject::Busy);
+        }
+        if asked.acks == Acks::All && !self.followers.isr().is_enough() {
+            return Err(Reject::NotEnoughReplicas);
         }
         let size = head.size as usize;
         if size > config.max_message_bytes {
@@ -132,27 +160,60 @@ impl Leader {
         out: &mut Effects<Effect>,
     ) {
         let Asked { ticket, acks, deadline, .. } = asked;
-        if acks == Acks::None || last_offset < log.high_watermark() {
+        let (waits, end) = match acks {
+            Acks::None => {
+                out.push(Effect::Answer { ticket, result: Ok(appended) });
+                return;
+            }
+            Acks::Leader => (&mut self.own, log.durable_end()),
+            Acks::All => (&mut self.waits, log.high_watermark()),
+        };
+        if last_offset < end {
             out.push(Effect::Answer { ticket, result: Ok(appended) });
             return;
         }
-        self.waits.push(Waiting { ticket, last_offset, deadline, appended });
+        waits.push(Waiting { ticket, last_offset, deadline, appended });
     }
 
-    /// Moves the high watermark to the durable end, because the in-sync set is this node. Says whether it moved.
+    /// Moves the high watermark to the end that every member of maxISR has, and says whether it moved (R3).
     pub fn advance(&self, log: &mut LocalLog) -> bool {
-        log.commit(log.durable_end())
+        match self.followers.committed_end(log) {
+            Some(end) => log.commit(end),
+            None => false,
+        }
     }
 
-    /// Answers the batches below the high watermark, and the DeleteRecords whose entry is durable. The caller
+    /// Answers the batches that are durable as far as they asked, and the DeleteRecords whose log start is. The caller
     /// publishes the new view first.
     pub fn answer(&mut self, log: &LocalLog, out: &mut Effects<Effect>) {
-        while let Some(first) = self.waits.pop_below(log.high_watermark()) {
-            out.push(Effect::Answer { ticket: first.ticket, result: Ok(first.appended) });
+        for (waits, end) in [(&mut self.own, log.durable_end()), (&mut self.waits, log.high_watermark())] {
+            while let Some(first) = waits.pop_below(end) {
+                out.push(Effect::Answer { ticket: first.ticket, result: Ok(first.appended) });
+            }
         }
-        while let Some(first) = self.trims.front().copied().filter(|trim| log.is_durable(trim.entry)) {
-            self.trims.pop_front();
-            out.push(Effect::Answer { ticket: first.ticket, result: Ok(appended(log, first.to, None)) });
+        if self.trims.is_empty() {
+            return;
+        }
+        let followers = &self.followers;
+        let done = |trim: &Trimming| log.is_durable(trim.entry) && followers.have_log_start(trim.to);
+        self.trims.retain(|trim| {
+            let done = done(trim);
+            if done {
+                let result = Ok(appended(log, trim.to, None));
+                out.push(Effect::Answer { ticket: trim.ticket, result });
+            }
+            !done
+        });
+    }
+
+    /// Ends the waits for acks=all if the in-sync set is too small now. The batches may still be committed.
+    pub fn give_up_below_min_isr(&mut self, out: &mut Effects<Effect>) {
+        if self.followers.isr().is_enough() {
+            return;
+        }
+        for waiting in self.waits.take() {
+            let result = Err(Reject::NotEnoughReplicasAfterAppend);
+            out.push(Effect::Answer { ticket: waiting.ticket, result });
         }
     }
 
@@ -183,38 +244,52 @@ impl Leader {
 
     /// Lets a DeleteRecords wait for the entry that moved the log start last. An earlier request may have made that
     /// entry, if the log start is at the offset already.
-    pub fn wait_for_trim(&mut self, log: &LocalLog, ticket: Ticket, to: Offset) {
-        self.trims.push_back(Trimming { ticket, to, entry: log.log_start_entry() });
+    pub fn wait_for_trim(&mut self, log: &LocalLog, ticket: Ticket, to: Offset, deadline: Millis) {
+        self.trims.push_back(Trimming { ticket, to, entry: log.log_start_entry(), deadline });
     }
 
-    /// Answers the batches whose deadline has passed with a timeout; such a batch may still commit.
+    /// Answers the requests whose deadline has passed with a timeout; such a batch may still commit.
     pub fn expire(&mut self, now: Millis, out: &mut Effects<Effect>) {
-        for waiting in self.waits.expire(now) {
+        let late =
+            self.own.expire(now).into_iter().chain(self.waits.expire(now)).map(|waiting| waiting.ticket);
+        let mut late: Vec<Ticket> = late.collect();
+        self.trims.retain(|trim| {
+            late.extend((trim.deadline <= now).then_some(trim.ticket));
+            trim.deadline > now
+        });
+        for ticket in late {
             out.push(Effect::Note(Event::TimedOut));
-            out.push(Effect::Answer { ticket: waiting.ticket, result: Err(Reject::TimedOut) });
+            out.push(Effect::Answer { ticket, result: Err(Reject::TimedOut) });
         }
     }
 
     /// Ends the leadership: every waiting request is refused with `reject`.
-    pub fn end(mut self, reject: &Reject, out: &mut Effects<Effect>) {
-        let waiting = self.waits.take().into_iter().map(|waiting| waiting.ticket);
+    pub fn end(&mut self, reject: &Reject, out: &mut Effects<Effect>) {
+        let waiting = self.own.take().into_iter().chain(self.waits.take()).map(|waiting| waiting.ticket);
         for ticket in waiting.chain(self.trims.drain(..).map(|trim| trim.ticket)) {
             out.push(Effect::Answer { ticket, result: Err(reject.clone()) });
         }
     }
 
-    /// The first deadline of a waiting batch.
+    /// The first deadline of a waiting request or of a follower.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.waits.next_deadline()
+        let trims = self.trims.iter().map(|trim| trim.deadline).min();
+        let waits = self.waits.next_deadline().into_iter().chain(self.own.next_deadline());
+        waits.chain(trims).chain(self.followers.next_deadline()).min()
     }
 
-    /// Checks the invariants of the waiting requests.
+    /// Checks the invariants of the waiting requests, and that none waits for acks=all below the minimum (I8).
     ///
     /// # Panics
     /// If one does not hold.
     pub fn check(&self, log: &LocalLog) {
+        if planted(Mutant::TicketsSurvive) {
+            return;
+        }
         self.waits.check(log.high_watermark());
+        self.own.check(log.durable_end());
+        assert!(self.waits.len() == 0 || self.followers.isr().is_enough(), "acks=all waits below min.isr");
     }
 }
 

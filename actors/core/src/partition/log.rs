@@ -1,6 +1,6 @@
 //! A replica's own log, as numbers: its start, its end, how far it is durable, and which producers wrote to it.
 //!
-//! The bytes lie in the store, and a role needs only these numbers. A leader appends here, and a follower will. Both
+//! The bytes lie in the store, and a role needs only these numbers. A leader appends here, and so does a follower. Both
 //! learn from the same notices how far the disk has come.
 //!
 //! ```text
@@ -11,12 +11,16 @@
 //! makes. A notice names entry numbers, and the log turns them into ends. An offset in a notice would be wrong after
 //! a truncation, because the same offset may then stand for other bytes.
 //!
-//! The log does not decide which records are committed: the role moves the high watermark. It does not truncate yet,
-//! because only a follower does.
+//! Only a follower truncates. The truncation lowers the ends of all entries in flight, so that a late notice counts no
+//! byte that was written later at the same offset (R33). The producers of the bytes that are gone are known only after
+//! the store has read the log again.
+//!
+//! The log does not decide which records are committed: the role moves the high watermark.
 
 use super::epochs::trim_epochs;
 use super::producers::{Judgement, ProducerTable};
 use crate::ids::{LeaderEpoch, Offset, Seq};
+use crate::mutant::{Mutant, planted};
 use crate::records::BatchHead;
 use crate::storage::Durability;
 use crate::time::{Millis, Now};
@@ -83,6 +87,10 @@ pub struct LocalLog {
     persisted: (Seq, Seq),
     /// The entry that moved the log start last; number 0 if none did.
     log_start_entry: Journaled,
+    /// The log start as of its last durable move.
+    durable_log_start: Offset,
+    /// Grows with each truncation, so that a read can tell that one overtook it.
+    log_id: u64,
 }
 
 impl LocalLog {
@@ -103,7 +111,18 @@ impl LocalLog {
             in_flight: VecDeque::new(),
             persisted: (start.seq, start.seq),
             log_start_entry: Journaled::default(),
+            durable_log_start: start.log_start,
+            log_id: 0,
         }
+    }
+
+    /// Takes over the state that the store read after a truncation. The high watermark stays, because the truncation
+    /// has lowered it already.
+    pub fn reread(&mut self, start: LogStart) {
+        let (durability, fsync_from, log_id) = (self.durability, self.fsync_from, self.log_id);
+        let high_watermark = self.high_watermark.min(start.next);
+        *self = LocalLog::recovered(LogStart { high_watermark, ..start }, durability);
+        (self.fsync_from, self.log_id) = (fsync_from, log_id);
     }
 
     /// An empty log whose first entry, `Open`, is on its way to the disk.
@@ -150,10 +169,40 @@ impl LocalLog {
         self.end
     }
 
-    /// The offset below which consumers read; it never falls.
+    /// The offset below which consumers read. Only a truncation lowers it.
     #[must_use]
     pub fn high_watermark(&self) -> Offset {
         self.high_watermark
+    }
+
+    /// The leader epoch of the last record; none in an empty log.
+    #[must_use]
+    pub fn last_epoch(&self) -> Option<LeaderEpoch> {
+        self.epochs.last().map(|(epoch, _)| *epoch)
+    }
+
+    /// The end of what is in the page cache.
+    #[must_use]
+    pub fn written_end(&self) -> Offset {
+        self.written_end
+    }
+
+    /// The end of what is on disk.
+    #[must_use]
+    pub fn synced_end(&self) -> Offset {
+        self.synced_end
+    }
+
+    /// The log start that no crash takes back.
+    #[must_use]
+    pub fn durable_log_start(&self) -> Offset {
+        self.durable_log_start
+    }
+
+    /// The number of truncations.
+    #[must_use]
+    pub fn log_id(&self) -> u64 {
+        self.log_id
     }
 
     /// Judges a batch against the last batches of its producer.
@@ -174,14 +223,66 @@ impl LocalLog {
         let log_append_time = broker_dates.then_some(now.wall.0);
         let head = log_append_time.map_or(head, |time| head.at_log_append_time(time));
         let placed = BatchHead { base_offset: base, leader_epoch: epoch, ..head };
-        if self.epochs.last().is_none_or(|(last, _)| *last < epoch) {
-            Arc::make_mut(&mut self.epochs).push((epoch, base));
+        let entry = self.take_on(now, &placed);
+        Placed { entry, base, last_offset: self.end - 1, log_append_time }
+    }
+
+    /// Appends a batch as the leader sent it. None if the batch cannot follow: it begins below the end, or its epoch is
+    /// lower than the last one.
+    pub fn append_replicated(&mut self, now: Now, head: &BatchHead) -> Option<Journaled> {
+        let follows = head.base_offset >= self.end
+            && head.leader_epoch >= self.last_epoch().unwrap_or(0)
+            && head.base_offset.checked_add(i64::from(head.last_offset_delta) + 1).is_some();
+        follows.then(|| self.take_on(now, head))
+    }
+
+    fn take_on(&mut self, now: Now, head: &BatchHead) -> Journaled {
+        if self.last_epoch().is_none_or(|last| last < head.leader_epoch) {
+            Arc::make_mut(&mut self.epochs).push((head.leader_epoch, head.base_offset));
         }
-        self.producers.apply_at(&placed, now.mono);
-        self.end = placed.next_offset();
+        self.producers.apply_at(head, producers_clock(now));
+        self.end = head.next_offset();
+        self.moved()
+    }
+
+    /// Numbers an entry that leaves the log at its present end.
+    fn moved(&mut self) -> Journaled {
         let entry = self.numbered();
         self.in_flight.push_back(InFlight { seq: entry.seq, end: self.end });
-        Placed { entry, base, last_offset: self.end - 1, log_append_time }
+        entry
+    }
+
+    /// Cuts off everything at and above `to`. The producers are wrong from here on, until [`LocalLog::reread`].
+    pub fn truncate(&mut self, to: Offset) -> Journaled {
+        self.end = to;
+        self.log_start = self.log_start.min(to);
+        self.durable_log_start = self.durable_log_start.min(to);
+        self.high_watermark = self.high_watermark.min(to);
+        self.fsync_from = self.fsync_from.min(to);
+        Arc::make_mut(&mut self.epochs).retain(|(_, start)| *start < to);
+        if !planted(Mutant::TruncationKeepsEnds) {
+            self.written_end = self.written_end.min(to);
+            self.synced_end = self.synced_end.min(to);
+        }
+        if !planted(Mutant::OldPersistedCounts) {
+            self.in_flight.iter_mut().for_each(|entry| entry.end = entry.end.min(to));
+        }
+        self.log_id += 1;
+        self.moved()
+    }
+
+    /// Empties the log, epochs and producers included. It goes on at `at`, which is not below its end (R39).
+    pub fn reset(&mut self, at: Offset) -> Journaled {
+        (self.log_start, self.end) = (at, at);
+        self.high_watermark = self.high_watermark.max(at);
+        if !planted(Mutant::ResetKeepsEpochs) {
+            self.epochs = Arc::default();
+            self.producers = ProducerTable::default();
+        }
+        self.log_id += 1;
+        let entry = self.moved();
+        self.log_start_entry = entry;
+        entry
     }
 
     /// Gives the next number to an entry that leaves for the journal and moves no end.
@@ -197,8 +298,7 @@ impl LocalLog {
         }
         self.log_start = to;
         trim_epochs(Arc::make_mut(&mut self.epochs), to);
-        let entry = self.numbered();
-        self.in_flight.push_back(InFlight { seq: entry.seq, end: self.end });
+        let entry = self.moved();
         self.log_start_entry = entry;
         Some(entry)
     }
@@ -218,6 +318,9 @@ impl LocalLog {
         self.synced_end = self.synced_end.max(self.end_of(synced));
         while self.in_flight.front().is_some_and(|e| e.seq <= written && e.seq <= synced) {
             self.in_flight.pop_front();
+        }
+        if self.is_durable(self.log_start_entry) {
+            self.durable_log_start = self.log_start;
         }
     }
 
@@ -240,10 +343,17 @@ impl LocalLog {
     /// The end of the durable records. An acknowledgement may rest on it.
     #[must_use]
     pub fn durable_end(&self) -> Offset {
+        self.counted_end(self.written_end, self.synced_end)
+    }
+
+    /// The end that counts for a replica whose log is written and synced up to these ends. The leader's own durability
+    /// decides, for itself and for its followers (R2).
+    #[must_use]
+    pub fn counted_end(&self, written: Offset, synced: Offset) -> Offset {
         match self.durability {
-            Durability::Os => self.written_end,
-            Durability::Fsync if self.synced_end < self.fsync_from => self.written_end.min(self.fsync_from),
-            Durability::Fsync => self.synced_end,
+            Durability::Os => written,
+            Durability::Fsync if synced < self.fsync_from => written.min(self.fsync_from).max(synced),
+            Durability::Fsync => synced,
         }
     }
 
@@ -263,14 +373,14 @@ impl LocalLog {
     }
 
     /// Counts every producer as seen now: a new life or a new role of the replica begins (R48).
-    pub fn begin(&mut self, now: Millis) {
-        self.producers.begin(now);
+    pub fn begin(&mut self, now: Now) {
+        self.producers.begin(producers_clock(now));
     }
 
     /// Forgets the producers that were idle for `after_ms`. Gives the offset behind their last batches, if any was
     /// forgotten.
-    pub fn expire_producers(&mut self, now: Millis, after_ms: i64) -> Option<Offset> {
-        self.producers.expire(now, after_ms)
+    pub fn expire_producers(&mut self, now: Now, after_ms: i64) -> Option<Offset> {
+        self.producers.expire(producers_clock(now), after_ms)
     }
 
     /// Checks the order of the ends and the invariants of the producers.
@@ -280,8 +390,17 @@ impl LocalLog {
     pub fn check(&self) {
         assert!(self.log_start <= self.high_watermark, "log start {} above hw", self.log_start);
         assert!(self.high_watermark <= self.end, "high watermark above the end");
-        assert!(self.synced_end <= self.end && self.written_end <= self.end);
+        let kept = planted(Mutant::TruncationKeepsEnds) || planted(Mutant::OldPersistedCounts);
+        assert!(kept || (self.synced_end <= self.end && self.written_end <= self.end));
         self.producers.check();
         assert!(self.epochs.is_sorted_by(|a, b| a.0 < b.0), "leader epochs strictly grow");
     }
+}
+
+/// The clock by which producers are forgotten.
+fn producers_clock(now: Now) -> Millis {
+    if planted(Mutant::ProducersByWallClock) {
+        return Millis(u64::try_from(now.wall.0).unwrap_or(0));
+    }
+    now.mono
 }

@@ -3,10 +3,14 @@
 //! The vocabulary carries no bytes. A ticket names the bytes and the waiting answer, which the shell keeps.
 
 use super::config::ReplicaConfig;
+use super::feed::Cursor;
+use super::log::LogStart;
 use super::producers::Forgotten;
+use super::replication::{Ack, Answer, Group, Part, Position, PositionNumber};
 use super::view::View;
 use crate::Reject;
-use crate::ids::{LeaderEpoch, Offset, Seq, Ticket};
+use crate::ids::{BrokerId, LeaderEpoch, Offset, Peer, Seq, Ticket};
+use crate::metadata::IsrOutcome;
 use crate::records::BatchHead;
 use crate::storage::{Durability, Entry, Retention};
 use crate::time::Millis;
@@ -34,19 +38,35 @@ impl Acks {
     }
 }
 
-/// The role that the image gives a replica. A follower's role comes with replication.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The role that the image gives a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AssignedRole {
-    /// Another node leads the partition, or no node does.
+    /// No node leads the partition.
     Idle,
-    Leader,
+    /// This node leads it, with these replicas.
+    Leader(Group),
+    Follower {
+        leader: BrokerId,
+    },
 }
 
-/// The image's assignment for one replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The image's assignment for one replica, all of it from one image (R7).
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assigned {
     pub role: AssignedRole,
     pub leader_epoch: LeaderEpoch,
+    /// The last leader epoch that was elected uncleanly. A follower whose log is older truncates below its high
+    /// watermark (R10).
+    pub unclean_epoch: Option<LeaderEpoch>,
+}
+
+/// How the life of a machine begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// The number of the first Position. It rises over all lives of all replicas of a process, with room between two.
+    pub first_n: PositionNumber,
+    /// A former life in this process failed. It may have led, so this one does not lead in the same epoch (R7).
+    pub rebuilt: bool,
 }
 
 /// The offset to which DeleteRecords moves the log start.
@@ -98,12 +118,35 @@ pub enum Input {
         to: TrimTo,
         /// The broker has written the live records anew, and so the topic's cleanup policy does not count.
         own: bool,
+        /// The moment at which the request stops waiting.
+        deadline: Millis,
     },
     /// The answer to `Retain`.
     Expired {
         /// The offset behind the expired records; none if no record has expired or the store could not look.
         to: Option<Offset>,
     },
+    /// A follower says where its log ends. The connection's hello says who it is.
+    Position { from: Peer, position: Position },
+    /// A follower says how far its log is durable.
+    Acked { from: Peer, ack: Ack },
+    /// A new data connection to this node is up.
+    Linked(BrokerId),
+    /// The data connection to this node is gone.
+    Unlinked(BrokerId),
+    /// The node that leads sent a part.
+    Part {
+        from: BrokerId,
+        part: Part,
+        /// The shell keeps the bytes of each batch under its ticket.
+        batches: Vec<(Ticket, BatchHead)>,
+    },
+    /// The node that leads did not accept the Position.
+    Told { from: BrokerId, answer: Answer },
+    /// The controller has judged the ISR that was proposed for this partition epoch.
+    IsrSaid { partition_epoch: i32, outcome: IsrOutcome },
+    /// The answer to `Rebuild`: the log as the store holds it now.
+    Rebuilt(Box<LogStart>),
     /// The storage under the replica has failed for good.
     ShardFailed(String),
     /// The topic was deleted.
@@ -161,6 +204,43 @@ pub enum Effect {
     Forget(Forgotten),
     /// Count this event in the metrics.
     Note(Event),
+    /// Keep a data connection to this node. `Linked` answers at once if it is up.
+    Follow(BrokerId),
+    /// The data connection to this node is not needed any more.
+    Unfollow(BrokerId),
+    Position {
+        to: BrokerId,
+        position: Position,
+    },
+    Ack {
+        to: BrokerId,
+        ack: Ack,
+    },
+    /// Answer a Position that is not accepted.
+    Reply {
+        to: Peer,
+        answer: Answer,
+    },
+    /// A Position is accepted: send from this cursor on, the first part at once.
+    Feed(Cursor),
+    /// End the feed to this node.
+    Unfeed(BrokerId),
+    /// Propose this ISR to the controller. `IsrSaid` brings the end.
+    ProposeIsr {
+        leader_epoch: LeaderEpoch,
+        partition_epoch: i32,
+        isr: Vec<Peer>,
+    },
+    /// Ask the controller for a leader epoch above this one, because a former life led in it (R7).
+    AskEpoch {
+        leader_epoch: LeaderEpoch,
+    },
+    /// Read the log again, behind the `Truncate` entry. `Rebuilt` answers (R38).
+    Rebuild,
+    /// The replica cannot serve for some time, or can again: the heartbeat says so.
+    Unable(bool),
+    /// Warn the operator: acknowledged records may be lost.
+    Alarm(String),
 }
 
 /// An event worth counting.
@@ -174,4 +254,10 @@ pub enum Event {
     TimedOut,
     /// Retention moved the log start.
     Expired,
+    /// A follower's log differed from its leader's and was cut.
+    Truncated,
+    /// The leader proposed to take members out of the ISR.
+    IsrShrinks,
+    /// The leader proposed to take followers into the ISR.
+    IsrGrows,
 }

@@ -1,7 +1,9 @@
 //! Partition machines: one replica with its log and its role, its published view, and the producers it knows.
 //!
 //! ```text
-//!   ReplicaMachine ── role ──> Leader ── appends ──> LocalLog (ends, epochs, producers)
+//!   ReplicaMachine ── role ─┬─> Leader ── appends ──> LocalLog (ends, epochs, producers)
+//!         │                 │     └─ Followers (progress, ISR) ── Feed(cursor) ──> parts for each follower
+//!         │                 └─> Follower ── parts ──> LocalLog, Ack
 //!         └── publishes ──> View              └── Journal(entry) ──> the shell
 //! ```
 //!
@@ -11,13 +13,21 @@
 mod config;
 mod divergence;
 mod epochs;
+mod feed;
+mod follower;
+mod followers;
+mod held;
+mod isr;
 mod leader;
 mod log;
 mod messages;
 mod producers;
+mod progress;
 mod replica;
+mod replicating;
 mod replication;
 mod retention;
+mod upkeep;
 mod view;
 mod waits;
 
@@ -25,12 +35,16 @@ mod waits;
 mod producers_tests;
 #[cfg(test)]
 mod replica_tests;
+#[cfg(test)]
+mod replicating_tests;
 
 pub use config::ReplicaConfig;
 pub use divergence::diverging;
-pub use epochs::{epoch_at, last_offset_for, trim_epochs};
+pub use epochs::{end_of_epoch, epoch_at, last_offset_for, trim_epochs};
+pub use feed::{Cursor, Next};
+pub use followers::Followers;
 pub use log::{LocalLog, LogStart};
-pub use messages::{Acks, Appended, Assigned, AssignedRole, Effect, Event, Input, TrimTo};
+pub use messages::{Acks, Appended, Assigned, AssignedRole, Beginning, Effect, Event, Input, TrimTo};
 pub use producers::{ActiveProducer, Forgotten, Judgement, ProducerTable, ProducersError, Written};
 pub use replica::ReplicaMachine;
 pub use replication::{Ack, Answer, Continuity, Group, Member, Part, Position, PositionNumber, RefusedFor};

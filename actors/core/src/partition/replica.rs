@@ -1,8 +1,9 @@
 //! One replica of a partition on this node, from its opening to its end: a log, and the role that the image gives it.
 //!
 //! ```text
-//!             Assign
-//!   Idle <──────────────> Leader
+//!             Assign                Diverge
+//!   Idle <─────────────> Leader      ┌──────> Rereading ── Rebuilt ──> the newest role
+//!     ├────────────────> Follower ───┘
 //!     └───────────┬──────────┘  ShardFailed ─> Offline(why)      Delete ─> Deleted      Leave ─> Left
 //!                 └ each change first ends every waiting request (R31), then takes the new role and shows it
 //! ```
@@ -10,32 +11,56 @@
 //! An offline replica still takes Delete and Leave. A deleted one, and one that has left, change no more.
 //!
 //! The log outlives roles. A higher leader epoch is a change of role too, even where the leader stays the same. A
-//! request that waited in the former epoch is told NOT_LEADER_OR_FOLLOWER and asks again.
+//! request that waited in the former epoch is told NOT_LEADER_OR_FOLLOWER and asks again. A newer partition epoch ends
+//! no request.
 //!
-//! The replica asks about retention only while it leads, and forgets idle producers in every role. Followers, their
-//! progress and the ISR come with replication: until then a replica of another node's partition is Idle.
+//! Between a truncation and the answer of the store the replica is idle, because its producers are those of bytes that
+//! are gone (R38). A leader whose actor failed does not lead again in that epoch; it asks for a new one (R7).
+//!
+//! The replica asks about retention only while it leads, and forgets idle producers in every role. `leader.rs` and
+//! `follower.rs` hold the two roles.
 
 use super::config::ReplicaConfig;
+use super::follower::Follower;
+use super::followers::Followers;
+use super::held::{Held, refused};
 use super::leader::{Asked, Leader};
 use super::log::{Journaled, LocalLog};
-use super::messages::{Assigned, AssignedRole, Effect, Event, Input, TrimTo};
-use super::producers::{ActiveProducer, Forgotten};
+use super::messages::{Assigned, AssignedRole, Beginning, Effect, Event, Input};
+use super::producers::ActiveProducer;
+use super::replication::{Group, PositionNumber, RefusedFor};
 use super::retention::Checks;
 use super::view::{Role, View};
 use crate::Reject;
-use crate::ids::{LeaderEpoch, Offset, Ticket};
+use crate::ids::{BrokerId, LeaderEpoch};
 use crate::machine::{Effects, Machine};
+use crate::mutant::{Mutant, planted};
+use crate::records::BatchHead;
 use crate::storage::Entry;
 use crate::time::{Millis, Now};
 use std::sync::Arc;
 
 /// Milliseconds between two looks for idle producers (Kafka: `producer.id.expiration.check.interval.ms`).
 pub(super) const EXPIRY_EVERY_MS: u64 = 600_000;
+/// Milliseconds for which a log may be read again before the heartbeat names the replica (R38).
+const UNABLE_AFTER_MS: u64 = 2_000;
+/// Milliseconds between two questions for a new leader epoch.
+const ASK_EPOCH_EVERY_MS: u64 = 1_000;
+
+/// A log that is being read again after a truncation.
+#[derive(Debug)]
+pub(super) struct Rereading {
+    pub(super) since: Millis,
+    /// Whether the heartbeat was told of it.
+    pub(super) told: bool,
+}
 
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     Idle,
     Leader(Leader),
+    Follower(Follower),
+    Rereading(Rereading),
     Offline(String),
     Deleted,
     Left,
@@ -44,27 +69,42 @@ enum State {
 /// One replica: its log, its role, its settings and its timers.
 #[derive(Debug)]
 pub struct ReplicaMachine {
-    log: LocalLog,
-    state: State,
-    /// None before the first assignment.
-    epoch: Option<LeaderEpoch>,
-    config: ReplicaConfig,
-    checks: Checks,
+    pub(super) me: BrokerId,
+    pub(super) log: LocalLog,
+    pub(super) state: State,
+    /// The newest assignment; none before the first one.
+    pub(super) assigned: Option<Assigned>,
+    /// A former life in this process failed, and no assignment has come since.
+    pub(super) rebuilt: bool,
+    /// The highest leader epoch in which this replica may not lead, because a former life or leadership ended in it.
+    pub(super) spent: Option<LeaderEpoch>,
+    /// When the controller is asked again for a leader epoch above the spent one.
+    pub(super) ask_epoch: Option<Millis>,
+    pub(super) next_n: PositionNumber,
+    pub(super) held: Held,
+    pub(super) config: ReplicaConfig,
+    pub(super) checks: Checks,
     /// None before the first step.
-    next_expiry: Option<Millis>,
+    pub(super) next_expiry: Option<Millis>,
     /// Whether `Opened` or `Unopened` was said.
     told: bool,
     published: Option<View>,
 }
 
 impl ReplicaMachine {
-    /// An idle replica over this log.
+    /// An idle replica of this node, over this log.
     #[must_use]
-    pub fn new(log: LocalLog, config: ReplicaConfig) -> ReplicaMachine {
+    pub fn new(me: BrokerId, log: LocalLog, config: ReplicaConfig, life: Beginning) -> ReplicaMachine {
         ReplicaMachine {
+            me,
             log,
             state: State::Idle,
-            epoch: None,
+            assigned: None,
+            rebuilt: life.rebuilt,
+            spent: None,
+            ask_epoch: None,
+            next_n: life.first_n,
+            held: Held::default(),
             config,
             checks: Checks::default(),
             next_expiry: None,
@@ -78,33 +118,64 @@ impl ReplicaMachine {
         self.role().serves().map(|()| self.log.producers().active())
     }
 
-    fn role(&self) -> Role {
+    pub(super) fn role(&self) -> Role {
         match &self.state {
             State::Leader(_) => Role::Leader,
-            State::Idle | State::Left => Role::Idle,
+            State::Follower(follower) => Role::Follower { leader: follower.leader() },
+            State::Idle | State::Rereading(_) | State::Left => Role::Idle,
             State::Offline(why) => Role::Offline(why.clone()),
             State::Deleted => Role::Deleted,
+        }
+    }
+
+    pub(super) fn epoch(&self) -> Option<LeaderEpoch> {
+        self.assigned.as_ref().map(|assigned| assigned.leader_epoch)
+    }
+
+    /// The replica's log.
+    #[must_use]
+    pub fn log(&self) -> &LocalLog {
+        &self.log
+    }
+
+    /// The followers of a leader.
+    #[must_use]
+    pub fn followers(&self) -> Option<&Followers> {
+        match &self.state {
+            State::Leader(leader) => Some(&leader.followers),
+            _ => None,
+        }
+    }
+
+    /// Requests that wait for an answer.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        match &self.state {
+            State::Leader(leader) => leader.waiting(),
+            _ => 0,
         }
     }
 
     /// The boundaries and the role, as everyone outside may see them now.
     #[must_use]
     pub fn view(&self) -> View {
-        let last = || self.log.epochs().last().map_or(0, |(epoch, _)| *epoch);
+        let last = || self.log.last_epoch().unwrap_or(0);
+        let epoch_start = self.followers().map_or(0, Followers::start);
         View {
             role: self.role(),
-            leader_epoch: self.epoch.unwrap_or_else(last),
+            leader_epoch: self.epoch().unwrap_or_else(last),
             log_start: self.log.log_start(),
             end: self.log.end(),
             high_watermark: self.log.high_watermark(),
             last_stable_offset: self.log.high_watermark(),
-            log_id: 0,
+            log_id: self.log.log_id(),
+            epoch_start,
             rules: self.config.rules(),
             epochs: Arc::clone(self.log.epochs()),
         }
     }
 
-    fn publish(&mut self, out: &mut Effects<Effect>) {
+    pub(super) fn publish(&mut self, out: &mut Effects<Effect>) {
         let view = self.view();
         if self.published.as_ref() != Some(&view) {
             self.published = Some(view.clone());
@@ -113,65 +184,153 @@ impl ReplicaMachine {
     }
 
     /// Starts the clocks of retention and of the producers with the first step.
-    fn begin(&mut self, now: Millis) {
-        self.checks.begin(now, &self.config);
+    fn begin(&mut self, now: Now) {
+        self.checks.begin(now.mono, &self.config);
         if self.next_expiry.is_none() {
-            self.next_expiry = Some(now.plus(EXPIRY_EVERY_MS));
+            self.next_expiry = Some(now.mono.plus(EXPIRY_EVERY_MS));
             self.log.begin(now);
         }
     }
 
     /// Takes the role that the image gives. An older epoch comes from an older image and changes nothing.
-    fn assign(&mut self, now: Millis, assigned: Assigned, out: &mut Effects<Effect>) {
-        let Assigned { role, leader_epoch } = assigned;
-        if self.epoch.is_some_and(|epoch| leader_epoch < epoch) {
+    fn assign(&mut self, now: Now, assigned: Assigned, out: &mut Effects<Effect>) {
+        let epoch = assigned.leader_epoch;
+        if self.epoch().is_some_and(|known| epoch < known)
+            || matches!(self.state, State::Deleted | State::Left)
+        {
             return;
         }
-        let same = match (&self.state, role) {
-            (State::Idle, AssignedRole::Idle) | (State::Leader(_), AssignedRole::Leader) => true,
-            (State::Idle | State::Leader(_), _) => false,
-            (State::Offline(_), _) => {
-                self.epoch = Some(leader_epoch);
-                return self.publish(out);
+        if std::mem::take(&mut self.rebuilt) && matches!(assigned.role, AssignedRole::Leader(_)) {
+            self.spent = Some(epoch);
+        }
+        let same = self.epoch() == Some(epoch);
+        self.assigned = Some(assigned);
+        match &self.state {
+            State::Offline(_) => self.publish(out),
+            State::Rereading(_) if !planted(Mutant::RoleDuringRebuild) => self.publish(out),
+            _ => self.take_role(now, same, out),
+        }
+        self.answer_held(now, out);
+    }
+
+    /// Takes the role of the newest assignment. `same` says that the leader epoch has not changed.
+    pub(super) fn take_role(&mut self, now: Now, same: bool, out: &mut Effects<Effect>) {
+        let Some(Assigned { role, leader_epoch, .. }) = self.assigned.clone() else { return };
+        match (&mut self.state, &role) {
+            (State::Idle, AssignedRole::Idle) if same => return,
+            (State::Follower(follower), AssignedRole::Follower { leader })
+                if same && follower.leader() == *leader =>
+            {
+                return;
             }
-            (State::Deleted | State::Left, _) => return,
-        };
-        if same && self.epoch == Some(leader_epoch) {
-            return;
+            (State::Leader(leader), AssignedRole::Leader(group)) if same => {
+                leader.followers.regroup(now.mono, group.clone(), out);
+                return self.advance(now.mono, None, out);
+            }
+            _ => {}
         }
-        self.end_role(State::Idle, &Reject::Unavailable, out);
-        self.epoch = Some(leader_epoch);
-        let last = self.log.epochs().last().map_or(leader_epoch, |(last, _)| *last);
-        if leader_epoch < last {
+        let former = self.end_role(State::Idle, &Reject::Unavailable, out);
+        if let Some(last) = self.log.last_epoch().filter(|last| leader_epoch < *last) {
             self.state = State::Offline(format!(
                 "its log ends in leader epoch {last} and the metadata give epoch {leader_epoch}: they are older than the log"
             ));
             return self.publish(out);
         }
         self.log.begin(now);
-        if role == AssignedRole::Leader {
-            let leader = Leader::new(leader_epoch);
-            leader.advance(&mut self.log);
-            self.state = State::Leader(leader);
+        match role {
+            AssignedRole::Idle => {}
+            AssignedRole::Leader(_) if self.spent.is_some_and(|spent| leader_epoch <= spent) => {
+                self.ask_epoch = Some(now.mono.plus(ASK_EPOCH_EVERY_MS));
+                out.push(Effect::AskEpoch { leader_epoch });
+            }
+            AssignedRole::Leader(group) => self.lead(now, leader_epoch, group, former, out),
+            AssignedRole::Follower { leader } => {
+                self.state = State::Follower(Follower::new(leader, leader_epoch));
+                out.push(Effect::Follow(leader));
+            }
         }
         self.publish(out);
-    }
-
-    /// Ends the role and all its waiting requests. The caller shows the next state.
-    fn end_role(&mut self, next: State, reject: &Reject, out: &mut Effects<Effect>) {
-        if let State::Leader(leader) = std::mem::replace(&mut self.state, next) {
-            leader.end(reject, out);
+        if let State::Leader(leader) = &mut self.state {
+            leader.answer(&self.log, out);
         }
     }
 
-    /// Shows the newly committed records, then answers the requests that wait for them.
-    fn advance(&mut self, out: &mut Effects<Effect>) {
-        let State::Leader(leader) = &self.state else { return };
+    fn lead(
+        &mut self,
+        now: Now,
+        epoch: LeaderEpoch,
+        group: Group,
+        former: Option<Leader>,
+        out: &mut Effects<Effect>,
+    ) {
+        if planted(Mutant::HighWatermarkAtEnd) {
+            self.log.commit(self.log.end());
+        }
+        let followers = Followers::new(self.me, epoch, group, &self.log, now.mono);
+        let mut leader = Leader::new(epoch, followers);
+        if let Some(mut former) = former {
+            // Two mutants carry something over; the requests of a former leadership have ended otherwise.
+            if planted(Mutant::TicketsSurvive) {
+                leader.keep_waits(&mut former);
+            }
+            if planted(Mutant::JoinsByEarlierEpoch) {
+                leader.followers.keep(former.followers);
+            }
+        }
+        self.ask_epoch = None;
+        leader.advance(&mut self.log);
+        self.state = State::Leader(leader);
+        self.wish(now.mono, None, out);
+    }
+
+    /// Ends the role and all its waiting requests. The caller shows the next state. Gives the former leadership to the
+    /// mutants that carry something over.
+    pub(super) fn end_role(
+        &mut self,
+        next: State,
+        reject: &Reject,
+        out: &mut Effects<Effect>,
+    ) -> Option<Leader> {
+        self.ask_epoch = None;
+        match std::mem::replace(&mut self.state, next) {
+            State::Leader(leader) if planted(Mutant::TicketsSurvive) && matches!(self.state, State::Idle) => {
+                Some(leader)
+            }
+            State::Leader(mut leader) => {
+                leader.end(reject, out);
+                planted(Mutant::JoinsByEarlierEpoch).then_some(leader)
+            }
+            State::Follower(follower) => {
+                out.push(Effect::Unfollow(follower.leader()));
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Shows the newly committed records, answers the requests that wait, and looks at the in-sync set. With `late`,
+    /// members that lag for longer than these milliseconds leave it.
+    pub(super) fn advance(&mut self, now: Millis, late: Option<u64>, out: &mut Effects<Effect>) {
+        let State::Leader(leader) = &mut self.state else { return };
+        leader.give_up_below_min_isr(out);
         if leader.advance(&mut self.log) {
             self.publish(out);
         }
         if let State::Leader(leader) = &mut self.state {
             leader.answer(&self.log, out);
+        }
+        self.wish(now, late, out);
+    }
+
+    fn wish(&mut self, now: Millis, late: Option<u64>, out: &mut Effects<Effect>) {
+        let State::Leader(leader) = &mut self.state else { return };
+        let before = leader.followers.isr().committed();
+        if let Some(isr) = leader.followers.wish(now, &self.log, late) {
+            let (leader_epoch, partition_epoch) =
+                (leader.epoch(), leader.followers.isr().group().partition_epoch);
+            let shrinks = isr.len() < before;
+            out.push(Effect::Note(if shrinks { Event::IsrShrinks } else { Event::IsrGrows }));
+            out.push(Effect::ProposeIsr { leader_epoch, partition_epoch, isr });
         }
     }
 
@@ -180,41 +339,30 @@ impl ReplicaMachine {
         self.config = config;
         self.checks.configured(now.mono, &self.config);
         self.publish(out);
-        self.advance(out);
+        self.advance(now.mono, None, out);
     }
 
-    fn trim(&mut self, ticket: Ticket, to: TrimTo, own: bool, out: &mut Effects<Effect>) {
-        let judged = match &self.state {
-            State::Leader(leader) => leader.judge_trim(&self.log, &self.config, to, own),
-            _ => self.role().serves().and(Err(Reject::Unavailable)),
+    fn append(&mut self, now: Now, asked: Asked, head: BatchHead, out: &mut Effects<Effect>) {
+        if let State::Leader(leader) = &mut self.state {
+            return leader.append((&mut self.log, &self.config), now, asked, head, out);
+        }
+        let reject = self.role().serves().err().unwrap_or(Reject::Unavailable);
+        out.push(Effect::Note(Event::Refused));
+        out.push(Effect::Answer { ticket: asked.ticket, result: Err(reject) });
+    }
+
+    /// Says once whether the replica is open, or never will be.
+    fn tell(&mut self, out: &mut Effects<Effect>) {
+        if self.told {
+            return;
+        }
+        let effect = match &self.state {
+            _ if self.log.is_open() => Some(Effect::Opened),
+            State::Offline(_) => Some(Effect::Unopened),
+            _ => None,
         };
-        match judged {
-            Err(reject) => out.push(Effect::Answer { ticket, result: Err(reject) }),
-            Ok(to) => {
-                self.move_log_start(to, out);
-                if let State::Leader(leader) = &mut self.state {
-                    leader.wait_for_trim(&self.log, ticket, to);
-                    leader.answer(&self.log, out);
-                }
-            }
-        }
-    }
-
-    fn move_log_start(&mut self, to: Offset, out: &mut Effects<Effect>) {
-        if let Some(entry) = self.log.move_log_start(to) {
-            out.push(journal(entry, Entry::LogStart { to }));
-            self.publish(out);
-        }
-    }
-
-    /// Takes the store's answer on retention; none if no record has expired or the store could not look.
-    fn expired(&mut self, now: Now, to: Option<Offset>, out: &mut Effects<Effect>) {
-        let valid = self.checks.answered(now.mono, &self.config);
-        let to = to.map(|to| to.min(self.log.high_watermark())).filter(|to| *to > self.log.log_start());
-        if let Some(to) = to.filter(|_| valid && matches!(self.state, State::Leader(_))) {
-            self.move_log_start(to, out);
-            out.push(Effect::Note(Event::Expired));
-        }
+        self.told = effect.is_some();
+        out.extend(effect);
     }
 
     fn shard_failed(&mut self, why: String, out: &mut Effects<Effect>) {
@@ -247,13 +395,29 @@ impl ReplicaMachine {
     }
 
     fn tick(&mut self, now: Now, out: &mut Effects<Effect>) {
-        if let State::Leader(leader) = &mut self.state {
-            leader.expire(now.mono, out);
+        for (from, position) in self.held.expired(now.mono) {
+            out.push(refused(from, &position, RefusedFor::Behind));
         }
-        if self.next_expiry.is_some_and(|due| now.mono >= due) {
-            self.next_expiry = Some(now.mono.plus(EXPIRY_EVERY_MS));
-            let idle = self.log.expire_producers(now.mono, self.config.producer_expiration_ms);
-            out.extend(idle.map(|below| Effect::Forget(Forgotten { below, seq: self.log.seq() })));
+        self.expire_producers(now, out);
+        match &mut self.state {
+            State::Leader(leader) => {
+                leader.expire(now.mono, out);
+                leader.followers.tick(now.mono);
+                self.advance(now.mono, Some(self.config.replica_lag_max_ms), out);
+            }
+            State::Follower(follower) if follower.is_due(now.mono) => self.ask(out),
+            State::Rereading(rereading)
+                if !rereading.told && now.mono >= rereading.since.plus(UNABLE_AFTER_MS) =>
+            {
+                rereading.told = true;
+                out.push(Effect::Unable(true));
+            }
+            _ => {}
+        }
+        if let Some(leader_epoch) = self.epoch().filter(|_| self.ask_epoch.is_some_and(|due| due <= now.mono))
+        {
+            self.ask_epoch = Some(now.mono.plus(ASK_EPOCH_EVERY_MS));
+            out.push(Effect::AskEpoch { leader_epoch });
         }
         let (from, until) = (self.log.log_start(), self.log.high_watermark());
         let some = from < until && matches!(self.state, State::Leader(_));
@@ -268,50 +432,69 @@ impl Machine for ReplicaMachine {
     type Effect = Effect;
 
     fn step(&mut self, now: Now, input: Input, out: &mut Effects<Effect>) {
-        self.begin(now.mono);
+        self.begin(now);
         match input {
-            Input::Assign(assigned) => self.assign(now.mono, assigned, out),
-            Input::Append { ticket, leader_epoch, head, acks, deadline } => match &mut self.state {
-                State::Leader(leader) => {
-                    let asked = Asked { ticket, leader_epoch, acks, deadline };
-                    leader.append((&mut self.log, &self.config), now, asked, head, out);
-                }
-                _ => {
-                    let reject = self.role().serves().err().unwrap_or(Reject::Unavailable);
-                    out.push(Effect::Note(Event::Refused));
-                    out.push(Effect::Answer { ticket, result: Err(reject) });
-                }
-            },
+            Input::Assign(assigned) => self.assign(now, assigned, out),
+            Input::Append { ticket, leader_epoch, head, acks, deadline } => {
+                self.append(now, Asked { ticket, leader_epoch, acks, deadline }, head, out);
+            }
             Input::Persisted { written, synced } => {
                 self.log.persisted(written, synced);
-                self.advance(out);
+                match &mut self.state {
+                    State::Follower(follower) => follower.acknowledge(&self.log, out),
+                    _ => self.advance(now.mono, None, out),
+                }
             }
             Input::Configure(config) => self.configure(now, config, out),
-            Input::Trim { ticket, to, own } => self.trim(ticket, to, own, out),
+            Input::Trim { ticket, to, own, deadline } => self.trim((ticket, deadline), to, own, out),
             Input::Expired { to } => self.expired(now, to, out),
+            Input::Position { from, position } => self.position(now.mono, from, position, out),
+            Input::Acked { from, ack } => {
+                if let State::Leader(leader) = &mut self.state
+                    && leader.followers.acked(now.mono, from, &ack, &self.log)
+                {
+                    self.advance(now.mono, None, out);
+                }
+            }
+            Input::Linked(broker) => self.link(broker, true, out),
+            Input::Unlinked(broker) => self.link(broker, false, out),
+            Input::Part { from, part, batches } => {
+                if let State::Follower(follower) = &mut self.state {
+                    let outcome = follower.part(now, (from, &part), batches, &mut self.log, out);
+                    self.obey(now, outcome, out);
+                }
+            }
+            Input::Told { from, answer } => {
+                if let State::Follower(follower) = &mut self.state {
+                    let outcome = follower.told(now.mono, from, &answer, &self.log);
+                    self.obey(now, outcome, out);
+                }
+            }
+            Input::IsrSaid { partition_epoch, outcome } => {
+                self.isr_said(now.mono, partition_epoch, &outcome, out);
+            }
+            Input::Rebuilt(start) => self.reread(now, *start, out),
             Input::ShardFailed(why) => self.shard_failed(why, out),
             Input::Delete => self.delete(out),
             Input::Leave => self.leave(now, out),
             Input::Tick => self.tick(now, out),
         }
-        if !self.told {
-            let effect = match &self.state {
-                _ if self.log.is_open() => Some(Effect::Opened),
-                State::Offline(_) => Some(Effect::Unopened),
-                _ => None,
-            };
-            self.told = effect.is_some();
-            out.extend(effect);
+        if let State::Leader(leader) = &mut self.state {
+            leader.followers.arm(now.mono, &self.log, self.config.replica_lag_max_ms);
         }
+        self.tell(out);
     }
 
     fn next_deadline(&self) -> Option<Millis> {
         let expiry = self.next_expiry.filter(|_| !self.log.producers().is_empty());
-        let waits = match &self.state {
+        let role = match &self.state {
             State::Leader(leader) => leader.next_deadline(),
+            State::Follower(follower) => follower.next_deadline(),
+            State::Rereading(Rereading { since, told: false }) => Some(since.plus(UNABLE_AFTER_MS)),
             _ => None,
         };
-        waits.into_iter().chain(expiry).chain(self.checks.next()).min()
+        let timers = [role, expiry, self.checks.next(), self.held.next_deadline(), self.ask_epoch];
+        timers.into_iter().flatten().min()
     }
 
     fn check(&self) {
@@ -323,7 +506,7 @@ impl Machine for ReplicaMachine {
 }
 
 /// The effect that journals an entry without a batch.
-fn journal(entry: Journaled, change: Entry) -> Effect {
+pub(super) fn journal(entry: Journaled, change: Entry) -> Effect {
     let Journaled { seq, durability } = entry;
     Effect::Journal { seq, entry: change, durability, ticket: None, log_append_time: None }
 }

@@ -6,7 +6,7 @@ use crate::machine::Machine;
 use crate::records::BatchHead;
 use crate::storage::{Durability, Entry, Retention};
 use crate::time::{Millis, Now, UnixMillis};
-use crate::{Reject, Seq, Ticket};
+use crate::{Peer, Reject, Seq, Ticket};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -14,15 +14,26 @@ fn start() -> LogStart {
     LogStart { seq: Seq(9), next: 100, high_watermark: 100, epochs: vec![(3, 0)], ..LogStart::default() }
 }
 
+const ME: i32 = 1;
+
 fn assign(role: AssignedRole, leader_epoch: i32) -> Input {
-    Input::Assign(Assigned { role, leader_epoch })
+    Input::Assign(Assigned { role, leader_epoch, unclean_epoch: None })
+}
+
+/// The role of the only replica.
+fn alone() -> AssignedRole {
+    AssignedRole::Leader(Group::alone(Peer { broker: ME, epoch: 1 }, 0))
+}
+
+fn machine(log: LocalLog, config: ReplicaConfig) -> ReplicaMachine {
+    ReplicaMachine::new(ME, log, config, Beginning { first_n: 0, rebuilt: false })
 }
 
 /// A leader in epoch 4 since this moment.
 fn leader_at(ms: u64, log: LogStart, config: ReplicaConfig) -> ReplicaMachine {
-    let mut machine = ReplicaMachine::new(LocalLog::recovered(log, config.durability), config);
-    step(&mut machine, ms, assign(AssignedRole::Leader, 4));
-    machine
+    let mut m = machine(LocalLog::recovered(log, config.durability), config);
+    step(&mut m, ms, assign(alone(), 4));
+    m
 }
 
 fn leader(config: ReplicaConfig) -> ReplicaMachine {
@@ -63,7 +74,7 @@ fn step(machine: &mut ReplicaMachine, ms: u64, input: Input) -> Vec<Effect> {
 }
 
 fn trim(ticket: u64, to: i64) -> Input {
-    Input::Trim { ticket: Ticket(ticket), to: TrimTo::of(to), own: false }
+    Input::Trim { ticket: Ticket(ticket), to: TrimTo::of(to), own: false, deadline: Millis(1_000) }
 }
 
 fn persisted(written: u64, synced: u64) -> Input {
@@ -377,15 +388,15 @@ fn a_new_life_and_a_new_role_begin_the_producers_time_anew() {
     producers.apply_at(&from_producer(0, 1), Millis(3));
     let log = LogStart { producers, ..start() };
     let config = ReplicaConfig { retention_ms: -1, ..ReplicaConfig::default() };
-    let mut m = ReplicaMachine::new(LocalLog::recovered(log, config.durability), config);
+    let mut m = machine(LocalLog::recovered(log, config.durability), config);
     assert_eq!(m.next_deadline(), None, "its time has not begun");
     let born = 100 * 86_400_000;
-    step(&mut m, born, assign(AssignedRole::Leader, 4));
+    step(&mut m, born, assign(alone(), 4));
     assert_eq!(m.next_deadline(), Some(Millis(born + EXPIRY_EVERY_MS)));
     step(&mut m, born + EXPIRY_EVERY_MS, Input::Tick);
     assert_eq!(m.producers().unwrap().len(), 1);
     assert_eq!(m.next_deadline(), Some(Millis(born + 2 * EXPIRY_EVERY_MS)));
-    step(&mut m, born + 80_000_000, assign(AssignedRole::Leader, 5));
+    step(&mut m, born + 80_000_000, assign(alone(), 5));
     let (day, again) = (born + 86_400_000, born + 80_000_000 + 86_400_000);
     assert_eq!(forgotten(&step(&mut m, day, Input::Tick)), None, "the new role began its time anew");
     let out = step(&mut m, again, Input::Tick);
@@ -395,7 +406,7 @@ fn a_new_life_and_a_new_role_begin_the_producers_time_anew() {
 
 #[test]
 fn a_role_that_ends_or_an_epoch_that_grows_ends_all_that_waits_first() {
-    let rows = [(AssignedRole::Leader, 5, Role::Leader), (AssignedRole::Idle, 5, Role::Idle)];
+    let rows = [(alone(), 5, Role::Leader), (AssignedRole::Idle, 5, Role::Idle)];
     for (role, epoch, shown) in rows {
         let mut m = leader(ReplicaConfig::default());
         step(&mut m, 0, append(1, plain(1), Acks::All));
@@ -412,7 +423,7 @@ fn a_role_that_ends_or_an_epoch_that_grows_ends_all_that_waits_first() {
     }
     let mut m = leader(ReplicaConfig::default());
     step(&mut m, 0, append(1, plain(1), Acks::All));
-    assert_eq!(step(&mut m, 0, assign(AssignedRole::Leader, 4)), vec![], "the same role, no change");
+    assert_eq!(step(&mut m, 0, assign(alone(), 4)), vec![], "the same role, no change");
     assert_eq!(step(&mut m, 0, assign(AssignedRole::Idle, 3)), vec![], "an older image");
     assert_eq!(answers(&step(&mut m, 0, persisted(10, 10))), vec![(1, Ok(100))]);
 }
@@ -430,7 +441,7 @@ fn leadership_that_leaves_and_comes_back_finds_the_log_as_it_was() {
     assert_eq!(m.producers(), Err(Reject::Unavailable));
     step(&mut m, 0, persisted(10, 10));
     assert_eq!(m.view().high_watermark, 100, "an idle replica commits nothing by itself");
-    let out = step(&mut m, 0, assign(AssignedRole::Leader, 7));
+    let out = step(&mut m, 0, assign(alone(), 7));
     assert!(matches!(&out[..], [Effect::Publish(v)] if v.high_watermark == 101 && v.leader_epoch == 7));
     let again = step(&mut m, 0, append(4, from_producer(0, 1), Acks::All));
     assert_eq!(answers(&again), vec![(4, Ok(100))], "the retry finds its batch");
@@ -447,10 +458,10 @@ fn a_cold_replica_starts_at_its_hint_and_a_sole_leader_at_its_end() {
     for (hint, log_start, idle) in [(60, 0, 60), (600, 0, 100), (10, 20, 20)] {
         let config = ReplicaConfig::default();
         let log = LogStart { high_watermark: hint, log_start, ..start() };
-        let mut m = ReplicaMachine::new(LocalLog::recovered(log, config.durability), config);
+        let mut m = machine(LocalLog::recovered(log, config.durability), config);
         step(&mut m, 0, assign(AssignedRole::Idle, 4));
         assert_eq!(m.view().high_watermark, idle, "R32");
-        step(&mut m, 0, assign(AssignedRole::Leader, 5));
+        step(&mut m, 0, assign(alone(), 5));
         assert_eq!(m.view().high_watermark, 100);
     }
 }
@@ -458,23 +469,23 @@ fn a_cold_replica_starts_at_its_hint_and_a_sole_leader_at_its_end() {
 #[test]
 fn an_opened_replica_says_so_once_when_its_open_is_on_disk() {
     let config = ReplicaConfig::default();
-    let mut m = ReplicaMachine::new(LocalLog::opening(config.durability), config);
-    let out = step(&mut m, 0, assign(AssignedRole::Leader, 0));
+    let mut m = machine(LocalLog::opening(config.durability), config);
+    let out = step(&mut m, 0, assign(alone(), 0));
     assert!(!out.contains(&Effect::Opened));
     assert!(!step(&mut m, 0, persisted(1, 0)).contains(&Effect::Opened), "written is not on disk");
     assert!(step(&mut m, 0, persisted(1, 1)).contains(&Effect::Opened));
     assert!(!step(&mut m, 0, persisted(1, 1)).contains(&Effect::Opened));
     let out = step(&mut m, 0, append(1, plain(1), Acks::All));
     assert!(matches!(out[0], Effect::Journal { seq: Seq(2), entry: Entry::Append { base: 0, .. }, .. }));
-    let mut m = ReplicaMachine::new(LocalLog::recovered(start(), config.durability), config);
+    let mut m = machine(LocalLog::recovered(start(), config.durability), config);
     assert!(step(&mut m, 0, assign(AssignedRole::Idle, 4)).contains(&Effect::Opened), "it was opened before");
 }
 
 #[test]
 fn a_replica_whose_open_never_becomes_durable_says_so_once() {
     let config = ReplicaConfig::default();
-    let mut m = ReplicaMachine::new(LocalLog::opening(config.durability), config);
-    step(&mut m, 0, assign(AssignedRole::Leader, 0));
+    let mut m = machine(LocalLog::opening(config.durability), config);
+    step(&mut m, 0, assign(alone(), 0));
     assert!(step(&mut m, 0, Input::ShardFailed("EIO".into())).contains(&Effect::Unopened));
     assert_eq!(step(&mut m, 0, persisted(1, 1)), vec![], "it is offline, and was told");
     let mut m = leader(config);
@@ -495,15 +506,15 @@ fn a_batch_of_another_leadership_is_refused() {
     assert_eq!(answers(&step(&mut m, 0, of(1, 3))), vec![(1, Err(Reject::NotLeader))]);
     let out = step(&mut m, 0, of(2, 4));
     assert!(matches!(out[0], Effect::Journal { seq: Seq(10), .. }));
-    step(&mut m, 0, assign(AssignedRole::Leader, 5));
+    step(&mut m, 0, assign(alone(), 5));
     assert_eq!(answers(&step(&mut m, 0, of(3, 4))), vec![(3, Err(Reject::NotLeader))]);
 }
 
 #[test]
 fn metadata_that_are_older_than_the_log_take_it_offline_in_words() {
-    for role in [AssignedRole::Leader, AssignedRole::Idle] {
+    for role in [alone(), AssignedRole::Idle] {
         let config = ReplicaConfig::default();
-        let mut m = ReplicaMachine::new(LocalLog::recovered(start(), config.durability), config);
+        let mut m = machine(LocalLog::recovered(start(), config.durability), config);
         step(&mut m, 0, assign(role, 2));
         assert!(matches!(m.view().role, Role::Offline(why) if why.contains("leader epoch 3")));
     }
@@ -520,7 +531,7 @@ fn a_replica_that_leaves_is_marked_stray_and_says_not_leader() {
         matches!(out.last(), Some(Effect::Journal { seq: Seq(11), entry: Entry::Stray { at: a }, .. }) if *a == at)
     );
     assert_eq!(m.view().role, Role::Idle);
-    assert_eq!(step(&mut m, 8, assign(AssignedRole::Leader, 9)), vec![], "no role follows");
+    assert_eq!(step(&mut m, 8, assign(alone(), 9)), vec![], "no role follows");
     assert_eq!(step(&mut m, 8, Input::Delete), vec![], "its last entry has left");
 }
 
@@ -528,7 +539,7 @@ fn a_replica_that_leaves_is_marked_stray_and_says_not_leader() {
 fn an_offline_replica_takes_no_role_and_shows_the_newest_epoch() {
     let mut m = leader(ReplicaConfig::default());
     step(&mut m, 0, Input::ShardFailed("EIO".into()));
-    let out = step(&mut m, 0, assign(AssignedRole::Leader, 9));
+    let out = step(&mut m, 0, assign(alone(), 9));
     assert!(
         matches!(&out[..], [Effect::Publish(v)] if v.leader_epoch == 9 && v.role == Role::Offline("EIO".into()))
     );

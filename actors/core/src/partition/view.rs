@@ -4,7 +4,7 @@
 
 use super::config::ReplicaConfig;
 use crate::Reject;
-use crate::ids::{LeaderEpoch, Offset};
+use crate::ids::{BrokerId, LeaderEpoch, Offset};
 use crate::records::Rules;
 
 /// This node's part in a partition.
@@ -12,7 +12,9 @@ use crate::records::Rules;
 pub enum Role {
     /// This node leads the partition.
     Leader,
-    /// This node has no role: another node leads, or the replica's actor ended and is being started again.
+    /// This node follows the node that leads.
+    Follower { leader: BrokerId },
+    /// This node has no role: no node leads, or the replica's log is being read again.
     Idle,
     /// The replica cannot serve, because of this failure.
     Offline(String),
@@ -26,6 +28,7 @@ impl Role {
     pub fn serves(&self) -> Result<(), Reject> {
         match self {
             Role::Leader => Ok(()),
+            Role::Follower { .. } => Err(Reject::NotLeader),
             Role::Idle => Err(Reject::Unavailable),
             Role::Offline(why) => Err(Reject::Storage(why.clone())),
             Role::Deleted => Err(Reject::TopicDeleted),
@@ -47,9 +50,11 @@ pub struct View {
     pub high_watermark: Offset,
     /// Consumers with `read_committed` read below this offset.
     pub last_stable_offset: Offset,
-    /// Always 0 as yet. A truncation below the high watermark will change it, so that a read can tell it was
-    /// overtaken.
+    /// Grows with each truncation, so that a read can tell that one overtook it.
     pub log_id: u64,
+    /// The log end at which this leadership began. Until the high watermark is there, the newest committed offset is
+    /// not known (R4).
+    pub epoch_start: Offset,
     /// The rules by which the front-end checks a producer's batch.
     pub rules: Rules,
     /// Leader epochs and the offset each starts at, ascending.
@@ -68,6 +73,7 @@ impl View {
             high_watermark: 0,
             last_stable_offset: 0,
             log_id: 0,
+            epoch_start: 0,
             rules: ReplicaConfig::default().rules(),
             epochs: std::sync::Arc::default(),
         }

@@ -26,6 +26,8 @@ pub enum Entry {
     Truncate { to: Offset },
     /// Everything below `to` is gone. Past the end it empties the replica, and the next offset becomes `to`.
     LogStart { to: Offset },
+    /// The log is empty, epochs and producers included, and goes on at `at`.
+    Reset { at: Offset },
     /// The committed image did not list this replica at that time; its bytes are kept until `Drop`.
     Stray { at: UnixMillis },
     /// The replica is gone for good.

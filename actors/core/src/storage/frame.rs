@@ -175,6 +175,7 @@ impl EntryHeader {
             Entry::Stray { at } => (5, at.0, 0),
             Entry::Drop => (6, 0, 0),
             Entry::Fence => (7, 0, 0),
+            Entry::Reset { at } => (8, at, 0),
         };
         out.extend_from_slice(&[kind, u8::from(self.durability == Durability::Os), 0, 0]);
         out.extend_from_slice(&self.replica.0.to_le_bytes());
@@ -204,6 +205,7 @@ impl EntryHeader {
             5 => Entry::Stray { at: UnixMillis(number) },
             6 => Entry::Drop,
             7 => Entry::Fence,
+            8 => Entry::Reset { at: number },
             _ => return Err(FrameError::Invalid("an entry of an unknown kind")),
         };
         Ok(EntryHeader {

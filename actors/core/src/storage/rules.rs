@@ -105,6 +105,7 @@ pub fn judge(outline: &Outline, seq: Seq, entry: &Entry, end: Option<Offset>) ->
         Entry::Truncate { to } if to < outline.next => Change::Truncated { to },
         Entry::LogStart { to } if to > outline.log_start => Change::Trimmed { to },
         Entry::Drop => Change::Dropped,
+        Entry::Reset { at } => Change::Trimmed { to: at.max(outline.next) },
         Entry::Truncate { .. } | Entry::LogStart { .. } | Entry::Stray { .. } | Entry::Fence => {
             Change::Marked
         }

@@ -166,6 +166,7 @@ pub fn replica_config(own: &BTreeMap<String, String>, layers: &Layers<'_>) -> Re
         retention_ms: number(RETENTION_MS),
         retention_bytes: number(RETENTION_BYTES),
         retention_check_ms: layers.statics.number("log.retention.check.interval.ms", 300_000).unsigned_abs(),
+        replica_lag_max_ms: layers.statics.number("replica.lag.time.max.ms", 30_000).unsigned_abs(),
     }
 }
 

@@ -1,11 +1,14 @@
-//! The ground of a decision: an image and the defaults.
+//! The ground of a decision: an image, the defaults, and what heartbeats have said about nodes.
 //!
 //! A method of [`Basis`] decides each kind of question, in a file of its own. It turns the question into outcomes and
 //! records and changes nothing. The machine hands it the image with all pending proposals applied, so that two
 //! decisions of one moment know each other (R43).
 
+use crate::ids::{BrokerId, Peer, TopicPartition};
+use crate::metadata::broker::Broker;
 use crate::metadata::configs::Statics;
 use crate::metadata::image::Image;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Defaults of new topics, and of every config that nothing overrides.
@@ -17,8 +20,42 @@ pub struct TopicDefaults {
     pub statics: Arc<Statics>,
 }
 
-/// One decision's image and defaults.
+/// What the judge of sessions has said about nodes beyond what is committed. Each leadership begins without it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Unfenced nodes whose session is over.
+    pub silent: BTreeSet<Peer>,
+    /// Nodes with a sync that takes too long.
+    pub stalled: BTreeSet<Peer>,
+    /// Replicas that cannot serve now.
+    pub unable: BTreeMap<Peer, BTreeSet<TopicPartition>>,
+}
+
+/// One decision's ground.
 pub(super) struct Basis<'a> {
     pub image: &'a Image,
     pub defaults: &'a TopicDefaults,
+    pub standing: &'a Standing,
+}
+
+impl Basis<'_> {
+    /// Brokers that may have replicas: all that are registered.
+    pub fn brokers(&self) -> BTreeSet<BrokerId> {
+        self.image.brokers.keys().copied().collect()
+    }
+
+    /// A node that is registered and unfenced.
+    pub fn unfenced(&self, id: BrokerId) -> Option<&Broker> {
+        self.image.brokers.get(&id).filter(|broker| !broker.fenced)
+    }
+
+    /// A node that may lead and join ISRs.
+    pub fn active(&self, id: BrokerId) -> Option<&Broker> {
+        self.image.brokers.get(&id).filter(|broker| broker.is_active())
+    }
+
+    /// Whether a node has said that its replica cannot serve.
+    pub fn unable(&self, broker: &Broker, id: TopicPartition) -> bool {
+        self.standing.unable.get(&broker.peer()).is_some_and(|replicas| replicas.contains(&id))
+    }
 }

@@ -70,11 +70,6 @@ pub(super) fn check_replicas(
 }
 
 impl Basis<'_> {
-    /// Brokers that may have replicas: all that are registered.
-    pub(super) fn brokers(&self) -> BTreeSet<BrokerId> {
-        self.image.brokers.keys().copied().collect()
-    }
-
     pub(super) fn create(&self, topics: &[NewTopic]) -> (Vec<TopicOutcome>, Vec<MetadataRecord>) {
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
         for topic in topics {
@@ -123,7 +118,9 @@ impl Basis<'_> {
         }
         let configs = self.own_configs(topic)?;
         let replicas = self.place(topic)?;
-        Ok(MetadataRecord::Topic { id: topic.id, name: topic.name.clone(), replicas, configs })
+        let (id, name, default_factor) = (topic.id, topic.name.clone(), topic.replication_factor == -1);
+        let isr = Vec::new();
+        Ok(MetadataRecord::Topic { id, name, replicas, isr, default_factor, configs })
     }
 
     fn own_configs(&self, topic: &NewTopic) -> Result<BTreeMap<String, String>, Refusal> {

@@ -13,13 +13,14 @@
 //! The machine decides nothing before the stream has named a leader. On an empty image, the registration of a node
 //! would found the cluster anew. The files beside this one hold the decisions themselves (`basis.rs`).
 
-use super::basis::{Basis, TopicDefaults};
-use super::messages::{Ask, Effect, Input, Refusal, Reply};
+use super::basis::{Basis, Standing, TopicDefaults};
+use super::messages::{Ask, Effect, Input, Refusal, Reply, refuse};
 use crate::error::ErrorCode;
-use crate::ids::Ticket;
+use crate::ids::{Ticket, TopicPartition};
 use crate::machine::{Effects, Machine};
 use crate::metadata::image::Image;
 use crate::metadata::log::{Committed, Leadership, ProposalId, ProposeResult};
+use crate::metadata::partition::Opened;
 use crate::metadata::record::MetadataRecord;
 use crate::time::{Millis, Now};
 use std::sync::Arc;
@@ -46,6 +47,7 @@ pub struct ControllerMachine {
     next: ProposalId,
     /// Oldest first: the log commits in the order of proposals.
     pending: Vec<Pending>,
+    standing: Standing,
     /// Asks from before the stream named a leader.
     early: Vec<(Ticket, Ask)>,
 }
@@ -61,6 +63,7 @@ impl ControllerMachine {
             leader_known: false,
             next: first,
             pending: Vec::new(),
+            standing: Standing::default(),
             early: Vec::new(),
         }
     }
@@ -95,8 +98,11 @@ impl ControllerMachine {
         records: &[MetadataRecord],
         out: &mut Effects<Effect>,
     ) {
-        Arc::make_mut(&mut self.image).apply_batch(index, records);
+        let dropped = Arc::make_mut(&mut self.image).apply_batch(index, records);
         out.push(Effect::Publish(Arc::clone(&self.image)));
+        if !dropped.is_empty() {
+            out.push(Effect::Dropped(dropped.len()));
+        }
         if let Some((ticket, reply)) = proposal.and_then(|id| self.take(id)).and_then(|done| done.asker) {
             out.push(Effect::Answer(ticket, as_of(reply, index)));
         }
@@ -149,11 +155,17 @@ impl ControllerMachine {
     /// Decides an ask on an image: the records to propose, and the answer once they are committed.
     fn decide(&self, image: &Image, ask: Ask) -> (Vec<MetadataRecord>, Reply) {
         let index = self.image.applied;
-        let basis = Basis { image, defaults: &self.defaults };
+        let basis = Basis { image, defaults: &self.defaults, standing: &self.standing };
         match ask {
-            Ask::Register { broker_id, cluster_id, host, port, rack, log_epochs } => {
-                let log_epochs = log_epochs.into_iter().collect();
-                (basis.register(broker_id, cluster_id, (host, port, rack), &log_epochs), Reply::Done(index))
+            Ask::Register { node, alone, log_epochs } => {
+                let registered = match alone {
+                    Some(cluster) => basis.register_alone(&node, &cluster, &log_epochs.into_iter().collect()),
+                    None => refuse(ErrorCode::InvalidRequest, "a node registers alone"),
+                };
+                match registered {
+                    Ok(records) => (records, Reply::Done(index)),
+                    Err(refusal) => (Vec::new(), Reply::Failed(refusal)),
+                }
             }
             Ask::CreateTopics { topics, validate_only } => {
                 let (outcomes, records) = basis.create(&topics);
@@ -175,11 +187,18 @@ impl ControllerMachine {
                 let (first, record) = basis.producer_ids();
                 (vec![record], Reply::ProducerIds(first))
             }
-            Ask::Opened(broker_id, replicas) => {
-                let opened =
-                    |(topic, partition)| MetadataRecord::ReplicaOpened { topic, partition, broker_id };
-                (replicas.into_iter().map(opened).collect(), Reply::Done(index))
-            }
+            Ask::Opened(replicas) => (replicas.into_iter().map(opened).collect(), Reply::Done(index)),
+            Ask::AlterIsr { from, wishes, .. } => match basis.known(from) {
+                Ok(()) => {
+                    let (outcomes, records) = basis.alter_isr(from, &wishes);
+                    (records, Reply::IsrAltered(outcomes, index))
+                }
+                Err(refusal) => (Vec::new(), Reply::Failed(refusal)),
+            },
+            Ask::RenewEpochs { from, partitions } => match basis.known(from) {
+                Ok(()) => (basis.renew(from, &partitions), Reply::Done(index)),
+                Err(refusal) => (Vec::new(), Reply::Failed(refusal)),
+            },
         }
     }
 
@@ -210,6 +229,12 @@ impl ControllerMachine {
     }
 }
 
+fn opened((id, at): (TopicPartition, Opened)) -> MetadataRecord {
+    let Opened { broker, directory, shard } = at;
+    let TopicPartition { topic, partition } = id;
+    MetadataRecord::ReplicaOpened { topic, partition, broker_id: broker, directory, shard }
+}
+
 fn unless(validate_only: bool, records: Vec<MetadataRecord>) -> Vec<MetadataRecord> {
     if validate_only { Vec::new() } else { records }
 }
@@ -221,6 +246,7 @@ fn as_of(reply: Reply, index: u64) -> Reply {
         Reply::Created(outcomes, _) => Reply::Created(outcomes, index),
         Reply::Deleted(outcomes, _) => Reply::Deleted(outcomes, index),
         Reply::Altered(outcomes, _) => Reply::Altered(outcomes, index),
+        Reply::IsrAltered(outcomes, _) => Reply::IsrAltered(outcomes, index),
         other @ (Reply::ProducerIds(_) | Reply::Failed(_) | Reply::Unknown(_)) => other,
     }
 }
@@ -235,6 +261,7 @@ impl Machine for ControllerMachine {
             Input::Ask { ticket, ask } if self.leader_known => self.ask(ticket, ask, out),
             Input::Ask { ticket, ask } => self.early.push((ticket, ask)),
             Input::Proposed(id, result) => self.proposed(id, result, out),
+            Input::Judged(_) => {}
         }
     }
 

@@ -4,10 +4,14 @@
 //! to travel between nodes. A ticket belongs to one shell, and therefore stands beside the ask in [`Input`].
 
 use crate::error::ErrorCode;
-use crate::ids::{BrokerId, LeaderEpoch, Ticket, TopicId, TopicPartition};
+use crate::ids::{BrokerId, LeaderEpoch, Peer, Ticket, TopicId, TopicPartition};
+use crate::metadata::broker::Registration;
 use crate::metadata::image::{Image, Topic};
+use crate::metadata::isr::{IsrOutcome, IsrWish};
 use crate::metadata::log::{Committed, Leadership, ProposalId, ProposeResult};
+use crate::metadata::partition::Opened;
 use crate::metadata::record::MetadataRecord;
+use crate::metadata::verdict::Judgement;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -161,15 +165,12 @@ pub struct Alteration {
 /// A question to the controller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
-    /// A node's process starts. Each partition whose only replica is on this node gets a new epoch.
+    /// A node's process starts.
     Register {
-        broker_id: BrokerId,
-        /// Taken only where no cluster exists yet.
-        cluster_id: String,
-        /// Host and port that clients are told.
-        host: String,
-        port: u16,
-        rack: Option<String>,
+        node: Box<Registration>,
+        /// The node is alone: it founds the cluster under this id if there is none, and starts unfenced.
+        #[serde(default)]
+        alone: Option<String>,
         /// The last leader epoch of each log that the node recovered, as pairs, because JSON has no other keys than text.
         #[serde(default)]
         log_epochs: Vec<(TopicPartition, LeaderEpoch)>,
@@ -191,8 +192,22 @@ pub enum Ask {
     },
     /// Asks for a block of [`PRODUCER_ID_BLOCK`] producer ids.
     ProducerIds,
-    /// A node has opened these replicas, given by topic and partition.
-    Opened(BrokerId, Vec<(TopicId, i32)>),
+    /// Nodes have opened these replicas in these places.
+    Opened(Vec<(TopicPartition, Opened)>),
+    /// A node's leaders want other in-sync replicas (R40).
+    AlterIsr {
+        from: Peer,
+        /// Rises in the process that asks.
+        number: u64,
+        /// The leadership that the node sends this to. Another one refuses it.
+        leadership: Leadership,
+        wishes: Vec<IsrWish>,
+    },
+    /// A node's leaders were rebuilt, and each wants a leader epoch above the one named (R7).
+    RenewEpochs {
+        from: Peer,
+        partitions: Vec<(TopicPartition, LeaderEpoch)>,
+    },
 }
 
 /// A topic as it was created, for the answer.
@@ -227,7 +242,7 @@ pub type DeleteOutcome = (Option<String>, TopicId, Result<(), Refusal>);
 /// An answer of the controller. The number in it is an index, from which on the image holds the change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// Answers `Register`, where the index is the broker epoch, and `Opened`.
+    /// Answers `Register`, where the index is the broker epoch, `Opened` and `RenewEpochs`.
     Done(u64),
     /// Answers `CreateTopics`, in the order asked.
     Created(Vec<TopicOutcome>, u64),
@@ -237,6 +252,8 @@ pub enum Reply {
     Altered(Vec<Result<(), Refusal>>, u64),
     /// Answers `ProducerIds` with the first id of the block.
     ProducerIds(i64),
+    /// Answers `AlterIsr`, in the order asked.
+    IsrAltered(Vec<IsrOutcome>, u64),
     /// The controller refuses the whole question and changes nothing.
     Failed(Refusal),
     /// The change was proposed, and may or may not be committed now or later (R44). The text says why.
@@ -249,7 +266,8 @@ impl Reply {
     pub fn refusal(self) -> Refusal {
         let (code, message) = match self {
             Reply::Failed(refusal) => return refusal,
-            Reply::Unknown(why) => (ErrorCode::UnknownServerError, why),
+            // The client may look before it asks again, because the change may be on its way (R44).
+            Reply::Unknown(why) => (ErrorCode::RequestTimedOut, why),
             _ => (ErrorCode::UnknownServerError, "the controller gave no answer: ask again".to_owned()),
         };
         Refusal { code, message }
@@ -265,6 +283,8 @@ pub enum Input {
     Ask { ticket: Ticket, ask: Ask },
     /// The metadata log's answer to a proposal, outside of the stream.
     Proposed(ProposalId, ProposeResult),
+    /// The judge of sessions has found something out.
+    Judged(Judgement),
 }
 
 /// An action that the controller wants done.
@@ -278,5 +298,7 @@ pub enum Effect {
     },
     /// Show this image to every reader.
     Publish(Arc<Image>),
+    /// Count so many committed records that did not fit the image (R43).
+    Dropped(usize),
     Answer(Ticket, Reply),
 }

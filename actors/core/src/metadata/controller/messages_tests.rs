@@ -4,11 +4,14 @@ use super::{
     Alteration, Ask, ConfigOp, CreatedTopic, MorePartitions, NewTopic, Refusal, Reply, ResourceKind, TopicRef,
 };
 use crate::error::ErrorCode;
-use crate::ids::TopicId;
+use crate::ids::{DirectoryId, NodeUuid, Peer, ProcessId, TopicId, TopicPartition};
+use crate::metadata::{IsrOutcome, IsrWish, Leadership, LevelRange, Listener, Opened, Registration};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 
 const ID: TopicId = TopicId([9; 16]);
+const AT: TopicPartition = TopicPartition { topic: ID, partition: 3 };
+const PEER: Peer = Peer { broker: 1, epoch: 17 };
 
 fn survives<T: Serialize + DeserializeOwned + PartialEq + Debug>(all: &[T]) {
     for one in all {
@@ -38,12 +41,21 @@ fn each_ask_survives() {
         changes: ops.map(|op| ("c".to_owned(), op, Some("v".to_owned()))).into(),
     });
     let registration = |rack: Option<&str>| Ask::Register {
-        broker_id: 1,
-        cluster_id: "c".into(),
-        host: "h".into(),
-        port: 9092,
-        rack: rack.map(str::to_owned),
-        log_epochs: vec![(crate::TopicPartition { topic: ID, partition: 3 }, 7)],
+        node: Box::new(Registration {
+            broker: 1,
+            uuid: Some(NodeUuid([1; 16])),
+            process: Some(ProcessId([2; 16])),
+            incarnation: 3,
+            key_hash: Some("ab".into()),
+            directories: vec![DirectoryId([4; 16])],
+            cluster_address: Some("h:7946".into()),
+            listeners: vec![Listener::plaintext("h", 9092)],
+            rack: rack.map(str::to_owned),
+            levels: LevelRange { min: 1, max: 4 },
+            synced: [(DirectoryId([4; 16]), [(0, 7), (1, u64::MAX)].into())].into(),
+        }),
+        alone: rack.map(str::to_owned),
+        log_epochs: vec![(AT, 7)],
     };
     let more = |assignments| MorePartitions { name: "t".into(), count: 4, assignments };
     survives(&[
@@ -58,7 +70,17 @@ fn each_ask_survives() {
         Ask::CreatePartitions { topics: vec![more(None), more(Some(vec![vec![1]]))], validate_only: false },
         Ask::AlterConfigs { broker_id: 1, alterations: alterations.into(), validate_only: false },
         Ask::ProducerIds,
-        Ask::Opened(1, vec![(ID, 0), (TopicId::ZERO, 7)]),
+        Ask::Opened(vec![
+            (AT, Opened { broker: 1, directory: None, shard: None }),
+            (AT, Opened { broker: 2, directory: Some(DirectoryId([4; 16])), shard: Some(1) }),
+        ]),
+        Ask::AlterIsr {
+            from: PEER,
+            number: u64::MAX,
+            leadership: Leadership { term: 5, node: 2 },
+            wishes: vec![IsrWish { id: AT, leader_epoch: 3, partition_epoch: 4, isr: vec![PEER] }],
+        },
+        Ask::RenewEpochs { from: PEER, partitions: vec![(AT, 3)] },
     ]);
 }
 
@@ -83,6 +105,16 @@ fn each_reply_survives() {
         ),
         Reply::Altered(vec![Ok(()), Err(refusal(ErrorCode::InvalidConfig))], 7),
         Reply::ProducerIds(i64::MAX),
+        Reply::IsrAltered(
+            vec![
+                IsrOutcome::Committed,
+                IsrOutcome::Outdated,
+                IsrOutcome::Behind,
+                IsrOutcome::Ended(ErrorCode::FencedLeaderEpoch),
+                IsrOutcome::Ineligible("why".into()),
+            ],
+            7,
+        ),
         Reply::Failed(refusal(ErrorCode::UnknownServerError)),
         Reply::Unknown("why".into()),
     ]);
@@ -97,9 +129,10 @@ fn a_code_travels_as_kafkas_number() {
 #[test]
 fn what_was_not_asked_for_is_told_in_words() {
     let unknown = |message: &str| Refusal { code: ErrorCode::UnknownServerError, message: message.into() };
+    let timed_out = |message: &str| Refusal { code: ErrorCode::RequestTimedOut, message: message.into() };
     let rows = [
         (Reply::Failed(refusal(ErrorCode::NotController)), refusal(ErrorCode::NotController)),
-        (Reply::Unknown("lost".into()), unknown("lost")),
+        (Reply::Unknown("lost".into()), timed_out("lost")),
         (Reply::Done(3), unknown("the controller gave no answer: ask again")),
     ];
     for (reply, told) in rows {

@@ -6,6 +6,7 @@
 mod alter;
 mod basis;
 mod create;
+mod isr;
 mod machine;
 mod messages;
 mod partitions;

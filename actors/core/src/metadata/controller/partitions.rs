@@ -55,7 +55,7 @@ impl Basis<'_> {
             return refuse(ErrorCode::PolicyViolation, TOO_MANY);
         }
         let replicas = self.placed(more, topic, wanted - has)?;
-        Ok(MetadataRecord::Partitions { topic: topic.id, first: has as i32, replicas })
+        Ok(MetadataRecord::Partitions { topic: topic.id, first: has as i32, replicas, isr: Vec::new() })
     }
 
     fn placed(

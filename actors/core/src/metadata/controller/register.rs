@@ -1,49 +1,85 @@
-//! Decides the registration of a node: it becomes a broker, and its own partitions get a new epoch in the same batch.
+//! Decides the registration of a node, and gives out producer ids.
 //!
-//! The first registration also founds the cluster. A partition is the node's own if it has no replica elsewhere. The node
-//! reports in which leader epochs its logs end, because metadata restored from a backup may be older than a log. A
-//! registered node asks for producer ids, a block at a time.
+//! A registration begins a new life of a node, so its old life ends first, in the same batch (R12). A life that still
+//! holds a session keeps its place: two processes of one node may not run at once (R17).
+//!
+//! A node that is alone founds the cluster and starts unfenced, because nobody else could tell it anything. Partitions
+//! whose only replica it has get a new leader epoch. The node reports in which leader epochs its logs end, because
+//! metadata restored from a backup may be older than a log.
 
 use super::basis::Basis;
-use super::messages::PRODUCER_ID_BLOCK;
-use crate::ids::{BrokerId, LeaderEpoch, TopicPartition};
-use crate::metadata::record::{ConfigOf, MetadataRecord};
+use super::isr::unchanged;
+use super::messages::{PRODUCER_ID_BLOCK, Refusal, refuse};
+use crate::error::ErrorCode;
+use crate::ids::{BrokerEpoch, LeaderEpoch, TopicPartition};
+use crate::metadata::broker::{LEVELS, Registration};
+use crate::metadata::record::{ConfigOf, MetadataRecord, PartitionChange};
 use std::collections::BTreeMap;
 
+/// The last leader epoch of each log that a node has recovered.
+pub(super) type LogEpochs = BTreeMap<TopicPartition, LeaderEpoch>;
+
 impl Basis<'_> {
-    pub(super) fn register(
+    /// Registers a node that is alone.
+    pub(super) fn register_alone(
         &self,
-        broker_id: BrokerId,
-        cluster_id: String,
-        (host, port, rack): (String, u16, Option<String>),
-        log_epochs: &BTreeMap<TopicPartition, LeaderEpoch>,
-    ) -> Vec<MetadataRecord> {
+        node: &Registration,
+        cluster_id: &str,
+        log_epochs: &LogEpochs,
+    ) -> Result<Vec<MetadataRecord>, Refusal> {
+        self.runs_at_level(node)?;
         let mut records = Vec::new();
         if self.image.cluster_id.is_none() {
-            records.push(MetadataRecord::Cluster { cluster_id });
+            records.push(MetadataRecord::Cluster { cluster_id: cluster_id.to_owned(), cluster_epoch: 0 });
             // All brokers share one value of `min.insync.replicas` from the start, as in Kafka's new clusters
-            // (KIP-966).
+            // (KIP-966). It is 1 until the first feature level of a cluster raises it.
             let changes = [("min.insync.replicas".to_owned(), Some("1".to_owned()))].into();
             records.push(MetadataRecord::Configs { of: ConfigOf::Cluster, changes });
         }
-        records.push(MetadataRecord::Broker { broker_id, host, port, rack });
+        if self.image.feature_level.is_none() {
+            records.push(MetadataRecord::FeatureLevel { level: LEVELS.max });
+        }
+        let node = Box::new(node.clone());
+        let mine = [node.broker];
+        records.push(MetadataRecord::Registered { node, fenced: false });
         for topic in self.image.topics.values() {
             for (partition, p) in (0i32..).zip(&topic.partitions) {
-                if p.replicas == [broker_id] {
+                if p.replicas == mine {
                     let id = TopicPartition { topic: topic.id, partition };
                     let last = log_epochs.get(&id).copied().unwrap_or(p.leader_epoch);
-                    records.push(MetadataRecord::PartitionChange {
-                        topic: topic.id,
-                        partition,
-                        leader: broker_id,
+                    records.push(MetadataRecord::PartitionChange(PartitionChange {
+                        leader: mine[0],
                         leader_epoch: p.leader_epoch.max(last).saturating_add(1),
-                        isr: vec![broker_id],
-                        partition_epoch: p.partition_epoch + 1,
-                    });
+                        isr: mine.to_vec(),
+                        ..unchanged(id, p)
+                    }));
                 }
             }
         }
-        records
+        Ok(records)
+    }
+
+    /// The epoch that this very process was given before, if it is known. A retry gets it again (I13).
+    pub(super) fn registered(&self, node: &Registration) -> Option<BrokerEpoch> {
+        let broker = self.image.brokers.get(&node.broker)?;
+        (node.process.is_some() && broker.process == node.process).then_some(broker.epoch)
+    }
+
+    /// Refuses a build that cannot run at the cluster's feature level.
+    fn runs_at_level(&self, node: &Registration) -> Result<(), Refusal> {
+        match self.image.feature_level {
+            Some(level) if !node.levels.holds(level) => {
+                let (id, min, max) = (node.broker, node.levels.min, node.levels.max);
+                refuse(
+                    ErrorCode::UnsupportedVersion,
+                    format!(
+                        "the cluster runs at feature level {level}, and the build of node {id} runs at {min} to {max}: \
+                         start it with a build for level {level}"
+                    ),
+                )
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The first id of the next block of producer ids, and the record that gives the block out.

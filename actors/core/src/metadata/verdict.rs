@@ -1,0 +1,59 @@
+//! What the judge of sessions says to the controller.
+//!
+//! The judge hears heartbeats and knows time; the controller knows neither. One judgement is one event: whatever it
+//! names becomes one batch of records, elections included (R12).
+//!
+//! These are words alone. `sessions/` speaks them, and `controller/judged.rs` turns them into records.
+
+use super::broker::SyncedPositions;
+use super::log::Leadership;
+use crate::ids::{Peer, TopicPartition};
+use std::collections::BTreeSet;
+
+/// Why a node is fenced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FencedFor {
+    /// Nothing was heard of it for a session.
+    Silent,
+    /// It has not applied what was committed a session ago (R45).
+    Behind,
+    /// One of its syncs does not end.
+    Disk,
+    /// The kernel says that its process is gone.
+    Gone,
+}
+
+/// One thing that the judge has found out about one life of a node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Fence {
+        peer: Peer,
+        why: FencedFor,
+        /// The journal positions that the node was last heard to have synced (R46).
+        synced: SyncedPositions,
+    },
+    Unfence(Peer),
+    /// The node wants to end: its leaderships move, and it is given none.
+    ShuttingDown(Peer),
+    /// Whether one of the node's syncs takes too long. Its leaderships move to members of the ISR, where there are any.
+    Stalled {
+        peer: Peer,
+        stalled: bool,
+    },
+    /// All replicas of the node that cannot serve now. None of them is elected or joins an ISR (R38, R41).
+    Unable {
+        peer: Peer,
+        replicas: BTreeSet<TopicPartition>,
+    },
+}
+
+/// Everything that one moment has brought out, for the controller of one leadership.
+///
+/// The first judgement of a leadership ends the controller's wait (R45), even if it names nobody.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Judgement {
+    pub leadership: Leadership,
+    pub verdicts: Vec<Verdict>,
+    /// Unfenced nodes whose session is over and who are not fenced for it. Another process may take their place (R17).
+    pub silent: BTreeSet<Peer>,
+}

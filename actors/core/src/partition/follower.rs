@@ -1,0 +1,269 @@
+//! The follower's role: it says where its log ends, takes what the leader sends, and acknowledges what is durable.
+//!
+//! ```text
+//!   Unlinked ── Linked ──> Asking(n) ── first part of n ──> Accepted(n) ── parts ──> Journal, Ack
+//!      ^                     │  ^ 200 ms … 2 s │                 │
+//!      └── Unlinked          └──┴── Refused    └── Diverge ──> truncate     a part that does not match: Asking(n + 1)
+//! ```
+//!
+//! The number n names one Position. Whatever carries another leader epoch or another n belongs to a former subscription
+//! and is dropped (R36). The follower acknowledges min(own durable end, matched end): matched begins at the accepted
+//! Position's end, and rises with the parts that were taken. So an acknowledgement never covers bytes that the leader
+//! does not have.
+//!
+//! The role judges parts and moves the log. It truncates nothing itself: the replica does, since it is idle until the
+//! log is read again (R38).
+
+use super::epochs::end_of_epoch;
+use super::log::{Journaled, LocalLog};
+use super::messages::Effect;
+use super::replication::{Ack, Answer, Continuity, Part, Position, PositionNumber};
+use crate::ids::{BrokerId, LeaderEpoch, Offset, Ticket};
+use crate::machine::Effects;
+use crate::mutant::{Mutant, planted};
+use crate::records::BatchHead;
+use crate::storage::Entry;
+use crate::time::{Millis, Now};
+
+/// Milliseconds until a refused Position is sent again, at first and at most.
+const RETRY_MS: (u64, u64) = (200, 2_000);
+
+/// The Position that was sent last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Asked {
+    n: PositionNumber,
+    end: Offset,
+    /// The end up to which the leader's log is known to match; none until the Position is accepted.
+    matched: Option<Offset>,
+}
+
+/// What the replica has to do after a message from the leader.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Nothing beyond the effects.
+    Done,
+    /// The follower needs a new number, to send a Position.
+    Ask,
+    /// The log is to be cut to this offset, and read again.
+    Truncate(Offset),
+}
+
+/// The following of one leader in one leader epoch.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    leader: BrokerId,
+    epoch: LeaderEpoch,
+    linked: bool,
+    asked: Option<Asked>,
+    /// The acknowledgement that was sent last.
+    acked: Option<Ack>,
+    /// When a refused Position is sent again.
+    retry: Option<Millis>,
+    backoff_ms: u64,
+}
+
+impl Follower {
+    /// A follower of this leader, without a connection to it yet.
+    #[must_use]
+    pub fn new(leader: BrokerId, epoch: LeaderEpoch) -> Follower {
+        Follower {
+            leader,
+            epoch,
+            linked: false,
+            asked: None,
+            acked: None,
+            retry: None,
+            backoff_ms: RETRY_MS.0,
+        }
+    }
+
+    /// The node that leads.
+    #[must_use]
+    pub fn leader(&self) -> BrokerId {
+        self.leader
+    }
+
+    /// A new connection to the leader's node is up, or the connection is gone. What was sent on an earlier one counts no
+    /// more.
+    pub fn link(&mut self, up: bool) {
+        self.linked = up;
+        (self.asked, self.acked, self.retry) = (None, None, None);
+    }
+
+    /// Says where the log ends, under a new number.
+    pub fn ask(&mut self, n: PositionNumber, log: &LocalLog, out: &mut Effects<Effect>) {
+        self.asked = Some(Asked { n, end: log.end(), matched: None });
+        (self.acked, self.retry) = (None, None);
+        let position = Position {
+            leader_epoch: self.epoch,
+            n,
+            end: log.end(),
+            last_epoch: log.last_epoch(),
+            written: log.written_end(),
+            synced: log.synced_end(),
+            log_start: log.durable_log_start(),
+        };
+        out.push(Effect::Position { to: self.leader, position });
+    }
+
+    /// Whether a message belongs to the Position that was sent last.
+    fn is_current(&self, from: BrokerId, epoch: LeaderEpoch, n: PositionNumber) -> bool {
+        from == self.leader && epoch == self.epoch && self.asked.is_some_and(|asked| asked.n == n)
+    }
+
+    /// Takes a part and its batches.
+    pub fn part(
+        &mut self,
+        now: Now,
+        (from, part): (BrokerId, &Part),
+        batches: Vec<(Ticket, BatchHead)>,
+        log: &mut LocalLog,
+        out: &mut Effects<Effect>,
+    ) -> Outcome {
+        let old = part.place == Continuity::Restart && planted(Mutant::OldPartObeyed);
+        if !self.is_current(from, part.leader_epoch, part.n) {
+            if old {
+                self.restart(part, log, out);
+            }
+            let again = planted(Mutant::PositionPerMismatch)
+                && from == self.leader
+                && part.leader_epoch == self.epoch;
+            return if again && !batches.is_empty() { Outcome::Ask } else { Outcome::Done };
+        }
+        let Some(asked) = &mut self.asked else { return Outcome::Done };
+        let matched = *asked.matched.get_or_insert(asked.end);
+        self.backoff_ms = RETRY_MS.0;
+        match part.place {
+            Continuity::Nothing => {}
+            Continuity::Restart if log.end() > part.log_start => return Outcome::Ask,
+            Continuity::Restart => self.restart(part, log, out),
+            Continuity::After { epoch, end } => {
+                if !matches(log, part, epoch, end) {
+                    return Outcome::Ask;
+                }
+                for (ticket, head) in batches {
+                    let entry = (head.leader_epoch <= self.epoch).then(|| log.append_replicated(now, &head));
+                    let Some(entry) = entry.flatten() else { return Outcome::Ask };
+                    let change = Entry::Append { base: head.base_offset, epoch: head.leader_epoch };
+                    out.push(journal(entry, change, Some(ticket)));
+                }
+                self.matched(matched.max(log.end()));
+            }
+        }
+        self.follow(part, log, out);
+        self.acknowledge(log, out);
+        Outcome::Done
+    }
+
+    fn matched(&mut self, end: Offset) {
+        if let Some(asked) = &mut self.asked {
+            asked.matched = Some(end);
+        }
+    }
+
+    /// Empties the log, whose records the leader no longer has, and goes on at the leader's log start (R39).
+    fn restart(&mut self, part: &Part, log: &mut LocalLog, out: &mut Effects<Effect>) {
+        let at = part.log_start;
+        if log.end() > at {
+            return;
+        }
+        out.push(journal(log.reset(at), Entry::Reset { at }, None));
+        self.matched(at);
+    }
+
+    /// Takes the leader's high watermark and log start, as far as the own log reaches (R39).
+    fn follow(&mut self, part: &Part, log: &mut LocalLog, out: &mut Effects<Effect>) {
+        let clamped = !planted(Mutant::PartHighWatermarkUnclamped);
+        log.commit(if clamped { part.high_watermark.min(log.end()) } else { part.high_watermark });
+        let to = part.log_start.min(log.end()).min(log.high_watermark());
+        if let Some(entry) = log.move_log_start(to) {
+            out.push(journal(entry, Entry::LogStart { to }, None));
+        }
+    }
+
+    /// Acknowledges what has become durable since the last time.
+    pub fn acknowledge(&mut self, log: &LocalLog, out: &mut Effects<Effect>) {
+        let Some(Asked { n, matched: Some(matched), .. }) = self.asked else { return };
+        let end = |end: Offset| if planted(Mutant::FollowerAcksEnd) { log.end() } else { end.min(matched) };
+        let ack = Ack {
+            leader_epoch: self.epoch,
+            n,
+            written: end(log.written_end()),
+            synced: end(log.synced_end()),
+            log_start: log.durable_log_start(),
+        };
+        if self.acked != Some(ack) {
+            self.acked = Some(ack);
+            out.push(Effect::Ack { to: self.leader, ack });
+        }
+    }
+
+    /// Takes the leader's answer to a Position that it did not accept.
+    pub fn told(&mut self, now: Millis, from: BrokerId, answer: &Answer, log: &LocalLog) -> Outcome {
+        match *answer {
+            Answer::Refused { leader_epoch, n, .. } if self.is_current(from, leader_epoch, n) => {
+                self.refused(now)
+            }
+            Answer::Diverge { leader_epoch, n, epoch, end }
+                if self.is_current(from, leader_epoch, n)
+                    || (planted(Mutant::OldDivergeObeyed) && from == self.leader) =>
+            {
+                let to = diverges_at(log, epoch, end);
+                if to < log.end() {
+                    return Outcome::Truncate(to);
+                }
+                self.refused(now);
+            }
+            Answer::Refused { .. } | Answer::Diverge { .. } => {}
+        }
+        Outcome::Done
+    }
+
+    fn refused(&mut self, now: Millis) {
+        (self.asked, self.acked) = (None, None);
+        self.retry = Some(now.plus(self.backoff_ms));
+        self.backoff_ms = (self.backoff_ms * 2).min(RETRY_MS.1);
+    }
+
+    /// Whether a refused Position is due again.
+    #[must_use]
+    pub fn is_due(&self, now: Millis) -> bool {
+        self.linked && self.retry.is_some_and(|due| due <= now)
+    }
+
+    /// When a refused Position is due again.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.retry.filter(|_| self.linked)
+    }
+}
+
+/// Whether a part goes on where the own log ends. At the leader's log start, and for an empty log, the end alone
+/// decides, because there is no record before it.
+fn matches(log: &LocalLog, part: &Part, epoch: Option<LeaderEpoch>, end: Offset) -> bool {
+    let same = match (epoch, log.last_epoch()) {
+        (Some(epoch), Some(last)) => epoch == last || end == part.log_start,
+        _ => true,
+    };
+    end == log.end() && same
+}
+
+/// The offset from which on the own log differs from the leader's (R13). The leader's end alone would loop after two
+/// fast changes of the leader (KIP-279), so the own end of that epoch counts too.
+fn diverges_at(log: &LocalLog, epoch: Option<LeaderEpoch>, end: Offset) -> Offset {
+    if planted(Mutant::TruncatesToHighWatermark) {
+        return log.high_watermark();
+    }
+    let Some(epoch) = epoch else { return end };
+    match end_of_epoch(log.epochs(), epoch, log.end()) {
+        Some((_, own)) => end.min(own),
+        // Every own record is of a later epoch.
+        None => end.min(log.log_start()),
+    }
+}
+
+/// The effect that journals a follower's entry.
+fn journal(entry: Journaled, change: Entry, ticket: Option<Ticket>) -> Effect {
+    let Journaled { seq, durability } = entry;
+    Effect::Journal { seq, entry: change, durability, ticket, log_append_time: None }
+}
