@@ -201,14 +201,12 @@ impl World {
         }
         let want = request.want;
         match (want, said) {
-            (Want::Produce { producer, sequence }, Ok(appended)) => {
-                let Some(pending) = self.clients.pending(producer, part, sequence) else { return };
-                let value = pending.value;
-                if let Err(why) = self.truths[part].acknowledge(appended.base_offset, value) {
+            (Want::Produce { batch, .. }, Ok(appended)) => {
+                if let Err(why) = self.truths[part].acknowledge(appended.base_offset, batch.value) {
                     self.broken("I1", || format!("n{} p{part}: {why}", node + 1));
                 }
             }
-            (Want::Produce { producer, sequence }, Err(reject)) => {
+            (Want::Produce { producer, sequence, .. }, Err(reject)) => {
                 self.check_reject(node, part, (producer, sequence), reject);
             }
             (Want::Delete { .. }, Ok(appended)) => {

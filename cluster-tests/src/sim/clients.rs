@@ -20,6 +20,8 @@ pub const PRODUCERS: usize = 2;
 #[derive(Clone, Copy, Debug)]
 pub struct Pending {
     pub sequence: i32,
+    /// Batches of this lane before it.
+    pub number: u64,
     pub records: i32,
     pub value: u32,
     pub size: u32,
@@ -31,6 +33,10 @@ pub struct Pending {
 #[derive(Clone, Debug, Default)]
 pub struct Lane {
     pub next_sequence: i32,
+    pub batches: u64,
+    /// A batch was acknowledged. Before that a producer sends one at a time, because a leader that does not know it takes
+    /// any first sequence, as Kafka does.
+    pub known: bool,
     pub pending: VecDeque<Pending>,
 }
 
@@ -61,7 +67,9 @@ impl Clients {
         let lane = &mut self.producers[producer].lanes[part];
         let sequence = lane.next_sequence;
         lane.next_sequence += records;
-        lane.pending.push_back(Pending { sequence, records, value, size, request: None });
+        let number = lane.batches;
+        lane.batches += 1;
+        lane.pending.push_back(Pending { sequence, number, records, value, size, request: None });
         sequence
     }
 
@@ -90,8 +98,8 @@ impl Clients {
 
     /// Whether a request waits at this replica for its answer.
     #[must_use]
-    pub fn waits_at(&self, request: usize, node: NodeIx, part: PartIx) -> bool {
-        let Request { node: at, part: of, answered, arrived, .. } = self.requests[request];
-        (at, of) == (node, part) && arrived && !answered
+    pub fn waits_at(&self, request: usize, process: (NodeIx, u64), part: PartIx) -> bool {
+        let Request { node, life, part: of, answered, arrived, .. } = self.requests[request];
+        (node, life) == process && of == part && arrived && !answered
     }
 }

@@ -19,24 +19,32 @@ pub struct Clock {
     pub wall: i64,
     /// When the process began.
     began: Time,
+    /// True time that was skipped since then.
+    skipped: Time,
 }
 
 impl Clock {
     /// A clock with this rate and wall.
     #[must_use]
     pub fn new(rate: i64, wall: i64) -> Clock {
-        Clock { rate, wall, began: 0 }
+        Clock { rate, wall, began: 0, skipped: 0 }
     }
 
     /// Begins the monotonic time of a new process.
     pub fn begin(&mut self, now: Time) {
-        self.began = now;
+        (self.began, self.skipped) = (now, 0);
+    }
+
+    /// Skips some time, in which nothing happens anywhere.
+    pub fn skip(&mut self, time: Time) {
+        self.skipped += time;
+        self.wall += (time / MS) as i64;
     }
 
     /// What the node reads at this time.
     #[must_use]
     pub fn read(&self, now: Time) -> Now {
-        let since = now.saturating_sub(self.began) as i64;
+        let since = (now.saturating_sub(self.began) + self.skipped) as i64;
         let mono = (since + since / 1_000_000 * self.rate + since % 1_000_000 * self.rate / 1_000_000) / MS as i64;
         Now { mono: Millis(mono as u64), wall: UnixMillis(EPOCH_MS + (now / MS) as i64 + self.wall) }
     }
@@ -47,13 +55,26 @@ impl Clock {
         let micros = u128::from(moment.0) * u128::from(MS);
         let at = micros * 1_000_000 / (1_000_000 + self.rate) as u128;
         // Rounded up, so that a timer never fires before its moment.
-        self.began.saturating_add(u64::try_from(at).unwrap_or(u64::MAX / 2)).saturating_add(2)
+        let at = u64::try_from(at).unwrap_or(u64::MAX / 2).saturating_add(2);
+        self.began.saturating_add(at).saturating_sub(self.skipped)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn skipped_time_has_passed() {
+        let mut clock = Clock::new(50_000, 0);
+        clock.begin(1_000_000);
+        let before = clock.read(3_000_000);
+        clock.skip(600_000_000);
+        let after = clock.read(3_000_000);
+        assert_eq!(after.mono.0 - before.mono.0, 630_000, "the clock is fast");
+        assert_eq!(after.wall.0 - before.wall.0, 600_000);
+        assert!(clock.read(clock.when(Millis(700_000))).mono.0.abs_diff(700_000) <= 1);
+    }
 
     #[test]
     fn a_timer_fires_at_its_moment_or_just_after() {

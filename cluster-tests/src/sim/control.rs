@@ -40,10 +40,8 @@ fn directory(node: NodeIx) -> DirectoryId {
 }
 
 impl World {
-    /// The cluster is founded: that much is in the log before any node registers. Forming it has a search of its own.
-    pub fn found(&mut self) {
-        let first = self.rng.below(self.nodes.len() as u64) as usize;
-        let leadership = self.meta.elect(self.nodes[first].id, 0);
+    /// The first leader of the metadata log founds the cluster. How a cluster forms has a search of its own.
+    pub fn found(&mut self, leadership: Leadership) {
         let changes = [("min.insync.replicas".to_owned(), Some("2".to_owned()))].into();
         let records = vec![
             MetadataRecord::Cluster { cluster_id: "simulated".to_owned(), cluster_epoch: 0 },
@@ -51,7 +49,6 @@ impl World {
             MetadataRecord::Configs { of: ConfigOf::Cluster, changes },
         ];
         self.meta.append(leadership, ProposalId { node: 0, number: 0 }, records);
-        self.plan_commit();
     }
 
     /// A process begins: its controller hears the snapshot, and it starts to register.

@@ -60,7 +60,6 @@ pub struct Live {
 pub struct Recovered {
     pub replica: ReplicaId,
     pub fold: ReplicaFold,
-    pub hint: Offset,
     /// The end of what was synced before the process ended.
     pub synced_end: Offset,
 }
@@ -139,10 +138,10 @@ impl Live {
         seq <= self.written
     }
 
-    /// Whether the journal has written every entry.
+    /// Whether every entry is on disk.
     #[must_use]
-    pub fn is_all_written(&self) -> bool {
-        self.accepted.seq <= self.written
+    pub fn is_all_synced(&self) -> bool {
+        self.accepted.seq <= self.synced
     }
 
     /// Leader epochs and the offset each starts at.
@@ -151,7 +150,7 @@ impl Live {
         &self.accepted.epochs
     }
 
-    fn take(&mut self, change: Change, next_before: Offset, record: &Record) {
+    fn take(&mut self, change: Change, record: &Record) {
         let seq = record.header.seq;
         match (change, record.batch) {
             (Change::Appended { .. }, Some(batch)) => {
@@ -164,9 +163,9 @@ impl Live {
                     self.floor = (to, seq);
                 }
             }
-            (Change::Trimmed { to }, _) if to > next_before => {
+            (Change::Emptied { at }, _) => {
                 self.content.clear();
-                self.floor = (to, seq);
+                self.floor = (at, seq);
             }
             (Change::Dropped, _) => self.dropped = true,
             _ => {}
@@ -208,7 +207,7 @@ impl Disk {
         let before = live.accepted.next;
         let head = batch.map(|batch| batch.head);
         match live.accepted.follow(header.seq, &header.entry, head.map(|head| head.next_offset())) {
-            Ruling::Follows(change) => live.take(change, before, &record),
+            Ruling::Follows(change) => live.take(change, &record),
             ruling => return Err(format!("{:?} {:?} at {before}: {ruling:?}", header.seq, header.entry)),
         }
         self.records.push(record);
@@ -326,37 +325,31 @@ impl Disk {
     pub fn recover(&mut self) -> Vec<Recovered> {
         let (records, synced) = (std::mem::take(&mut self.records), self.synced.min(self.records.len()));
         let old = std::mem::take(&mut self.lives);
-        let mut folds: Vec<Option<(ReplicaFold, Offset, Option<Offset>)>> = Vec::new();
+        let mut hints: Vec<Option<(usize, Offset)>> = old.iter().map(|live| live.hint).collect();
+        let mut folds: Vec<Option<(ReplicaFold, Offset)>> = old.iter().map(|_| None).collect();
         for (at, record) in records.iter().enumerate() {
             let place = record.header.replica.0 as usize - 1;
-            if place >= folds.len() {
-                folds.resize_with(place + 1, || None);
-            }
             self.follow(record, &old);
             let live = &self.lives[place];
             match &mut folds[place] {
-                none @ None => {
-                    let settled = old[place].hint.map(|(_, hint)| hint);
-                    *none = ReplicaFold::begun_by(&record.header).map(|fold| (fold, 0, settled));
-                }
-                Some((fold, synced_end, hint)) => {
+                none @ None => *none = ReplicaFold::begun_by(&record.header).map(|fold| (fold, 0)),
+                Some((fold, synced_end)) => {
+                    if let Some((_, settled)) = hints[place].take_if(|(known, _)| *known <= at) {
+                        fold.commit(settled);
+                    }
                     fold_on(fold, record, &live.content);
                     if at < synced {
                         *synced_end = fold.outline.next;
-                    }
-                    if let Entry::Truncate { to } = record.header.entry
-                        && old[place].hint.is_some_and(|(known, _)| known <= at)
-                    {
-                        *hint = hint.map(|hint| hint.min(to));
                     }
                 }
             }
         }
         self.records = records;
         self.all_durable(&old);
-        let found = (1u32..).map(ReplicaId).zip(folds).filter_map(|(replica, fold)| {
-            let (fold, synced_end, hint) = fold?;
-            (!fold.outline.dropped).then(|| Recovered { replica, fold, hint: hint.unwrap_or(0), synced_end })
+        let found = (1u32..).map(ReplicaId).zip(folds).zip(hints).filter_map(|((replica, fold), hint)| {
+            let (mut fold, synced_end) = fold?;
+            hint.into_iter().for_each(|(_, settled)| fold.commit(settled));
+            (!fold.outline.dropped).then_some(Recovered { replica, fold, synced_end })
         });
         found.collect()
     }
@@ -369,10 +362,9 @@ impl Disk {
             self.lives.push(Live::opened(old[self.lives.len()].id, replica));
         }
         let live = &mut self.lives[place];
-        let before = live.accepted.next;
         let end = record.batch.map(|batch| batch.next());
         if let Ruling::Follows(change) = live.accepted.follow(record.header.seq, &record.header.entry, end) {
-            live.take(change, before, record);
+            live.take(change, record);
         }
     }
 
@@ -398,15 +390,23 @@ impl Disk {
     /// written.
     #[must_use]
     pub fn rebuild(&self, replica: ReplicaId) -> Option<ReplicaFold> {
+        let mut hint = self.live(replica)?.hint;
         let mut state: Option<ReplicaFold> = None;
         let mut content: Vec<Batch> = Vec::new();
-        for record in self.records.iter().filter(|record| record.header.replica == replica) {
+        for (at, record) in self.records.iter().enumerate().filter(|(_, record)| record.header.replica == replica) {
             match &mut state {
                 None => state = ReplicaFold::begun_by(&record.header),
                 Some(fold) => {
+                    if let Some((_, settled)) = hint.take_if(|(known, _)| *known <= at) {
+                        fold.commit(settled);
+                    }
                     content.extend(record.batch);
-                    if let Entry::Truncate { to } = record.header.entry {
-                        content.truncate(content.partition_point(|batch| batch.base() < to));
+                    match record.header.entry {
+                        Entry::Truncate { to } => {
+                            content.truncate(content.partition_point(|batch| batch.base() < to));
+                        }
+                        Entry::Reset { .. } => content.clear(),
+                        _ => {}
                     }
                     fold_on(fold, record, &content);
                 }
@@ -427,8 +427,8 @@ fn fold_on(fold: &mut ReplicaFold, record: &Record, left: &[Batch]) {
 
 /// The log that a replica starts with.
 #[must_use]
-pub fn log_start(fold: &ReplicaFold, hint: Offset) -> LogStart {
+pub fn log_start(fold: &ReplicaFold) -> LogStart {
     let Outline { seq, log_start, next, ref epochs, .. } = fold.outline;
-    let producers = fold.producers.clone();
-    LogStart { seq, log_start, next, high_watermark: hint, epochs: epochs.clone(), producers }
+    let (producers, high_watermark) = (fold.producers.clone(), fold.committed());
+    LogStart { seq, log_start, next, high_watermark, epochs: epochs.clone(), producers }
 }

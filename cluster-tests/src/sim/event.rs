@@ -46,6 +46,8 @@ pub enum AtNode {
     Heartbeat,
     /// The metadata log has something to apply.
     Apply,
+    /// The same, after it could not.
+    ApplyAgain,
     /// This node has become the leader of the metadata log; a mutant says so before the commits.
     LeadsTooEarly(Leadership),
     Proposed(ProposalId, ProposeResult),
@@ -157,6 +159,7 @@ fn at_kind(at: &AtNode) -> u64 {
         AtNode::AskTimedOut(_) => 16,
         AtNode::Register => 17,
         AtNode::Request(_) => 18,
+        AtNode::ApplyAgain => 19,
     }
 }
 

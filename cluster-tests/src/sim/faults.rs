@@ -76,6 +76,8 @@ pub enum Fault {
     ActorFails { node: NodeIx, part: PartIx },
     /// A wall clock steps by these milliseconds.
     WallSteps { node: NodeIx, by: i64 },
+    /// Time passes in which nothing happens anywhere, as if all machines had been suspended.
+    Skip { long: Time },
     /// An administrator changes a topic.
     Change { part: PartIx, setting: Setting },
     /// DeleteRecords up to this percentage of the log.
@@ -125,6 +127,16 @@ pub fn plan(options: &Options) -> Vec<Planned> {
             let fault = Fault::Delete { part, percent: rng.within(1, 100) };
             plan.push(Planned { at: rng.within(from, until), fault });
         }
+    }
+    if options.expire {
+        // Once to the next look for idle producers, twice with a clock that is slow.
+        for _ in 0..2 {
+            let at = rng.within(from, until);
+            plan.push(Planned { at, fault: Fault::Skip { long: rng.within(500, 700) * SECOND } });
+        }
+        let node = rng.below(u64::from(options.nodes)) as usize;
+        let by = rng.within(3_600_000, 86_400_000) as i64;
+        plan.push(Planned { at: rng.within(from, until), fault: Fault::WallSteps { node, by } });
     }
     plan.sort_by_key(|planned| planned.at);
     plan

@@ -11,15 +11,13 @@ use callboard_core::{BrokerId, Offset};
 use crate::sim::batch::{Batch, between};
 use crate::sim::event::AtNode;
 use crate::sim::faults::{NodeIx, PartIx};
-use crate::sim::network::{ConnIx, Msg, ReadOf, SentPart, Side};
+use crate::sim::network::{ConnIx, Msg, ReadOf, SentPart, Side, WINDOW};
 use crate::sim::options::{MS, Time};
 use crate::sim::world::{Feeding, World};
 
 /// Bytes of one turn, and how many of them those that catch up may count on.
 const TURN: u64 = 256 * 1024;
 const CATCH_UP: u64 = TURN / 4;
-/// Bytes on their way at most (the send window).
-const WINDOW: u64 = 1 << 20;
 /// Parts without bytes share a frame every so often.
 const LAZY: Time = 100 * MS;
 

@@ -3,10 +3,11 @@
 //! A fault changes the world for a while and plans its own end. The heal ends every fault at once, starts what is down,
 //! and leaves at most a minority dead, where the options say so.
 
+use callboard_core::machine::Machine;
 use callboard_core::metadata::controller::Ask;
 use callboard_core::metadata::{Alteration, ConfigOp, ResourceKind};
 
-use crate::sim::event::Event;
+use crate::sim::event::{Event, Who};
 use crate::sim::faults::{Fault, NodeIx, Setting};
 use crate::sim::options::{MS, SECOND, Time};
 use crate::sim::world::World;
@@ -66,6 +67,7 @@ impl World {
             Fault::AnswersLost { long } => self.answers_lost = now + long,
             Fault::ActorFails { node, part } => self.actor_fails(node, part),
             Fault::WallSteps { node, by } => self.nodes[node].clock.wall += by,
+            Fault::Skip { long } => self.skip(long),
             Fault::Change { part, setting } => self.change(part, setting),
             Fault::Delete { part, percent } => self.delete_records(part, percent),
         }
@@ -74,7 +76,8 @@ impl World {
     /// A process ends. `power`: the machine under it too, and this many percent of what is not synced survive.
     fn kill(&mut self, node: NodeIx, power: Option<u64>, seen: Time) {
         if self.nodes[node].process.take().is_none() {
-            return;
+            // What a process wrote that is gone already, and that was never synced, goes with the power.
+            return power.into_iter().for_each(|keep| self.nodes[node].disk.cut(keep));
         }
         self.nodes[node].life += 1;
         self.nodes[node].paused = 0;
@@ -84,7 +87,19 @@ impl World {
         }
         self.drop_connections(node, seen);
         if self.controller() == Some(node) {
+            self.meta.depose();
             self.miss_controller(seen);
+        }
+    }
+
+    /// Time passes, and every timer that has come due fires.
+    fn skip(&mut self, long: Time) {
+        for node in 0..self.nodes.len() {
+            self.nodes[node].clock.skip(long);
+            for part in 0..self.parts.len() {
+                let deadline = self.replica(node, part).and_then(|replica| replica.machine.next_deadline());
+                self.arm(node, Who::Replica(part), deadline);
+            }
         }
     }
 
@@ -132,7 +147,7 @@ impl World {
         let dead = self.options.leave_dead.then(|| self.rng.below(self.nodes.len() as u64) as usize);
         for node in 0..self.nodes.len() {
             (self.nodes[node].slow, self.nodes[node].stopped) = ((0, 0), 0);
-            self.nodes[node].paused = self.nodes[node].paused.min(self.now);
+            self.plan_apply(node);
             if dead == Some(node) {
                 self.nodes[node].left_dead = true;
                 self.kill(node, None, SEEN);

@@ -9,7 +9,7 @@ use callboard_core::{BrokerId, Peer};
 
 use crate::sim::event::{AtNode, Event};
 use crate::sim::faults::{NodeIx, PartIx, Seen};
-use crate::sim::network::{Conn, ConnIx, Msg, Side};
+use crate::sim::network::{Conn, ConnIx, Msg, Side, WINDOW};
 use crate::sim::options::{MS, SECOND, Time};
 use crate::sim::world::{Sub, World};
 
@@ -286,6 +286,7 @@ impl World {
         }
         let way = self.conns[conn].way_to(side);
         let Some(msg) = way.queue.pop_front() else { return };
+        let full = way.bytes >= WINDOW;
         way.bytes -= msg.bytes();
         self.note(msg.bytes());
         let broker = self.nodes[from].id;
@@ -303,7 +304,9 @@ impl World {
             }
             Msg::Frame(parts) => {
                 self.frame(to, broker, parts);
-                self.turn(from, to, 0);
+                if full {
+                    self.turn(from, to, 0);
+                }
             }
             Msg::Told(part, answer) => self.replica_step(to, part, Input::Told { from: broker, answer }),
         }

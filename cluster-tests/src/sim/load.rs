@@ -40,8 +40,11 @@ impl World {
             return;
         }
         let part = self.rng.below(self.parts.len() as u64) as usize;
-        let waiting = self.clients.producers[producer].lanes[part].pending.len();
-        if !self.options.topics[part].idle && waiting < self.options.in_flight {
+        let lane = &self.clients.producers[producer].lanes[part];
+        // A leader knows the last five batches of a producer again, so no batch runs further ahead of the first one.
+        let most = if lane.known { self.options.in_flight } else { 1 };
+        let ahead = lane.pending.front().map_or(0, |first| lane.batches - first.number);
+        if !self.options.topics[part].idle && ahead < most as u64 {
             let records = self.rng.within(1, 4) as i32;
             let size = self.rng.skewed(80, self.options.batch_bytes) as u32;
             let sequence = self.clients.new_batch(producer, part, records, size);
@@ -56,14 +59,12 @@ impl World {
 
     /// Sends a batch that waits for its answer, if it still does.
     pub fn send(&mut self, producer: usize, part: PartIx, sequence: i32) {
-        if self.healed || self.clients.pending(producer, part, sequence).is_none() {
-            return;
-        }
+        let Some(batch) = self.clients.batch(producer, part, sequence).filter(|_| !self.healed) else { return };
         let Some(node) = self.leader(part) else {
             return self.send_later(producer, part, sequence);
         };
         let number = self.clients.requests.len() as u32;
-        let want = Want::Produce { producer, sequence };
+        let want = Want::Produce { producer, sequence, batch };
         self.push_request(want, part, node);
         if let Some(pending) = self.clients.pending(producer, part, sequence) {
             pending.request = Some(number);
@@ -101,7 +102,7 @@ impl World {
     pub fn answered(&mut self, number: u32, said: &Said) {
         self.clients.requests[number as usize].heard = true;
         let request = self.clients.requests[number as usize];
-        let Want::Produce { producer, sequence } = request.want else { return };
+        let Want::Produce { producer, sequence, .. } = request.want else { return };
         let part = request.part;
         let current = self.clients.pending(producer, part, sequence).map(|pending| pending.request);
         if current != Some(Some(number)) || request.given_up {
@@ -111,6 +112,7 @@ impl World {
             Ok(_) => {
                 self.figures.acked += 1;
                 let lane = &mut self.clients.producers[producer].lanes[part];
+                lane.known = true;
                 lane.pending.retain(|pending| pending.sequence != sequence);
             }
             Err(_) => self.send_later(producer, part, sequence),
@@ -120,7 +122,7 @@ impl World {
     /// A client waits no longer for an answer, and sends again.
     pub fn give_up(&mut self, number: u32) {
         let request = &mut self.clients.requests[number as usize];
-        let Want::Produce { producer, sequence } = request.want else { return };
+        let Want::Produce { producer, sequence, .. } = request.want else { return };
         if request.heard {
             return;
         }

@@ -11,6 +11,8 @@ use callboard_core::BrokerId;
 
 use crate::sim::options::Options;
 
+const HOUR_MS: u64 = 3_600_000;
+
 /// What runs on each node beside its replicas.
 pub struct Machines {
     pub node: NodeMachine,
@@ -23,7 +25,11 @@ impl Machines {
     /// The machines of a process that has just started. `first` is the number of its first proposal to the metadata log.
     #[must_use]
     pub fn new(id: BrokerId, first: u64, found: Vec<Found>, options: &Options) -> Machines {
-        let values = [("replica.lag.time.max.ms", options.lag_max_ms.to_string())];
+        let expiration = if options.expire { HOUR_MS } else { 24 * HOUR_MS };
+        let values = [
+            ("replica.lag.time.max.ms", options.lag_max_ms.to_string()),
+            ("producer.id.expiration.ms", expiration.to_string()),
+        ];
         let statics = Arc::new(Statics::new(values));
         let defaults = TopicDefaults { partitions: 1, statics: Arc::clone(&statics) };
         Machines {

@@ -5,6 +5,7 @@ use callboard_core::metadata::controller::{Ask, Reply};
 use callboard_core::partition::Appended;
 use callboard_core::sessions::Heartbeat;
 
+use crate::sim::batch::Batch;
 use crate::sim::faults::{NodeIx, PartIx};
 
 /// A message between two nodes on a control connection. Each has a stream of its own, so they may overtake each other.
@@ -44,7 +45,7 @@ pub type Said = Result<Appended, Reject>;
 #[derive(Clone, Copy, Debug)]
 pub enum Want {
     /// Append a batch, for this producer.
-    Produce { producer: usize, sequence: i32 },
+    Produce { producer: usize, sequence: i32, batch: Batch },
     /// DeleteRecords up to this percentage of the log.
     Delete { percent: u64 },
 }

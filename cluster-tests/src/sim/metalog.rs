@@ -50,6 +50,12 @@ impl MetaLog {
         self.leadership
     }
 
+    /// The last term that any leadership had.
+    #[must_use]
+    pub fn term(&self) -> u64 {
+        self.term
+    }
+
     /// How many entries are committed.
     #[must_use]
     pub fn committed(&self) -> usize {
@@ -72,6 +78,16 @@ impl MetaLog {
     #[must_use]
     pub fn entry(&self, place: usize) -> Option<&Entry> {
         self.entries.get(place)
+    }
+
+    /// The last leadership before this place.
+    #[must_use]
+    pub fn led_before(&self, place: usize) -> Option<Leadership> {
+        let mut before = self.entries.iter().take(place).rev();
+        before.find_map(|entry| match entry {
+            Entry::Lead(leadership) => Some(*leadership),
+            Entry::Batch { .. } => None,
+        })
     }
 
     /// Appends a batch under this leadership, or refuses it because another one holds.

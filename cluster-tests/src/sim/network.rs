@@ -24,6 +24,9 @@ use crate::sim::options::Time;
 /// Names a connection for the whole run.
 pub type ConnIx = usize;
 
+/// Bytes on their way in one direction at most (the send window).
+pub const WINDOW: u64 = 1 << 20;
+
 /// One part of a frame, with the batches behind it.
 #[derive(Clone, Debug)]
 pub struct SentPart {

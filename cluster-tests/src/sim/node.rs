@@ -31,7 +31,7 @@ impl World {
         let id = self.rng.any();
         let first_proposal = self.rng.any() >> 2;
         let replay = self.rng.percent(50);
-        let began = self.meta.len();
+        let began = self.meta.term();
         let here = &mut self.nodes[node];
         here.life += 1;
         here.began = began;
@@ -56,6 +56,7 @@ impl World {
             positions: 0,
             notice_last: 0,
             syncing: false,
+            applying: false,
             background: false,
             asked: Vec::new(),
             armed: [0; 4],
@@ -111,7 +112,7 @@ impl World {
                     Origin::Recovered(replica) => {
                         let Some(process) = self.process(node) else { return };
                         let Some(found) = process.recovered.remove(&replica) else { return };
-                        let log = LocalLog::recovered(log_start(&found.fold, found.hint), durability);
+                        let log = LocalLog::recovered(log_start(&found.fold), durability);
                         self.spawn(node, part, (replica, life), log, assigned, config, false);
                     }
                     Origin::Returned => {}

@@ -67,11 +67,13 @@ pub struct Options {
     /// Settings of topics change while load runs.
     pub settings: bool,
     pub delete_records: bool,
+    /// DeleteRecords names any offset, not only the first of a batch.
+    pub delete_inside: bool,
     /// A connection that no replica needs any more stays open.
     pub keep_links: bool,
     /// After the heal one node stays dead.
     pub leave_dead: bool,
-    /// `producer.id.expiration.ms` is short, and the load pauses for longer than that.
+    /// `producer.id.expiration.ms` is an hour, and time is skipped up to the looks for idle producers.
     pub expire: bool,
     /// Power is cut. Never together with a topic that is or was `os`: that is a loss within the rules.
     pub power_cuts: bool,
@@ -132,9 +134,10 @@ impl Options {
             lag_max_ms: if rng.percent(50) { rng.within(1_000, 4_000) } else { 30_000 },
             settings,
             delete_records: rng.percent(40),
+            delete_inside: false,
             keep_links: rng.percent(50),
             leave_dead: rng.percent(20),
-            expire: rng.percent(5),
+            expire: rng.percent(10),
             power_cuts,
             power_cuts_os: false,
             wipes: false,

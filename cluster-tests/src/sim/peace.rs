@@ -82,7 +82,8 @@ impl World {
                     view.epoch_start
                 ));
             }
-            if theirs.log_start != view.log_start {
+            // A former leader may have deleted more than this one was asked to.
+            if theirs.log_start < view.log_start {
                 return Some(format!("p{part}: n{} starts at {} and the leader at {}", node + 1, theirs.log_start, view.log_start));
             }
         }
@@ -111,10 +112,15 @@ impl World {
             let replicas: Vec<NodeIx> = p.replicas.iter().filter_map(|broker| self.node_of(*broker)).collect();
             let live: Vec<NodeIx> = replicas.into_iter().filter(|node| !self.nodes[*node].left_dead).collect();
             let truth = self.truths[part].high_watermark;
+            if p.leader < 0 {
+                continue;
+            }
+            let commits = p.isr.len() >= self.min_isr(part).min(p.replicas.len());
+            let until = if commits { Offset::MAX } else { truth };
             for node in &live {
                 let start = self.view(*node, part).map_or(0, |view| view.log_start);
                 let (ours, theirs) = (self.truths[part].committed(), self.content(*node, part));
-                let (ours, theirs) = (between(ours, start, truth), between(theirs, start, Offset::MAX));
+                let (ours, theirs) = (between(ours, start, truth), between(theirs, start, until));
                 if ours.len() != theirs.len() || !ours.iter().zip(theirs).all(|(a, b)| a.same(b)) {
                     let why = difference(ours, theirs);
                     self.broken("I1", || format!("after all, n{} p{part} differs from what was committed: {why}", node + 1));
@@ -134,6 +140,10 @@ impl World {
             // Producers of records that are deleted may be unknown to a replica that began behind them.
             table.forget_below(start);
             tables.push((*node, start, table.active()));
+        }
+        let ends: Vec<Offset> = nodes.iter().filter_map(|node| self.view(*node, part)).map(|view| view.end).collect();
+        if ends.windows(2).any(|pair| pair[0] != pair[1]) {
+            return;
         }
         let Some((first, _, ours)) = tables.first().cloned() else { return };
         for (node, _, theirs) in &tables[1..] {

@@ -37,6 +37,9 @@ impl World {
         let keep = self.rng.below(open + 1) as usize;
         let leadership = self.meta.elect(self.nodes[node].id, keep);
         self.note(leadership.term);
+        if self.image.cluster_id.is_none() {
+            self.found(leadership);
+        }
         if planted(Mutant::LeadershipOvertakesCommits) {
             let delay = self.draw(self.options.delay);
             self.at(node, delay, AtNode::LeadsTooEarly(leadership));
@@ -86,10 +89,15 @@ impl World {
         let answer = |world: &mut World, after: Time, result| {
             world.at(node, after, AtNode::Proposed(id, result));
         };
-        match fate.filter(|_| self.rng.percent(60)) {
-            Some(Fate::NotLeader) => return answer(self, soon, ProposeResult::NotLeader),
-            Some(Fate::UnknownLost) => return answer(self, late, ProposeResult::Unknown("lost".into())),
-            _ => {}
+        let leads = self.meta.leadership() == Some(leadership);
+        if let Some(fate @ (Fate::NotLeader | Fate::UnknownLost)) = fate.filter(|_| leads && self.rng.percent(60)) {
+            // A log loses a proposal only with the leadership: whatever this one proposes later is lost too.
+            self.meta.depose();
+            self.miss_controller(0);
+            return match fate {
+                Fate::NotLeader => answer(self, soon, ProposeResult::NotLeader),
+                _ => answer(self, late, ProposeResult::Unknown("lost".into())),
+            };
         }
         match self.meta.append(leadership, id, records) {
             None => answer(self, soon, ProposeResult::NotLeader),
@@ -155,14 +163,16 @@ impl World {
         let behind = |process: &crate::sim::world::Process, world: &World| process.cursor < world.meta.committed();
         let Some(process) = &self.nodes[node].process else { return };
         if !behind(process, self) {
-            return;
-        }
-        if stopped > now {
-            return self.queue.push(stopped, Event::At(node, life, AtNode::Apply));
+            return self.hear_leader(node, self.meta.committed());
         }
         let reaches = self.controller().is_some_and(|leader| leader == node || self.can_talk(leader, node));
-        if !reaches {
-            return self.at(node, 200 * MS, AtNode::Apply);
+        if stopped > now || !reaches {
+            let Some(process) = self.process(node) else { return };
+            if !std::mem::replace(&mut process.applying, true) {
+                let again = stopped.max(now + 200 * MS);
+                self.queue.push(again, Event::At(node, life, AtNode::ApplyAgain));
+            }
+            return;
         }
         // Now and then only a part has come.
         let until = self.meta.committed();
@@ -180,6 +190,19 @@ impl World {
                 return self.plan_apply(node);
             }
         }
+        self.hear_leader(node, until);
+    }
+
+    /// A process that began behind the last leadership in the log hears of it once it has caught up.
+    fn hear_leader(&mut self, node: NodeIx, until: usize) {
+        let (id, began) = (self.nodes[node].id, self.nodes[node].began);
+        if self.nodes[node].process.as_ref().is_none_or(|process| process.leadership.is_some()) {
+            return;
+        }
+        let last = self.meta.led_before(until).filter(|last| last.node != id || last.term > began);
+        if let Some(leadership) = last {
+            self.hear_log(node, Committed::Lead(leadership));
+        }
     }
 
     /// What the stream of a node says at this place of the log. A leadership that a former process of the node held, or
@@ -190,7 +213,7 @@ impl World {
         let entry = self.meta.entry(place)?;
         if let Entry::Lead(leadership) = entry {
             let early = self.nodes[node].process.as_ref()?.told_early == Some(*leadership);
-            if early || (leadership.node == id && place < began) {
+            if early || (leadership.node == id && leadership.term <= began) {
                 return None;
             }
         }

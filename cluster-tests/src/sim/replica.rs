@@ -104,6 +104,8 @@ impl World {
             }
             Effect::AskEpoch { leader_epoch } => self.ask_epoch(node, part, leader_epoch),
             Effect::Rebuild => self.rebuild(node, part),
+            // Only a replica that has to go says so, and none has.
+            Effect::Abandon => self.broken("I16", || format!("n{} p{part} is let go", node + 1)),
             Effect::Unable(unable) => {
                 if let Some(process) = self.process(node) {
                     process.unable[part] = unable;
@@ -169,15 +171,18 @@ impl World {
             return self.answer(node, part, ticket, Err(Reject::NotLeader));
         };
         match request.want {
-            Want::Produce { producer, sequence } => {
-                let Some(batch) = self.clients.batch(producer, part, sequence) else { return };
+            Want::Produce { batch, .. } => {
                 let (head, acks) = (batch.head, Acks::All);
                 let input = Input::Append { leader_epoch: None, ticket, head, acks, deadline };
                 self.replica_steps(node, part, input, vec![(ticket, batch)]);
             }
             Want::Delete { percent } => {
                 let (start, hw) = (replica.view.log_start, replica.view.high_watermark);
-                let to = start + (hw - start) * percent as i64 / 100;
+                let mut to = start + (hw - start) * percent as i64 / 100;
+                if !self.options.delete_inside {
+                    let log = self.content(node, part);
+                    to = log.get(above(log, to)).map_or(to, |batch| batch.base().max(start));
+                }
                 self.truths[part].trim_asked = self.truths[part].trim_asked.max(to);
                 let input = Input::Trim { ticket, to: TrimTo::Offset(to), own: false, deadline };
                 self.replica_step(node, part, input);
@@ -213,7 +218,11 @@ impl World {
 
     /// The actor of a replica fails: its requests end, and its log is read again.
     pub fn actor_fails(&mut self, node: NodeIx, part: PartIx) {
+        let life_of_node = self.nodes[node].life;
         let Some(process) = self.process(node) else { return };
+        if !matches!(process.locals[part], Local::Up(_)) {
+            return;
+        }
         process.positions += 1;
         let number = process.positions;
         let Local::Up(replica) = std::mem::replace(&mut process.locals[part], Local::None) else { return };
@@ -224,7 +233,7 @@ impl World {
         });
         process.locals[part] = Local::Rebuilding { life, replica, assigned, config, number };
         let requests = 0..self.clients.requests.len();
-        let lost: Vec<usize> = requests.filter(|at| self.clients.waits_at(*at, node, part)).collect();
+        let lost: Vec<usize> = requests.filter(|at| self.clients.waits_at(*at, (node, life_of_node), part)).collect();
         for number in lost {
             self.answer(node, part, Ticket(number as u64), Err(Reject::Unavailable));
         }
@@ -256,18 +265,16 @@ impl World {
             _ => return,
         };
         let Some(live) = self.nodes[node].disk.live(replica) else { return };
-        if !live.is_all_written() {
+        if !live.is_all_synced() {
             return self.at(node, MS, AtNode::Rebuilt(part, number));
         }
         let Some(fold) = self.nodes[node].disk.rebuild(replica) else { return };
-        let start = log_start(&fold, 0);
+        let start = log_start(&fold);
         if !failed {
             return self.replica_step(node, part, Input::Rebuilt(Box::new(start)));
         }
         let Some(process) = self.process(node) else { return };
-        if let Local::Rebuilding { life, assigned, config, .. } =
-            std::mem::replace(&mut process.locals[part], Local::None)
-        {
+        if let Local::Rebuilding { life, assigned, config, .. } = std::mem::take(&mut process.locals[part]) {
             let log = LocalLog::recovered(start, config.durability);
             self.spawn(node, part, (replica, life), log, assigned, config, true);
         }
@@ -306,11 +313,5 @@ impl World {
         let id = self.parts[part].id;
         let found = self.nodes[node].disk.replicas().filter(|(_, live)| live.id == id).last();
         found.map_or(&[], |(_, live)| live.content())
-    }
-
-    /// How many batches of a log lie wholly below an offset.
-    #[must_use]
-    pub fn below(log: &[Batch], offset: i64) -> usize {
-        above(log, offset)
     }
 }

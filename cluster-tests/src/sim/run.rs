@@ -106,7 +106,8 @@ impl World {
             let wait = self.rng.skewed(0, 200 * MS);
             self.after(wait, Event::Restart(node));
         }
-        self.found();
+        self.campaign = true;
+        self.after(250 * MS, Event::Campaign);
         self.after(SECOND, Event::CreateTopics);
         self.begin_load();
     }
@@ -158,6 +159,12 @@ impl World {
             AtNode::SlowRead(conn, part) => self.slow_read(node, conn, part),
             AtNode::Heartbeat => self.heartbeat(node),
             AtNode::Apply => self.apply(node),
+            AtNode::ApplyAgain => {
+                if let Some(process) = self.process(node) {
+                    process.applying = false;
+                }
+                self.apply(node);
+            }
             AtNode::LeadsTooEarly(leadership) => self.leads_too_early(node, leadership),
             AtNode::Proposed(id, result) => self.proposed(node, id, result),
             AtNode::Control(control) => self.control(node, *control),

@@ -123,6 +123,8 @@ pub struct Process {
     /// The last moment at which a notice is to arrive: notices stay in order.
     pub notice_last: Time,
     pub syncing: bool,
+    /// An `Apply` waits for a leader in reach.
+    pub applying: bool,
     pub background: bool,
     pub asked: Vec<Asked>,
     pub armed: [Time; 4],
@@ -159,8 +161,8 @@ pub struct Node {
     /// The process ids of all starts since the last grant, and the last granted one (R46).
     pub processes: Vec<u64>,
     pub granted: Option<BrokerEpoch>,
-    /// How much of the metadata log there was when its process began.
-    pub began: usize,
+    /// The last term of the metadata log when its process began.
+    pub began: u64,
     /// It stays dead after the heal.
     pub left_dead: bool,
 }
