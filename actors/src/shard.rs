@@ -30,7 +30,6 @@ use std::time::Duration;
 
 /// Everything that a shard's supervisor starts with.
 pub struct ShardArgs {
-    /// This node's id.
     pub broker_id: BrokerId,
     pub shard: Arc<dyn Shard>,
     pub clock: Arc<dyn Clock>,

@@ -192,12 +192,13 @@ fn by_size_the_newest_bytes_stay() -> Result<()> {
     for n in 0..100 {
         site.produce("bounded", batch(&[LONG_AGO + n], 10_000))?;
     }
+    // Retention may take away the first record between the question for its offset and the fetch.
     let bytes = |site: &mut Site| {
-        Ok::<_, anyhow::Error>(site.read("bounded")?.iter().map(|r| r.value.len()).sum::<usize>())
+        site.read("bounded").map_or(usize::MAX, |read| read.iter().map(|r| r.value.len()).sum::<usize>())
     };
     let begun = Instant::now();
-    while bytes(&mut site)? > KEEP + BLOCK {
-        ensure!(begun.elapsed() < HANG, "{} bytes stay", bytes(&mut site)?);
+    while bytes(&mut site) > KEEP + BLOCK {
+        ensure!(begun.elapsed() < HANG, "{} bytes stay", bytes(&mut site));
         std::thread::sleep(RETRY);
     }
     let first = site.first("bounded")?;

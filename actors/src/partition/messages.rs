@@ -26,7 +26,7 @@ pub struct Appending {
     pub permit: Permit,
 }
 
-/// A DeleteRecords.
+/// A wish to move the log start up (DeleteRecords).
 #[derive(Clone, Copy, Debug)]
 pub struct Trimming {
     pub to: TrimTo,

@@ -92,6 +92,7 @@ struct ReplicaIo {
     waiting: Tickets<Waiting>,
     on_opened: OnOpened,
     on_spent: OnSpent,
+    abandoned: bool,
 }
 
 impl ReplicaIo {
@@ -177,6 +178,7 @@ impl Perform<Effect> for ReplicaIo {
             Effect::Forget(forgotten) => self.shard.forget(self.replica, forgotten),
             Effect::Note(event) => metrics::leader_event(event),
             Effect::Rebuild => self.reread(),
+            Effect::Abandon => self.abandoned = true,
             Effect::AskEpoch { leader_epoch } => (self.on_spent)(leader_epoch),
             Effect::Alarm(what) => tracing::error!(partition = %self.handle.id, "{what}"),
             Effect::Unable(unable) => {
@@ -227,6 +229,7 @@ impl Actor for ReplicaActor {
             waiting: Tickets::default(),
             on_opened: args.on_opened,
             on_spent: args.on_spent,
+            abandoned: false,
         };
         let machine = ReplicaMachine::new(args.node, log, args.config, args.beginning);
         let mut shell = Shell::new(machine, io, args.clock);
@@ -270,6 +273,9 @@ impl Actor for ReplicaActor {
             ReplicaMsg::Tick => Input::Tick,
         };
         state.shell.step(input);
+        if state.shell.io.abandoned {
+            return Err("it has to go while its log is being read again".into());
+        }
         state.shell.rearm(&me, || ReplicaMsg::Tick);
         Ok(())
     }

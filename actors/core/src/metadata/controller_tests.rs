@@ -187,7 +187,8 @@ fn producer_ids_never_repeat_and_a_restart_gives_new_leader_epochs() {
     let before = Arc::clone(&rig.image);
     rig.register();
     let changes = between(&before, &rig.image, 1);
-    let leads = |assigned: &Assigned| matches!(assigned.role, AssignedRole::Leader(_)) && assigned.leader_epoch == 1;
+    let leads =
+        |assigned: &Assigned| matches!(assigned.role, AssignedRole::Leader(_)) && assigned.leader_epoch == 1;
     let told = |done: &&Done| matches!(done, Done::Assign { assigned, .. } if leads(assigned));
     assert_eq!(changes.iter().filter(told).count(), 3);
 }

@@ -166,7 +166,12 @@ fn what_is_found_on_disk_and_what_the_image_says_decide_where_a_log_comes_from()
             topic(1, OTHER, 5, &[OTHER, ME], &[]),
             vec![Ok((0, Origin::New, idle, 5))],
         ),
-        ("led by nobody", None, topic(1, -1, 5, &[ME], &[]), vec![Ok((0, Origin::New, idle, 5))]),
+        (
+            "led by nobody",
+            None,
+            topic(1, -1, 5, &[ME], &[]),
+            vec![Ok((0, Origin::New, Kind::Follower(-1), 5))],
+        ),
         ("another node's", None, topic(1, OTHER, 5, &[OTHER], &[]), vec![]),
     ];
     for (case, verdict, topic, expected) in rows {

@@ -34,12 +34,15 @@ pub struct Cursor {
 /// What a cursor wants sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Next {
-    /// All is sent.
     Wait,
     /// A part without bytes.
     Part(Part),
     /// A part with the bytes of whole batches from `from` on, below `until`.
-    Read { part: Part, from: Offset, until: Offset },
+    Read {
+        part: Part,
+        from: Offset,
+        until: Offset,
+    },
     /// The leadership of this cursor is over.
     Over,
 }

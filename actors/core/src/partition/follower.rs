@@ -143,7 +143,11 @@ impl Follower {
                 }
                 for (ticket, head) in batches {
                     let entry = (head.leader_epoch <= self.epoch).then(|| log.append_replicated(now, &head));
-                    let Some(entry) = entry.flatten() else { return Outcome::Ask };
+                    let Some(entry) = entry.flatten() else {
+                        // The leader cannot have sent it. Asking at once would bring the same part again.
+                        self.refused(now.mono);
+                        return Outcome::Done;
+                    };
                     let change = Entry::Append { base: head.base_offset, epoch: head.leader_epoch };
                     out.push(journal(entry, change, Some(ticket)));
                 }

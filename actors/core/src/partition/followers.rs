@@ -63,10 +63,15 @@ impl Followers {
         self.start
     }
 
-    /// The in-sync sets.
     #[must_use]
     pub fn isr(&self) -> &Isr {
         &self.isr
+    }
+
+    /// Whether the partition has other replicas.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        !self.list.is_empty()
     }
 
     /// What each broker's follower has acknowledged under an accepted Position.
@@ -138,10 +143,13 @@ impl Followers {
         }
         let (judged, n) = (judge(position, self.epoch, log), position.n);
         match judged {
-            Judged::Diverge { epoch, end } => out.push(Effect::Reply {
-                to: from,
-                answer: Answer::Diverge { leader_epoch: self.epoch, n, epoch, end },
-            }),
+            Judged::Diverge { epoch, end } => {
+                if progress.accepted.take().is_some() {
+                    out.push(Effect::Unfeed(from.broker));
+                }
+                let answer = Answer::Diverge { leader_epoch: self.epoch, n, epoch, end };
+                out.push(Effect::Reply { to: from, answer });
+            }
             Judged::Accept | Judged::Restart => {
                 let restart = judged == Judged::Restart;
                 progress.accept(from, position, !restart && !planted(Mutant::PositionIsNoAck));
@@ -236,8 +244,9 @@ impl Followers {
     pub fn arm(&mut self, now: Millis, log: &LocalLog, lag_max_ms: u64) {
         // While a proposal is on its way, no member is judged.
         let judges = !self.list.is_empty() && self.isr.may_propose(Millis(u64::MAX));
+        let from = self.isr.next_deadline().map_or(now, |again| again.max(now));
         let members = self.list.iter().filter(|p| judges && p.member.in_sync && Self::is_behind(p, log));
-        self.armed = members.map(|progress| progress.late_at(lag_max_ms).max(now)).min();
+        self.armed = members.map(|progress| progress.late_at(lag_max_ms).max(from)).min();
     }
 
     /// When the first member of the ISR will be late, or a failed proposal may be made again.
@@ -248,6 +257,7 @@ impl Followers {
 
     /// Takes a tick. Where it comes late, the members get as much more time, because the leader was held up (R7).
     pub fn tick(&mut self, now: Millis) {
+        self.isr.tick(now);
         let late = self.armed.take().map_or(0, |due| now.0.saturating_sub(due.0));
         if late > 0 {
             let grant = late + late.min(GRACE_MS);

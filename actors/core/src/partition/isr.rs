@@ -24,8 +24,16 @@ const AGAIN_MS: u64 = 1_000;
 #[derive(Clone, Debug)]
 struct Proposed {
     isr: Vec<Peer>,
-    /// When the leader may propose again, though no image has moved; none while the answer is awaited.
-    again: Option<Millis>,
+    wait: Wait,
+}
+
+/// What a leader that has proposed waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wait {
+    Answer,
+    /// The proposal failed, and an image will say why. The leader proposes again at this moment at the latest.
+    Until(Millis),
+    Over,
 }
 
 /// The sets that a leader counts with.
@@ -93,16 +101,31 @@ impl Isr {
     /// Whether the leader may propose now: no proposal of it may still be committed, or its time has come again.
     #[must_use]
     pub fn may_propose(&self, now: Millis) -> bool {
-        let over = |proposed: &Proposed| proposed.again.is_some_and(|again| again <= now);
+        let over = |proposed: &Proposed| match proposed.wait {
+            Wait::Answer => false,
+            Wait::Until(again) => again <= now,
+            Wait::Over => true,
+        };
         self.proposed.as_ref().is_none_or(over) && self.not_before.is_none_or(|until| until <= now)
     }
 
     /// When the leader may propose again after a proposal that failed.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Millis> {
-        match &self.proposed {
-            Some(proposed) => proposed.again,
+        match self.proposed.as_ref().map(|proposed| proposed.wait) {
+            Some(Wait::Until(again)) => Some(again),
+            Some(Wait::Answer | Wait::Over) => None,
             None => self.not_before,
+        }
+    }
+
+    /// Ends the waits that are over by now.
+    pub fn tick(&mut self, now: Millis) {
+        self.not_before = self.not_before.filter(|until| *until > now);
+        if let Some(proposed) = &mut self.proposed
+            && matches!(proposed.wait, Wait::Until(again) if again <= now)
+        {
+            proposed.wait = Wait::Over;
         }
     }
 
@@ -116,7 +139,7 @@ impl Isr {
                 isr.push(peer);
             }
         }
-        self.proposed = Some(Proposed { isr, again: None });
+        self.proposed = Some(Proposed { isr, wait: Wait::Answer });
     }
 
     /// Takes the end of the proposal for this partition epoch. False if the leadership is over.
@@ -134,7 +157,7 @@ impl Isr {
                 self.proposed = None;
             }
             IsrOutcome::Committed => {}
-            IsrOutcome::Outdated | IsrOutcome::Behind => proposed.again = Some(now.plus(AGAIN_MS)),
+            IsrOutcome::Outdated | IsrOutcome::Behind => proposed.wait = Wait::Until(now.plus(AGAIN_MS)),
             IsrOutcome::Ineligible(_) => {
                 self.proposed = None;
                 self.not_before = Some(now.plus(AGAIN_MS));
@@ -193,6 +216,8 @@ mod tests {
         isr.propose(peers(&[1, 2, 3]));
         isr.said(Millis(0), 4, &IsrOutcome::Outdated);
         assert!(!isr.may_propose(Millis(999)) && isr.may_propose(Millis(1_000)));
+        isr.tick(Millis(1_000));
+        assert_eq!((isr.next_deadline(), isr.may_propose(Millis(1_000))), (None, true), "it wakes up once");
         isr.propose(peers(&[1]));
         assert_eq!(isr.max_isr(), [1, 2, 3]);
     }

@@ -239,6 +239,9 @@ pub enum Effect {
     Rebuild,
     /// The replica cannot serve for some time, or can again: the heartbeat says so.
     Unable(bool),
+    /// End the actor by an error. The replica has to go while its log is being read again, and the number of its last
+    /// entry is not known here; the supervisor reads the log to its end.
+    Abandon,
     /// Warn the operator: acknowledged records may be lost.
     Alarm(String),
 }

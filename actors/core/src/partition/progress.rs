@@ -28,7 +28,7 @@ pub struct Accepted {
     pub log_start: Offset,
 }
 
-/// One follower.
+/// One follower, in one leader epoch.
 #[derive(Clone, Debug)]
 pub struct Progress {
     pub member: Member,

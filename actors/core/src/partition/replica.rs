@@ -28,7 +28,7 @@ use super::leader::{Asked, Leader};
 use super::log::{Journaled, LocalLog};
 use super::messages::{Assigned, AssignedRole, Beginning, Effect, Event, Input};
 use super::producers::ActiveProducer;
-use super::replication::{Group, PositionNumber, RefusedFor};
+use super::replication::{PositionNumber, RefusedFor};
 use super::retention::Checks;
 use super::view::{Role, View};
 use crate::Reject;
@@ -78,6 +78,8 @@ pub struct ReplicaMachine {
     pub(super) rebuilt: bool,
     /// The highest leader epoch in which this replica may not lead, because a former life or leadership ended in it.
     pub(super) spent: Option<LeaderEpoch>,
+    /// The store reads the log again after a truncation, and its answer has not come.
+    pub(super) rereads: bool,
     /// When the controller is asked again for a leader epoch above the spent one.
     pub(super) ask_epoch: Option<Millis>,
     pub(super) next_n: PositionNumber,
@@ -102,6 +104,7 @@ impl ReplicaMachine {
             assigned: None,
             rebuilt: life.rebuilt,
             spent: None,
+            rereads: false,
             ask_epoch: None,
             next_n: life.first_n,
             held: Held::default(),
@@ -132,7 +135,6 @@ impl ReplicaMachine {
         self.assigned.as_ref().map(|assigned| assigned.leader_epoch)
     }
 
-    /// The replica's log.
     #[must_use]
     pub fn log(&self) -> &LocalLog {
         &self.log
@@ -255,34 +257,6 @@ impl ReplicaMachine {
         }
     }
 
-    fn lead(
-        &mut self,
-        now: Now,
-        epoch: LeaderEpoch,
-        group: Group,
-        former: Option<Leader>,
-        out: &mut Effects<Effect>,
-    ) {
-        if planted(Mutant::HighWatermarkAtEnd) {
-            self.log.commit(self.log.end());
-        }
-        let followers = Followers::new(self.me, epoch, group, &self.log, now.mono);
-        let mut leader = Leader::new(epoch, followers);
-        if let Some(mut former) = former {
-            // Two mutants carry something over; the requests of a former leadership have ended otherwise.
-            if planted(Mutant::TicketsSurvive) {
-                leader.keep_waits(&mut former);
-            }
-            if planted(Mutant::JoinsByEarlierEpoch) {
-                leader.followers.keep(former.followers);
-            }
-        }
-        self.ask_epoch = None;
-        leader.advance(&mut self.log);
-        self.state = State::Leader(leader);
-        self.wish(now.mono, None, out);
-    }
-
     /// Ends the role and all its waiting requests. The caller shows the next state. Gives the former leadership to the
     /// mutants that carry something over.
     pub(super) fn end_role(
@@ -322,18 +296,6 @@ impl ReplicaMachine {
         self.wish(now, late, out);
     }
 
-    fn wish(&mut self, now: Millis, late: Option<u64>, out: &mut Effects<Effect>) {
-        let State::Leader(leader) = &mut self.state else { return };
-        let before = leader.followers.isr().committed();
-        if let Some(isr) = leader.followers.wish(now, &self.log, late) {
-            let (leader_epoch, partition_epoch) =
-                (leader.epoch(), leader.followers.isr().group().partition_epoch);
-            let shrinks = isr.len() < before;
-            out.push(Effect::Note(if shrinks { Event::IsrShrinks } else { Event::IsrGrows }));
-            out.push(Effect::ProposeIsr { leader_epoch, partition_epoch, isr });
-        }
-    }
-
     fn configure(&mut self, now: Now, config: ReplicaConfig, out: &mut Effects<Effect>) {
         self.log.set_durability(config.durability);
         self.config = config;
@@ -344,7 +306,13 @@ impl ReplicaMachine {
 
     fn append(&mut self, now: Now, asked: Asked, head: BatchHead, out: &mut Effects<Effect>) {
         if let State::Leader(leader) = &mut self.state {
-            return leader.append((&mut self.log, &self.config), now, asked, head, out);
+            let fed = leader.followers.any();
+            leader.append((&mut self.log, &self.config), now, asked, head, out);
+            // The feeds read the end in the view. Without followers nobody needs it before the batch is durable.
+            if fed {
+                self.publish(out);
+            }
+            return;
         }
         let reject = self.role().serves().err().unwrap_or(Reject::Unavailable);
         out.push(Effect::Note(Event::Refused));
@@ -381,7 +349,7 @@ impl ReplicaMachine {
         }
         self.end_role(State::Deleted, &Reject::TopicDeleted, out);
         self.publish(out);
-        out.push(journal(self.log.numbered(), Entry::Drop));
+        self.last_entry(Entry::Drop, out);
     }
 
     /// Ends a replica that the image no longer gives to this node. Its bytes stay and are marked stray (R20).
@@ -391,7 +359,15 @@ impl ReplicaMachine {
         }
         self.end_role(State::Left, &Reject::Unavailable, out);
         self.publish(out);
-        out.push(journal(self.log.numbered(), Entry::Stray { at: now.wall }));
+        self.last_entry(Entry::Stray { at: now.wall }, out);
+    }
+
+    /// Journals the replica's last entry. While the log is read again, its number is not known here.
+    fn last_entry(&mut self, entry: Entry, out: &mut Effects<Effect>) {
+        if self.rereads {
+            return out.push(Effect::Abandon);
+        }
+        out.push(journal(self.log.numbered(), entry));
     }
 
     fn tick(&mut self, now: Now, out: &mut Effects<Effect>) {

@@ -9,13 +9,15 @@
 //! These are the steps of [`ReplicaMachine`] that need a second node. Roles, requests and timers stand in `replica.rs`.
 
 use super::follower::Outcome;
+use super::followers::Followers;
 use super::held::refused;
+use super::leader::Leader;
 use super::log::LogStart;
 use super::messages::{Effect, Event};
 use super::replica::{ReplicaMachine, Rereading, State, journal};
-use super::replication::{Position, PositionNumber, RefusedFor};
+use super::replication::{Group, Position, PositionNumber, RefusedFor};
 use crate::Reject;
-use crate::ids::{BrokerId, Offset, Peer};
+use crate::ids::{BrokerId, LeaderEpoch, Offset, Peer};
 use crate::machine::Effects;
 use crate::metadata::IsrOutcome;
 use crate::mutant::{Mutant, planted};
@@ -107,6 +109,7 @@ impl ReplicaMachine {
         out.push(Effect::Note(Event::Truncated));
         out.push(journal(self.log.truncate(to), Entry::Truncate { to }));
         out.push(Effect::Rebuild);
+        self.rereads = true;
         self.end_role(
             State::Rereading(Rereading { since: now.mono, told: false }),
             &Reject::Unavailable,
@@ -116,6 +119,7 @@ impl ReplicaMachine {
 
     /// The store has read the log again: the newest role begins (R38).
     pub(super) fn reread(&mut self, now: Now, start: LogStart, out: &mut Effects<Effect>) {
+        self.rereads = false;
         if let State::Rereading(Rereading { told, .. }) = &self.state {
             out.extend(told.then_some(Effect::Unable(false)));
             self.log.reread(start);
@@ -142,5 +146,47 @@ impl ReplicaMachine {
         self.spent = Some(leader.epoch());
         self.end_role(State::Idle, &Reject::Unavailable, out);
         self.publish(out);
+    }
+
+    /// Begins a leadership.
+    pub(super) fn lead(
+        &mut self,
+        now: Now,
+        epoch: LeaderEpoch,
+        group: Group,
+        former: Option<Leader>,
+        out: &mut Effects<Effect>,
+    ) {
+        if planted(Mutant::HighWatermarkAtEnd) {
+            self.log.commit(self.log.end());
+        }
+        let followers = Followers::new(self.me, epoch, group, &self.log, now.mono);
+        let mut leader = Leader::new(epoch, followers);
+        if let Some(mut former) = former {
+            // Two mutants carry something over; the requests of a former leadership have ended otherwise.
+            if planted(Mutant::TicketsSurvive) {
+                leader.keep_waits(&mut former);
+            }
+            if planted(Mutant::JoinsByEarlierEpoch) {
+                leader.followers.keep(former.followers);
+            }
+        }
+        self.ask_epoch = None;
+        leader.advance(&mut self.log);
+        self.state = State::Leader(leader);
+        self.wish(now.mono, None, out);
+    }
+
+    /// Proposes another in-sync set, if the leader wants one.
+    pub(super) fn wish(&mut self, now: Millis, late: Option<u64>, out: &mut Effects<Effect>) {
+        let State::Leader(leader) = &mut self.state else { return };
+        let before = leader.followers.isr().committed();
+        if let Some(isr) = leader.followers.wish(now, &self.log, late) {
+            let (leader_epoch, partition_epoch) =
+                (leader.epoch(), leader.followers.isr().group().partition_epoch);
+            let shrinks = isr.len() < before;
+            out.push(Effect::Note(if shrinks { Event::IsrShrinks } else { Event::IsrGrows }));
+            out.push(Effect::ProposeIsr { leader_epoch, partition_epoch, isr });
+        }
     }
 }

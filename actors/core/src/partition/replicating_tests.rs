@@ -650,3 +650,37 @@ fn a_follower_keeps_producers_twice_as_long_as_a_leader() {
         assert_eq!(m.log().producers().len(), 0);
     }
 }
+
+#[test]
+fn a_replica_that_goes_while_its_log_is_read_again_leaves_its_last_entry_to_the_supervisor() {
+    for (input, role) in [(Input::Delete, Role::Deleted), (Input::Leave, Role::Idle)] {
+        let mut m = follower();
+        step(&mut m, 1, told(1, Some(3), 70));
+        let out = step(&mut m, 2, input);
+        assert_eq!((entries(&out), out.last()), (vec![], Some(&Effect::Abandon)));
+        assert_eq!(m.view().role, role);
+        assert_eq!(step(&mut m, 3, Input::Rebuilt(Box::new(start()))), vec![]);
+    }
+}
+
+#[test]
+fn a_member_that_is_late_is_not_looked_at_before_the_leader_may_propose_again() {
+    let mut m = leader(ReplicaConfig { replica_lag_max_ms: 1_000, ..ReplicaConfig::default() });
+    step(&mut m, 0, at(2, 1, 100, Some(3)));
+    assert_eq!(proposed(&step(&mut m, 1_000, Input::Tick)), Some(vec![1, 2]));
+    let outcome = IsrOutcome::Ineligible("fenced".into());
+    step(&mut m, 1_100, Input::IsrSaid { partition_epoch: 7, outcome });
+    assert_eq!(m.next_deadline(), Some(Millis(2_100)));
+    assert_eq!(proposed(&step(&mut m, 2_100, Input::Tick)), Some(vec![1, 2]));
+}
+
+#[test]
+fn followers_are_shown_the_end_at_once_and_without_followers_no_view_is_made_for_an_append() {
+    let mut m = leader(ReplicaConfig::default());
+    assert!(
+        step(&mut m, 0, append(1, Acks::All)).iter().any(|e| matches!(e, Effect::Publish(v) if v.end == 110))
+    );
+    let mut m = replica(start(), ReplicaConfig::default());
+    step(&mut m, 0, leads(4, Group::alone(peer(ME), 7)));
+    assert!(!step(&mut m, 0, append(1, Acks::All)).iter().any(|e| matches!(e, Effect::Publish(_))));
+}
