@@ -32,7 +32,7 @@ fn clean(shards: usize, seed: u64) {
         "the script is too tame: {counts:?}"
     );
     assert!(counts.truncations > 0 && counts.log_starts > 0 && counts.drops > 0 && counts.restarts > 0);
-    assert!(counts.forgotten > 0 && nested > 0 && rotten > 0);
+    assert!(counts.forgotten > 0 && counts.resets > 0 && counts.told > 0 && nested > 0 && rotten > 0);
 }
 
 #[test]
@@ -106,5 +106,6 @@ planted! {
     stale_group_of_a_recycled_segment_accepted_is_caught: StaleGroupAccepted;
     producer_state_not_truncated_is_caught: ProducersNotTruncated;
     producer_forgotten_too_soon_is_caught: ForgottenTooSoon;
+    an_emptied_replica_keeps_its_epochs_is_caught: ResetKeepsEpochs;
     bad_crc_taken_for_the_end_of_the_log_is_caught: BadCrcIsEnd;
 }

@@ -16,7 +16,7 @@ use super::tails::TailBudget;
 use crate::clock::Clock;
 use crate::metrics;
 use crate::permit::Permit;
-use crate::ports::{Persisted, ReadError, ReplicaSink, ReplicaState, Shard, ShardError, Submission};
+use crate::ports::{Hint, Persisted, ReadError, ReplicaSink, ReplicaState, Shard, ShardError, Submission};
 use crate::reply::Reply;
 use crate::shell::{Perform, Shell};
 use crate::tickets::Tickets;
@@ -87,6 +87,7 @@ struct ReplicaIo {
     handle: Arc<PartitionHandle>,
     shard: Arc<dyn Shard>,
     replica: ReplicaId,
+    hint: Arc<Hint>,
     me: ActorRef<ReplicaMsg>,
     tails: Arc<TailBudget>,
     waiting: Tickets<Waiting>,
@@ -167,7 +168,10 @@ impl Perform<Effect> for ReplicaIo {
                 self.journal(seq, entry, durability, (ticket, log_append_time));
             }
             Effect::Retain { from, until, rules } => self.retain(from, until, rules),
-            Effect::Publish(view) => self.handle.publish(view),
+            Effect::Publish(view) => {
+                self.hint.tell(view.high_watermark);
+                self.handle.publish(view);
+            }
             Effect::Answer { ticket, result } => {
                 if let Some(waiting) = self.waiting.take(ticket) {
                     waiting.reply.send(result);
@@ -221,6 +225,7 @@ impl Actor for ReplicaActor {
         };
         args.handle.begin(replica, me.clone());
         let io = ReplicaIo {
+            hint: args.shard.hint(replica),
             handle: args.handle,
             shard: args.shard,
             replica,

@@ -7,6 +7,6 @@ mod shard;
 
 pub use metadata::{MetadataLog, OpenLog};
 pub use shard::{
-    Admission, FileRange, Journal, Part, Persisted, ReadError, ReadRequest, Reading, ReplicaSink,
+    Admission, FileRange, Hint, Journal, Part, Persisted, ReadError, ReadRequest, Reading, ReplicaSink,
     ReplicaState, SendFile, Shard, ShardError, ShardStats, Slices, Submission, TimeHit, Verdict,
 };

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// The one order of a shard's entries. Entries go in, and notices of durability come out.
 pub trait Journal: Send + Sync + 'static {
@@ -38,6 +39,9 @@ pub trait Journal: Send + Sync + 'static {
     /// Says which producers a replica has forgotten, so that its next snapshot is without them. A crash may lose
     /// this, and then the producers are known for longer.
     fn forget(&self, replica: ReplicaId, forgotten: Forgotten);
+
+    /// The place where a replica leaves its high watermark for the store. For an unknown replica nothing looks there.
+    fn hint(&self, replica: ReplicaId) -> Arc<Hint>;
 
     /// Reads a replica's state for a restarted actor. First it journals a `Fence` behind every entry of the former
     /// life; the state is the one at that fence.
@@ -123,6 +127,31 @@ pub struct Persisted {
     pub synced: Seq,
 }
 
+/// A replica's high watermark on its way to the store, which keeps it with the replica's state when it settles (R42).
+///
+/// A high watermark speaks of the log as of the entries submitted before it was told. So a replica submits a
+/// truncation, a log start or a reset first, and then tells the high watermark that goes with it.
+#[derive(Debug, Default)]
+pub struct Hint(AtomicI64);
+
+impl Hint {
+    /// Notes the high watermark. It takes no lock and touches no disk.
+    pub fn tell(&self, high_watermark: Offset) {
+        self.0.store(high_watermark, Ordering::Release);
+    }
+
+    /// The high watermark told last; 0 if none was told.
+    #[must_use]
+    pub fn told(&self) -> Offset {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Lowers the high watermark to this offset, because the log is cut there.
+    pub fn lower(&self, to: Offset) {
+        self.0.fetch_min(to, Ordering::AcqRel);
+    }
+}
+
 /// One entry on its way to the journal.
 #[derive(Debug)]
 pub struct Submission {
@@ -151,7 +180,8 @@ pub struct ReplicaState {
     pub log_start: Offset,
     /// The next offset to write.
     pub next: Offset,
-    /// The high watermark that was stored last. It is a hint, never above `next`.
+    /// The high watermark that was stored last, at least the log start and at most `next` (R32). It may be too low, and
+    /// names only offsets that are committed.
     pub high_watermark: Offset,
     /// Leader epochs and the offset each starts at, ascending.
     pub epochs: Vec<(LeaderEpoch, Offset)>,

@@ -172,6 +172,7 @@ fn present(
         ));
     }
     epochs(state, &expected)?;
+    committed(replica, state, &expected)?;
     producers(replica, state, length, &expected)?;
     if !content(engine, state, &expected, allow)? {
         return Ok(Some(length));
@@ -202,10 +203,33 @@ fn verdict(replica: &Replica, state: &ReplicaState, length: usize, allow: Allow)
 }
 
 fn epochs(state: &ReplicaState, expected: &Expected) -> Result<(), String> {
-    let within = |start: Offset| start > expected.log_start && start < expected.next;
-    let found: Vec<_> = state.epochs.iter().copied().filter(|(_, start)| within(*start)).collect();
-    let wanted: Vec<_> = expected.epochs.iter().map(|(e, s)| (*e, *s)).filter(|(_, s)| within(*s)).collect();
-    if found == wanted { Ok(()) } else { Err(format!("leader epochs {found:?} in place of {wanted:?}")) }
+    let (found, wanted) = (&state.epochs, expected.epochs.iter().map(|(e, s)| (*e, *s)).collect::<Vec<_>>());
+    if *found == wanted { Ok(()) } else { Err(format!("leader epochs {found:?} in place of {wanted:?}")) }
+}
+
+/// R42: a high watermark that the store gives back was told before, or a higher one was. Below it stands what stood there
+/// when it was told, unless the log start has passed that.
+fn committed(replica: &Replica, state: &ReplicaState, expected: &Expected) -> Result<(), String> {
+    let found = state.high_watermark;
+    if !(expected.log_start..=expected.next).contains(&found) {
+        return Err(format!("high watermark {found} outside {}..={}", expected.log_start, expected.next));
+    }
+    let counts = |head: &records::BatchHead| {
+        head.next_offset() > expected.log_start && head.base_offset < found && found > expected.log_start
+    };
+    let wanted: Vec<_> = expected.batches.iter().filter(|b| counts(&b.head)).map(|b| &b.bytes).collect();
+    let same = |(count, told): &(usize, Offset)| {
+        let then = replica.after(*count);
+        *told >= found
+            && then.batches.iter().filter(|b| counts(&b.head)).map(|b| &b.bytes).eq(wanted.iter().copied())
+    };
+    if found == expected.log_start || replica.told.iter().rev().any(same) {
+        return Ok(());
+    }
+    Err(format!(
+        "high watermark {found} names records that never were below one; told were {:?}",
+        replica.told
+    ))
 }
 
 /// A retry of each producer's newest readable batch is a duplicate, unless the store was told to forget the producer. A

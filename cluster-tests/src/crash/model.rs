@@ -49,6 +49,8 @@ pub struct Replica {
     pub entries: Vec<Arc<Written>>,
     /// Producers that the store was told to forget.
     pub forgotten: Vec<Forgotten>,
+    /// High watermarks that the store was told, each with the number of entries at that moment.
+    pub told: Vec<(usize, Offset)>,
     /// Announcements up to the moment of this copy.
     pub persisted: Persisted,
     /// Announcements as they come.
@@ -72,7 +74,7 @@ pub struct Expected {
     pub next: Offset,
     /// All batches, those below the log start too.
     pub batches: Vec<Stored>,
-    /// Batches that a truncation took away.
+    /// Batches that a truncation or a reset took away.
     pub truncated: Vec<BatchHead>,
     /// Leader epochs and where each starts, while no log start has passed them.
     pub epochs: BTreeMap<i32, Offset>,
@@ -83,8 +85,8 @@ impl Replica {
     #[must_use]
     pub fn opened(id: TopicPartition, shard: usize, replica: ReplicaId, heard: Arc<Heard>) -> Replica {
         let open = Written { entry: Entry::Open { id }, durability: Durability::Fsync, bytes: Bytes::new() };
-        let (entries, forgotten) = (vec![Arc::new(open)], Vec::new());
-        Replica { id, shard, replica, entries, forgotten, persisted: Persisted::default(), heard }
+        let (entries, forgotten, told) = (vec![Arc::new(open)], Vec::new(), Vec::new());
+        Replica { id, shard, replica, entries, forgotten, told, persisted: Persisted::default(), heard }
     }
 
     /// A copy of this moment, with the announcements so far.
@@ -119,9 +121,10 @@ impl Replica {
                     out.epochs.retain(|_, start| *start < to);
                     out.next = out.next.min(to);
                 }
+                Entry::Reset { at } => out.reset(at),
+                Entry::LogStart { to } if to > out.next => out.reset(to),
                 Entry::LogStart { to } if to > out.log_start => {
                     out.log_start = to;
-                    out.next = out.next.max(to);
                     // Kafka's rule: the epoch that covers the new start begins there.
                     let covering = out.epochs.iter().rev().find(|(_, start)| **start <= to).map(|(e, _)| *e);
                     if let Some(covering) = covering {
@@ -141,6 +144,29 @@ impl Replica {
         out
     }
 
+    /// The high watermark of the replica's actor: the one told last, lowered by truncations and moved along by the others.
+    #[must_use]
+    pub fn high_watermark(&self) -> Offset {
+        let mut told = self.told.iter().peekable();
+        let (mut now, mut next) = (0, 0);
+        for (n, written) in self.entries.iter().enumerate() {
+            while let Some((_, offset)) = told.next_if(|(count, _)| *count <= n) {
+                now = *offset;
+            }
+            match written.entry {
+                Entry::Append { .. } => {
+                    next = records::head(&written.bytes).map_or(next, |head| head.next_offset());
+                }
+                Entry::Truncate { to } => (now, next) = (now.min(to), next.min(to)),
+                Entry::Reset { at } => (now, next) = (at, at),
+                Entry::LogStart { to } if to > next => (now, next) = (to, to),
+                Entry::LogStart { to } => now = now.max(to),
+                _ => {}
+            }
+        }
+        told.last().map_or(now, |(_, offset)| *offset)
+    }
+
     /// Whether the store may have forgotten the producer whose newest batch among the first `count` entries is this one. It
     /// may if it was told to, and this batch, or one after it, was the newest at that moment too.
     #[must_use]
@@ -155,7 +181,7 @@ impl Replica {
         })
     }
 
-    /// The last entries in short: `+` an append, `<` a truncation, `>` a log start, `~` an `os` one.
+    /// The last entries in short: `+` an append, `<` a truncation, `>` a log start, `=` a reset, `~` an `os` one.
     #[must_use]
     pub fn tail(&self, count: usize) -> String {
         let skip = self.entries.len().saturating_sub(count);
@@ -168,6 +194,7 @@ impl Replica {
                 }
                 Entry::Truncate { to } => format!("{os}<{to}"),
                 Entry::LogStart { to } => format!("{os}>{to}"),
+                Entry::Reset { at } => format!("{os}={at}"),
                 other => format!("{other:?}"),
             }
         };
@@ -182,6 +209,13 @@ impl Replica {
 }
 
 impl Expected {
+    /// Nothing is left, and the log goes on at this offset.
+    fn reset(&mut self, at: Offset) {
+        (self.log_start, self.next) = (at, at);
+        self.truncated.extend(self.batches.drain(..).map(|b| b.head));
+        self.epochs.clear();
+    }
+
     /// Batches that a reader finds from the log start on.
     pub fn readable(&self) -> impl Iterator<Item = &Stored> {
         self.batches.iter().filter(|b| b.head.next_offset() > self.log_start)

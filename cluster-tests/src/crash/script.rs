@@ -1,6 +1,6 @@
-//! The actions on the store: groups of entries of many replicas, truncations, log starts, drops and re-creations, settles,
-//! rolls, recycling, restarts. `fsync` and `os` are mixed. All of it follows from a seed. This module judges only that the
-//! store takes each action: `check.rs` judges the content.
+//! The actions on the store: groups of entries of many replicas, truncations, log starts, resets, drops and re-creations,
+//! high watermarks, settles, rolls, recycling, restarts. `fsync` and `os` are mixed. All of it follows from a seed. This
+//! module judges only that the store takes each action: `check.rs` judges the content.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -36,6 +36,8 @@ pub struct Counts {
     pub restarts: u32,
     pub waited: u32,
     pub forgotten: u32,
+    pub resets: u32,
+    pub told: u32,
 }
 
 /// All replicas that ever were; the watcher reads them while the store works.
@@ -85,9 +87,12 @@ impl World {
             up.engines[r.shard].attach(r.replica, heard.clone());
             let (entries, mut forgotten) = (r.entries[..length].to_vec(), r.forgotten.clone());
             forgotten.retain(|told| told.seq.0 as usize <= length);
-            Some(Replica { entries, forgotten, heard, ..r.clone() })
+            let mut told = r.told.clone();
+            told.retain(|(count, _)| *count <= length);
+            Some(Replica { entries, forgotten, told, heard, ..r.clone() })
         });
-        let there = there.collect();
+        let mut there: Vec<Replica> = there.collect();
+        there.iter_mut().for_each(|replica| begin(&up, replica));
         World::on(up, there, shards, seed)
     }
 
@@ -292,6 +297,7 @@ impl World {
         let mut group = Vec::new();
         // Eight entries without payload fill their group to the byte: nothing lies behind the last one.
         let bare = self.rng.below(10) == 0;
+        self.tell(shard);
         for _ in 0..if bare { 8 } else { 0 } {
             if let Some(n) = self.pick(Some(shard)) {
                 let to = self.ledger.lock()[n].expected().log_start;
@@ -304,7 +310,34 @@ impl World {
                 group.push(self.submit(n, entry, bytes));
             }
         }
+        for submission in &group {
+            self.up.engines[shard].coming(submission.replica, &submission.entry);
+        }
+        // A follower tells of entries that the journal does not have yet, and the settler may come between.
+        if self.rng.below(4) == 0 {
+            self.tell(shard);
+            if self.rng.below(4) == 0 {
+                self.settle(shard)?;
+            }
+        }
         self.journal(shard, group)
+    }
+
+    /// Lets a replica tell its high watermark: now and then a higher one, to the end of one of its batches.
+    fn tell(&mut self, shard: usize) {
+        let Some(n) = self.pick(Some(shard)) else { return };
+        let (replica, told) = {
+            let replica = &mut self.ledger.lock()[n];
+            let (now, expected) = (replica.high_watermark(), replica.expected());
+            let ends: Vec<Offset> =
+                expected.readable().map(|b| b.head.next_offset()).filter(|end| *end > now).collect();
+            let at = self.rng.below(ends.len() as u64 + 1) as usize;
+            let told = ends.get(at).copied().unwrap_or(now);
+            replica.told.push((replica.entries.len(), told));
+            (replica.replica, told)
+        };
+        self.counts.told += 1;
+        self.up.engines[shard].hint(replica).tell(told);
     }
 
     fn entry(&mut self, n: usize) -> (Entry, Bytes) {
@@ -329,6 +362,16 @@ impl World {
                 let past = if self.rng.below(8) == 0 { 5 } else { 0 };
                 let to = log_start + self.rng.below((next - log_start + 1) as u64) as i64 + past;
                 (Entry::LogStart { to }, Bytes::new())
+            }
+            12..=14 => {
+                self.counts.resets += 1;
+                self.styles[n].producer += 1;
+                // Mostly at the end or behind it, as those of followers are.
+                let at = match self.rng.below(4) {
+                    0 => self.rng.below(next as u64 + 1) as i64,
+                    _ => next + self.rng.below(4) as i64,
+                };
+                (Entry::Reset { at }, Bytes::new())
             }
             _ => self.append(n, next),
         }
@@ -393,9 +436,25 @@ impl World {
         let now: Vec<Replica> = ledger.lock().iter().map(Replica::now).collect();
         check::compare(&up, &now, &Lengths::new(), Allow::default())
             .map_err(|e| format!("restarted: {e}"))?;
-        for replica in ledger.lock().iter().filter(|r| !r.dropped()) {
+        for replica in ledger.lock().iter_mut().filter(|r| !r.dropped()) {
+            let stored = up.states.get(&(replica.shard, replica.replica)).map(|state| state.high_watermark);
+            if clean && stored != Some(replica.high_watermark()) {
+                return Err(format!(
+                    "closed with high watermark {}, and {stored:?} came back",
+                    replica.high_watermark()
+                ));
+            }
             up.engines[replica.shard].attach(replica.replica, replica.heard.clone());
+            begin(&up, replica);
         }
         Ok(World { up, ledger, styles, shards, rng, topics, names, counts })
+    }
+}
+
+/// A new life of a replica's actor begins: it tells the high watermark that it was given.
+fn begin(up: &Up, replica: &mut Replica) {
+    if let Some(state) = up.states.get(&(replica.shard, replica.replica)) {
+        replica.told.push((replica.entries.len(), state.high_watermark));
+        up.engines[replica.shard].hint(replica.replica).tell(state.high_watermark);
     }
 }

@@ -5,7 +5,7 @@
 //! start fills it again from the journal.
 
 use crate::storage::journal::segment::Segment;
-use callboard_actors::ports::{Persisted, ReplicaSink, ShardError};
+use callboard_actors::ports::{Hint, Persisted, ReplicaSink, ShardError};
 use callboard_core::limits;
 use callboard_core::mutant::{Mutant, planted};
 use callboard_core::partition::Forgotten;
@@ -70,6 +70,21 @@ impl Pending {
     pub fn below(&self, end: Lsn) -> bool {
         self.at() <= end
     }
+
+    /// The offset from which on nothing is left after a truncation or a reset, and whether nothing at all is left.
+    fn cut(&self) -> Option<(Offset, bool)> {
+        match self {
+            Pending::Entry(EntryHeader { entry: Entry::Truncate { to }, .. }, _) => Some((*to, false)),
+            Pending::Entry(EntryHeader { entry: Entry::Reset { at }, .. }, _) => Some((*at, true)),
+            _ => None,
+        }
+    }
+}
+
+/// Whether an entry may take something away from the end of the log, or all of it.
+#[must_use]
+pub fn may_cut(entry: &Entry) -> bool {
+    matches!(entry, Entry::Truncate { .. } | Entry::LogStart { .. } | Entry::Reset { .. })
 }
 
 /// One replica, as the journal has it.
@@ -92,6 +107,10 @@ pub struct Live {
     pub settled: Option<ReplicaFold>,
     /// Producers that the next snapshot leaves out.
     pub forgotten: Option<Forgotten>,
+    /// The high watermark, as the replica tells it.
+    pub hint: Arc<Hint>,
+    /// Entries on their way here that may cut the log. The high watermark may speak of the log behind them.
+    cuts_coming: usize,
     /// Durability of the last batch, as the journal is known to say after a power cut.
     pub marked: Durability,
     pub sink: Option<Arc<dyn ReplicaSink>>,
@@ -118,6 +137,8 @@ impl Live {
             settled_end: next,
             settled: None,
             forgotten: None,
+            hint: Arc::default(),
+            cuts_coming: 0,
             marked: Durability::Fsync,
             sink: None,
             announced: Persisted { written: seq, synced: seq },
@@ -154,12 +175,13 @@ impl Live {
 
     /// Adds an entry without a batch, at this place among the payloads of its group. The entry rules said what it changes.
     pub fn changed(&mut self, entry: &EntryHeader, change: Change, at: Lsn) {
+        let mut entry = *entry;
         self.seq = entry.seq;
+        self.cuts_coming = self.cuts_coming.saturating_sub(usize::from(may_cut(&entry.entry)));
         match change {
             Change::Truncated { to } => {
                 self.next = to;
-                // A producer's last batch may lie lower now than it did then.
-                self.forgotten = self.forgotten.filter(|_| planted(Mutant::ForgottenTooSoon));
+                self.forget_forgotten();
                 self.log_start = self.log_start.min(to);
                 self.settled_end = self.settled_end.min(to);
                 self.runs.retain(|run| run.base < to);
@@ -169,8 +191,15 @@ impl Live {
             }
             Change::Trimmed { to } => {
                 self.log_start = to;
-                self.next = self.next.max(to);
                 self.runs.retain(|run| run.next > to);
+            }
+            Change::Emptied { at } => {
+                // Whichever entry did it, from here on it is a reset.
+                entry.entry = Entry::Reset { at };
+                (self.log_start, self.next) = (at, at);
+                self.forget_forgotten();
+                self.settled_end = self.settled_end.min(at);
+                self.runs.clear();
             }
             Change::Dropped => {
                 self.dropped = true;
@@ -178,16 +207,54 @@ impl Live {
             }
             Change::Opened | Change::Appended { .. } | Change::Marked => {}
         }
-        self.pending.push_back(Pending::Entry(*entry, at));
+        self.pending.push_back(Pending::Entry(entry, at));
+    }
+
+    /// Takes back whom the replica has forgotten: a producer's last batch may lie lower now than it did then.
+    fn forget_forgotten(&mut self) {
+        self.forgotten = self.forgotten.filter(|_| planted(Mutant::ForgottenTooSoon));
+    }
+
+    /// Hears of an entry that may cut the log, before the replica tells the high watermark behind it.
+    pub fn coming(&mut self, entry: &Entry) {
+        self.cuts_coming += 1;
+        if let Entry::Truncate { to } | Entry::Reset { at: to } = entry {
+            self.hint.lower(*to);
+        }
+    }
+
+    /// A new life of the replica's actor begins: no entry of the former one is on its way any more. If one was refused
+    /// that might have cut the log, nothing is known of what the high watermark spoke of.
+    pub fn begins(&mut self) {
+        if std::mem::take(&mut self.cuts_coming) > 0 {
+            self.hint.tell(0);
+        }
+    }
+
+    /// The high watermark, as far as it speaks of the log after the first `settled` steps; none if a reset lies between.
+    #[must_use]
+    pub fn told(&self, settled: usize) -> Option<Offset> {
+        if self.cuts_coming > 0 {
+            return None;
+        }
+        let mut cuts = self.pending.iter().skip(settled).filter_map(Pending::cut);
+        cuts.try_fold(self.hint.told(), |told, (to, all)| (!all).then(|| told.min(to)))
+    }
+
+    /// Whether nothing is pending, and redb has a lower high watermark than was told.
+    #[must_use]
+    pub fn only_told(&self) -> bool {
+        let news = |state: &ReplicaFold| {
+            let told = self.told(0).map_or(0, |told| told.min(state.outline.next));
+            told > state.high_watermark
+        };
+        self.pending.is_empty() && self.settled.as_ref().is_some_and(news)
     }
 
     /// Notes the state in which redb has the replica now.
     pub fn set_settled(&mut self, state: ReplicaFold) {
-        let truncations = self.pending.iter().filter_map(|p| match p {
-            Pending::Entry(EntryHeader { entry: Entry::Truncate { to }, .. }, _) => Some(*to),
-            _ => None,
-        });
-        self.settled_end = truncations.fold(state.outline.next, Offset::min);
+        let cuts = self.pending.iter().filter_map(Pending::cut);
+        self.settled_end = cuts.fold(state.outline.next, |end, (to, _)| end.min(to));
         self.settled = Some(state);
     }
 

@@ -116,6 +116,7 @@ impl Journal {
             if submission.seq == Seq(0) && submission.entry == Entry::Fence {
                 // A new life of the replica's actor: it follows whatever was written, and mends a refusal.
                 submission.seq = live.accepted.seq.next();
+                live.begins();
                 live.failed = live.failed.take().filter(|_| live.corrupt);
             }
             // A corrupt replica takes nothing but its end.

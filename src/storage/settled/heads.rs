@@ -2,7 +2,8 @@
 //!
 //! A truncation takes batches away, and with them what is known of their producers. Recovery and an actor's restart begin
 //! with the newest snapshot that is left in redb. To it they apply the stored batch heads behind it, then those that only
-//! the journal has. Settling does the same inside its transaction, in `part.rs`.
+//! the journal has. Batches below the log start do not count: they may be of a log before a reset, and wait to be swept.
+//! Settling does the same inside its transaction, in `part.rs`.
 
 use crate::storage::disk::fault::ShardFault;
 use crate::storage::journal::batches::{batches_of, walk_heads};
@@ -11,6 +12,7 @@ use crate::storage::settled::db::Db;
 use crate::storage::settled::tables::{Content, Row};
 use callboard_core::partition::ProducerTable;
 use callboard_core::records::BatchHead;
+use callboard_core::storage::Outline;
 use callboard_core::{Lsn, Offset, ReplicaId};
 use std::sync::Arc;
 
@@ -18,7 +20,7 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Heads {
     heads: Vec<BatchHead>,
-    /// Rows at and above this were truncated by an entry that is not settled yet.
+    /// Rows at and above this were cut off by an entry that is not settled yet.
     settled: Offset,
 }
 
@@ -34,17 +36,24 @@ impl Heads {
         self.heads.extend(head);
     }
 
-    /// Takes off the heads that a truncation takes, and returns the producers at the new end.
+    /// Takes off all heads: the log was emptied, and nothing that redb holds belongs to it.
+    pub fn reset(&mut self) {
+        *self = Heads::behind(Offset::MIN);
+    }
+
+    /// Takes off the heads that a truncation takes, and returns the producers at the new end, which the outline shows.
     pub fn truncate(
         &mut self,
         db: &Db,
         find: &dyn Fn(Lsn) -> Option<Arc<Segment>>,
         replica: ReplicaId,
-        to: Offset,
+        outline: &Outline,
     ) -> Result<ProducerTable, ShardFault> {
-        self.heads.retain(|head| head.base_offset < to);
+        let (log_start, to) = (outline.log_start, outline.next);
+        self.heads.retain(|head| head.base_offset < to && log_start < to);
         self.settled = self.settled.min(to);
-        let (mut at, mut table) = db.snapshot(replica, self.settled)?.unwrap_or_default();
+        let (from, mut table) = db.snapshot(replica, self.settled)?.unwrap_or_default();
+        let mut at = from.max(log_start);
         'stored: while at < self.settled {
             let before = at;
             for row in db.rows(replica, at, self.settled, 1 << 20)? {
@@ -52,7 +61,7 @@ impl Heads {
                     if head.base_offset >= self.settled {
                         break 'stored;
                     }
-                    if head.base_offset >= at {
+                    if head.base_offset >= from && head.next_offset() > at {
                         table.apply(&head);
                     }
                     at = at.max(head.next_offset());
@@ -62,7 +71,8 @@ impl Heads {
                 break;
             }
         }
-        self.heads.iter().filter(|head| head.base_offset >= at).for_each(|head| table.apply(head));
+        let counts = |head: &&BatchHead| head.base_offset >= from && head.next_offset() > log_start;
+        self.heads.iter().filter(counts).for_each(|head| table.apply(head));
         Ok(table)
     }
 }

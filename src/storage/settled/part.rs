@@ -48,6 +48,8 @@ pub struct Part<'a, 't> {
     /// Batches that are not stored yet.
     pub batches: Vec<(Batch, BatchHead)>,
     pub forgotten: Option<Forgotten>,
+    /// The replica's high watermark, as far as it speaks of this state.
+    pub told: Option<Offset>,
     /// The time of storing, which stands in for the age of records that carry no time.
     pub now: UnixMillis,
     /// Finds the segment that holds a position.
@@ -70,6 +72,10 @@ impl Part<'_, '_> {
     pub fn entry(&mut self, entry: &EntryHeader) -> Result<(), ShardFault> {
         match self.fold(entry, None)? {
             Folded::Truncated { to } => self.truncate(to),
+            Folded::Emptied { at } => {
+                self.batches.clear();
+                self.tx.reset(self.replica, at)
+            }
             _ => Ok(()),
         }
     }
@@ -90,8 +96,12 @@ impl Part<'_, '_> {
     }
 
     fn truncate(&mut self, to: Offset) -> Result<(), ShardFault> {
-        self.batches.retain(|(_, head)| head.base_offset < to);
+        let log_start = self.state.as_ref().map_or(0, |state| state.outline.log_start);
+        let empty = log_start >= to;
+        self.batches.retain(|(_, head)| head.base_offset < to && !empty);
         let kept = match self.tx.truncate(self.replica, to)? {
+            // Of an empty log nothing is stored again: a later batch may begin inside the stretch.
+            Some(_) if empty => Vec::new(),
             None => Vec::new(),
             Some(Straddling::Inline(bytes)) => clipped(
                 batches_of(&bytes)?.into_iter().map(|(bytes, head)| Ok((Batch::Here(bytes), head))),
@@ -105,7 +115,7 @@ impl Part<'_, '_> {
             }
         };
         put(self.tx, self.replica, &kept, self.now)?;
-        let producers = self.producers_at(to)?;
+        let producers = self.producers_at(to, log_start)?;
         if let Some(state) = &mut self.state
             && !planted(Mutant::ProducersNotTruncated)
         {
@@ -118,15 +128,17 @@ impl Part<'_, '_> {
         (self.find)(place.at).ok_or_else(|| ShardFault::no_segment(place.at))
     }
 
-    /// The producers at `to`: the newest snapshot that is left, and the heads behind it.
-    fn producers_at(&self, to: Offset) -> Result<ProducerTable, ShardFault> {
+    /// The producers at `to`: the newest snapshot that is left, and the heads of readable batches behind it. `heads.rs` finds
+    /// the same ones.
+    fn producers_at(&self, to: Offset, log_start: Offset) -> Result<ProducerTable, ShardFault> {
         let (from, mut table) = self.tx.snapshot_below(self.replica, to)?.unwrap_or_default();
         let mut take = |head: &BatchHead| {
-            if head.base_offset >= from && head.base_offset < to {
+            let readable = head.next_offset() > log_start && log_start < to;
+            if readable && head.base_offset >= from && head.base_offset < to {
                 table.apply(head);
             }
         };
-        self.tx.rows_between(self.replica, from, to, |span, batches| {
+        self.tx.rows_between(self.replica, from.max(log_start), to, |span, batches| {
             match batches {
                 Ok(bytes) => {
                     for batch in records::batches(bytes) {
@@ -151,6 +163,9 @@ impl Part<'_, '_> {
         let Some(mut state) = self.state else { return Ok(None) };
         if let Some(forgotten) = self.forgotten {
             state.forget(forgotten);
+        }
+        if let Some(told) = self.told {
+            state.commit(told);
         }
         // Batches that the log start has passed already are never written.
         let kept: Vec<(Batch, BatchHead)> = self

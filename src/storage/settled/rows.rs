@@ -1,7 +1,7 @@
 //! The bytes of each row of `store.redb`.
 //!
 //! ```text
-//!   state rows   | crc32c 4 | version 1 | fields |            the CRC covers all that follows it
+//!   state rows   | crc32c 4 | version 1 | fields |            the CRC covers all that follows it; a replica's has version 2
 //!   block rows   | crc32c 4 | version 1 | kind 0 | 0 0 | next offset 8 | the batches |
 //!   span rows    | crc32c 4 | version 3 | largest timestamp 8 | stored at 8 | next offset 8 | bytes 8 | home 1 |
 //!                                                     home 1: segment 8 | position 8 | crc32c of what the batches' own skip 4 |
@@ -20,6 +20,8 @@ use callboard_core::storage::{Outline, ReplicaFold, Span};
 use callboard_core::{Lsn, Offset, Seq, TopicId, TopicPartition, UnixMillis};
 
 const VERSION: u8 = 1;
+/// The version of replica rows. Version 1 had no high watermark.
+const REPLICA_VERSION: u8 = 2;
 /// The version of span rows. Version 2 had no home but the block; version 1 was never released.
 const SPAN_VERSION: u8 = 3;
 /// Bytes before a block's batches.
@@ -176,7 +178,7 @@ pub fn decode_used(row: &[u8]) -> Result<(u64, u64), ShardFault> {
 /// Encodes a replica's state without its producers, which have rows of their own.
 pub fn encode_replica(state: &ReplicaFold) -> Vec<u8> {
     let Outline { seq, log_start, next, epochs, dropped } = &state.outline;
-    let mut body = vec![VERSION];
+    let mut body = vec![REPLICA_VERSION];
     body.extend_from_slice(&state.id.topic.0);
     body.extend_from_slice(&state.id.partition.to_le_bytes());
     body.extend_from_slice(&seq.0.to_le_bytes());
@@ -187,6 +189,7 @@ pub fn encode_replica(state: &ReplicaFold) -> Vec<u8> {
     body.extend_from_slice(&state.fsync_since.to_le_bytes());
     body.extend_from_slice(&state.stray.map_or(i64::MIN, |at| at.0).to_le_bytes());
     body.push(u8::from(*dropped));
+    body.extend_from_slice(&state.high_watermark.to_le_bytes());
     body.extend_from_slice(&(epochs.len() as u32).to_le_bytes());
     for (epoch, start) in epochs {
         body.extend_from_slice(&epoch.to_le_bytes());
@@ -195,10 +198,12 @@ pub fn encode_replica(state: &ReplicaFold) -> Vec<u8> {
     seal(body)
 }
 
-/// Reads [`encode_replica`]; the producers are empty.
+/// Reads [`encode_replica`], and the version before it; the producers are empty. A row without a high watermark proves no
+/// record to be committed, so its log start stands in. A replica that leads alone raises that to its end at once.
 pub fn decode_replica(row: &[u8]) -> Result<ReplicaFold, ShardFault> {
     const WHAT: &str = "replica";
-    let rest = &mut opened(row, WHAT)?;
+    let old = row.get(4) == Some(&VERSION);
+    let rest = &mut opened_as(row, if old { VERSION } else { REPLICA_VERSION }, WHAT)?;
     let topic = TopicId(*take(rest, WHAT)?);
     let partition = i32::from_le_bytes(*take(rest, WHAT)?);
     let seq = Seq(u64::from_le_bytes(*take(rest, WHAT)?));
@@ -208,6 +213,7 @@ pub fn decode_replica(row: &[u8]) -> Result<ReplicaFold, ShardFault> {
     let fsync_since = Offset::from_le_bytes(*take(rest, WHAT)?);
     let stray = i64::from_le_bytes(*take(rest, WHAT)?);
     let [dropped] = *take(rest, WHAT)?;
+    let high_watermark = if old { log_start } else { Offset::from_le_bytes(*take(rest, WHAT)?) };
     let mut epochs = Vec::new();
     for _ in 0..u32::from_le_bytes(*take(rest, WHAT)?) {
         epochs.push((i32::from_le_bytes(*take(rest, WHAT)?), Offset::from_le_bytes(*take(rest, WHAT)?)));
@@ -217,6 +223,7 @@ pub fn decode_replica(row: &[u8]) -> Result<ReplicaFold, ShardFault> {
         outline: Outline { seq, log_start, next, epochs, dropped: dropped != 0 },
         producers: ProducerTable::default(),
         fsync_since,
+        high_watermark,
         stray: (stray != i64::MIN).then_some(UnixMillis(stray)),
     })
 }
@@ -276,6 +283,7 @@ mod tests {
         state.outline.epochs = vec![(1, 0), (4, 77)];
         state.stray = Some(UnixMillis(5));
         (state.outline.next, state.outline.log_start, state.fsync_since) = (100, 7, Offset::MAX);
+        state.high_watermark = 60;
         let row = encode_replica(&state);
         assert_eq!(decode_replica(&row), Ok(state));
         for bit in 0..row.len() * 8 {
@@ -308,6 +316,22 @@ mod tests {
         assert_eq!(decode_used(&encode_used(5, 6)), Ok((5, 6)));
         assert_eq!(decode_x(&encode_x(Lsn(5), 6)), Ok((Lsn(5), 6)));
         assert_eq!(decode_uuid(&encode_uuid([4; 16])), Ok([4; 16]));
+    }
+
+    #[test]
+    fn a_replica_of_the_version_before_has_committed_nothing_that_can_be_read() {
+        let mut state = ReplicaFold::opened(TopicPartition { topic: TopicId([3; 16]), partition: 4 }, Seq(9));
+        (state.outline.next, state.outline.log_start, state.outline.epochs) = (100, 7, vec![(1, 7), (4, 77)]);
+        state.high_watermark = 60;
+        let mut body = encode_replica(&state)[4..].to_vec();
+        // Id 20, number 8, four offsets, stray 8, dropped 1.
+        let at = 1 + 20 + 8 + 32 + 8 + 1;
+        assert_eq!(body.drain(at..at + 8).collect::<Vec<_>>(), 60i64.to_le_bytes());
+        body[0] = 1;
+        state.high_watermark = 7;
+        assert_eq!(decode_replica(&seal(body.clone())), Ok(state));
+        body[0] = 3;
+        assert!(decode_replica(&seal(body)).unwrap_err().0.contains("version 3, this build reads 2"));
     }
 
     #[test]

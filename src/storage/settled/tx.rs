@@ -199,6 +199,15 @@ impl<'t> Tx<'t> {
         Ok(out)
     }
 
+    /// Removes everything at and above `at`, the stretch that straddles it, and every snapshot of producers. What lies
+    /// wholly below `at` can not be read any more and is left to the sweep.
+    pub fn reset(&mut self, replica: ReplicaId, at: Offset) -> Result<(), ShardFault> {
+        drop(self.truncate(replica, at)?);
+        let all = (replica.0, i64::MIN)..=(replica.0, i64::MAX);
+        self.tx.open_table(PRODUCERS)?.retain_in(all, |_, _| false)?;
+        Ok(())
+    }
+
     /// Removes at most `left` stretches that lie wholly below `to`. Returns whether there are more.
     pub fn trim(&mut self, replica: ReplicaId, to: Offset, left: &mut usize) -> Result<bool, ShardFault> {
         let mut blocks = self.tx.open_table(BLOCKS)?;

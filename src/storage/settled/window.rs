@@ -6,13 +6,16 @@
 //!                       the last one        ─> X                ─> only then: index, recycling
 //! ```
 //!
+//! With its entries a replica's high watermark is stored, as far as it speaks of the log at that point (R42). It gets a
+//! transaction of its own where it moved without entries.
+//!
 //! A large run stays in the journal and gets a row that names its place (`callboard_core::storage::Residence`). A crash
 //! between two transactions is harmless: recovery folds from the old X and skips what each replica covers. A fault goes to
 //! the caller: `shard/settle.rs` knows which of them pass.
 
 use crate::storage::disk::fault::ShardFault;
 use crate::storage::journal::batches::walk_heads;
-use crate::storage::journal::index::{Pending, Run};
+use crate::storage::journal::index::{Live, Pending, Run};
 use crate::storage::journal::position::SyncedTo;
 use crate::storage::journal::stream::Journal;
 use crate::storage::metrics;
@@ -23,7 +26,7 @@ use callboard_core::mutant::{Mutant, planted};
 use callboard_core::partition::Forgotten;
 use callboard_core::records::{self, BatchHead};
 use callboard_core::storage::ReplicaFold;
-use callboard_core::{ReplicaId, UnixMillis};
+use callboard_core::{Offset, ReplicaId, UnixMillis};
 use std::time::SystemTime;
 
 /// Blocks that one transaction deletes at most.
@@ -46,6 +49,7 @@ struct Due {
     /// The replica as redb has it.
     state: Option<ReplicaFold>,
     forgotten: Option<Forgotten>,
+    told: Option<Offset>,
     steps: Vec<Pending>,
     /// Whether there are more steps below the target.
     more: bool,
@@ -65,6 +69,13 @@ impl Settled {
         Ok(())
     }
 
+    /// The replicas with entries below the target, and those of which only a higher high watermark is news.
+    fn todo(&self, journal: &Journal, target: SyncedTo) -> Vec<ReplicaId> {
+        let index = journal.index.lock();
+        let due = |live: &Live| live.pending.front().is_some_and(|p| p.below(target.lsn)) || live.only_told();
+        index.replicas.iter().filter(|(_, live)| due(live)).map(|(replica, _)| *replica).collect()
+    }
+
     /// Settles everything below `target`. Returns whether there was anything.
     pub fn settle_to(
         &self,
@@ -72,23 +83,14 @@ impl Settled {
         journal: &Journal,
         target: SyncedTo,
     ) -> Result<bool, ShardFault> {
-        if target.lsn <= settler.x {
+        let mut todo = self.todo(journal, target).into_iter().peekable();
+        let moves = target.lsn > settler.x;
+        if !moves && todo.peek().is_none() {
             return Ok(false);
         }
-        if planted(Mutant::XBeforeData) {
+        if moves && planted(Mutant::XBeforeData) {
             self.db.write(|tx| tx.put_x(target.lsn, target.crc))?;
         }
-        let todo: Vec<ReplicaId> = {
-            let index = journal.index.lock();
-            let due = |p: &Pending| p.below(target.lsn);
-            index
-                .replicas
-                .iter()
-                .filter(|(_, l)| l.pending.front().is_some_and(due))
-                .map(|(r, _)| *r)
-                .collect()
-        };
-        let mut todo = todo.into_iter().peekable();
         while todo.peek().is_some() {
             let touched = self.db.write(|tx| {
                 let (mut touched, mut bytes) = (Vec::new(), 0);
@@ -106,6 +108,9 @@ impl Settled {
             })?;
             metrics::committed(self.shard);
             publish(settler, journal, touched);
+        }
+        if !moves {
+            return Ok(true);
         }
         let next_replica = journal.index.lock().next_replica;
         self.db.write(|tx| {
@@ -127,12 +132,12 @@ impl Settled {
         bytes: &mut usize,
     ) -> Result<(Option<Touched>, bool), ShardFault> {
         let budget = TRANSACTION_BYTES.saturating_sub(*bytes);
-        let Due { state, forgotten, steps, more } = self.due(journal, replica, target, budget);
-        if steps.is_empty() {
+        let Due { state, forgotten, told, steps, more } = self.due(journal, replica, target, budget);
+        if steps.is_empty() && told.is_none() {
             return Ok((None, false));
         }
-        let find = |at| journal.segment(at);
-        let mut part = Part { tx, replica, state, batches: Vec::new(), forgotten, now: wall(), find: &find };
+        let (batches, now, find) = (Vec::new(), wall(), |at| journal.segment(at));
+        let mut part = Part { tx, replica, state, batches, forgotten, told, now, find: &find };
         for step in &steps {
             match step {
                 Pending::Run(run) => *bytes += self.settle_run(journal, &mut part, run)?,
@@ -160,6 +165,8 @@ impl Settled {
             }
             due.steps.push(*step);
         }
+        let any = !due.steps.is_empty() || live.only_told();
+        due.told = live.told(due.steps.len()).filter(|_| any);
         due
     }
 

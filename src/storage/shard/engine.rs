@@ -12,15 +12,16 @@
 
 use crate::storage::disk::fault::ShardFault;
 use crate::storage::journal::dead::Keeper;
+use crate::storage::journal::index::may_cut;
 use crate::storage::journal::stream::Journal;
 use crate::storage::sample::ShardSample;
 use crate::storage::settled::state::Settled;
 use crate::storage::shard::room::Space;
 use crate::storage::shard::scrub::{Scrubbed, Scrubber};
-use callboard_actors::ports::{ReplicaSink, ShardError, ShardStats, Submission};
+use callboard_actors::ports::{Hint, ReplicaSink, ShardError, ShardStats, Submission};
 use callboard_core::ReplicaId;
 use callboard_core::partition::Forgotten;
-use callboard_core::storage::{LARGE_RUN, Residence, Room, ZEROS_BELOW};
+use callboard_core::storage::{Entry, LARGE_RUN, Residence, Room, ZEROS_BELOW};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -172,6 +173,23 @@ impl Engine {
     pub fn forget(&self, replica: ReplicaId, forgotten: Forgotten) {
         if let Some(live) = self.journal.index.lock().replicas.get_mut(&replica) {
             live.forgotten = Some(forgotten);
+        }
+    }
+
+    /// The place where a replica leaves its high watermark. For an unknown replica nothing looks there.
+    #[must_use]
+    pub fn hint(&self, replica: ReplicaId) -> Arc<Hint> {
+        let index = self.journal.index.lock();
+        index.replicas.get(&replica).map(|live| Arc::clone(&live.hint)).unwrap_or_default()
+    }
+
+    /// Hears of an entry before it is queued. A high watermark that is told after one that may cut the log is not settled
+    /// with what lies before the cut.
+    pub fn coming(&self, replica: ReplicaId, entry: &Entry) {
+        if may_cut(entry)
+            && let Some(live) = self.journal.index.lock().replicas.get_mut(&replica)
+        {
+            live.coming(entry);
         }
     }
 

@@ -146,9 +146,12 @@ impl Engine {
     }
 
     fn is_live_in(&self, segment: &Segment, (replica, span, place): &Live) -> bool {
-        let above = |log_start| span.next > log_start;
-        let known = self.journal.index.lock().replicas.get(replica).is_some_and(|live| above(live.log_start));
-        known && place.segment == segment.first && !self.scrubber.is_rotten(*replica, span.base)
+        // A log start that is not settled yet has swept nothing, so its rows move once more rather than pin the segment.
+        let index = self.journal.index.lock();
+        let settled = index.replicas.get(replica).and_then(|live| live.settled.as_ref());
+        let above = settled.is_some_and(|state| span.next > state.outline.log_start);
+        drop(index);
+        above && place.segment == segment.first && !self.scrubber.is_rotten(*replica, span.base)
     }
 
     /// Proves that the table of segments agrees with the rows. For tests, because it looks at all rows.

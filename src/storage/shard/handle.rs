@@ -19,8 +19,8 @@ use crate::storage::shard::inner::{Inner, OnFault};
 use crate::storage::shard::threads;
 use callboard_actors::permit::Permit;
 use callboard_actors::ports::{
-    Admission, Journal, ReadError, ReadRequest, Reading, ReplicaSink, ReplicaState, ShardError, ShardStats,
-    Slices, Submission, TimeHit,
+    Admission, Hint, Journal, ReadError, ReadRequest, Reading, ReplicaSink, ReplicaState, ShardError,
+    ShardStats, Slices, Submission, TimeHit,
 };
 use callboard_core::partition::Forgotten;
 use callboard_core::storage::{Durability, Entry, Retention, Room};
@@ -164,11 +164,16 @@ impl Journal for ShardHandle {
     }
 
     fn submit(&self, submission: Submission) -> Result<(), ShardError> {
+        self.inner.engine.coming(submission.replica, &submission.entry);
         self.inner.push(submission)
     }
 
     fn forget(&self, replica: ReplicaId, forgotten: Forgotten) {
         self.inner.engine.forget(replica, forgotten);
+    }
+
+    fn hint(&self, replica: ReplicaId) -> Arc<Hint> {
+        self.inner.engine.hint(replica)
     }
 
     fn rebuild(&self, replica: ReplicaId) -> BoxFuture<'static, Result<ReplicaState, ShardError>> {

@@ -9,6 +9,9 @@
 //! A settle commits, then takes from the index, so an offset is always in one of the two. A reader that finds it in neither
 //! looked at the wrong moment and starts over; so does one whose segment went meanwhile. Cutting stretches to the request is
 //! the work of `journal/gather.rs`.
+//!
+//! One read shows the log of one moment within the call. A truncation or reset before that moment may have put other
+//! records at the same offsets, so who asked by a view compares its `log_id` with that of the view afterwards (R39).
 
 use crate::storage::disk::fault::ShardFault;
 use crate::storage::journal::gather::{At, Source, gather};
@@ -118,19 +121,26 @@ impl Engine {
         Ok(Place::Journal(runs))
     }
 
-    /// The next offset at or above `from` and below `until` that is stored: there was a gap, or the settler was faster.
+    /// The next offset at or above `from` and below `until` that is stored: there was a gap, or the settler was faster. If the
+    /// log start passed `from` meanwhile, its records are gone.
     fn more(&self, replica: ReplicaId, from: Offset, until: Offset) -> Result<Option<Offset>, ReadError> {
         let (first_run, settled_end) = {
             let index = self.journal.index.lock();
             let Some(live) = index.replicas.get(&replica) else { return Ok(None) };
+            if from < live.log_start {
+                return Err(ReadError::OutOfRange(from));
+            }
             (live.runs.iter().map(|run| run.base).find(|base| *base >= from), live.settled_end)
         };
-        let rows = self.settled.db.rows(replica, from, settled_end.min(until), 1).map_err(corrupt)?;
+        // A stretch may reach beyond the end that a truncation inside a batch gave it.
+        let until_settled = settled_end.min(until).max(from);
+        let rows = self.settled.db.rows(replica, from, until_settled, 1).map_err(corrupt)?;
         // Batch by batch, because a truncation that is not settled yet may end inside a stretch.
         for row in &rows {
             let heads = heads_of(row, &|at| self.journal.segment(at)).map_err(corrupt)?;
-            let below =
-                |head: &&BatchHead| head.next_offset() > from && head.base_offset < settled_end.min(until);
+            let below = |head: &&BatchHead| {
+                head.next_offset().min(until_settled) > from && head.base_offset < until_settled
+            };
             if let Some(head) = heads.iter().find(below) {
                 return Ok(Some(head.base_offset.max(from)));
             }

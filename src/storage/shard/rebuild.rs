@@ -23,7 +23,7 @@ pub fn report(replica: ReplicaId, state: &ReplicaFold, verdict: Verdict) -> Repl
         seq,
         log_start,
         next,
-        high_watermark: next,
+        high_watermark: state.committed(),
         epochs,
         producers: state.producers.clone(),
         fsync_since: state.fsync_since,
@@ -37,7 +37,7 @@ impl Engine {
     pub fn rebuild(&self, replica: ReplicaId) -> Result<ReplicaState, ShardError> {
         let stopped = |fault: ShardFault| ShardError::Stopped { shard: self.shard, reason: fault.0 };
         self.healthy().map_err(stopped)?;
-        let (state, pending, failed) = {
+        let (state, pending, told, failed) = {
             let mut index = self.journal.index.lock();
             let unknown = ShardError::UnknownReplica { shard: self.shard, replica: replica.0 };
             // The next life knows producers again that the former one forgot, unless a snapshot leaves them out.
@@ -45,14 +45,18 @@ impl Engine {
             let live = index.replicas.get(&replica).ok_or(unknown)?;
             // The segments are held, so that none is overwritten before it is read.
             let pending: Vec<_> = live.pending.iter().map(|step| (*step, index.segment(step.at()))).collect();
-            (live.settled.clone(), pending, live.failed.clone())
+            (live.settled.clone(), pending, live.told(live.pending.len()), live.failed.clone())
         };
         let heads = Heads::behind(state.as_ref().map_or(0, |state| state.outline.next));
         let mut replay = Replay { engine: self, replica, state, heads };
         for (step, segment) in &pending {
             replay.step(step, segment.as_deref()).map_err(|fault| ShardError::Refused(fault.0))?;
         }
-        let state = replay.state.ok_or_else(|| ShardError::Refused("the replica is not open yet".into()))?;
+        let unopened = || ShardError::Refused("the replica is not open yet".into());
+        let mut state = replay.state.ok_or_else(unopened)?;
+        if let Some(told) = told {
+            state.commit(told);
+        }
         Ok(report(replica, &state, failed.map_or(Verdict::Clean, Verdict::Corrupt)))
     }
 }
@@ -93,9 +97,13 @@ impl Replay<'_> {
             self.state = ReplicaFold::begun_by(entry);
             return Ok(());
         };
-        if let Folded::Truncated { to } = state.fold(entry, None) {
-            let find = |at| self.engine.journal.segment(at);
-            state.producers = self.heads.truncate(&self.engine.settled.db, &find, self.replica, to)?;
+        match state.fold(entry, None) {
+            Folded::Emptied { .. } => self.heads.reset(),
+            Folded::Truncated { .. } => {
+                let (db, find) = (&self.engine.settled.db, |at| self.engine.journal.segment(at));
+                state.producers = self.heads.truncate(db, &find, self.replica, &state.outline)?;
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -210,11 +210,12 @@ impl Inspection {
         }
         match folded {
             Folded::Appended => heads.entry(entry.replica).or_default().extend(head),
-            Folded::Truncated { to } => {
+            Folded::Emptied { .. } => heads.entry(entry.replica).or_default().reset(),
+            Folded::Truncated { .. } => {
                 let found = &self.found;
                 let find = |at| found.iter().rfind(|s| s.first <= at && at < s.end()).cloned();
                 let heads = heads.entry(entry.replica).or_default();
-                let producers = heads.truncate(&self.db, &find, entry.replica, to)?;
+                let producers = heads.truncate(&self.db, &find, entry.replica, &state.outline)?;
                 if !planted(Mutant::ProducersNotTruncated) {
                     state.producers = producers;
                 }

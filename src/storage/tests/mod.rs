@@ -10,6 +10,7 @@ use callboard_core::{ReplicaId, Seq, TopicId, TopicPartition};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
+mod cuts;
 mod descriptors;
 mod producers;
 mod times;

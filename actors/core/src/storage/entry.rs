@@ -24,9 +24,9 @@ pub enum Entry {
     Append { base: Offset, epoch: LeaderEpoch },
     /// Everything at and above `to` is gone.
     Truncate { to: Offset },
-    /// Everything below `to` is gone. Past the end it empties the replica, and the next offset becomes `to`.
+    /// Everything below `to` is gone. Past the end it does what `Reset` does.
     LogStart { to: Offset },
-    /// The log is empty, epochs and producers included, and goes on at `at`.
+    /// The log is empty, its leader epochs and producers included. Log start and next offset are `at` (R39).
     Reset { at: Offset },
     /// The committed image did not list this replica at that time; its bytes are kept until `Drop`.
     Stray { at: UnixMillis },

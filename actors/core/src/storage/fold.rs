@@ -26,7 +26,9 @@ pub struct ReplicaFold {
     pub producers: ProducerTable,
     /// From this offset on everything was written for `fsync`; `Offset::MAX` while the topic is `os`.
     pub fsync_since: Offset,
-    /// When the replica was marked stray.
+    /// The high watermark that the replica told last before a settle. It names committed offsets of this log (R42).
+    pub high_watermark: Offset,
+    /// When the replica was marked stray. Any later entry but a `Drop` takes the mark off: the replica is in use.
     pub stray: Option<UnixMillis>,
 }
 
@@ -44,6 +46,10 @@ pub enum Folded {
     /// Batches wholly below `to` are gone.
     Trimmed {
         to: Offset,
+    },
+    /// All batches are gone; the log goes on at `at`, without producers.
+    Emptied {
+        at: Offset,
     },
     Dropped,
     /// Nothing but the number and marks changed.
@@ -65,6 +71,7 @@ impl ReplicaFold {
             outline: Outline::opened(seq),
             producers: ProducerTable::default(),
             fsync_since: 0,
+            high_watermark: 0,
             stray: None,
         }
     }
@@ -92,9 +99,11 @@ impl ReplicaFold {
             Ruling::Refused(Refusal::Gap { expected }) => return Folded::Gap { expected },
             Ruling::Refused(why) => return Folded::Refused(why),
         };
-        if let Entry::Stray { at } = entry.entry {
-            self.stray = Some(at);
-        }
+        self.stray = match entry.entry {
+            Entry::Stray { at } => Some(at),
+            Entry::Drop => self.stray,
+            _ => None,
+        };
         match change {
             Change::Appended { base, .. } => {
                 self.appended(base, entry.durability);
@@ -105,12 +114,32 @@ impl ReplicaFold {
                 if !planted(Mutant::ProducersNotTruncated) {
                     self.producers = ProducerTable::default();
                 }
+                self.high_watermark = self.high_watermark.min(to);
                 Folded::Truncated { to }
             }
             Change::Trimmed { to } => Folded::Trimmed { to },
+            Change::Emptied { at } => {
+                if !planted(Mutant::ResetKeepsEpochs) {
+                    self.producers = ProducerTable::default();
+                }
+                self.high_watermark = self.high_watermark.min(at);
+                Folded::Emptied { at }
+            }
             Change::Dropped => Folded::Dropped,
             Change::Opened | Change::Marked => Folded::Marked,
         }
+    }
+
+    /// Notes the high watermark that the replica told. The caller made sure that it speaks of this log. Offsets that the
+    /// state does not hold yet are not noted.
+    pub fn commit(&mut self, told: Offset) {
+        self.high_watermark = self.high_watermark.max(told.min(self.outline.next));
+    }
+
+    /// The high watermark that a replica of this state begins with (R32).
+    #[must_use]
+    pub fn committed(&self) -> Offset {
+        self.high_watermark.min(self.outline.next).max(self.outline.log_start)
     }
 
     /// Forgets the producers that the replica has forgotten, if the state holds the entry as of which it had. A producer

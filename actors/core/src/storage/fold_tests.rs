@@ -4,6 +4,7 @@ use super::*;
 use crate::ids::{ReplicaId, Seq, TopicId, TopicPartition};
 use crate::partition::ProducerTable;
 use crate::records::BatchHead;
+use crate::time::UnixMillis;
 use proptest::prelude::*;
 
 fn id() -> TopicPartition {
@@ -15,6 +16,7 @@ enum Op {
     Append { count: i32, gap: i64, producer: i64, os: bool },
     Truncate { back: i64 },
     LogStart { forward: i64 },
+    Reset { at: i64 },
     Fence,
     Epoch,
 }
@@ -25,6 +27,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(count, gap, producer, os)| Op::Append { count, gap, producer, os }),
         1 => (0..8i64).prop_map(|back| Op::Truncate { back }),
         1 => (0..8i64).prop_map(|forward| Op::LogStart { forward }),
+        1 => (0..40i64).prop_map(|at| Op::Reset { at }),
         1 => Just(Op::Fence),
         1 => Just(Op::Epoch),
     ]
@@ -65,6 +68,10 @@ fn history(ops: &[Op]) -> Vec<(EntryHeader, Option<BatchHead>)> {
                 next = next.max(start);
                 (Entry::LogStart { to: start }, None)
             }
+            Op::Reset { at } => {
+                (next, start) = (*at, *at);
+                (Entry::Reset { at: *at }, None)
+            }
             Op::Fence => (Entry::Fence, None),
             Op::Epoch => {
                 epoch += 1;
@@ -89,6 +96,7 @@ fn run(state: &mut ReplicaFold, entries: &[(EntryHeader, Option<BatchHead>)], he
                 heads.iter().for_each(|h| producers.apply(h));
                 state.producers = producers;
             }
+            Folded::Emptied { .. } => heads.clear(),
             _ => {}
         }
     }
@@ -123,6 +131,31 @@ proptest! {
         let expected = before.outline.seq.next();
         prop_assert_eq!(state.fold(entry, head.as_ref()), Folded::Gap { expected });
         prop_assert_eq!(state, before);
+    }
+
+    /// R42: whatever is cut after it was told, the high watermark names only batches that were committed then.
+    #[test]
+    fn a_high_watermark_names_committed_batches_alone(ops in proptest::collection::vec((op(), 0..40i64), 1..40)) {
+        let entries = history(&ops.iter().map(|(op, _)| op.clone()).collect::<Vec<_>>());
+        let told = ops.iter().filter(|(op, _)| !matches!(op, Op::Epoch)).map(|(_, told)| *told);
+        let mut state = ReplicaFold::opened(id(), Seq(1));
+        let (mut stored, mut committed): (Vec<BatchHead>, Vec<BatchHead>) = Default::default();
+        for (entry, told) in entries.iter().zip(told) {
+            run(&mut state, std::slice::from_ref(entry), &mut stored);
+            let found = state.committed();
+            prop_assert!((state.outline.log_start..=state.outline.next).contains(&found));
+            let readable = |h: &&BatchHead| h.next_offset() > state.outline.log_start;
+            let below = |h: &&BatchHead| h.base_offset < found && found > state.outline.log_start;
+            for head in stored.iter().filter(readable).filter(below) {
+                prop_assert!(committed.contains(head), "{head:?} is below {found} and was never committed");
+            }
+            // As a replica tells it: on a batch's end, now and then beyond what is folded.
+            if told % 3 == 0 {
+                let to = stored.iter().map(BatchHead::next_offset).find(|next| *next >= told).unwrap_or(told);
+                state.commit(to);
+                committed.extend(stored.iter().filter(|h| h.base_offset < state.high_watermark).copied());
+            }
+        }
     }
 
     #[test]
@@ -187,11 +220,69 @@ fn a_log_start_beyond_the_end_empties_the_replica() {
     };
     let head = BatchHead { base_offset: 0, last_offset_delta: 4, leader_epoch: 2, ..BatchHead::default() };
     assert_eq!(state.fold(&entry(2, Entry::Append { base: 0, epoch: 2 }), Some(&head)), Folded::Appended);
-    assert_eq!(state.fold(&entry(3, Entry::LogStart { to: 9 }), None), Folded::Trimmed { to: 9 });
-    assert_eq!(
-        (state.outline.log_start, state.outline.next, state.outline.epochs.clone()),
-        (9, 9, vec![(2, 9)])
-    );
+    state.commit(5);
+    assert_eq!(state.fold(&entry(3, Entry::LogStart { to: 9 }), None), Folded::Emptied { at: 9 });
+    assert_eq!((state.outline.log_start, state.outline.next, state.committed()), (9, 9, 9));
+    assert_eq!((&state.outline.epochs[..], &state.producers), (&[][..], &ProducerTable::default()));
     assert_eq!(state.fold(&entry(4, Entry::Drop), None), Folded::Dropped);
     assert!(matches!(state.fold(&entry(5, Entry::Fence), None), Folded::Refused(_)));
+}
+
+#[test]
+fn a_reset_goes_on_anywhere_without_epochs_and_producers() {
+    let entry = |seq, entry| EntryHeader {
+        replica: ReplicaId(1),
+        seq: Seq(seq),
+        entry,
+        durability: Durability::Fsync,
+        length: 0,
+    };
+    let head = |base_offset, leader_epoch, producer_id| BatchHead {
+        base_offset,
+        last_offset_delta: 4,
+        leader_epoch,
+        producer_id,
+        ..BatchHead::default()
+    };
+    // Where the log goes on: below the log start, inside the log, at its end, behind it.
+    for (at, committed) in [(1, 1), (7, 7), (10, 10), (90, 90)] {
+        let mut state = ReplicaFold::opened(id(), Seq(1));
+        state.fold(&entry(2, Entry::Append { base: 0, epoch: 8 }), Some(&head(0, 8, 1)));
+        state.fold(&entry(3, Entry::Append { base: 5, epoch: 8 }), Some(&head(5, 8, 2)));
+        state.fold(&entry(4, Entry::LogStart { to: 5 }), None);
+        state.commit(10);
+        assert_eq!(state.fold(&entry(5, Entry::Reset { at }), None), Folded::Emptied { at });
+        assert_eq!((state.outline.log_start, state.outline.next, state.committed()), (at, at, committed));
+        assert_eq!((&state.outline.epochs[..], state.producers.len()), (&[][..], 0));
+        // What the leader sends first may lie behind it, of any epoch.
+        let next = Entry::Append { base: at + 3, epoch: 2 };
+        assert_eq!(state.fold(&entry(6, next), Some(&head(at + 3, 2, 9))), Folded::Appended);
+        assert_eq!(state.outline.epochs, [(2, at + 3)]);
+        assert_eq!(state.committed(), committed, "what comes later is not committed by it");
+    }
+}
+
+#[test]
+fn a_replica_that_is_written_again_is_not_stray() {
+    let entry = |seq, entry| EntryHeader {
+        replica: ReplicaId(1),
+        seq: Seq(seq),
+        entry,
+        durability: Durability::Fsync,
+        length: 0,
+    };
+    let used = [
+        Entry::Append { base: 0, epoch: 2 },
+        Entry::Truncate { to: 0 },
+        Entry::LogStart { to: 1 },
+        Entry::Reset { at: 1 },
+        Entry::Fence,
+    ];
+    for now in used {
+        let mut state = ReplicaFold::opened(id(), Seq(1));
+        state.fold(&entry(2, Entry::Stray { at: UnixMillis(5) }), None);
+        assert_eq!(state.stray, Some(UnixMillis(5)));
+        state.fold(&entry(3, now), Some(&BatchHead { leader_epoch: 2, ..BatchHead::default() }));
+        assert_eq!(state.stray, None, "{now:?}");
+    }
 }

@@ -24,8 +24,8 @@ pub const SEGMENT_HEADER: usize = 512;
 pub const GROUP_HEADER: usize = 64;
 /// Bytes of an entry's header.
 pub const ENTRY_HEADER: usize = 56;
-/// The format this build writes, and the newest it reads.
-pub const FORMAT: u16 = 1;
+/// The format this build writes, and the newest it reads. Format 1 has no `Reset`, and is otherwise the same.
+pub const FORMAT: u16 = 2;
 
 const GROUP_MAGIC: u32 = 0x3142_4743; // "CGB1"
 const SEGMENT_MAGIC: u32 = 0x3153_4743; // "CGS1"

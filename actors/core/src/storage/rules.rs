@@ -14,6 +14,7 @@
 
 use super::entry::Entry;
 use crate::ids::{LeaderEpoch, Offset, Seq};
+use crate::mutant::{Mutant, planted};
 use crate::partition::trim_epochs;
 
 /// The part of a replica's state that decides which entry may come next.
@@ -52,9 +53,13 @@ pub enum Change {
     Truncated {
         to: Offset,
     },
-    /// Everything below `to` is gone.
+    /// Everything below `to` is gone; `to` is not above the end.
     Trimmed {
         to: Offset,
+    },
+    /// Everything is gone, leader epochs and producers included. The log goes on at `at`.
+    Emptied {
+        at: Offset,
     },
     Dropped,
     /// Nothing but the number changes: a mark, or a cut that cuts nothing.
@@ -103,9 +108,10 @@ pub fn judge(outline: &Outline, seq: Seq, entry: &Entry, end: Option<Offset>) ->
             Err(why) => return Ruling::Refused(why),
         },
         Entry::Truncate { to } if to < outline.next => Change::Truncated { to },
+        Entry::LogStart { to } if to > outline.next => Change::Emptied { at: to },
         Entry::LogStart { to } if to > outline.log_start => Change::Trimmed { to },
+        Entry::Reset { at } => Change::Emptied { at },
         Entry::Drop => Change::Dropped,
-        Entry::Reset { at } => Change::Trimmed { to: at.max(outline.next) },
         Entry::Truncate { .. } | Entry::LogStart { .. } | Entry::Stray { .. } | Entry::Fence => {
             Change::Marked
         }
@@ -183,8 +189,13 @@ impl Outline {
             }
             Change::Trimmed { to } => {
                 self.log_start = to;
-                self.next = self.next.max(to);
                 trim_epochs(&mut self.epochs, to);
+            }
+            Change::Emptied { at } => {
+                (self.log_start, self.next) = (at, at);
+                if !planted(Mutant::ResetKeepsEpochs) {
+                    self.epochs.clear();
+                }
             }
             Change::Dropped => self.dropped = true,
             Change::Opened | Change::Marked => {}

@@ -40,7 +40,12 @@ fn each_entry_follows_is_covered_or_is_refused() {
         (10, Entry::Truncate { to: 5 }, None, follows(Change::Truncated { to: 5 })),
         (10, Entry::Truncate { to: 30 }, None, follows(Change::Marked)),
         (10, Entry::LogStart { to: 11 }, None, follows(Change::Trimmed { to: 11 })),
-        (10, Entry::LogStart { to: 99 }, None, follows(Change::Trimmed { to: 99 })),
+        (10, Entry::LogStart { to: 30 }, None, follows(Change::Trimmed { to: 30 })),
+        (10, Entry::LogStart { to: 31 }, None, follows(Change::Emptied { at: 31 })),
+        (9, Entry::Reset { at: 30 }, None, Ruling::Covered),
+        (10, Entry::Reset { at: 4 }, None, follows(Change::Emptied { at: 4 })),
+        (10, Entry::Reset { at: 30 }, None, follows(Change::Emptied { at: 30 })),
+        (10, Entry::Reset { at: 99 }, None, follows(Change::Emptied { at: 99 })),
         (10, Entry::LogStart { to: 10 }, None, follows(Change::Marked)),
         (10, Entry::Stray { at: UnixMillis(1) }, None, follows(Change::Marked)),
         (10, Entry::Fence, None, follows(Change::Marked)),
@@ -56,7 +61,8 @@ fn nothing_comes_before_the_open() {
     let empty = Outline::default();
     assert_eq!(judge(&empty, Seq(1), &OPEN, None), Ruling::Follows(Change::Opened));
     assert_eq!(judge(&empty, Seq(2), &OPEN, None), Ruling::Refused(Refusal::Gap { expected: Seq(1) }));
-    for entry in [append(0, 0), Entry::Fence, Entry::Drop, Entry::Truncate { to: 0 }] {
+    let others = [append(0, 0), Entry::Fence, Entry::Drop, Entry::Truncate { to: 0 }, Entry::Reset { at: 0 }];
+    for entry in others {
         assert_eq!(judge(&empty, Seq(1), &entry, Some(1)), Ruling::Refused(Refusal::NotOpen), "{entry:?}");
     }
 }
@@ -83,7 +89,11 @@ fn an_entry_moves_the_outline() {
         (Entry::Truncate { to: 99 }, None, 10, 30, vec![(3, 10), (5, 20)]),
         (Entry::LogStart { to: 15 }, None, 15, 30, vec![(3, 15), (5, 20)]),
         (Entry::LogStart { to: 25 }, None, 25, 30, vec![(5, 25)]),
-        (Entry::LogStart { to: 40 }, None, 40, 40, vec![(5, 40)]),
+        (Entry::LogStart { to: 30 }, None, 30, 30, vec![(5, 30)]),
+        (Entry::LogStart { to: 31 }, None, 31, 31, vec![]),
+        (Entry::Reset { at: 30 }, None, 30, 30, vec![]),
+        (Entry::Reset { at: 40 }, None, 40, 40, vec![]),
+        (Entry::Reset { at: 15 }, None, 15, 15, vec![]),
         (Entry::LogStart { to: 4 }, None, 10, 30, vec![(3, 10), (5, 20)]),
         (Entry::Fence, None, 10, 30, vec![(3, 10), (5, 20)]),
     ];
@@ -115,6 +125,19 @@ fn behind_a_truncation_the_epoch_before_it_counts() {
     );
     assert!(matches!(outline.follow(Seq(11), &append(20, 4), Some(21)), Ruling::Follows(_)));
     assert_eq!(outline.epochs, [(3, 10), (4, 20)]);
+}
+
+/// R39: a follower that was emptied takes its leader's log from there on, in whatever epoch it was written.
+#[test]
+fn behind_a_reset_any_epoch_and_any_gap_may_follow() {
+    for at in [5, 30, 40] {
+        let mut outline = outline();
+        outline.follow(Seq(10), &Entry::Reset { at }, None);
+        let below = judge(&outline, Seq(11), &append(at - 1, 2), Some(at + 1));
+        assert_eq!(below, Ruling::Refused(Refusal::Below { base: at - 1, next: at }));
+        assert!(matches!(outline.follow(Seq(11), &append(at + 7, 2), Some(at + 9)), Ruling::Follows(_)));
+        assert_eq!((&outline.epochs[..], outline.log_start, outline.next), (&[(2, at + 7)][..], at, at + 9));
+    }
 }
 
 #[test]
