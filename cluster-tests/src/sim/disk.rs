@@ -45,6 +45,8 @@ pub struct Live {
     content: Vec<Batch>,
     /// Where the content began, and the entry that made it so.
     floor: (Offset, Seq),
+    /// The end of the log that this entry emptied, and its last entry. It is what there is until the entry is durable.
+    former: (Offset, Seq),
     marked: Durability,
     written: Seq,
     synced: Seq,
@@ -84,6 +86,7 @@ impl Live {
             accepted: Outline::default(),
             content: Vec::new(),
             floor: (0, Seq(0)),
+            former: (0, Seq(0)),
             marked: Durability::Fsync,
             written: Seq(0),
             synced: Seq(0),
@@ -128,6 +131,7 @@ impl Live {
         match self.content.partition_point(|batch| batch.seq <= seq).checked_sub(1) {
             Some(at) => self.content[at].next(),
             None if self.floor.1 <= seq => self.floor.0,
+            None if self.former.1 <= seq => self.former.0,
             None => 0,
         }
     }
@@ -150,7 +154,7 @@ impl Live {
         &self.accepted.epochs
     }
 
-    fn take(&mut self, change: Change, record: &Record) {
+    fn take(&mut self, change: Change, before: Offset, record: &Record) {
         let seq = record.header.seq;
         match (change, record.batch) {
             (Change::Appended { .. }, Some(batch)) => {
@@ -164,6 +168,7 @@ impl Live {
                 }
             }
             (Change::Emptied { at }, _) => {
+                self.former = (before, self.content.last().map_or(self.floor.1, |batch| batch.seq));
                 self.content.clear();
                 self.floor = (at, seq);
             }
@@ -207,7 +212,7 @@ impl Disk {
         let before = live.accepted.next;
         let head = batch.map(|batch| batch.head);
         match live.accepted.follow(header.seq, &header.entry, head.map(|head| head.next_offset())) {
-            Ruling::Follows(change) => live.take(change, &record),
+            Ruling::Follows(change) => live.take(change, before, &record),
             ruling => return Err(format!("{:?} {:?} at {before}: {ruling:?}", header.seq, header.entry)),
         }
         self.records.push(record);
@@ -362,9 +367,10 @@ impl Disk {
             self.lives.push(Live::opened(old[self.lives.len()].id, replica));
         }
         let live = &mut self.lives[place];
+        let before = live.accepted.next;
         let end = record.batch.map(|batch| batch.next());
         if let Ruling::Follows(change) = live.accepted.follow(record.header.seq, &record.header.entry, end) {
-            live.take(change, record);
+            live.take(change, before, record);
         }
     }
 

@@ -196,7 +196,12 @@ impl World {
     pub fn tick(&mut self, node: NodeIx, who: Who) {
         match who {
             Who::Replica(part) => {
+                let now = self.now;
                 let Some(replica) = self.replica(node, part) else { return };
+                // A timer that was planned before an earlier one is there twice.
+                if replica.armed > now {
+                    return;
+                }
                 replica.armed = 0;
                 self.replica_step(node, part, ReplicaInput::Tick);
             }

@@ -68,6 +68,9 @@ impl World {
             let Some(theirs) = self.view(node, part) else {
                 return Some(format!("p{part}: n{} has no replica that runs", node + 1));
             };
+            if node != leader && !matches!(theirs.role, Role::Follower { .. }) {
+                return Some(format!("p{part}: n{} is {:?}", node + 1, theirs.role));
+            }
             let high_watermark: Offset = theirs.high_watermark;
             let least = self.min_isr(part).min(p.replicas.len());
             let commits = p.isr.len() >= least;
@@ -133,22 +136,26 @@ impl World {
 
     fn check_producers(&mut self, part: PartIx, nodes: &[NodeIx]) {
         let mut tables = Vec::new();
+        let start = nodes.iter().filter_map(|node| self.view(*node, part)).map(|view| view.log_start).max().unwrap_or(0);
         for node in nodes {
             let Some(replica) = self.replica(*node, part) else { continue };
-            let start = replica.view.log_start;
             let mut table = replica.machine.log().producers().clone();
             // Producers of records that are deleted may be unknown to a replica that began behind them.
             table.forget_below(start);
-            tables.push((*node, start, table.active()));
+            tables.push((*node, table.active()));
         }
         let ends: Vec<Offset> = nodes.iter().filter_map(|node| self.view(*node, part)).map(|view| view.end).collect();
         if ends.windows(2).any(|pair| pair[0] != pair[1]) {
             return;
         }
-        let Some((first, _, ours)) = tables.first().cloned() else { return };
-        for (node, _, theirs) in &tables[1..] {
+        let Some((first, ours)) = tables.first().cloned() else { return };
+        for (node, theirs) in &tables[1..] {
             if *theirs != ours {
                 self.broken("I17", || {
+                    let brief = |table: &[callboard_core::partition::ActiveProducer]| {
+                        table.iter().map(|p| (p.id, p.last_sequence)).collect::<Vec<_>>()
+                    };
+                    let (ours, theirs) = (brief(&ours), brief(theirs));
                     format!("p{part}: n{} knows producers {ours:?} and n{} {theirs:?}", first + 1, node + 1)
                 });
             }

@@ -24,6 +24,10 @@ impl World {
                     if old.is_some() && !fenced.contains(&node.broker) {
                         self.broken("I13", || format!("n{} registers at {index}, its old life is not fenced", node.broker));
                     }
+                    let newer = before.brokers.get(&node.broker).filter(|old| old.incarnation > node.incarnation);
+                    if newer.is_some() {
+                        self.broken("I13", || format!("an older process of n{} registers at {index}", node.broker));
+                    }
                     let clash = before.brokers.values().find(|other| other.process == node.process);
                     if let Some(clash) = clash.map(|clash| clash.id) {
                         self.broken("I13", || format!("a process registers twice: n{clash} and n{}", node.broker));

@@ -266,7 +266,7 @@ impl World {
         };
         let Some(live) = self.nodes[node].disk.live(replica) else { return };
         if !live.is_all_synced() {
-            return self.at(node, MS, AtNode::Rebuilt(part, number));
+            return self.at(node, 5 * MS, AtNode::Rebuilt(part, number));
         }
         let Some(fold) = self.nodes[node].disk.rebuild(replica) else { return };
         let start = log_start(&fold);
