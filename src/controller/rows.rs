@@ -13,7 +13,7 @@ use callboard_core::metadata::{Image, MetadataRecord};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
 pub(super) const LOG: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("log");
-const SNAPSHOT: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("snapshot");
+pub(super) const SNAPSHOT: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("snapshot");
 
 /// Format version of the rows.
 const VERSION: u8 = 1;

@@ -146,7 +146,7 @@ impl MetadataLog for SingleLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::rows::{LOG, seal};
+    use crate::controller::rows::{LOG, SNAPSHOT, seal};
     use crate::controller::worker::SNAPSHOT_EVERY;
     use crate::storage::RealDisk;
 
@@ -229,6 +229,33 @@ mod tests {
         let Some(Committed::Snapshot { image, index: 3 }) = committed.recv().await else { panic!() };
         assert_eq!((image.cluster_id.as_deref(), image.brokers[&1].epoch), (Some("c"), 3));
         assert_eq!(image.topic("t").unwrap().partitions[0].leader_epoch, 1);
+        log.close();
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_and_rows_of_a_build_without_clusters_are_read() {
+        const IMAGE: &str = include_str!("../../actors/core/src/metadata/samples/image-6.json");
+        const ROWS: &str = include_str!("../../actors/core/src/metadata/samples/log.jsonl");
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path()).log.close();
+        {
+            let db = redb::Database::create(dir.path().join("meta.redb")).unwrap();
+            let tx = db.begin_write().unwrap();
+            let mut snapshot = tx.open_table(SNAPSHOT).unwrap();
+            snapshot.insert("image", &seal(IMAGE.trim_end().as_bytes().to_vec())[..]).unwrap();
+            drop(snapshot);
+            let mut log = tx.open_table(LOG).unwrap();
+            for (index, row) in (1..).zip(ROWS.lines()).skip(6) {
+                log.insert(index, &seal(row.as_bytes().to_vec())[..]).unwrap();
+            }
+            drop(log);
+            tx.commit().unwrap();
+        }
+        let OpenLog { log, mut committed, first } = open(dir.path());
+        let Some(Committed::Snapshot { image, index: 8 }) = committed.recv().await else { panic!() };
+        assert_eq!((image.brokers[&1].epoch, image.brokers[&1].address()), (8, ("localhost", 9092)));
+        assert_eq!(image.topic("orders").unwrap().partitions.len(), 4);
+        assert_eq!(log.propose(LEAD, first, ids_until(5000)).await, ProposeResult::Committed(9));
         log.close();
     }
 }

@@ -23,6 +23,7 @@ pub mod pace;
 pub mod partition;
 pub mod records;
 pub mod restarts;
+pub mod sessions;
 pub mod storage;
 pub mod time;
 

@@ -95,7 +95,7 @@ impl Actor for ControllerActor {
 
     async fn handle(
         &self,
-        _me: ActorRef<ControllerMsg>,
+        me: ActorRef<ControllerMsg>,
         message: ControllerMsg,
         state: &mut ControllerState,
     ) -> Result<(), ActorProcessingErr> {
@@ -103,8 +103,10 @@ impl Actor for ControllerActor {
             ControllerMsg::Ask(ask, reply) => Input::Ask { ticket: state.shell.io.replies.keep(reply), ask },
             ControllerMsg::Log(event) => Input::Log(event),
             ControllerMsg::Proposed(id, result) => Input::Proposed(id, result),
+            ControllerMsg::Tick => Input::Tick,
         };
         state.shell.step(input);
+        state.shell.rearm(&me, || ControllerMsg::Tick);
         Ok(())
     }
 

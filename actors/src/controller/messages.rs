@@ -20,4 +20,6 @@ pub enum ControllerMsg {
     Log(Committed),
     /// The metadata log's answer to a proposal.
     Proposed(ProposalId, ProposeResult),
+    /// A deadline of the machine has come.
+    Tick,
 }

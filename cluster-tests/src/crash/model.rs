@@ -132,11 +132,6 @@ impl Replica {
                         out.epochs.insert(covering, to);
                     }
                 }
-                Entry::Reset { at } => {
-                    out.batches.clear();
-                    out.epochs.clear();
-                    (out.log_start, out.next) = (at, at);
-                }
                 Entry::Drop => out.open = false,
                 Entry::LogStart { .. } | Entry::Stray { .. } | Entry::Fence => {}
             }

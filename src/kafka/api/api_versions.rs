@@ -1,10 +1,16 @@
-//! ApiVersions: the APIs and versions of this broker (KIP-35, KIP-511).
+//! ApiVersions: the APIs and versions of this broker (KIP-35, KIP-511), and the feature level of the cluster (KIP-584).
+//!
+//! The one feature is this broker's own. Kafka's `metadata.version` is not claimed, because clients read from it what a
+//! cluster of Kafka's own can do.
 
 use super::call::{Call, Outcome};
 use crate::kafka::wire::api::ApiKey;
-use crate::kafka::wire::messages::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
+use crate::kafka::wire::messages::{
+    ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeature, SupportedFeature,
+};
 use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;
+use callboard_core::metadata::{FEATURE, Image, LEVELS};
 
 /// Every API with the versions that are advertised.
 pub fn keys() -> Vec<ApiVersion> {
@@ -36,6 +42,47 @@ pub(super) async fn handle(call: Call, request: ApiVersionsRequest) -> Outcome {
             "the client's software name or version is not acceptable",
         );
     }
-    let body = ApiVersionsResponse { error_code: code.code(), api_keys, ..ApiVersionsResponse::default() };
+    let mut body =
+        ApiVersionsResponse { error_code: code.code(), api_keys, ..ApiVersionsResponse::default() };
+    if code == ErrorCode::None {
+        features(&call.context.images.current(), &mut body);
+    }
     call.reply(&body, Permit::free())
+}
+
+/// Adds the levels that this build can run at, and the one at which the cluster runs.
+///
+/// Levels begin at 1 here: clients before KIP-1022 refuse an answer with a lower one. The epoch is the index of the image,
+/// as in Kafka, so an answer of a newer image counts for more.
+fn features(image: &Image, body: &mut ApiVersionsResponse) {
+    let name = || FEATURE.to_owned();
+    let (min_version, max_version) = (LEVELS.min.max(1), LEVELS.max);
+    body.supported_features = vec![SupportedFeature { name: name(), min_version, max_version }];
+    if let Some(level) = image.feature_level.filter(|level| *level >= 1) {
+        let (max_version_level, min_version_level) = (level, level);
+        body.finalized_features =
+            vec![FinalizedFeature { name: name(), max_version_level, min_version_level }];
+        body.finalized_features_epoch = i64::try_from(image.applied).unwrap_or(i64::MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_level_is_told_with_the_images_index() {
+        // Each row: the committed level, and the level and the epoch that clients are told.
+        for (level, told) in [(None, None), (Some(0), None), (Some(1), Some((1, 12)))] {
+            let image = Image { feature_level: level, applied: 12, ..Image::default() };
+            let mut body = ApiVersionsResponse::default();
+            features(&image, &mut body);
+            let supported = &body.supported_features[0];
+            assert_eq!((supported.name.as_str(), supported.min_version), ("callboard.version", 1));
+            let finalized = body.finalized_features.first();
+            let seen = finalized.map(|f| (f.max_version_level, body.finalized_features_epoch));
+            assert_eq!(seen, told, "{level:?}");
+            assert!(finalized.is_some() || body.finalized_features_epoch == -1, "no epoch without a level");
+        }
+    }
 }

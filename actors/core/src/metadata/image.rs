@@ -13,7 +13,7 @@ use super::record::{ConfigOf, MetadataRecord, PartitionChange};
 use crate::ids::{BrokerId, TopicId, TopicPartition};
 use crate::mutant::{Mutant, planted};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// A topic with its partitions and its own configs.
@@ -52,6 +52,10 @@ pub struct Image {
     pub brokers: BTreeMap<BrokerId, Broker>,
     pub topics: BTreeMap<TopicId, Arc<Topic>>,
     pub by_name: BTreeMap<String, TopicId>,
+    /// The topics deleted last, the newest at the end. A creation that is repeated late makes none of them anew, because
+    /// an id is never reused (I14).
+    #[serde(default)]
+    pub deleted: VecDeque<TopicId>,
     /// Settings of all brokers, made at run time.
     #[serde(default)]
     pub cluster_configs: BTreeMap<String, String>,
@@ -67,6 +71,9 @@ pub struct Image {
     /// Index of the last record batch applied.
     pub applied: u64,
 }
+
+/// Deleted topics that the image remembers: more than are deleted while a request is repeated.
+const DELETED_KEPT: usize = 1000;
 
 /// A record that did not fit the image and changed nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -199,7 +206,8 @@ impl Image {
     fn shape(&mut self, record: &MetadataRecord) -> bool {
         match record {
             MetadataRecord::Topic { id, name, replicas, isr, default_factor, configs } => {
-                if self.topics.contains_key(id) || self.by_name.contains_key(name) {
+                let known = self.topics.contains_key(id) || self.deleted.contains(id);
+                if known || self.by_name.contains_key(name) {
                     return false;
                 }
                 let partitions = partitions(replicas, isr).collect();
@@ -210,10 +218,15 @@ impl Image {
                 self.topics.insert(id, Arc::new(topic));
                 true
             }
-            MetadataRecord::TopicDeleted { id } => match self.topics.remove(id) {
-                Some(topic) => self.by_name.remove(&topic.name).is_some(),
-                None => false,
-            },
+            MetadataRecord::TopicDeleted { id } => {
+                let Some(topic) = self.topics.remove(id) else { return false };
+                self.by_name.remove(&topic.name);
+                self.deleted.push_back(*id);
+                if self.deleted.len() > DELETED_KEPT {
+                    self.deleted.pop_front();
+                }
+                true
+            }
             MetadataRecord::Partitions { topic, first, replicas, isr } => {
                 match self.topics.get_mut(topic).map(Arc::make_mut) {
                     Some(topic) if usize::try_from(*first) == Ok(topic.partitions.len()) => {

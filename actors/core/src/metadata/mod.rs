@@ -23,9 +23,19 @@ mod verdict;
 #[cfg(test)]
 mod alter_tests;
 #[cfg(test)]
+mod cluster_rig;
+#[cfg(test)]
+mod cluster_tests;
+#[cfg(test)]
 mod controller_tests;
 #[cfg(test)]
+mod format_tests;
+#[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod image_tests;
+#[cfg(test)]
+mod place_tests;
 #[cfg(test)]
 mod proposals_tests;
 

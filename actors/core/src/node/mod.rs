@@ -19,9 +19,12 @@
 mod assign;
 mod machine;
 mod messages;
+pub mod proposer;
 mod replicas;
 mod served;
 
+#[cfg(test)]
+mod proposer_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 

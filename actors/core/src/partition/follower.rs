@@ -27,6 +27,9 @@ use crate::time::{Millis, Now};
 
 /// Milliseconds until a refused Position is sent again, at first and at most.
 const RETRY_MS: (u64, u64) = (200, 2_000);
+/// Milliseconds until a Position without an answer is sent again. The leader answers within a second, unless its actor
+/// failed with the Position in its mailbox.
+const UNANSWERED_MS: u64 = 2_000;
 
 /// The Position that was sent last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,7 +60,7 @@ pub struct Follower {
     asked: Option<Asked>,
     /// The acknowledgement that was sent last.
     acked: Option<Ack>,
-    /// When a refused Position is sent again.
+    /// When a Position that was refused, or not answered, is sent again.
     retry: Option<Millis>,
     backoff_ms: u64,
 }
@@ -91,9 +94,9 @@ impl Follower {
     }
 
     /// Says where the log ends, under a new number.
-    pub fn ask(&mut self, n: PositionNumber, log: &LocalLog, out: &mut Effects<Effect>) {
+    pub fn ask(&mut self, now: Millis, n: PositionNumber, log: &LocalLog, out: &mut Effects<Effect>) {
         self.asked = Some(Asked { n, end: log.end(), matched: None });
-        (self.acked, self.retry) = (None, None);
+        (self.acked, self.retry) = (None, Some(now.plus(UNANSWERED_MS)));
         let position = Position {
             leader_epoch: self.epoch,
             n,
@@ -132,7 +135,7 @@ impl Follower {
         }
         let Some(asked) = &mut self.asked else { return Outcome::Done };
         let matched = *asked.matched.get_or_insert(asked.end);
-        self.backoff_ms = RETRY_MS.0;
+        (self.backoff_ms, self.retry) = (RETRY_MS.0, None);
         match part.place {
             Continuity::Nothing => {}
             Continuity::Restart if log.end() > part.log_start => return Outcome::Ask,
@@ -141,6 +144,7 @@ impl Follower {
                 if !matches(log, part, epoch, end) {
                     return Outcome::Ask;
                 }
+                self.begin_at_batch(&batches, log, out);
                 for (ticket, head) in batches {
                     let entry = (head.leader_epoch <= self.epoch).then(|| log.append_replicated(now, &head));
                     let Some(entry) = entry.flatten() else {
@@ -173,6 +177,16 @@ impl Follower {
         }
         out.push(journal(log.reset(at), Entry::Reset { at }, None));
         self.matched(at);
+    }
+
+    /// Lets an empty log begin where its first batch does. A log start may lie inside a batch, because DeleteRecords
+    /// takes any offset, and the batch comes whole.
+    fn begin_at_batch(&self, batches: &[(Ticket, BatchHead)], log: &mut LocalLog, out: &mut Effects<Effect>) {
+        let Some((_, first)) = batches.first().filter(|_| log.is_empty()) else { return };
+        let at = first.base_offset;
+        if (0..log.end()).contains(&at) && first.next_offset() > log.end() {
+            out.push(journal(log.reset(at), Entry::Reset { at }, None));
+        }
     }
 
     /// Takes the leader's high watermark and log start, as far as the own log reaches (R39).
@@ -229,13 +243,13 @@ impl Follower {
         self.backoff_ms = (self.backoff_ms * 2).min(RETRY_MS.1);
     }
 
-    /// Whether a refused Position is due again.
+    /// Whether a Position is due again.
     #[must_use]
     pub fn is_due(&self, now: Millis) -> bool {
         self.linked && self.retry.is_some_and(|due| due <= now)
     }
 
-    /// When a refused Position is due again.
+    /// When a Position is due again.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Millis> {
         self.retry.filter(|_| self.linked)

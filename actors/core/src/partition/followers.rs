@@ -89,7 +89,11 @@ impl Followers {
             let known = former.iter().find(|progress| progress.member.peer.broker == member.peer.broker);
             let mut progress = known.cloned().unwrap_or_else(|| Progress::new(*member, now));
             let same = progress.member.peer == member.peer || planted(Mutant::BrokerEpochUnchecked);
+            let joins = member.in_sync && !progress.member.in_sync;
             progress.member = *member;
+            if joins {
+                progress.joined(now);
+            }
             if !same {
                 progress.forget(now);
                 out.push(Effect::Unfeed(member.peer.broker));

@@ -175,6 +175,12 @@ impl LocalLog {
         self.high_watermark
     }
 
+    /// Whether the log holds no record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.log_start == self.end
+    }
+
     /// The leader epoch of the last record; none in an empty log.
     #[must_use]
     pub fn last_epoch(&self) -> Option<LeaderEpoch> {
@@ -271,10 +277,14 @@ impl LocalLog {
         self.moved()
     }
 
-    /// Empties the log, epochs and producers included. It goes on at `at`, which is not below its end (R39).
+    /// Empties the log, epochs and producers included. It goes on at `at`, which is not below the end of what it held
+    /// (R39). Nothing counts as durable before the entry is.
     pub fn reset(&mut self, at: Offset) -> Journaled {
         (self.log_start, self.end) = (at, at);
-        self.high_watermark = self.high_watermark.max(at);
+        self.high_watermark = at;
+        self.written_end = self.written_end.min(at - 1);
+        self.synced_end = self.synced_end.min(at - 1);
+        self.in_flight.iter_mut().for_each(|entry| entry.end = entry.end.min(at - 1));
         if !planted(Mutant::ResetKeepsEpochs) {
             self.epochs = Arc::default();
             self.producers = ProducerTable::default();

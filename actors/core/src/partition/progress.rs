@@ -53,6 +53,12 @@ impl Progress {
         *self = Progress::new(self.member, now);
     }
 
+    /// The follower is in the ISR from now on, and has the full time to reach the end.
+    pub fn joined(&mut self, now: Millis) {
+        self.caught_up = now;
+        self.mark = None;
+    }
+
     /// Whether a Position of this node and number comes after the accepted one.
     #[must_use]
     pub fn is_newer(&self, from: Peer, n: PositionNumber) -> bool {

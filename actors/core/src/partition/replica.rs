@@ -381,7 +381,7 @@ impl ReplicaMachine {
                 leader.followers.tick(now.mono);
                 self.advance(now.mono, Some(self.config.replica_lag_max_ms), out);
             }
-            State::Follower(follower) if follower.is_due(now.mono) => self.ask(out),
+            State::Follower(follower) if follower.is_due(now.mono) => self.ask(now.mono, out),
             State::Rereading(rereading)
                 if !rereading.told && now.mono >= rereading.since.plus(UNABLE_AFTER_MS) =>
             {
@@ -432,8 +432,8 @@ impl Machine for ReplicaMachine {
                     self.advance(now.mono, None, out);
                 }
             }
-            Input::Linked(broker) => self.link(broker, true, out),
-            Input::Unlinked(broker) => self.link(broker, false, out),
+            Input::Linked(broker) => self.link(now.mono, broker, true, out),
+            Input::Unlinked(broker) => self.link(now.mono, broker, false, out),
             Input::Part { from, part, batches } => {
                 if let State::Follower(follower) = &mut self.state {
                     let outcome = follower.part(now, (from, &part), batches, &mut self.log, out);

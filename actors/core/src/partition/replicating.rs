@@ -61,19 +61,19 @@ impl ReplicaMachine {
     }
 
     /// Sends a Position under a new number.
-    pub(super) fn ask(&mut self, out: &mut Effects<Effect>) {
+    pub(super) fn ask(&mut self, now: Millis, out: &mut Effects<Effect>) {
         let n = self.next_n();
         if let State::Follower(follower) = &mut self.state {
-            follower.ask(n, &self.log, out);
+            follower.ask(now, n, &self.log, out);
         }
     }
 
-    pub(super) fn link(&mut self, broker: BrokerId, up: bool, out: &mut Effects<Effect>) {
+    pub(super) fn link(&mut self, now: Millis, broker: BrokerId, up: bool, out: &mut Effects<Effect>) {
         let State::Follower(follower) = &mut self.state else { return };
         if follower.leader() == broker {
             follower.link(up);
             if up {
-                self.ask(out);
+                self.ask(now, out);
             }
         }
     }
@@ -82,7 +82,7 @@ impl ReplicaMachine {
     pub(super) fn obey(&mut self, now: Now, outcome: Outcome, out: &mut Effects<Effect>) {
         match outcome {
             Outcome::Done => {}
-            Outcome::Ask => self.ask(out),
+            Outcome::Ask => self.ask(now.mono, out),
             Outcome::Truncate(to) => self.truncate(now, to, out),
         }
         self.publish(out);

@@ -684,3 +684,39 @@ fn followers_are_shown_the_end_at_once_and_without_followers_no_view_is_made_for
     step(&mut m, 0, leads(4, Group::alone(peer(ME), 7)));
     assert!(!step(&mut m, 0, append(1, Acks::All)).iter().any(|e| matches!(e, Effect::Publish(_))));
 }
+
+#[test]
+fn a_log_start_inside_a_batch_is_followed_from_the_whole_batch() {
+    let mut m = follower();
+    step(&mut m, 1, takes(part(1, Continuity::Restart, 200, 172), &[]));
+    let after = Continuity::After { epoch: None, end: 172 };
+    let out = step(&mut m, 2, takes(part(1, after, 180, 172), &[batch(170, 4, 5), batch(175, 4, 5)]));
+    let appended = |base| Entry::Append { base, epoch: 4 };
+    let journaled = vec![Entry::Reset { at: 170 }, appended(170), appended(175), Entry::LogStart { to: 172 }];
+    assert_eq!(entries(&out), journaled);
+    assert_eq!((m.view().log_start, m.view().end, m.view().high_watermark), (172, 180, 180));
+    assert_eq!(acks(&step(&mut m, 3, persisted(14, 14))), vec![(1, 180, 180)]);
+}
+
+#[test]
+fn a_follower_that_joins_has_the_full_time_to_reach_the_end() {
+    let config = ReplicaConfig { replica_lag_max_ms: 1_000, ..ReplicaConfig::default() };
+    let mut m = replica(start(), config);
+    let with = |epoch, in_sync| group(epoch, 1, &[(1, true, true), (2, true, in_sync)]);
+    step(&mut m, 0, leads(4, with(7, false)));
+    step(&mut m, 0, append(1, Acks::Leader));
+    assert_eq!(proposed(&step(&mut m, 5_000, at(2, 1, 100, Some(3)))), Some(vec![1, 2]), "not at the end");
+    step(&mut m, 5_010, leads(4, with(8, true)));
+    assert_eq!(proposed(&step(&mut m, 6_009, Input::Tick)), None);
+    assert_eq!(proposed(&step(&mut m, 6_010, Input::Tick)), Some(vec![1]));
+}
+
+#[test]
+fn a_position_without_an_answer_is_sent_again() {
+    let mut m = follower();
+    assert_eq!(m.next_deadline().map(|due| due.0), Some(2_000));
+    assert_eq!(positions(&step(&mut m, 1_999, Input::Tick)), vec![]);
+    assert_eq!(positions(&step(&mut m, 2_000, Input::Tick)), vec![(2, 100)]);
+    step(&mut m, 2_001, takes(part(2, Continuity::Nothing, 0, 0), &[]));
+    assert_eq!(positions(&step(&mut m, 9_000, Input::Tick)), vec![], "it was accepted");
+}

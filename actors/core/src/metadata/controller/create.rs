@@ -1,12 +1,14 @@
 //! Decides which topics are created and deleted.
 //!
 //! Each topic is judged by itself, and a refused one holds back no other. A topic that a request names twice is
-//! refused, because the two may not mean the same. The growth of a topic is decided in `partitions.rs`.
+//! refused, because the two may not mean the same. A topic of this name and id was made for the same request, which the
+//! asker repeats because it lost the answer. `place.rs` places replicas, and `partitions.rs` decides the growth of topics.
 
 use super::basis::Basis;
 use super::messages::{
     CreatedTopic, DeleteOutcome, NewTopic, PARTITIONS_MAX, Refusal, TopicOutcome, TopicRef, refuse,
 };
+use super::place::Unplaced;
 use crate::error::ErrorCode;
 use crate::ids::{BrokerId, TopicId};
 use crate::metadata::configs::check_topic;
@@ -17,23 +19,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The topic in which Kafka keeps its metadata. Clients may not create it.
 const METADATA_TOPIC: &str = "__cluster_metadata";
+/// Replicas of a topic that states no number, where the cluster has as many nodes.
+const DEFAULT_FACTOR_MAX: usize = 3;
+pub(super) const ALL_FENCED: &str = "All brokers are currently fenced or shutting down.";
 pub(super) const TOO_MANY: &str = "Excessively large number of partitions per request.";
-
-/// Places the replicas of partitions from `first` on, on each next broker in turn. Gives none if there are too few
-/// brokers.
-pub(super) fn spread(
-    brokers: &BTreeSet<BrokerId>,
-    first: usize,
-    partitions: usize,
-    factor: usize,
-) -> Option<Vec<Vec<BrokerId>>> {
-    let order: Vec<BrokerId> = brokers.iter().copied().collect();
-    if factor > order.len() {
-        return None;
-    }
-    let at = |p: usize, r: usize| order[(p + r) % order.len()];
-    Some((first..first + partitions).map(|p| (0..factor).map(|r| at(p, r)).collect()).collect())
-}
 
 /// Checks replicas that a client chose: known brokers, each once, as many as the other partitions have.
 pub(super) fn check_replicas(
@@ -70,26 +59,32 @@ pub(super) fn check_replicas(
 }
 
 impl Basis<'_> {
-    pub(super) fn create(&self, topics: &[NewTopic]) -> (Vec<TopicOutcome>, Vec<MetadataRecord>) {
+    /// Creates topics. Also says whether some of them exist already, by an earlier attempt of the same request.
+    pub(super) fn create(&self, topics: &[NewTopic]) -> (Vec<TopicOutcome>, Vec<MetadataRecord>, bool) {
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
         for topic in topics {
             *names.entry(&topic.name).or_default() += 1;
         }
-        let (mut outcomes, mut records) = (Vec::new(), Vec::new());
+        let (mut outcomes, mut records, mut retried) = (Vec::new(), Vec::new(), false);
         for topic in topics {
-            let record = if names[topic.name.as_str()] > 1 {
-                refuse(ErrorCode::InvalidRequest, "Duplicate topic name.")
-            } else {
-                self.check(topic, &records)
-            };
-            outcomes.push(record.map(|record| {
+            if names[topic.name.as_str()] > 1 {
+                outcomes.push(refuse(ErrorCode::InvalidRequest, "Duplicate topic name."));
+                continue;
+            }
+            // The asker draws the id, so this very topic was made for it (R44).
+            if let Some(made) = self.image.topic(&topic.name).filter(|made| made.id == topic.id) {
+                outcomes.push(Ok(CreatedTopic::from(&**made)));
+                retried = true;
+                continue;
+            }
+            outcomes.push(self.check(topic, &records).map(|record| {
                 let mut image = Image::default();
                 image.apply(&record, 0);
                 records.push(record);
                 CreatedTopic::from(&*image.topics.into_values().next().unwrap_or_default())
             }));
         }
-        (outcomes, records)
+        (outcomes, records, retried)
     }
 
     fn check(&self, topic: &NewTopic, with: &[MetadataRecord]) -> Result<MetadataRecord, Refusal> {
@@ -116,11 +111,37 @@ impl Basis<'_> {
                 return refuse(ErrorCode::InvalidTopicException, message);
             }
         }
+        if self.image.topics.contains_key(&topic.id) {
+            return refuse(ErrorCode::InvalidRequest, "The topic id belongs to another topic.");
+        }
+        if self.image.deleted.contains(&topic.id) {
+            let message = format!("Topic '{}' was created, and it was deleted since.", topic.name);
+            return refuse(ErrorCode::UnknownTopicOrPartition, message);
+        }
         let configs = self.own_configs(topic)?;
         let replicas = self.place(topic)?;
-        let (id, name, default_factor) = (topic.id, topic.name.clone(), topic.replication_factor == -1);
-        let isr = Vec::new();
+        let isr = self.first_isrs(&replicas)?;
+        let (id, name) = (topic.id, topic.name.clone());
+        let default_factor = topic.assignments.is_empty() && topic.replication_factor == -1;
         Ok(MetadataRecord::Topic { id, name, replicas, isr, default_factor, configs })
+    }
+
+    /// The first ISR of each partition; none at all where every replica is in sync. A partition without a single member is
+    /// refused (R43).
+    pub(super) fn first_isrs(&self, replicas: &[Vec<BrokerId>]) -> Result<Vec<Vec<BrokerId>>, Refusal> {
+        let isr: Vec<_> = replicas.iter().map(|replicas| self.first_isr(replicas)).collect();
+        if let Some(n) = isr.iter().position(Vec::is_empty) {
+            let message = format!("All brokers that partition {n} would have are fenced or shutting down.");
+            return refuse(ErrorCode::InvalidReplicaAssignment, message);
+        }
+        Ok(if isr == replicas { Vec::new() } else { isr })
+    }
+
+    /// Replicas of a topic that states no number.
+    fn default_factor(&self) -> usize {
+        let said = self.defaults.statics.get("default.replication.factor");
+        let said = said.and_then(|factor| factor.parse().ok());
+        said.unwrap_or_else(|| self.image.brokers.len().clamp(1, DEFAULT_FACTOR_MAX))
     }
 
     fn own_configs(&self, topic: &NewTopic) -> Result<BTreeMap<String, String>, Refusal> {
@@ -141,8 +162,10 @@ impl Basis<'_> {
             return Self::assigned(topic, &brokers);
         }
         let partitions = if topic.partitions == -1 { self.defaults.partitions } else { topic.partitions };
-        // The default factor is 1, because followers come with replication.
-        let factor = if topic.replication_factor == -1 { 1 } else { topic.replication_factor };
+        let factor = match topic.replication_factor {
+            -1 => self.default_factor(),
+            factor => usize::try_from(factor).unwrap_or(0),
+        };
         if factor < 1 {
             let message = "Replication factor must be larger than 0, or -1 to use the default value.";
             return refuse(ErrorCode::InvalidReplicationFactor, message);
@@ -154,14 +177,16 @@ impl Basis<'_> {
         if partitions > PARTITIONS_MAX {
             return refuse(ErrorCode::PolicyViolation, TOO_MANY);
         }
-        let Some(replicas) = spread(&brokers, 0, partitions as usize, factor as usize) else {
-            let message = format!(
-                "Unable to replicate the partition {factor} time(s): only {} broker(s) are registered.",
-                brokers.len()
-            );
-            return refuse(ErrorCode::InvalidReplicationFactor, message);
-        };
-        Ok(replicas)
+        self.spread(topic.id, &[], partitions as usize, factor).or_else(|why| {
+            let message = match why {
+                Unplaced::TooFewBrokers => format!(
+                    "Unable to replicate the partition {factor} time(s): only {} broker(s) are registered.",
+                    brokers.len()
+                ),
+                Unplaced::AllFenced => ALL_FENCED.to_owned(),
+            };
+            refuse(ErrorCode::InvalidReplicationFactor, message)
+        })
     }
 
     fn assigned(topic: &NewTopic, brokers: &BTreeSet<BrokerId>) -> Result<Vec<Vec<BrokerId>>, Refusal> {

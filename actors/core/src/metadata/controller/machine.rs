@@ -1,40 +1,37 @@
 //! The controller's machine: it decides metadata on the node that leads the metadata log.
 //!
 //! ```text
-//!   ask ─> decided on the image and what is on its way ─> Propose(records) ─> committed ─> image ─> Answer
+//!   ask, judgement ─> decided on the image and what is on its way ─> Propose(records) ─> committed ─> image ─> Answer
 //! ```
 //!
 //! The image comes only from the stream: its snapshots and its committed batches. A change is answered when its
 //! records are in the image, never before.
 //!
 //! A proposal counts against later asks until the stream shows its end. So two creations of one name in the same
-//! moment do not both pass (R43). An answer `Unknown` does not end a proposal, because the batch may still come.
+//! moment do not both pass (R43).
 //!
 //! The machine decides nothing before the stream has named a leader. On an empty image, the registration of a node
-//! would found the cluster anew. The files beside this one hold the decisions themselves (`basis.rs`).
+//! would found the cluster anew. Registrations of a cluster's nodes wait for the judge of sessions too: a new controller
+//! does not know yet which of the old lives go on (R45). The files beside this one hold the decisions themselves.
 
 use super::basis::{Basis, Standing, TopicDefaults};
+use super::decide::{Decision, as_of};
 use super::messages::{Ask, Effect, Input, Refusal, Reply, refuse};
+use super::pending::{Pending, Proposals};
 use crate::error::ErrorCode;
-use crate::ids::{Ticket, TopicPartition};
+use crate::ids::{BrokerId, Peer, Ticket};
 use crate::machine::{Effects, Machine};
 use crate::metadata::image::Image;
 use crate::metadata::log::{Committed, Leadership, ProposalId, ProposeResult};
-use crate::metadata::partition::Opened;
 use crate::metadata::record::MetadataRecord;
+use crate::metadata::verdict::Judgement;
+use crate::mutant::{Mutant, planted};
 use crate::time::{Millis, Now};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// A proposal whose end the stream has not shown yet.
-#[derive(Debug)]
-struct Pending {
-    id: ProposalId,
-    records: Vec<MetadataRecord>,
-    /// The asker and its answer; none once the asker was told that the end is unknown.
-    asker: Option<(Ticket, Reply)>,
-    /// Why the end is unknown, if the log said so.
-    doubt: Option<String>,
-}
+/// Milliseconds after a batch that the log refused until partitions are looked at again.
+const MEND_AGAIN_MS: u64 = 500;
 
 /// The controller: the image, its leadership and its pending proposals.
 #[derive(Debug)]
@@ -44,12 +41,17 @@ pub struct ControllerMachine {
     leadership: Option<Leadership>,
     /// Whether the stream has ever named a leader.
     leader_known: bool,
-    next: ProposalId,
-    /// Oldest first: the log commits in the order of proposals.
-    pending: Vec<Pending>,
+    pending: Proposals,
     standing: Standing,
+    /// Whether the judge of sessions has spoken in this leadership.
+    judged: bool,
+    /// The number of the newest ISR proposal of each life of a node (R40).
+    numbers: BTreeMap<Peer, u64>,
     /// Asks from before the stream named a leader.
     early: Vec<(Ticket, Ask)>,
+    /// Registrations that wait for the judge.
+    waiting: Vec<(Ticket, Ask)>,
+    mend_at: Option<Millis>,
 }
 
 impl ControllerMachine {
@@ -61,10 +63,13 @@ impl ControllerMachine {
             defaults,
             leadership: None,
             leader_known: false,
-            next: first,
-            pending: Vec::new(),
+            pending: Proposals::new(first),
             standing: Standing::default(),
+            judged: false,
+            numbers: BTreeMap::new(),
             early: Vec::new(),
+            waiting: Vec::new(),
+            mend_at: None,
         }
     }
 
@@ -75,6 +80,7 @@ impl ControllerMachine {
                 self.end_all("the metadata log skipped ahead", out);
                 self.leadership = None;
                 self.image = image;
+                self.pending.rebase();
                 out.push(Effect::Publish(Arc::clone(&self.image)));
             }
             Committed::Lead(leadership) => {
@@ -83,7 +89,9 @@ impl ControllerMachine {
                 }
                 self.leadership = Some(leadership);
                 self.leader_known = true;
-                for (ticket, ask) in std::mem::take(&mut self.early) {
+                let again =
+                    std::mem::take(&mut self.early).into_iter().chain(std::mem::take(&mut self.waiting));
+                for (ticket, ask) in again.collect::<Vec<_>>() {
                     self.ask(ticket, ask, out);
                 }
             }
@@ -99,155 +107,184 @@ impl ControllerMachine {
         out: &mut Effects<Effect>,
     ) {
         let dropped = Arc::make_mut(&mut self.image).apply_batch(index, records);
+        self.pending.rebase();
         out.push(Effect::Publish(Arc::clone(&self.image)));
+        let passed = proposal.map(|id| self.pending.passed_by(id)).unwrap_or_default();
+        let done = proposal.and_then(|id| self.pending.take(id));
+        let (askers, held) = done.map(|done| (done.askers, done.held)).unwrap_or_default();
+        out.extend(askers.into_iter().map(|(ticket, reply)| Effect::Answer(ticket, as_of(reply, index))));
+        passed.into_iter().chain(held).for_each(|(ticket, ask)| self.ask(ticket, ask, out));
         if !dropped.is_empty() {
             out.push(Effect::Dropped(dropped.len()));
-        }
-        if let Some((ticket, reply)) = proposal.and_then(|id| self.take(id)).and_then(|done| done.asker) {
-            out.push(Effect::Answer(ticket, as_of(reply, index)));
+            self.mend(out);
         }
     }
 
-    fn take(&mut self, id: ProposalId) -> Option<Pending> {
-        let at = self.pending.iter().position(|p| p.id == id)?;
-        Some(self.pending.remove(at))
-    }
-
-    /// Ends every proposal: each asker is told that the outcome is unknown (R44).
+    /// Ends every proposal: each asker is told that the outcome is unknown (R44). With them ends what was heard of nodes.
     fn end_all(&mut self, why: &str, out: &mut Effects<Effect>) {
-        for (ticket, _) in self.pending.drain(..).filter_map(|p| p.asker) {
-            out.push(Effect::Answer(ticket, Reply::Unknown(why.to_owned())));
+        for pending in self.pending.take_all() {
+            let held = pending.held.into_iter().map(|(ticket, _)| ticket);
+            for ticket in pending.askers.into_iter().map(|(ticket, _)| ticket).chain(held) {
+                out.push(Effect::Answer(ticket, Reply::Unknown(why.to_owned())));
+            }
         }
+        self.standing = Standing::default();
+        self.judged = false;
+        self.numbers.clear();
+        self.mend_at = None;
     }
 
     /// Takes the log's answer to a proposal. Commits are answered when the stream shows them.
-    fn proposed(&mut self, id: ProposalId, result: ProposeResult, out: &mut Effects<Effect>) {
+    fn proposed(&mut self, now: Now, id: ProposalId, result: ProposeResult, out: &mut Effects<Effect>) {
         let (code, message) = match result {
             ProposeResult::Committed(_) => return,
             ProposeResult::Unknown(why) => {
-                let Some(pending) = self.pending.iter_mut().find(|p| p.id == id) else { return };
-                pending.doubt = Some(why.clone());
-                let asker = pending.asker.take();
-                return out.extend(asker.map(|(ticket, _)| Effect::Answer(ticket, Reply::Unknown(why))));
+                let askers = self.pending.doubt(id, &why).into_iter();
+                out.extend(askers.map(|(ticket, _)| Effect::Answer(ticket, Reply::Unknown(why.clone()))));
+                return;
             }
             ProposeResult::NotLeader => {
                 (ErrorCode::NotController, "this node is not the controller any more".to_owned())
             }
-            ProposeResult::Refused(why) => (ErrorCode::UnknownServerError, why),
+            ProposeResult::Refused(why) => {
+                // What was decided after it may rest on it.
+                self.mend_at = Some(now.mono.plus(MEND_AGAIN_MS));
+                (ErrorCode::UnknownServerError, why)
+            }
         };
-        if let Some((ticket, _)) = self.take(id).and_then(|p| p.asker) {
-            out.push(Effect::Answer(ticket, Reply::Failed(Refusal { code, message })));
-        }
+        let Some(Pending { askers, held, .. }) = self.pending.take(id) else { return };
+        let failed = Reply::Failed(Refusal { code, message });
+        out.extend(askers.into_iter().map(|(ticket, _)| Effect::Answer(ticket, failed.clone())));
+        held.into_iter().for_each(|(ticket, ask)| self.ask(ticket, ask, out));
     }
 
-    /// The image with all pending proposals applied.
-    fn ahead(&self) -> Arc<Image> {
-        let mut image = Arc::clone(&self.image);
-        if !self.pending.is_empty() {
-            let ahead = Arc::make_mut(&mut image);
-            for pending in &self.pending {
-                ahead.apply_batch(ahead.applied + 1, &pending.records);
-            }
-        }
-        image
+    /// This node's leadership, if it leads.
+    fn leads(&self) -> Option<Leadership> {
+        self.leadership.filter(|leadership| leadership.node == self.pending.node())
     }
 
-    /// Decides an ask on an image: the records to propose, and the answer once they are committed.
-    fn decide(&self, image: &Image, ask: Ask) -> (Vec<MetadataRecord>, Reply) {
-        let index = self.image.applied;
-        let basis = Basis { image, defaults: &self.defaults, standing: &self.standing };
-        match ask {
-            Ask::Register { node, alone, log_epochs } => {
-                let registered = match alone {
-                    Some(cluster) => basis.register_alone(&node, &cluster, &log_epochs.into_iter().collect()),
-                    None => refuse(ErrorCode::InvalidRequest, "a node registers alone"),
-                };
-                match registered {
-                    Ok(records) => (records, Reply::Done(index)),
-                    Err(refusal) => (Vec::new(), Reply::Failed(refusal)),
-                }
-            }
-            Ask::CreateTopics { topics, validate_only } => {
-                let (outcomes, records) = basis.create(&topics);
-                (unless(validate_only, records), Reply::Created(outcomes, index))
-            }
-            Ask::DeleteTopics(topics) => {
-                let (outcomes, records) = basis.delete(&topics);
-                (records, Reply::Deleted(outcomes, index))
-            }
-            Ask::CreatePartitions { topics, validate_only } => {
-                let (outcomes, records) = basis.more_partitions(&topics);
-                (unless(validate_only, records), Reply::Altered(outcomes, index))
-            }
-            Ask::AlterConfigs { broker_id, alterations, validate_only } => {
-                let (outcomes, records) = basis.alter(broker_id, &alterations);
-                (unless(validate_only, records), Reply::Altered(outcomes, index))
-            }
-            Ask::ProducerIds => {
-                let (first, record) = basis.producer_ids();
-                (vec![record], Reply::ProducerIds(first))
-            }
-            Ask::Opened(replicas) => (replicas.into_iter().map(opened).collect(), Reply::Done(index)),
-            Ask::AlterIsr { from, wishes, .. } => match basis.known(from) {
-                Ok(()) => {
-                    let (outcomes, records) = basis.alter_isr(from, &wishes);
-                    (records, Reply::IsrAltered(outcomes, index))
-                }
-                Err(refusal) => (Vec::new(), Reply::Failed(refusal)),
-            },
-            Ask::RenewEpochs { from, partitions } => match basis.known(from) {
-                Ok(()) => (basis.renew(from, &partitions), Reply::Done(index)),
-                Err(refusal) => (Vec::new(), Reply::Failed(refusal)),
-            },
-        }
+    fn basis<'a>(&'a self, image: &'a Image) -> Basis<'a> {
+        Basis { image, defaults: &self.defaults, standing: &self.standing }
+    }
+
+    fn decide(&self, image: &Image, ask: &Ask) -> Decision {
+        self.basis(image).decide(self.image.applied, ask)
     }
 
     fn ask(&mut self, ticket: Ticket, ask: Ask, out: &mut Effects<Effect>) {
-        let Some(leadership) = self.leadership.filter(|leadership| leadership.node == self.next.node) else {
+        let Some(leadership) = self.leads() else {
             let message = "this node is not the controller: ask again".to_owned();
             let refusal = Refusal { code: ErrorCode::NotController, message };
             return out.push(Effect::Answer(ticket, Reply::Failed(refusal)));
         };
-        let doubt = self.pending.iter().find_map(|p| p.doubt.as_ref());
-        let again = doubt.map(|why| (ask.clone(), why.clone()));
-        let (records, reply) = self.decide(&self.ahead(), ask);
-        if let Some((ask, why)) = again
-            && !matches!(reply, Reply::ProducerIds(_))
-            && self.decide(&self.image, ask) != (records.clone(), reply.clone())
-        {
-            // The decision would rest on a proposal whose end is unknown until the leadership changes.
-            let refusal = Refusal { code: ErrorCode::UnknownServerError, message: why };
+        if !self.judged && matches!(&ask, Ask::Register { alone: None, .. }) {
+            return self.waiting.push((ticket, ask));
+        }
+        if let Err(refusal) = self.in_order(leadership, &ask) {
             return out.push(Effect::Answer(ticket, Reply::Failed(refusal)));
         }
-        if records.is_empty() {
-            return out.push(Effect::Answer(ticket, reply));
+        let ahead = self.pending.ahead(&self.image);
+        let decision = self.decide(&ahead, &ask);
+        drop(ahead);
+        let doubt = self.pending.doubted().filter(|_| !matches!(ask, Ask::ProducerIds)).cloned();
+        if (decision.retried || doubt.is_some()) && self.decide(&self.image, &ask) != decision {
+            if let Some(why) = doubt {
+                // The decision would rest on a proposal whose end is unknown until the leadership changes.
+                let refusal = Refusal { code: ErrorCode::UnknownServerError, message: why };
+                return out.push(Effect::Answer(ticket, Reply::Failed(refusal)));
+            }
+            let Some(_) = self.pending.hold(ticket, ask) else { return };
         }
-        let id = self.next;
-        self.next = id.next();
-        out.push(Effect::Propose { leadership, id, records: records.clone() });
-        self.pending.push(Pending { id, records, asker: Some((ticket, reply)), doubt: None });
+        let Decision { records, reply, .. } = decision;
+        self.propose(leadership, records, vec![(ticket, reply)], out);
     }
-}
 
-fn opened((id, at): (TopicPartition, Opened)) -> MetadataRecord {
-    let Opened { broker, directory, shard } = at;
-    let TopicPartition { topic, partition } = id;
-    MetadataRecord::ReplicaOpened { topic, partition, broker_id: broker, directory, shard }
-}
+    /// Refuses an ISR proposal that was sent to another leadership, or that a newer one has overtaken (R40).
+    fn in_order(&mut self, leadership: Leadership, ask: &Ask) -> Result<(), Refusal> {
+        let Ask::AlterIsr { from, number, leadership: sent_to, .. } = ask else { return Ok(()) };
+        if planted(Mutant::LateProposalAccepted) {
+            return Ok(());
+        }
+        if *sent_to != leadership {
+            let message = format!("the proposal was sent to node {} in term {}", sent_to.node, sent_to.term);
+            return refuse(ErrorCode::NotController, message);
+        }
+        let newest = self.numbers.get(from).copied();
+        if newest.is_some_and(|newest| newest >= *number) {
+            return refuse(ErrorCode::InvalidRequest, "a newer proposal of this node was here before");
+        }
+        self.numbers.insert(*from, *number);
+        Ok(())
+    }
 
-fn unless(validate_only: bool, records: Vec<MetadataRecord>) -> Vec<MetadataRecord> {
-    if validate_only { Vec::new() } else { records }
-}
+    fn propose(
+        &mut self,
+        leadership: Leadership,
+        records: Vec<MetadataRecord>,
+        askers: Vec<(Ticket, Reply)>,
+        out: &mut Effects<Effect>,
+    ) {
+        if records.is_empty() {
+            return out.extend(askers.into_iter().map(|(ticket, reply)| Effect::Answer(ticket, reply)));
+        }
+        let id = self.pending.push(records.clone(), askers);
+        out.push(Effect::Propose { leadership, id, records });
+    }
 
-/// The answer, with the index at which its change was committed.
-fn as_of(reply: Reply, index: u64) -> Reply {
-    match reply {
-        Reply::Done(_) => Reply::Done(index),
-        Reply::Created(outcomes, _) => Reply::Created(outcomes, index),
-        Reply::Deleted(outcomes, _) => Reply::Deleted(outcomes, index),
-        Reply::Altered(outcomes, _) => Reply::Altered(outcomes, index),
-        Reply::IsrAltered(outcomes, _) => Reply::IsrAltered(outcomes, index),
-        other @ (Reply::ProducerIds(_) | Reply::Failed(_) | Reply::Unknown(_)) => other,
+    /// Turns a judgement into one batch, together with the registrations that have waited for it (R45).
+    fn judge(&mut self, judgement: &Judgement, out: &mut Effects<Effect>) {
+        let Some(leadership) = self.leads().filter(|leadership| *leadership == judgement.leadership) else {
+            return;
+        };
+        self.judged = true;
+        self.standing.hear(judgement);
+        self.standing.prune(&self.image);
+        let lives: BTreeSet<Peer> = self.image.brokers.values().map(|broker| broker.peer()).collect();
+        self.numbers.retain(|peer, _| lives.contains(peer));
+        let (mut first, mut later): (Vec<_>, Vec<_>) = (Vec::new(), Vec::new());
+        let mut named: BTreeSet<BrokerId> = BTreeSet::new();
+        for (ticket, ask) in std::mem::take(&mut self.waiting) {
+            match ask {
+                // Two processes in one batch would get one broker epoch (I13).
+                Ask::Register { node, alone: None, log_epochs } if named.insert(node.broker) => {
+                    first.push((ticket, node, log_epochs));
+                }
+                ask => later.push((ticket, ask)),
+            }
+        }
+        let ahead = self.pending.ahead(&self.image);
+        let basis = self.basis(&ahead);
+        let mut records = basis.judged(judgement);
+        let mut image = Image::clone(&ahead);
+        image.apply_batch(ahead.applied, &records);
+        let (mut askers, mut logs) = (Vec::new(), Vec::new());
+        for (ticket, node, log_epochs) in first {
+            let basis = self.basis(&image);
+            match basis.registered(&node).map_or_else(|| Some(basis.register(&node)), |_| None) {
+                Some(Ok(registered)) => {
+                    image.apply_batch(ahead.applied, &registered);
+                    records.extend(registered);
+                    logs.push((node.broker, log_epochs.into_iter().collect()));
+                    askers.push((ticket, Reply::Done(self.image.applied)));
+                }
+                Some(Err(refusal)) => out.push(Effect::Answer(ticket, Reply::Failed(refusal))),
+                None => later.push((ticket, Ask::Register { node, alone: None, log_epochs })),
+            }
+        }
+        let records = self.basis(&ahead).with_consequences(records, &logs);
+        drop(ahead);
+        self.propose(leadership, records, askers, out);
+        later.into_iter().for_each(|(ticket, ask)| self.ask(ticket, ask, out));
+    }
+
+    /// Looks at all partitions again, after a change did not count.
+    fn mend(&mut self, out: &mut Effects<Effect>) {
+        self.mend_at = None;
+        let Some(leadership) = self.leads().filter(|_| self.judged) else { return };
+        let ahead = self.pending.ahead(&self.image);
+        let records = self.basis(&ahead).with_consequences(Vec::new(), &[]);
+        drop(ahead);
+        self.propose(leadership, records, Vec::new(), out);
     }
 }
 
@@ -255,18 +292,23 @@ impl Machine for ControllerMachine {
     type Input = Input;
     type Effect = Effect;
 
-    fn step(&mut self, _now: Now, input: Input, out: &mut Effects<Effect>) {
+    fn step(&mut self, now: Now, input: Input, out: &mut Effects<Effect>) {
         match input {
             Input::Log(event) => self.heard(event, out),
             Input::Ask { ticket, ask } if self.leader_known => self.ask(ticket, ask, out),
             Input::Ask { ticket, ask } => self.early.push((ticket, ask)),
-            Input::Proposed(id, result) => self.proposed(id, result, out),
-            Input::Judged(_) => {}
+            Input::Proposed(id, result) => self.proposed(now, id, result, out),
+            Input::Judged(judgement) => self.judge(&judgement, out),
+            Input::Tick => {
+                if self.mend_at.is_some_and(|at| at <= now.mono) {
+                    self.mend(out);
+                }
+            }
         }
     }
 
     fn next_deadline(&self) -> Option<Millis> {
-        None
+        self.mend_at
     }
 
     fn check(&self) {
@@ -274,6 +316,10 @@ impl Machine for ControllerMachine {
             assert_eq!(self.image.topics.get(id).map(|t| &t.name), Some(name), "names and topics agree");
         }
         assert_eq!(self.image.by_name.len(), self.image.topics.len());
-        assert!(self.pending.iter().all(|p| p.id.node == self.next.node), "each proposal is this node's");
+        assert!(self.pending.ids().all(|id| id.node == self.pending.node()), "each proposal is this node's");
+        for p in self.image.topics.values().flat_map(|topic| &topic.partitions) {
+            assert!(p.isr.iter().all(|id| p.replicas.contains(id)), "the ISR is among the replicas");
+            assert!(p.leader == -1 || p.isr.contains(&p.leader), "the leader is in the ISR");
+        }
     }
 }

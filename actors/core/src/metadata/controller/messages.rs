@@ -285,6 +285,8 @@ pub enum Input {
     Proposed(ProposalId, ProposeResult),
     /// The judge of sessions has found something out.
     Judged(Judgement),
+    /// A deadline may have passed.
+    Tick,
 }
 
 /// An action that the controller wants done.

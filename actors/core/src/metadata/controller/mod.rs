@@ -1,15 +1,20 @@
 //! The controller: the one place that decides metadata.
 //!
-//! `machine.rs` takes asks and proposes records, in the words of `messages.rs`. Each other file decides one kind of
-//! ask on the ground of `basis.rs`. The shell and the metadata log stand in other packages.
+//! `machine.rs` takes asks and judgements and proposes records, in the words of `messages.rs`; `pending.rs` keeps what it
+//! has proposed. `decide.rs` hands each ask to the file that decides its kind on the ground of `basis.rs`. The shell and the metadata log stand in other packages.
 
 mod alter;
 mod basis;
 mod create;
+mod decide;
+mod election;
 mod isr;
+mod judged;
 mod machine;
 mod messages;
 mod partitions;
+mod pending;
+mod place;
 mod register;
 
 #[cfg(test)]

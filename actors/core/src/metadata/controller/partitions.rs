@@ -4,8 +4,9 @@
 //! partitions stay where they are.
 
 use super::basis::Basis;
-use super::create::{TOO_MANY, check_replicas, spread};
+use super::create::{ALL_FENCED, TOO_MANY, check_replicas};
 use super::messages::{MorePartitions, PARTITIONS_MAX, Refusal, refuse};
+use super::place::Unplaced;
 use crate::error::ErrorCode;
 use crate::ids::BrokerId;
 use crate::metadata::image::Topic;
@@ -55,7 +56,8 @@ impl Basis<'_> {
             return refuse(ErrorCode::PolicyViolation, TOO_MANY);
         }
         let replicas = self.placed(more, topic, wanted - has)?;
-        Ok(MetadataRecord::Partitions { topic: topic.id, first: has as i32, replicas, isr: Vec::new() })
+        let isr = self.first_isrs(&replicas)?;
+        Ok(MetadataRecord::Partitions { topic: topic.id, first: has as i32, replicas, isr })
     }
 
     fn placed(
@@ -67,15 +69,15 @@ impl Basis<'_> {
         let brokers = self.brokers();
         let factor = topic.partitions.first().map_or(1, |p| p.replicas.len());
         let Some(assignments) = &more.assignments else {
-            return match spread(&brokers, topic.partitions.len(), additional, factor) {
-                Some(replicas) => Ok(replicas),
-                None => refuse(
-                    ErrorCode::InvalidReplicationFactor,
-                    format!(
+            return self.spread(topic.id, &topic.partitions, additional, factor).or_else(|why| {
+                let message = match why {
+                    Unplaced::TooFewBrokers => format!(
                         "Unable to replicate the partition {factor} time(s): too few brokers are registered."
                     ),
-                ),
-            };
+                    Unplaced::AllFenced => ALL_FENCED.to_owned(),
+                };
+                refuse(ErrorCode::InvalidReplicationFactor, message)
+            });
         };
         if assignments.len() != additional {
             let message = format!(

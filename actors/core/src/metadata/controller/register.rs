@@ -9,10 +9,11 @@
 
 use super::basis::Basis;
 use super::isr::unchanged;
+use super::judged::fence;
 use super::messages::{PRODUCER_ID_BLOCK, Refusal, refuse};
 use crate::error::ErrorCode;
 use crate::ids::{BrokerEpoch, LeaderEpoch, TopicPartition};
-use crate::metadata::broker::{LEVELS, Registration};
+use crate::metadata::broker::{Broker, LEVELS, Registration, SyncedPositions};
 use crate::metadata::record::{ConfigOf, MetadataRecord, PartitionChange};
 use std::collections::BTreeMap;
 
@@ -59,6 +60,53 @@ impl Basis<'_> {
         Ok(records)
     }
 
+    /// Registers a node of a cluster: its old life ends, and its new one starts fenced (R12, R20).
+    ///
+    /// These are the records about nodes; the caller adds what follows from them for partitions.
+    pub(super) fn register(&self, node: &Registration) -> Result<Vec<MetadataRecord>, Refusal> {
+        if self.image.cluster_id.is_none() {
+            return refuse(ErrorCode::NotController, "no cluster is founded here yet: ask again");
+        }
+        self.runs_at_level(node)?;
+        let mut records = Vec::new();
+        if let Some(old) = self.image.brokers.get(&node.broker) {
+            self.gives_way(old, node)?;
+            if !old.fenced {
+                records.push(fence(old.peer(), SyncedPositions::new()));
+            }
+        }
+        records.push(MetadataRecord::Registered { node: Box::new(node.clone()), fenced: true });
+        Ok(records)
+    }
+
+    /// Refuses a process whose place another one holds (R17).
+    fn gives_way(&self, old: &Broker, node: &Registration) -> Result<(), Refusal> {
+        const CODE: ErrorCode = ErrorCode::DuplicateBrokerRegistration;
+        if let (Some(held), Some(new)) = (old.uuid, node.uuid)
+            && held != new
+        {
+            let message = format!("node id {} belongs to the node {held}, not to {new}", node.broker);
+            return refuse(CODE, message);
+        }
+        if held_before(old, node) {
+            let message = format!(
+                "a later start of node {} is registered: this process is over (incarnation {}, registered {})",
+                node.broker, node.incarnation, old.incarnation
+            );
+            return refuse(CODE, message);
+        }
+        let same = node.process.is_some() && node.process == old.process;
+        if same || old.fenced || self.standing.silent.contains(&old.peer()) {
+            return Ok(());
+        }
+        let message = format!(
+            "another process runs as node {}: this one may take its place when nothing was heard of that one for a \
+             session",
+            node.broker
+        );
+        refuse(CODE, message)
+    }
+
     /// The epoch that this very process was given before, if it is known. A retry gets it again (I13).
     pub(super) fn registered(&self, node: &Registration) -> Option<BrokerEpoch> {
         let broker = self.image.brokers.get(&node.broker)?;
@@ -87,4 +135,10 @@ impl Basis<'_> {
         let first = self.image.next_producer_id;
         (first, MetadataRecord::ProducerIds { next: first.saturating_add(PRODUCER_ID_BLOCK) })
     }
+}
+
+/// Whether a process started before the one that is registered for its node. Its question may have waited longer than it
+/// lived (R47).
+fn held_before(old: &Broker, node: &Registration) -> bool {
+    old.uuid.is_some() && old.uuid == node.uuid && node.incarnation < old.incarnation
 }

@@ -1,0 +1,107 @@
+//! Hands each ask to the file that decides its kind, and gathers records and answer.
+//!
+//! A decision changes nothing. The answer counts once the records are committed; its number is replaced then.
+
+use super::basis::Basis;
+use super::messages::{Ask, Refusal, Reply};
+use crate::ids::TopicPartition;
+use crate::metadata::partition::Opened;
+use crate::metadata::record::MetadataRecord;
+
+/// The records to propose, and the answer once they are committed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Decision {
+    pub records: Vec<MetadataRecord>,
+    pub reply: Reply,
+    /// The answer tells of what an earlier attempt has made. It holds only if that is committed.
+    pub retried: bool,
+}
+
+impl Decision {
+    fn new(records: Vec<MetadataRecord>, reply: Reply) -> Decision {
+        Decision { records, reply, retried: false }
+    }
+
+    /// Records that are answered by their index alone, or a refusal of the whole ask.
+    fn all_or_nothing(records: Result<Vec<MetadataRecord>, Refusal>, index: u64) -> Decision {
+        match records {
+            Ok(records) => Decision::new(records, Reply::Done(index)),
+            Err(refusal) => Decision::new(Vec::new(), Reply::Failed(refusal)),
+        }
+    }
+}
+
+impl Basis<'_> {
+    /// Decides an ask. `index` goes into an answer that needs no record.
+    pub(super) fn decide(&self, index: u64, ask: &Ask) -> Decision {
+        match ask {
+            Ask::Register { node, alone: Some(cluster), log_epochs } => {
+                let log_epochs = log_epochs.iter().copied().collect();
+                Decision::all_or_nothing(self.register_alone(node, cluster, &log_epochs), index)
+            }
+            Ask::Register { node, alone: None, log_epochs } => {
+                if let Some(epoch) = self.registered(node) {
+                    return Decision { retried: true, ..Decision::new(Vec::new(), Reply::Done(epoch)) };
+                }
+                let logs = [(node.broker, log_epochs.iter().copied().collect())];
+                let records = self.register(node).map(|records| self.with_consequences(records, &logs));
+                Decision::all_or_nothing(records, index)
+            }
+            Ask::CreateTopics { topics, validate_only } => {
+                let (outcomes, records, retried) = self.create(topics);
+                let records = unless(*validate_only, records);
+                Decision { retried, ..Decision::new(records, Reply::Created(outcomes, index)) }
+            }
+            Ask::DeleteTopics(topics) => {
+                let (outcomes, records) = self.delete(topics);
+                Decision::new(records, Reply::Deleted(outcomes, index))
+            }
+            Ask::CreatePartitions { topics, validate_only } => {
+                let (outcomes, records) = self.more_partitions(topics);
+                Decision::new(unless(*validate_only, records), Reply::Altered(outcomes, index))
+            }
+            Ask::AlterConfigs { broker_id, alterations, validate_only } => {
+                let (outcomes, records) = self.alter(*broker_id, alterations);
+                Decision::new(unless(*validate_only, records), Reply::Altered(outcomes, index))
+            }
+            Ask::ProducerIds => {
+                let (first, record) = self.producer_ids();
+                Decision::new(vec![record], Reply::ProducerIds(first))
+            }
+            Ask::Opened(replicas) => Decision::new(replicas.iter().map(opened).collect(), Reply::Done(index)),
+            Ask::AlterIsr { from, wishes, .. } => match self.known(*from) {
+                Ok(()) => {
+                    let (outcomes, records) = self.alter_isr(*from, wishes);
+                    Decision::new(records, Reply::IsrAltered(outcomes, index))
+                }
+                Err(refusal) => Decision::new(Vec::new(), Reply::Failed(refusal)),
+            },
+            Ask::RenewEpochs { from, partitions } => {
+                let records = self.known(*from).map(|()| self.renew(*from, partitions));
+                Decision::all_or_nothing(records, index)
+            }
+        }
+    }
+}
+
+fn opened((id, at): &(TopicPartition, Opened)) -> MetadataRecord {
+    let Opened { broker, directory, shard } = *at;
+    let TopicPartition { topic, partition } = *id;
+    MetadataRecord::ReplicaOpened { topic, partition, broker_id: broker, directory, shard }
+}
+
+fn unless(validate_only: bool, records: Vec<MetadataRecord>) -> Vec<MetadataRecord> {
+    if validate_only { Vec::new() } else { records }
+}
+
+/// The answer, with the index at which its change was committed.
+pub(super) fn as_of(reply: Reply, index: u64) -> Reply {
+    match reply {
+        Reply::Done(_) => Reply::Done(index),
+        Reply::Created(outcomes, _) => Reply::Created(outcomes, index),
+        Reply::Deleted(outcomes, _) => Reply::Deleted(outcomes, index),
+        Reply::Altered(outcomes, _) => Reply::Altered(outcomes, index),
+        Reply::IsrAltered(outcomes, _) => Reply::IsrAltered(outcomes, index),
+        other @ (Reply::ProducerIds(_) | Reply::Failed(_) | Reply::Unknown(_)) => other,
+    }
+}
