@@ -4,3 +4,4 @@ pub mod bootstrap;
 pub mod crash;
 pub mod odd;
 pub mod process;
+pub mod sim;

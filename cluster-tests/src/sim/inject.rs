@@ -1,0 +1,161 @@
+//! Faults, as they happen, and the end of all of them.
+//!
+//! A fault changes the world for a while and plans its own end. The heal ends every fault at once, starts what is down,
+//! and leaves at most a minority dead, where the options say so.
+
+use callboard_core::machine::Machine;
+use callboard_core::metadata::controller::Ask;
+use callboard_core::metadata::{Alteration, ConfigOp, ResourceKind};
+
+use crate::sim::event::{Event, Who};
+use crate::sim::faults::{Fault, NodeIx, Setting};
+use crate::sim::options::{MS, SECOND, Time};
+use crate::sim::world::World;
+
+/// A process that ends is seen by its peers within this, unless its host is gone too.
+const SEEN: Time = 5 * MS;
+/// Silence of a lost host is seen after this.
+const SILENT: Time = 3 * SECOND;
+
+impl World {
+    /// A fault of the plan happens.
+    pub fn fault(&mut self, number: usize) {
+        if self.healed {
+            return;
+        }
+        let planned = self.plan[number];
+        let now = self.now;
+        match planned.fault {
+            Fault::Kill { node, down, host } => {
+                self.kill(node, None, if host { SILENT } else { SEEN });
+                self.after(down, Event::Restart(node));
+            }
+            Fault::PowerCut { node, down, keep } => {
+                self.kill(node, Some(keep), SILENT);
+                self.after(down, Event::Restart(node));
+            }
+            Fault::PowerCutAll { down, keep } => {
+                for node in 0..self.nodes.len() {
+                    self.kill(node, Some(keep), SILENT);
+                    let wait = down + self.rng.skewed(0, 3 * SECOND);
+                    self.after(wait, Event::Restart(node));
+                }
+            }
+            Fault::Pause { node, long } => self.pause(node, long),
+            Fault::Cut { a, b, long } => {
+                self.block(a, b, long);
+                self.block(b, a, long);
+            }
+            Fault::OneWay { from, to, long } => self.block(from, to, long),
+            Fault::Stall { from, to, long } => {
+                let until = &mut self.stalled[from][to];
+                *until = (*until).max(now + long);
+            }
+            Fault::Reset { a, b, seen } => self.reset(a, b, seen),
+            Fault::SlowDisk { node, long, each } => self.nodes[node].slow = (now + long, each),
+            Fault::CursorStops { node, long } => {
+                let stopped = &mut self.nodes[node].stopped;
+                *stopped = (*stopped).max(now + long);
+            }
+            Fault::Elect { node } => {
+                if self.has_majority(node) {
+                    self.elect(node);
+                }
+            }
+            Fault::Fates { fate, long } => self.fates = Some((fate, now + long)),
+            Fault::Repeat { long } => self.repeat = now + long,
+            Fault::AnswersLost { long } => self.answers_lost = now + long,
+            Fault::ActorFails { node, part } => self.actor_fails(node, part),
+            Fault::WallSteps { node, by } => self.nodes[node].clock.wall += by,
+            Fault::Skip { long } => self.skip(long),
+            Fault::Change { part, setting } => self.change(part, setting),
+            Fault::Delete { part, percent } => self.delete_records(part, percent),
+        }
+    }
+
+    /// A process ends. `power`: the machine under it too, and this many percent of what is not synced survive.
+    fn kill(&mut self, node: NodeIx, power: Option<u64>, seen: Time) {
+        if self.nodes[node].process.take().is_none() {
+            // What a process wrote that is gone already, and that was never synced, goes with the power.
+            return power.into_iter().for_each(|keep| self.nodes[node].disk.cut(keep));
+        }
+        self.nodes[node].life += 1;
+        self.nodes[node].paused = 0;
+        self.nodes[node].disk.kill(&mut self.rng);
+        if let Some(keep) = power {
+            self.nodes[node].disk.cut(keep);
+        }
+        self.drop_connections(node, seen);
+        if self.controller() == Some(node) {
+            self.meta.depose();
+            self.miss_controller(seen);
+        }
+    }
+
+    /// Time passes, and every timer that has come due fires.
+    fn skip(&mut self, long: Time) {
+        for node in 0..self.nodes.len() {
+            self.nodes[node].clock.skip(long);
+            for part in 0..self.parts.len() {
+                let deadline = self.replica(node, part).and_then(|replica| replica.machine.next_deadline());
+                self.arm(node, Who::Replica(part), deadline);
+            }
+        }
+    }
+
+    fn pause(&mut self, node: NodeIx, long: Time) {
+        let until = self.now + long;
+        let paused = &mut self.nodes[node].paused;
+        *paused = (*paused).max(until);
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            self.silence(node, other);
+        }
+        if self.controller() == Some(node) && long > SECOND {
+            self.miss_controller(SECOND);
+        }
+    }
+
+    fn block(&mut self, from: NodeIx, to: NodeIx, long: Time) {
+        let until = &mut self.blocked[from][to];
+        *until = (*until).max(self.now + long);
+        if long > SILENT {
+            self.silence(from, to);
+        }
+        if self.controller().is_some_and(|node| !self.has_majority(node)) {
+            self.miss_controller(SECOND);
+        }
+    }
+
+    fn change(&mut self, part: usize, setting: Setting) {
+        let (name, value) = match setting {
+            Setting::MinIsr(least) => ("min.insync.replicas", least.to_string()),
+            Setting::Os(os) => ("callboard.durability", if os { "os" } else { "fsync" }.to_owned()),
+        };
+        let changes = vec![(name.to_owned(), ConfigOp::Set, Some(value))];
+        let name = self.parts[part].name.clone();
+        let alteration = Alteration { kind: ResourceKind::Topic, name, replace: false, changes };
+        let ask = Ask::AlterConfigs { broker_id: 1, alterations: vec![alteration], validate_only: false };
+        self.after(0, Event::Admin(Box::new(ask)));
+    }
+
+    /// All faults end. What is down comes up, except for a node that stays dead.
+    pub fn heal(&mut self) {
+        self.healed = true;
+        self.blocked = Default::default();
+        self.stalled = Default::default();
+        (self.fates, self.repeat, self.answers_lost) = (None, 0, 0);
+        let dead = self.options.leave_dead.then(|| self.rng.below(self.nodes.len() as u64) as usize);
+        for node in 0..self.nodes.len() {
+            (self.nodes[node].slow, self.nodes[node].stopped) = ((0, 0), 0);
+            self.plan_apply(node);
+            if dead == Some(node) {
+                self.nodes[node].left_dead = true;
+                self.kill(node, None, SEEN);
+            } else {
+                let wait = self.rng.skewed(0, SECOND);
+                self.after(wait, Event::Restart(node));
+            }
+        }
+        self.after(2 * SECOND, Event::LookForPeace);
+    }
+}

@@ -1,0 +1,164 @@
+//! A seed, expanded: everything that a run is free to choose before it begins.
+//!
+//! A run prints its options, because a seed alone says nothing to a reader, and means another run once the expansion
+//! changes. Faults are drawn from a stream of their own (`faults.rs`).
+//!
+//! Lost disks come with a later issue: their options are here and stay off, so that seeds keep their meaning.
+
+use crate::sim::rng::Rng;
+
+/// Partitions of a run at most.
+pub const PARTITIONS_MAX: usize = 3;
+/// Nodes of a run at most.
+pub const NODES_MAX: usize = 5;
+/// Microseconds of simulated time.
+pub type Time = u64;
+/// One second.
+pub const SECOND: Time = 1_000_000;
+/// One millisecond.
+pub const MS: Time = 1_000;
+
+/// One topic of one partition.
+#[derive(Clone, Copy, Debug)]
+pub struct TopicOptions {
+    pub min_isr: u8,
+    /// `callboard.durability` is `os` at the start.
+    pub os: bool,
+    /// No producer writes to it: an idle partition.
+    pub idle: bool,
+}
+
+/// The options of one run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub seed: u64,
+    pub nodes: u8,
+    pub topics: Vec<TopicOptions>,
+    /// Length of the first phase, with faults and load.
+    pub safety: Time,
+    /// Faults drawn; each is one event that a shorter run may drop.
+    pub faults: u64,
+    /// Kinds of faults, by weight (`faults.rs` gives the order).
+    pub weights: [u64; 8],
+    /// One-way delay of the network.
+    pub delay: (Time, Time),
+    /// How long a write to the page cache takes.
+    pub write: (Time, Time),
+    /// How long a sync takes.
+    pub sync: (Time, Time),
+    /// How long a mailbox keeps a notice of the journal.
+    pub notice: (Time, Time),
+    /// How long the metadata log takes to commit, and a node to apply.
+    pub commit: (Time, Time),
+    pub apply: (Time, Time),
+    /// Mean time between two batches of one producer.
+    pub produce_every: Time,
+    pub in_flight: usize,
+    /// Largest batch, in bytes.
+    pub batch_bytes: u64,
+    /// Percent of the feed's reads that go through the readers, and so take a while.
+    pub cold_reads: u64,
+    /// Parts per million by which each node's clock is fast; negative: slow.
+    pub rates: [i64; NODES_MAX],
+    /// Milliseconds by which each node's wall clock is ahead.
+    pub walls: [i64; NODES_MAX],
+    /// `replica.lag.time.max.ms`.
+    pub lag_max_ms: u64,
+    /// Settings of topics change while load runs.
+    pub settings: bool,
+    pub delete_records: bool,
+    /// DeleteRecords names any offset, not only the first of a batch.
+    pub delete_inside: bool,
+    /// A connection that no replica needs any more stays open.
+    pub keep_links: bool,
+    /// After the heal one node stays dead.
+    pub leave_dead: bool,
+    /// `producer.id.expiration.ms` is an hour, and time is skipped up to the looks for idle producers.
+    pub expire: bool,
+    /// Power is cut. Never together with a topic that is or was `os`: that is a loss within the rules.
+    pub power_cuts: bool,
+    /// Power cuts under `os` (a later issue).
+    pub power_cuts_os: bool,
+    /// Directories that are emptied (a later issue).
+    pub wipes: bool,
+    /// Old copies of directories that come back (a later issue).
+    pub old_copies: bool,
+}
+
+/// Weights of the kinds of faults. A run that has all kinds in equal parts seldom goes deep into one.
+fn weights(rng: &mut Rng) -> [u64; 8] {
+    let mut weights = [4, 3, 4, 3, 3, 4, 2, 2];
+    for weight in &mut weights {
+        *weight *= [0, 1, 1, 1, 4][rng.below(5) as usize];
+    }
+    weights[rng.below(8) as usize] += 4;
+    weights
+}
+
+impl Options {
+    /// The options of this seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Options {
+        let mut rng = Rng::new(seed, 1);
+        let rng = &mut rng;
+        let nodes = if rng.percent(10) { 5 } else { 3 };
+        let power_cuts = rng.percent(50);
+        let settings = rng.percent(40);
+        let topics = topics(rng, !power_cuts);
+        let lan = rng.percent(70);
+        let slow_disk = rng.percent(30);
+        let day: i64 = 86_400_000;
+        let clocks = rng.percent(70);
+        let mut signed = |most: i64| rng.below(2 * most as u64 + 1) as i64 - most;
+        let rates = std::array::from_fn(|_| if clocks { signed(50_000) } else { 0 });
+        let walls = std::array::from_fn(|_| signed(day));
+        Options {
+            seed,
+            nodes,
+            topics,
+            safety: rng.within(12, 40) * SECOND,
+            faults: rng.within(2, 14),
+            weights: weights(rng),
+            delay: if lan { (50, 3 * MS) } else { (MS, 60 * MS) },
+            write: (20, 2 * MS),
+            sync: if slow_disk { (MS, 400 * MS) } else { (200, 20 * MS) },
+            notice: if rng.percent(30) { (0, 200 * MS) } else { (0, 2 * MS) },
+            commit: if rng.percent(30) { (MS, 600 * MS) } else { (MS, 20 * MS) },
+            apply: if rng.percent(30) { (MS, 900 * MS) } else { (100, 30 * MS) },
+            produce_every: rng.within(100, 900) * MS,
+            in_flight: if rng.percent(60) { 1 } else { rng.within(2, 5) as usize },
+            batch_bytes: if rng.percent(20) { 200_000 } else { 2_000 },
+            cold_reads: if rng.percent(30) { 40 } else { 3 },
+            rates,
+            walls,
+            lag_max_ms: if rng.percent(50) { rng.within(1_000, 4_000) } else { 30_000 },
+            settings,
+            delete_records: rng.percent(40),
+            delete_inside: false,
+            keep_links: rng.percent(50),
+            leave_dead: rng.percent(20),
+            expire: rng.percent(10),
+            power_cuts,
+            power_cuts_os: false,
+            wipes: false,
+            old_copies: false,
+        }
+    }
+
+    /// Whether a topic's durability may change: not where power is cut.
+    #[must_use]
+    pub fn durability_changes(&self) -> bool {
+        self.settings && !self.power_cuts
+    }
+}
+
+fn topics(rng: &mut Rng, os_allowed: bool) -> Vec<TopicOptions> {
+    let count = rng.within(1, PARTITIONS_MAX as u64);
+    (0..count)
+        .map(|n| TopicOptions {
+            min_isr: [1, 2, 2, 2, 2, 3][rng.below(6) as usize],
+            os: rng.percent(30) && os_allowed,
+            idle: n > 0 && rng.percent(30),
+        })
+        .collect()
+}

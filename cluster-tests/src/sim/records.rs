@@ -1,0 +1,76 @@
+//! The invariants of the metadata log itself, looked at when a batch is committed.
+//!
+//! One leader record for each (partition, leader epoch), each partition epoch once, epochs that only grow (I6); a broker
+//! epoch names one process, and a node's old life is fenced before its new one begins (I13); and then I3, because the
+//! ISR may have changed.
+
+use std::sync::Arc;
+
+use callboard_core::TopicPartition;
+use callboard_core::metadata::{Image, MetadataRecord, Partition};
+
+use crate::sim::faults::PartIx;
+use crate::sim::world::World;
+
+impl World {
+    /// A batch was committed: `before` is the image without it.
+    pub fn check_records(&mut self, before: &Arc<Image>, index: u64, records: &[MetadataRecord]) {
+        let mut fenced = Vec::new();
+        for record in records {
+            match record {
+                MetadataRecord::BrokerChange { broker_id, fenced: Some(true), .. } => fenced.push(*broker_id),
+                MetadataRecord::Registered { node, .. } => {
+                    let old = before.brokers.get(&node.broker).filter(|old| !old.fenced);
+                    if old.is_some() && !fenced.contains(&node.broker) {
+                        self.broken("I13", || format!("n{} registers at {index}, its old life is not fenced", node.broker));
+                    }
+                    let newer = before.brokers.get(&node.broker).filter(|old| old.incarnation > node.incarnation);
+                    if newer.is_some() {
+                        self.broken("I13", || format!("an older process of n{} registers at {index}", node.broker));
+                    }
+                    let clash = before.brokers.values().find(|other| other.process == node.process);
+                    if let Some(clash) = clash.map(|clash| clash.id) {
+                        self.broken("I13", || format!("a process registers twice: n{clash} and n{}", node.broker));
+                    }
+                }
+                _ => {}
+            }
+        }
+        for part in 0..self.parts.len() {
+            let TopicPartition { topic, partition } = self.parts[part].id;
+            let was = before.topics.get(&topic).and_then(|topic| topic.partition(partition)).cloned();
+            let is = self.committed(part).cloned();
+            if let Some(is) = is.filter(|is| was.as_ref() != Some(is)) {
+                let changes = records.iter().filter(|record| is_about(record, self.parts[part].id)).count();
+                self.check_partition(part, was.as_ref(), &is, changes);
+                self.check_members(part, None);
+            }
+        }
+    }
+
+    fn check_partition(&mut self, part: PartIx, was: Option<&Partition>, is: &Partition, changes: usize) {
+        if let Some(leader) = self.node_of(is.leader)
+            && was.is_none_or(|was| (was.leader, was.leader_epoch) != (is.leader, is.leader_epoch))
+            && let Err(why) = self.truths[part].leads(is.leader_epoch, leader)
+        {
+            self.broken("I6", || format!("p{part}: {why}"));
+        }
+        let Some(was) = was else { return };
+        let grown = is.partition_epoch - was.partition_epoch;
+        let opened = grown == 0 && is.opened != was.opened;
+        if !opened && (grown < 1 || grown as usize > changes.max(1)) || is.leader_epoch < was.leader_epoch {
+            self.broken("I6", || format!("p{part} goes from {was:?} to {is:?}"));
+        }
+        if is.leader != was.leader && is.leader >= 0 && is.leader_epoch == was.leader_epoch {
+            self.broken("I6", || format!("p{part} has two leaders in epoch {}: {was:?} and {is:?}", is.leader_epoch));
+        }
+        let fenced = self.image.brokers.get(&is.leader).is_none_or(|broker| broker.fenced);
+        if is.leader != was.leader && is.leader >= 0 && fenced {
+            self.broken("I10", || format!("p{part} is led by n{}, which is fenced", is.leader));
+        }
+    }
+}
+
+fn is_about(record: &MetadataRecord, id: TopicPartition) -> bool {
+    matches!(record, MetadataRecord::PartitionChange(change) if change.id() == id)
+}

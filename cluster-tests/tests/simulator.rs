@@ -1,0 +1,185 @@
+//! The machines of a whole cluster under faults, seed by seed (`sim/mod.rs` draws it).
+//!
+//! A thousand seeds have to keep every invariant, and to come to rest after the heal. Each planted bug has to be caught by
+//! the seeds that are known to catch it, through something that a client could see or through I1–I3.
+//!
+//! `benches/simulate.sh` runs many seeds, one seed with its trace, or a planted bug until it is caught.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use callboard_cluster_tests::process::say;
+use callboard_cluster_tests::sim::oracle::Strictness;
+use callboard_cluster_tests::sim::run::{Case, Outcome};
+use callboard_cluster_tests::sim::shrink::shrink;
+use callboard_core::mutant::Mutant;
+use parking_lot::Mutex;
+
+/// Seeds of a run in CI.
+const SEEDS: u64 = 1_000;
+const THREADS: u64 = 2;
+
+/// Seeds that once failed on the machines as they were, with the reason.
+const REGRESSIONS: [(u64, &str); 0] = [];
+
+/// A failing case, shortened, in words that repeat it.
+fn story(case: &Case) -> String {
+    let Some((case, outcome)) = shrink(case) else { return "it failed, and did not fail again".to_owned() };
+    let faults: Vec<String> = case.plan.iter().map(|planned| format!("  {planned}")).collect();
+    let violation = outcome.violation.map(|violation| violation.to_string()).unwrap_or_default();
+    let seed = case.options.seed;
+    format!("seed {seed}: {violation}\n{:?}\nfaults left:\n{}", case.options, faults.join("\n"))
+}
+
+/// Runs each seed in one of two threads, and gives the first one that fails.
+fn run_all(seeds: std::ops::RangeInclusive<u64>, case: impl Fn(u64) -> Case + Sync) -> (Totals, Option<u64>) {
+    let next = AtomicU64::new(*seeds.start());
+    let (totals, failed) = (Mutex::new(Totals::default()), Mutex::new(None));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > *seeds.end() || failed.lock().is_some() {
+                        return;
+                    }
+                    let outcome = case(seed).run();
+                    if outcome.violation.is_some() {
+                        failed.lock().get_or_insert(seed);
+                    }
+                    totals.lock().add(&outcome);
+                }
+            });
+        }
+    });
+    (totals.into_inner(), failed.into_inner())
+}
+
+/// Sums over many runs: what they went through.
+#[derive(Debug, Default)]
+struct Totals {
+    runs: u64,
+    steps: u64,
+    produced: u64,
+    acked: u64,
+    consumed: u64,
+    truncations: u64,
+    resets: u64,
+    elections: u64,
+    dropped: u64,
+}
+
+impl Totals {
+    fn add(&mut self, outcome: &Outcome) {
+        let figures = &outcome.figures;
+        self.runs += 1;
+        self.steps += figures.steps;
+        self.produced += figures.produced;
+        self.acked += figures.acked;
+        self.consumed += figures.consumed;
+        self.truncations += figures.truncations;
+        self.resets += figures.resets;
+        self.elections += figures.elections;
+        self.dropped += figures.dropped;
+    }
+}
+
+#[test]
+fn no_seed_breaks_a_rule_and_each_comes_to_rest() {
+    let (totals, failed) = run_all(1..=SEEDS, Case::of);
+    say(&format!("simulator: {totals:?}"));
+    if let Some(seed) = failed {
+        panic!("{}", story(&Case::of(seed)));
+    }
+    let each = totals.acked / totals.runs;
+    assert!(each >= 10 && totals.truncations > 100 && totals.resets > 100, "the load is too tame: {totals:?}");
+}
+
+#[test]
+fn seeds_that_failed_once_pass() {
+    for (seed, why) in REGRESSIONS {
+        if Case::of(seed).run().violation.is_some() {
+            panic!("{why}: {}", story(&Case::of(seed)));
+        }
+    }
+}
+
+#[test]
+fn a_run_is_a_function_of_its_seed() {
+    let hash = |seed| Case::of(seed).run().hash;
+    let (mut first, mut second) = (BTreeMap::new(), BTreeMap::new());
+    for seed in (1..=SEEDS).step_by(25) {
+        first.insert(seed, hash(seed));
+    }
+    // In another order, so that nothing is carried over from one run to the next.
+    for seed in (1..=SEEDS).step_by(25).collect::<Vec<_>>().into_iter().rev() {
+        second.insert(seed, hash(seed));
+    }
+    assert_eq!(first, second);
+    let distinct: std::collections::BTreeSet<u64> = first.values().copied().collect();
+    assert_eq!(distinct.len(), first.len(), "each seed is a run of its own");
+}
+
+/// Runs a planted bug on a seed that is known to catch it.
+fn caught(mutant: Mutant, seed: u64) {
+    let outcome = Case::planted(seed, mutant).run();
+    let Some(violation) = outcome.violation else {
+        panic!("{mutant:?} was planted and not caught by seed {seed}; look for another: benches/simulate.sh");
+    };
+    say(&format!("planted {mutant:?}: caught by seed {seed}: {violation}"));
+    assert_ne!(violation.rule, "panic", "a machine's own check is no proof that the simulator sees it");
+}
+
+macro_rules! planted {
+    ($($name:ident: $mutant:ident, $seed:literal;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                caught(Mutant::$mutant, $seed);
+            }
+        )*
+
+        /// All planted bugs that the simulator has to catch, by their names.
+        const MUTANTS: &[(&str, Mutant)] = &[$((stringify!($mutant), Mutant::$mutant)),*];
+    };
+}
+
+planted! {
+    ack_before_sync_is_caught: AckBeforeSync, 1;
+}
+
+/// The environment of `benches/simulate.sh`.
+fn asked(name: &str) -> Option<String> {
+    std::env::var(format!("CALLBOARD_SIM_{name}")).ok().filter(|value| !value.is_empty())
+}
+
+/// What `benches/simulate.sh` starts: seeds from one to another, on the machines as they are or with a planted bug.
+#[test]
+#[ignore = "a long run: benches/simulate.sh starts it"]
+fn long_run() {
+    let number = |name: &str, or: u64| asked(name).map_or(or, |n| n.parse().expect("a number of a seed"));
+    let from = number("FROM", 1);
+    let to = number("TO", from);
+    let planted = asked("MUTANT").map(|name| {
+        let known = MUTANTS.iter().find(|(known, _)| *known == name);
+        known.unwrap_or_else(|| panic!("no planted bug is called {name}: {MUTANTS:?}")).1
+    });
+    let case = |seed| {
+        let case = planted.map_or_else(|| Case::of(seed), |mutant| Case::planted(seed, mutant));
+        let strictness = if asked("ALL").is_some() { Strictness::All } else { case.strictness };
+        Case { strictness, ..case }
+    };
+    let traced = asked("TRACE").is_some();
+    let (totals, failed) = run_all(from..=to, &case);
+    say(&format!("simulator: {totals:?}"));
+    if traced {
+        let shorter = failed.and_then(|seed| shrink(&case(seed))).map_or_else(|| case(from), |(case, _)| case);
+        let _ = Case { trace: true, ..shorter }.run();
+    }
+    match (failed, planted) {
+        (None, None) => {}
+        (Some(seed), Some(mutant)) => say(&format!("{mutant:?} is caught by {}", story(&case(seed)))),
+        (Some(seed), None) => panic!("{}", story(&case(seed))),
+        (None, Some(mutant)) => panic!("{mutant:?} is not caught by seeds {from} to {to}"),
+    }
+}
