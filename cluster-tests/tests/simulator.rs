@@ -92,7 +92,10 @@ fn no_seed_breaks_a_rule_and_each_comes_to_rest() {
         panic!("{}", story(&Case::of(seed)));
     }
     let each = totals.acked / totals.runs;
-    assert!(each >= 10 && totals.truncations > 100 && totals.resets > 100, "the load is too tame: {totals:?}");
+    assert!(
+        each >= 10 && totals.truncations > 100 && totals.resets > 100,
+        "the load is too tame: {totals:?}"
+    );
 }
 
 #[test]
@@ -145,7 +148,7 @@ macro_rules! planted {
 }
 
 planted! {
-    ack_before_sync_is_caught: AckBeforeSync, 1;
+    ack_before_sync_is_caught: AckBeforeSync, 2;
 }
 
 /// The environment of `benches/simulate.sh`.
@@ -170,10 +173,11 @@ fn long_run() {
         Case { strictness, ..case }
     };
     let traced = asked("TRACE").is_some();
-    let (totals, failed) = run_all(from..=to, &case);
+    let (totals, failed) = run_all(from..=to, case);
     say(&format!("simulator: {totals:?}"));
     if traced {
-        let shorter = failed.and_then(|seed| shrink(&case(seed))).map_or_else(|| case(from), |(case, _)| case);
+        let shorter =
+            failed.and_then(|seed| shrink(&case(seed))).map_or_else(|| case(from), |(case, _)| case);
         let _ = Case { trace: true, ..shorter }.run();
     }
     match (failed, planted) {

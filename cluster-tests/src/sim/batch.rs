@@ -17,7 +17,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The first offset.
+    /// The first offset of the batch in the log.
     #[must_use]
     pub fn base(&self) -> Offset {
         self.head.base_offset

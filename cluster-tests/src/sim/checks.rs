@@ -38,7 +38,8 @@ impl World {
 
     /// A replica shows a new view.
     pub fn published(&mut self, node: NodeIx, part: PartIx, view: &View) {
-        let (role, epoch, hw) = (view.role == Role::Leader, view.leader_epoch as u64, view.high_watermark as u64);
+        let (role, epoch, hw) =
+            (view.role == Role::Leader, view.leader_epoch as u64, view.high_watermark as u64);
         self.note(epoch << 40 ^ hw << 20 ^ view.end as u64 ^ u64::from(role) << 60);
         let Some(replica) = self.replica(node, part) else { return };
         let before = &replica.view;
@@ -52,15 +53,33 @@ impl World {
         } else if view.high_watermark > self.truths[part].high_watermark {
             let truth = self.truths[part].high_watermark;
             self.broken("I7", || {
-                format!("n{} p{part} shows high watermark {}, the true one is {truth}", node + 1, view.high_watermark)
+                format!(
+                    "n{} p{part} shows high watermark {}, the true one is {truth}",
+                    node + 1,
+                    view.high_watermark
+                )
             });
         } else if role && raised {
             self.check_bytes(node, part, view.log_start, view.high_watermark);
         }
+        if view.high_watermark > view.end {
+            self.broken("I7", || {
+                format!(
+                    "n{} p{part} shows high watermark {} above its end {}",
+                    node + 1,
+                    view.high_watermark,
+                    view.end
+                )
+            });
+        }
         if view.log_start > self.truths[part].trim_asked {
             let asked = self.truths[part].trim_asked;
             self.broken("I1", || {
-                format!("n{} p{part} starts its log at {}, and nobody deleted above {asked}", node + 1, view.log_start)
+                format!(
+                    "n{} p{part} starts its log at {}, and nobody deleted above {asked}",
+                    node + 1,
+                    view.log_start
+                )
             });
         }
     }
@@ -73,7 +92,11 @@ impl World {
         if self.is_current(node, part, view) {
             if view.end < truth {
                 self.broken("I2", || {
-                    format!("n{} leads p{part} with {} records, the true high watermark is {truth}", node + 1, view.end)
+                    format!(
+                        "n{} leads p{part} with {} records, the true high watermark is {truth}",
+                        node + 1,
+                        view.end
+                    )
                 });
             }
             self.check_bytes(node, part, view.log_start, truth);
@@ -82,7 +105,9 @@ impl World {
 
     fn check_bytes(&mut self, node: NodeIx, part: PartIx, from: Offset, until: Offset) {
         if let Err(why) = self.truths[part].compare(self.content(node, part), from, until) {
-            self.broken("I1", || format!("n{} leads p{part} with other bytes below the high watermark: {why}", node + 1));
+            self.broken("I1", || {
+                format!("n{} leads p{part} with other bytes below the high watermark: {why}", node + 1)
+            });
         }
     }
 
@@ -99,7 +124,11 @@ impl World {
         let isr: Vec<Peer> = group.members.iter().filter(|m| m.in_sync).map(|m| m.peer).collect();
         if isr.len() < group.min_isr {
             self.broken("I8", || {
-                format!("n{} p{part} commits {until} with ISR {isr:?} below min.isr {}", node + 1, group.min_isr)
+                format!(
+                    "n{} p{part} commits {until} with ISR {isr:?} below min.isr {}",
+                    node + 1,
+                    group.min_isr
+                )
             });
         }
         if os {
@@ -131,7 +160,11 @@ impl World {
         let valid = heard.leader_epoch == view.leader_epoch && heard.broker_epoch == peer.epoch;
         if !valid || end < until {
             self.broken("I9", || {
-                format!("n{} p{part} commits {until} in epoch {} and has from {peer}: {heard:?}", node + 1, view.leader_epoch)
+                format!(
+                    "n{} p{part} commits {until} in epoch {} and has from {peer}: {heard:?}",
+                    node + 1,
+                    view.leader_epoch
+                )
             });
         }
     }
@@ -143,7 +176,9 @@ impl World {
         let equal = ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| a.same(b));
         if !equal {
             let why = difference(ours, theirs);
-            self.broken("I3", || format!("n{} p{part} counts n{} up to {until}: {why}", node + 1, member + 1));
+            self.broken("I3", || {
+                format!("n{} p{part} counts n{} up to {until}: {why}", node + 1, member + 1)
+            });
         }
     }
 
@@ -155,7 +190,8 @@ impl World {
     pub fn check_members(&mut self, part: PartIx, only: Option<NodeIx>) {
         let truth = self.truths[part].high_watermark;
         let Some(p) = self.committed(part) else { return };
-        let members: Vec<NodeIx> = p.isr.iter().chain(&p.elr).filter_map(|broker| self.node_of(*broker)).collect();
+        let members: Vec<NodeIx> =
+            p.isr.iter().chain(&p.elr).filter_map(|broker| self.node_of(*broker)).collect();
         let leader = self.node_of(p.leader);
         for member in members.into_iter().filter(|member| only.is_none_or(|only| only == *member)) {
             let id = self.parts[part].id;
@@ -165,7 +201,10 @@ impl World {
             let end = self.truths[part].durable(os, written, synced);
             if end < truth {
                 self.broken("I3", || {
-                    format!("n{} is in the ISR or ELR of p{part} with {end} durable, {truth} is committed", member + 1)
+                    format!(
+                        "n{} is in the ISR or ELR of p{part} with {end} durable, {truth} is committed",
+                        member + 1
+                    )
                 });
             }
         }
@@ -177,7 +216,9 @@ impl World {
         if until <= self.truths[part].high_watermark
             && let Err(why) = self.truths[part].compare(std::slice::from_ref(batch), from, until)
         {
-            self.broken("I5", || format!("n{} p{part} takes other bytes than were committed: {why}", node + 1));
+            self.broken("I5", || {
+                format!("n{} p{part} takes other bytes than were committed: {why}", node + 1)
+            });
         }
     }
 
@@ -188,7 +229,10 @@ impl World {
         let (written, synced) = (live.written_end(), live.synced_end());
         if ack.written > written || ack.synced > synced {
             self.broken("honest", || {
-                format!("n{} p{part} acknowledges {ack:?}; its disk has {written} written and {synced} synced", node + 1)
+                format!(
+                    "n{} p{part} acknowledges {ack:?}; its disk has {written} written and {synced} synced",
+                    node + 1
+                )
             });
         }
     }
@@ -218,12 +262,21 @@ impl World {
     }
 
     /// The leader that is committed knows every producer of what is acknowledged.
-    fn check_reject(&mut self, node: NodeIx, part: PartIx, (producer, sequence): (usize, i32), reject: &Reject) {
+    fn check_reject(
+        &mut self,
+        node: NodeIx,
+        part: PartIx,
+        (producer, sequence): (usize, i32),
+        reject: &Reject,
+    ) {
         let Some(view) = self.replica(node, part).map(|replica| replica.view.clone()) else { return };
-        let first = self.clients.producers[producer].lanes[part].pending.front().map(|pending| pending.sequence);
+        let first =
+            self.clients.producers[producer].lanes[part].pending.front().map(|pending| pending.sequence);
         let wrong = match reject {
             // An earlier batch of this producer may have been refused, and then this one comes too early.
-            Reject::OutOfOrderSequence { .. } => first == Some(sequence) && self.is_current(node, part, &view),
+            Reject::OutOfOrderSequence { .. } => {
+                first == Some(sequence) && self.is_current(node, part, &view)
+            }
             Reject::InvalidProducerEpoch { .. } | Reject::TopicDeleted | Reject::TooLarge { .. } => true,
             _ => false,
         };
@@ -290,7 +343,10 @@ impl World {
         {
             let (on_disk, since) = (live.end(), live.epochs().to_vec());
             self.broken("I5", || {
-                format!("n{} p{part} has end {end}, epochs {epochs:?}; its disk {on_disk}, {since:?}", node + 1)
+                format!(
+                    "n{} p{part} has end {end}, epochs {epochs:?}; its disk {on_disk}, {since:?}",
+                    node + 1
+                )
             });
         }
         let Some(max_isr) = counts.filter(|_| enough) else { return };
@@ -298,7 +354,9 @@ impl World {
         let current = (p.leader, p.leader_epoch) == (self.nodes[node].id, epoch);
         let missing = p.isr.iter().chain(&p.elr).find(|broker| !max_isr.contains(broker)).copied();
         if let Some(missing) = missing.filter(|_| current) {
-            self.broken("I4", || format!("n{} leads p{part} and does not count n{missing}: {max_isr:?}", node + 1));
+            self.broken("I4", || {
+                format!("n{} leads p{part} and does not count n{missing}: {max_isr:?}", node + 1)
+            });
         }
     }
 }

@@ -40,7 +40,7 @@ pub struct Lane {
     pub pending: VecDeque<Pending>,
 }
 
-/// One producer.
+/// One idempotent producer, which retries under the same sequence.
 #[derive(Clone, Debug, Default)]
 pub struct Producer {
     pub lanes: [Lane; PARTITIONS_MAX],

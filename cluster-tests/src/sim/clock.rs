@@ -45,7 +45,8 @@ impl Clock {
     #[must_use]
     pub fn read(&self, now: Time) -> Now {
         let since = (now.saturating_sub(self.began) + self.skipped) as i64;
-        let mono = (since + since / 1_000_000 * self.rate + since % 1_000_000 * self.rate / 1_000_000) / MS as i64;
+        let mono =
+            (since + since / 1_000_000 * self.rate + since % 1_000_000 * self.rate / 1_000_000) / MS as i64;
         Now { mono: Millis(mono as u64), wall: UnixMillis(EPOCH_MS + (now / MS) as i64 + self.wall) }
     }
 

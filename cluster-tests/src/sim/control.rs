@@ -16,8 +16,8 @@ use std::sync::Arc;
 use callboard_core::machine::Machine;
 use callboard_core::metadata::controller::{Ask, Effect, Input, NewTopic, Reply};
 use callboard_core::metadata::{
-    Committed, ConfigOf, Image, IsrWish, LEVELS, LevelRange, Leadership, Listener, MetadataRecord, Opened, ProposalId,
-    ProposeResult, Registration, SyncedPositions,
+    Committed, ConfigOf, Image, IsrWish, LEVELS, Leadership, LevelRange, Listener, MetadataRecord, Opened,
+    ProposalId, ProposeResult, Registration, SyncedPositions,
 };
 use callboard_core::node::{Input as NodeInput, proposer};
 use callboard_core::partition::Input as ReplicaInput;
@@ -210,7 +210,8 @@ impl World {
 
     /// An administrator's question goes to the controller through a node that runs.
     pub fn admin(&mut self, ask: Ask) {
-        let running: Vec<NodeIx> = (0..self.nodes.len()).filter(|node| self.nodes[*node].process.is_some()).collect();
+        let running: Vec<NodeIx> =
+            (0..self.nodes.len()).filter(|node| self.nodes[*node].process.is_some()).collect();
         if let Some(node) = running.get(self.rng.below(running.len() as u64) as usize).copied() {
             self.ask(node, About::Other, ask);
         }
@@ -230,7 +231,12 @@ impl World {
                     ("callboard.durability".to_owned(), Some(durability.to_owned())),
                 ];
                 let (partitions, replication_factor) = (1, 3);
-                NewTopic { partitions, replication_factor, configs, ..NewTopic::new(&part.name, part.id.topic) }
+                NewTopic {
+                    partitions,
+                    replication_factor,
+                    configs,
+                    ..NewTopic::new(&part.name, part.id.topic)
+                }
             });
             let ask = Ask::CreateTopics { topics: topics.collect(), validate_only: false };
             self.admin(ask);
@@ -316,7 +322,9 @@ impl World {
         self.arm(node, Who::Controller, deadline);
         for effect in out {
             match effect {
-                Effect::Propose { leadership, id, records } => self.send_proposal(node, leadership, id, records),
+                Effect::Propose { leadership, id, records } => {
+                    self.send_proposal(node, leadership, id, records)
+                }
                 Effect::Publish(image) => self.new_image(node, image),
                 Effect::Dropped(_) => self.figures.dropped += 1,
                 Effect::Answer(ticket, reply) => self.reply(node, ticket, reply),
@@ -324,7 +332,13 @@ impl World {
         }
     }
 
-    fn send_proposal(&mut self, node: NodeIx, leadership: Leadership, id: ProposalId, records: Vec<MetadataRecord>) {
+    fn send_proposal(
+        &mut self,
+        node: NodeIx,
+        leadership: Leadership,
+        id: ProposalId,
+        records: Vec<MetadataRecord>,
+    ) {
         let life = self.nodes[node].life;
         let delay = self.draw((10, 5 * MS));
         let at = self.now + delay;
@@ -395,7 +409,11 @@ impl World {
         let broker = self.image.brokers.get(&self.nodes[node].id);
         match broker {
             Some(broker) if epoch == Some(broker.epoch) && !broker.fenced => None,
-            _ => Some(format!("n{} has epoch {epoch:?}, and the image {:?}", node + 1, broker.map(|b| (b.epoch, b.fenced)))),
+            _ => Some(format!(
+                "n{} has epoch {epoch:?}, and the image {:?}",
+                node + 1,
+                broker.map(|b| (b.epoch, b.fenced))
+            )),
         }
     }
 }

@@ -66,7 +66,7 @@ pub struct Recovered {
     pub synced_end: Offset,
 }
 
-/// One node's disk.
+/// One node's disk: one order of entries, with written and synced marks.
 #[derive(Debug, Default)]
 pub struct Disk {
     records: Vec<Record>,
@@ -399,7 +399,9 @@ impl Disk {
         let mut hint = self.live(replica)?.hint;
         let mut state: Option<ReplicaFold> = None;
         let mut content: Vec<Batch> = Vec::new();
-        for (at, record) in self.records.iter().enumerate().filter(|(_, record)| record.header.replica == replica) {
+        for (at, record) in
+            self.records.iter().enumerate().filter(|(_, record)| record.header.replica == replica)
+        {
             match &mut state {
                 None => state = ReplicaFold::begun_by(&record.header),
                 Some(fold) => {

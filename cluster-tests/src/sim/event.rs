@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use callboard_core::metadata::controller::Ask;
 use callboard_core::metadata::{Leadership, MetadataRecord, ProposalId, ProposeResult};
 
-use crate::sim::messages::{Control, Said};
 use crate::sim::disk::Notice;
 use crate::sim::faults::{NodeIx, PartIx};
+use crate::sim::messages::{Control, Said};
 use crate::sim::network::{ConnIx, Side};
 use crate::sim::options::Time;
 
@@ -88,6 +88,12 @@ pub enum Event {
     Admin(Box<Ask>),
     /// A client asks for the topics of the run until they are there.
     CreateTopics,
+    /// A node whose image stands still should be fenced by now; first of all, what was committed since.
+    Stale {
+        node: NodeIx,
+        began: Time,
+        committed: Option<usize>,
+    },
     Heal,
     LookForPeace,
 }
@@ -100,7 +106,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Plans an event.
+    /// Plans an event for this moment, behind those already planned for it.
     pub fn push(&mut self, at: Time, event: Event) {
         self.number += 1;
         self.events.insert((at, self.number), event);
@@ -133,6 +139,7 @@ pub fn kind(event: &Event) -> u64 {
         Event::Consume => 502,
         Event::Admin(_) => 503,
         Event::CreateTopics => 506,
+        Event::Stale { node, .. } => 510 + *node as u64,
         Event::Heal => 504,
         Event::LookForPeace => 505,
     }
@@ -162,4 +169,3 @@ fn at_kind(at: &AtNode) -> u64 {
         AtNode::ApplyAgain => 19,
     }
 }
-

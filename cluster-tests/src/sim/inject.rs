@@ -17,6 +17,22 @@ const SEEN: Time = 5 * MS;
 /// Silence of a lost host is seen after this.
 const SILENT: Time = 3 * SECOND;
 
+/// A node whose image stands still for this long is fenced.
+const STALE: Time = 8_500 * MS;
+
+/// For how long a fault may fence nodes, move leaderships or cut nodes off, with what follows from it.
+fn disturbs(fault: &Fault) -> Time {
+    match *fault {
+        Fault::Kill { down, .. } | Fault::PowerCut { down, .. } | Fault::PowerCutAll { down, .. } => {
+            down + 8 * SECOND
+        }
+        Fault::Pause { long, .. } | Fault::Cut { long, .. } | Fault::OneWay { long, .. } => long + 5 * SECOND,
+        Fault::Fates { long, .. } | Fault::Repeat { long } => long + 8 * SECOND,
+        Fault::Elect { .. } | Fault::Skip { .. } => 6 * SECOND,
+        _ => 0,
+    }
+}
+
 impl World {
     /// A fault of the plan happens.
     pub fn fault(&mut self, number: usize) {
@@ -25,6 +41,8 @@ impl World {
         }
         let planned = self.plan[number];
         let now = self.now;
+        let calm = self.disturbed <= now;
+        self.disturbed = self.disturbed.max(now + disturbs(&planned.fault));
         match planned.fault {
             Fault::Kill { node, down, host } => {
                 self.kill(node, None, if host { SILENT } else { SEEN });
@@ -56,6 +74,9 @@ impl World {
             Fault::CursorStops { node, long } => {
                 let stopped = &mut self.nodes[node].stopped;
                 *stopped = (*stopped).max(now + long);
+                if calm && long > STALE && self.controller() != Some(node) {
+                    self.after(STALE / 3, Event::Stale { node, began: now, committed: None });
+                }
             }
             Fault::Elect { node } => {
                 if self.has_majority(node) {
@@ -89,6 +110,28 @@ impl World {
         if self.controller() == Some(node) {
             self.meta.depose();
             self.miss_controller(seen);
+        }
+    }
+
+    /// A node that hears and does not follow is fenced within two sessions or so, where nothing else goes on (R45).
+    pub fn stale(&mut self, node: NodeIx, began: Time, committed: Option<usize>) {
+        let stands = self.disturbed <= began && !self.healed && self.nodes[node].stopped > self.now;
+        let Some(cursor) = self.nodes[node].process.as_ref().map(|process| process.cursor).filter(|_| stands)
+        else {
+            return;
+        };
+        let Some(then) = committed else {
+            let committed = Some(self.meta.committed());
+            return self.after(STALE - STALE / 3, Event::Stale { node, began, committed });
+        };
+        let id = self.nodes[node].id;
+        let fenced = self.image.brokers.get(&id).is_none_or(|broker| broker.fenced);
+        if cursor < then && !fenced {
+            self.broken("stale", || {
+                format!(
+                    "n{id} has applied {cursor} of the {then} that were committed 6 s ago, and is not fenced"
+                )
+            });
         }
     }
 

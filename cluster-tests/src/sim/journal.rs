@@ -105,7 +105,8 @@ impl World {
     /// Settles every replica of a node: its high watermark is stored as a hint (R42).
     pub fn settle(&mut self, node: NodeIx) {
         for part in 0..self.parts.len() {
-            let settled = self.replica(node, part).map(|replica| (replica.replica, replica.view.high_watermark));
+            let settled =
+                self.replica(node, part).map(|replica| (replica.replica, replica.view.high_watermark));
             if let Some((replica, high_watermark)) = settled {
                 self.nodes[node].disk.settle(replica, high_watermark);
             }

@@ -150,12 +150,13 @@ impl World {
         if side == Side::Dialler && self.nodes[dialler].life == lives[0] {
             self.unlinked(dialler, peer, conn);
         }
-        if side == Side::Peer && self.nodes[peer].life == lives[1] {
-            if let Some(process) = self.process(peer) {
-                let sub = &mut process.subs[dialler];
-                if sub.as_ref().is_some_and(|sub| sub.conn == conn) {
-                    *sub = None;
-                }
+        if side == Side::Peer
+            && self.nodes[peer].life == lives[1]
+            && let Some(process) = self.process(peer)
+        {
+            let sub = &mut process.subs[dialler];
+            if sub.as_ref().is_some_and(|sub| sub.conn == conn) {
+                *sub = None;
             }
         }
         let delay = seen + self.draw(self.options.delay);

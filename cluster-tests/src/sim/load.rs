@@ -14,7 +14,7 @@ use crate::sim::options::{MS, SECOND};
 use crate::sim::world::World;
 
 impl World {
-    /// Begins the load.
+    /// Begins the load: the first wishes of producers and consumer.
     pub fn begin_load(&mut self) {
         for producer in 0..PRODUCERS {
             let delay = SECOND + self.rng.below(self.options.produce_every);
@@ -29,7 +29,10 @@ impl World {
         let asked = self.rng.below(nodes as u64) as usize;
         let id = self.parts[part].id;
         let running = (0..nodes).map(|n| (asked + n) % nodes);
-        let image = running.filter_map(|node| self.nodes[node].process.as_ref()).map(|process| &process.image).next()?;
+        let image = running
+            .filter_map(|node| self.nodes[node].process.as_ref())
+            .map(|process| &process.image)
+            .next()?;
         let leader = image.topics.get(&id.topic)?.partition(id.partition)?.leader;
         self.node_of(leader)
     }
@@ -59,7 +62,9 @@ impl World {
 
     /// Sends a batch that waits for its answer, if it still does.
     pub fn send(&mut self, producer: usize, part: PartIx, sequence: i32) {
-        let Some(batch) = self.clients.batch(producer, part, sequence).filter(|_| !self.healed) else { return };
+        let Some(batch) = self.clients.batch(producer, part, sequence).filter(|_| !self.healed) else {
+            return;
+        };
         let Some(node) = self.leader(part) else {
             return self.send_later(producer, part, sequence);
         };
@@ -80,7 +85,16 @@ impl World {
 
     fn push_request(&mut self, want: Want, part: PartIx, node: NodeIx) {
         let life = self.nodes[node].life;
-        let request = Request { want, part, node, life, arrived: false, answered: false, given_up: false, heard: false };
+        let request = Request {
+            want,
+            part,
+            node,
+            life,
+            arrived: false,
+            answered: false,
+            given_up: false,
+            heard: false,
+        };
         self.clients.requests.push(request);
     }
 
@@ -159,7 +173,9 @@ impl World {
             self.clients.read[part] = self.clients.read[part].max(batch.next());
             let (from, until) = (batch.base(), batch.next());
             if until > self.truths[part].high_watermark {
-                self.broken("I7", || format!("the consumer reads p{part} up to {until}, above the true high watermark"));
+                self.broken("I7", || {
+                    format!("the consumer reads p{part} up to {until}, above the true high watermark")
+                });
             }
             if let Err(why) = self.truths[part].compare(&read, from, until) {
                 self.broken("I7", || format!("the consumer reads p{part} at n{}: {why}", node + 1));

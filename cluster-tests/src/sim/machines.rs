@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use callboard_core::BrokerId;
 use callboard_core::metadata::configs::Statics;
 use callboard_core::metadata::{ControllerMachine, ProposalId, TopicDefaults};
 use callboard_core::node::proposer::IsrProposer;
 use callboard_core::node::{Found, NodeMachine};
 use callboard_core::sessions::Sessions;
-use callboard_core::BrokerId;
 
 use crate::sim::options::Options;
 

@@ -12,7 +12,7 @@ use crate::sim::faults::{NodeIx, PartIx};
 #[derive(Clone, Debug)]
 pub struct Control {
     pub from: NodeIx,
-    /// The sender's life.
+    /// The life of the process that sent it.
     pub life: u64,
     pub word: Word,
 }
@@ -41,7 +41,7 @@ pub enum About {
 /// The broker's answer to a client.
 pub type Said = Result<Appended, Reject>;
 
-/// A client's request.
+/// A client's request to a partition's leader.
 #[derive(Clone, Copy, Debug)]
 pub enum Want {
     /// Append a batch, for this producer.

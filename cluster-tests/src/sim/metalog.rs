@@ -37,9 +37,11 @@ pub struct MetaLog {
 pub fn event(entry: &Entry, place: usize) -> Committed {
     match entry {
         Entry::Lead(leadership) => Committed::Lead(*leadership),
-        Entry::Batch { proposal, records } => {
-            Committed::Batch { index: place as u64 + 1, proposal: Some(*proposal), records: Arc::clone(records) }
-        }
+        Entry::Batch { proposal, records } => Committed::Batch {
+            index: place as u64 + 1,
+            proposal: Some(*proposal),
+            records: Arc::clone(records),
+        },
     }
 }
 

@@ -50,7 +50,9 @@ impl Msg {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         match self {
-            Msg::Frame(parts) => parts.iter().flat_map(|part| &part.batches).map(|b| u64::from(b.head.size)).sum(),
+            Msg::Frame(parts) => {
+                parts.iter().flat_map(|part| &part.batches).map(|b| u64::from(b.head.size)).sum()
+            }
             Msg::Position(..) | Msg::Acks(_) | Msg::Told(..) => 0,
         }
     }
@@ -74,7 +76,7 @@ pub enum Side {
 }
 
 impl Side {
-    /// The opposite side.
+    /// The opposite side of the connection.
     #[must_use]
     pub fn other(self) -> Side {
         if self == Side::Dialler { Side::Peer } else { Side::Dialler }

@@ -9,7 +9,7 @@ use callboard_core::machine::Machine;
 use callboard_core::metadata::Image;
 use callboard_core::metadata::controller::Ask;
 use callboard_core::node::{Effect, Found, Input, Life, Origin};
-use callboard_core::partition::{AssignedRole, Input as ReplicaInput, LocalLog};
+use callboard_core::partition::{Assigned, AssignedRole, Input as ReplicaInput, LocalLog, ReplicaConfig};
 use callboard_core::storage::{Entry, EntryHeader, Restart, Trust, Verdict, trust};
 use callboard_core::{ReplicaId, Seq};
 
@@ -95,28 +95,38 @@ impl World {
         self.arm(node, Who::Node, deadline);
     }
 
+    fn start(
+        &mut self,
+        node: NodeIx,
+        (life, origin): (Life, Origin),
+        assigned: Assigned,
+        config: ReplicaConfig,
+    ) {
+        let Some(part) = self.part(life.id) else { return };
+        let durability = config.durability;
+        match origin {
+            Origin::New => match self.nodes[node].disk.open(life.id, durability) {
+                Ok(replica) => {
+                    self.kick_writer(node);
+                    let log = LocalLog::opening(durability);
+                    self.spawn(node, part, (replica, life), log, assigned, config, false);
+                }
+                Err(why) => self.broken("journal", || format!("n{} p{part}: {why}", node + 1)),
+            },
+            Origin::Recovered(replica) => {
+                let Some(process) = self.process(node) else { return };
+                let Some(found) = process.recovered.remove(&replica) else { return };
+                let log = LocalLog::recovered(log_start(&found.fold), durability);
+                self.spawn(node, part, (replica, life), log, assigned, config, false);
+            }
+            Origin::Returned => {}
+        }
+    }
+
     fn perform_node(&mut self, node: NodeIx, effect: Effect, inputs: &mut Vec<Input>) {
         match effect {
             Effect::Start { life, origin, assigned, config, .. } => {
-                let Some(part) = self.part(life.id) else { return };
-                let durability = config.durability;
-                match origin {
-                    Origin::New => match self.nodes[node].disk.open(life.id, durability) {
-                        Ok(replica) => {
-                            self.kick_writer(node);
-                            let log = LocalLog::opening(durability);
-                            self.spawn(node, part, (replica, life), log, assigned, config, false);
-                        }
-                        Err(why) => self.broken("journal", || format!("n{} p{part}: {why}", node + 1)),
-                    },
-                    Origin::Recovered(replica) => {
-                        let Some(process) = self.process(node) else { return };
-                        let Some(found) = process.recovered.remove(&replica) else { return };
-                        let log = LocalLog::recovered(log_start(&found.fold), durability);
-                        self.spawn(node, part, (replica, life), log, assigned, config, false);
-                    }
-                    Origin::Returned => {}
-                }
+                self.start(node, (life, origin), assigned, config);
             }
             Effect::Assign { id, assigned, .. } => {
                 let Some(part) = self.part(id) else { return };
@@ -156,7 +166,9 @@ impl World {
                 }
             }
             Effect::Leave { id, .. } | Effect::Drop { id, .. } => {
-                self.broken("I16", || format!("n{} lets go of {id}, and nothing was committed about it", node + 1));
+                self.broken("I16", || {
+                    format!("n{} lets go of {id}, and nothing was committed about it", node + 1)
+                });
             }
             Effect::Offline { life, why, .. } => {
                 self.broken("I16", || format!("n{} has {} offline: {why}", node + 1, life.id));
@@ -174,7 +186,9 @@ impl World {
         let listed = self.part(found.id).and_then(|part| self.committed(part));
         let id = self.nodes[node].id;
         if listed.is_some_and(|p| p.replicas.contains(&id)) {
-            self.broken("I16", || format!("n{} marks {} as stray, and it is a replica there", node + 1, found.id));
+            self.broken("I16", || {
+                format!("n{} marks {} as stray, and it is a replica there", node + 1, found.id)
+            });
         }
         let at = self.clock(node).wall;
         let entry = if kept { Entry::Stray { at } } else { Entry::Drop };

@@ -13,9 +13,9 @@ pub const PARTITIONS_MAX: usize = 3;
 pub const NODES_MAX: usize = 5;
 /// Microseconds of simulated time.
 pub type Time = u64;
-/// One second.
+/// A second, in the microseconds of the simulation.
 pub const SECOND: Time = 1_000_000;
-/// One millisecond.
+/// A millisecond, in the microseconds of the simulation.
 pub const MS: Time = 1_000;
 
 /// One topic of one partition.
@@ -62,11 +62,16 @@ pub struct Options {
     pub rates: [i64; NODES_MAX],
     /// Milliseconds by which each node's wall clock is ahead.
     pub walls: [i64; NODES_MAX],
-    /// `replica.lag.time.max.ms`.
     pub lag_max_ms: u64,
     /// Settings of topics change while load runs.
     pub settings: bool,
     pub delete_records: bool,
+    /// How long the store reads a log again (R38).
+    pub reread: (Time, Time),
+    /// Percent of the times at which a node that is behind gets a snapshot, and not the batches.
+    pub snapshots: u64,
+    /// Stories of several faults that belong together (`stories.rs`).
+    pub stories: u64,
     /// DeleteRecords names any offset, not only the first of a batch.
     pub delete_inside: bool,
     /// A connection that no replica needs any more stays open.
@@ -134,6 +139,9 @@ impl Options {
             lag_max_ms: if rng.percent(50) { rng.within(1_000, 4_000) } else { 30_000 },
             settings,
             delete_records: rng.percent(40),
+            reread: if rng.percent(30) { (10 * MS, 5 * SECOND) } else { (200, 50 * MS) },
+            snapshots: if rng.percent(40) { 30 } else { 0 },
+            stories: if rng.percent(60) { rng.within(1, 3) } else { 0 },
             delete_inside: false,
             keep_links: rng.percent(50),
             leave_dead: rng.percent(20),

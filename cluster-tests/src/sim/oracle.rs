@@ -32,7 +32,7 @@ impl fmt::Display for Violation {
 /// Which rules end a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Strictness {
-    /// All of them.
+    /// Every rule, those of the machines themselves included.
     #[default]
     All,
     /// Those that a client could see, and I1–I3. A planted bug has to be caught by one of these.
@@ -40,8 +40,8 @@ pub enum Strictness {
 }
 
 /// Rules whose break a client can see, and I1–I3.
-const VISIBLE: [&str; 12] =
-    ["I1", "I2", "I3", "I5", "I6", "I7", "I8", "I17", "answered", "settles", "sequence", "bytes"];
+const VISIBLE: [&str; 13] =
+    ["I1", "I2", "I3", "I5", "I6", "I7", "I8", "I17", "answered", "settles", "sequence", "bytes", "stale"];
 
 impl Strictness {
     /// Whether a break of this rule ends the run.
@@ -96,7 +96,11 @@ impl Truth {
     /// A replica leads in this epoch. The error names another one that does (I6).
     pub fn leads(&mut self, epoch: LeaderEpoch, node: NodeIx) -> Result<(), String> {
         let known = *self.leaders.entry(epoch).or_insert(node);
-        if known == node { Ok(()) } else { Err(format!("n{} and n{} both lead in epoch {epoch}", known + 1, node + 1)) }
+        if known == node {
+            Ok(())
+        } else {
+            Err(format!("n{} and n{} both lead in epoch {epoch}", known + 1, node + 1))
+        }
     }
 
     /// Compares a log with what is committed, from its start on.
@@ -117,7 +121,9 @@ impl Truth {
                 break;
             }
             let key = (batch.head.producer_id, batch.head.base_sequence);
-            if let Some(before) = self.sequences.insert(key, batch.base()).filter(|_| batch.head.has_producer()) {
+            if let Some(before) =
+                self.sequences.insert(key, batch.base()).filter(|_| batch.head.has_producer())
+            {
                 let what = format!("batch {key:?} is committed at {before} and at {}", batch.base());
                 return Err(("I17", what));
             }
@@ -125,7 +131,10 @@ impl Truth {
             end = batch.next();
         }
         if end < high_watermark {
-            return Err(("I2", format!("the high watermark {high_watermark} lies above the leader's bytes, {end}")));
+            return Err((
+                "I2",
+                format!("the high watermark {high_watermark} lies above the leader's bytes, {end}"),
+            ));
         }
         self.high_watermark = end;
         Ok(())
@@ -137,9 +146,10 @@ impl Truth {
         let found = self.committed.partition_point(|batch| batch.base() < base);
         match self.committed.get(found) {
             Some(batch) if batch.base() == base && batch.value == value => Ok(()),
-            Some(batch) if batch.base() == base => {
-                Err(format!("value {value} was acknowledged at {base}, where value {} is committed", batch.value))
-            }
+            Some(batch) if batch.base() == base => Err(format!(
+                "value {value} was acknowledged at {base}, where value {} is committed",
+                batch.value
+            )),
             _ => Err(format!(
                 "value {value} was acknowledged at {base}, and the true high watermark is {}",
                 self.high_watermark
@@ -182,7 +192,10 @@ mod tests {
         assert!(truth.compare(&[batch(0, 1), batch(2, 9)], 0, 4).is_err());
         assert!(truth.compare(&log[..1], 0, 4).is_err(), "too short");
         assert_eq!(truth.compare(&log[1..], 2, 4), Ok(()));
-        assert_eq!(truth.commit(&[batch(0, 1), batch(2, 2), batch(4, 1)], 6).map_err(|(rule, _)| rule), Err("I17"));
+        assert_eq!(
+            truth.commit(&[batch(0, 1), batch(2, 2), batch(4, 1)], 6).map_err(|(rule, _)| rule),
+            Err("I17")
+        );
         assert_eq!(truth.commit(&log, 8).map_err(|(rule, _)| rule), Err("I2"));
     }
 

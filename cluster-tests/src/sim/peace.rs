@@ -23,9 +23,16 @@ impl World {
             return Some("the metadata log has something to commit".to_owned());
         }
         for node in self.live() {
-            let Some(process) = &self.nodes[node].process else { return Some(format!("n{} is down", node + 1)) };
+            let Some(process) = &self.nodes[node].process else {
+                return Some(format!("n{} is down", node + 1));
+            };
             if process.cursor < self.meta.committed() {
-                return Some(format!("n{} has applied {} of {}", node + 1, process.cursor, self.meta.committed()));
+                return Some(format!(
+                    "n{} has applied {} of {}",
+                    node + 1,
+                    process.cursor,
+                    self.meta.committed()
+                ));
             }
             if let Some(why) = self.unregistered(node) {
                 return Some(why);
@@ -56,9 +63,16 @@ impl World {
             }
             return Some(format!("p{part} has no leader: isr {:?}, elr {:?}", p.isr, p.elr));
         };
-        let Some(view) = self.view(leader, part) else { return Some(format!("p{part}: its leader is not up")) };
+        let Some(view) = self.view(leader, part) else {
+            return Some(format!("p{part}: its leader is not up"));
+        };
         if view.role != Role::Leader || view.leader_epoch != p.leader_epoch {
-            return Some(format!("p{part}: n{} is {:?} in epoch {}", leader + 1, view.role, view.leader_epoch));
+            return Some(format!(
+                "p{part}: n{} is {:?} in epoch {}",
+                leader + 1,
+                view.role,
+                view.leader_epoch
+            ));
         }
         let full = p.replicas.iter().filter_map(|broker| self.node_of(*broker));
         for node in full.filter(|node| !self.nodes[*node].left_dead) {
@@ -87,7 +101,12 @@ impl World {
             }
             // A former leader may have deleted more than this one was asked to.
             if theirs.log_start < view.log_start {
-                return Some(format!("p{part}: n{} starts at {} and the leader at {}", node + 1, theirs.log_start, view.log_start));
+                return Some(format!(
+                    "p{part}: n{} starts at {} and the leader at {}",
+                    node + 1,
+                    theirs.log_start,
+                    view.log_start
+                ));
             }
         }
         None
@@ -101,7 +120,8 @@ impl World {
 
     fn unanswered(&self) -> Option<String> {
         let waiting = |request: &&crate::sim::messages::Request| {
-            let process = self.nodes[request.node].process.is_some() && self.nodes[request.node].life == request.life;
+            let process =
+                self.nodes[request.node].process.is_some() && self.nodes[request.node].life == request.life;
             process && request.arrived && !request.answered
         };
         let request = self.clients.requests.iter().find(waiting)?;
@@ -112,8 +132,10 @@ impl World {
     pub fn check_rest(&mut self) {
         for part in 0..self.parts.len() {
             let Some(p) = self.committed(part) else { continue };
-            let replicas: Vec<NodeIx> = p.replicas.iter().filter_map(|broker| self.node_of(*broker)).collect();
-            let live: Vec<NodeIx> = replicas.into_iter().filter(|node| !self.nodes[*node].left_dead).collect();
+            let replicas: Vec<NodeIx> =
+                p.replicas.iter().filter_map(|broker| self.node_of(*broker)).collect();
+            let live: Vec<NodeIx> =
+                replicas.into_iter().filter(|node| !self.nodes[*node].left_dead).collect();
             let truth = self.truths[part].high_watermark;
             if p.leader < 0 {
                 continue;
@@ -126,7 +148,9 @@ impl World {
                 let (ours, theirs) = (between(ours, start, truth), between(theirs, start, until));
                 if ours.len() != theirs.len() || !ours.iter().zip(theirs).all(|(a, b)| a.same(b)) {
                     let why = difference(ours, theirs);
-                    self.broken("I1", || format!("after all, n{} p{part} differs from what was committed: {why}", node + 1));
+                    self.broken("I1", || {
+                        format!("after all, n{} p{part} differs from what was committed: {why}", node + 1)
+                    });
                 }
             }
             self.check_producers(part, &live);
@@ -136,7 +160,12 @@ impl World {
 
     fn check_producers(&mut self, part: PartIx, nodes: &[NodeIx]) {
         let mut tables = Vec::new();
-        let start = nodes.iter().filter_map(|node| self.view(*node, part)).map(|view| view.log_start).max().unwrap_or(0);
+        let start = nodes
+            .iter()
+            .filter_map(|node| self.view(*node, part))
+            .map(|view| view.log_start)
+            .max()
+            .unwrap_or(0);
         for node in nodes {
             let Some(replica) = self.replica(*node, part) else { continue };
             let mut table = replica.machine.log().producers().clone();
@@ -144,7 +173,8 @@ impl World {
             table.forget_below(start);
             tables.push((*node, table.active()));
         }
-        let ends: Vec<Offset> = nodes.iter().filter_map(|node| self.view(*node, part)).map(|view| view.end).collect();
+        let ends: Vec<Offset> =
+            nodes.iter().filter_map(|node| self.view(*node, part)).map(|view| view.end).collect();
         if ends.windows(2).any(|pair| pair[0] != pair[1]) {
             return;
         }

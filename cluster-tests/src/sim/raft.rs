@@ -20,7 +20,8 @@ impl World {
     /// Whether a node reaches a majority, itself included.
     #[must_use]
     pub fn has_majority(&self, node: NodeIx) -> bool {
-        let reached = (0..self.nodes.len()).filter(|other| *other == node || self.can_talk(node, *other)).count();
+        let reached =
+            (0..self.nodes.len()).filter(|other| *other == node || self.can_talk(node, *other)).count();
         self.can_talk(node, node) && reached * 2 > self.nodes.len()
     }
 
@@ -90,7 +91,9 @@ impl World {
             world.at(node, after, AtNode::Proposed(id, result));
         };
         let leads = self.meta.leadership() == Some(leadership);
-        if let Some(fate @ (Fate::NotLeader | Fate::UnknownLost)) = fate.filter(|_| leads && self.rng.percent(60)) {
+        if let Some(fate @ (Fate::NotLeader | Fate::UnknownLost)) =
+            fate.filter(|_| leads && self.rng.percent(60))
+        {
             // A log loses a proposal only with the leadership: whatever this one proposes later is lost too.
             self.meta.depose();
             self.miss_controller(0);
@@ -104,7 +107,9 @@ impl World {
             Some(place) => {
                 let index = place as u64 + 1;
                 match fate {
-                    Some(Fate::UnknownCommitted) => answer(self, soon, ProposeResult::Unknown("no answer".into())),
+                    Some(Fate::UnknownCommitted) => {
+                        answer(self, soon, ProposeResult::Unknown("no answer".into()))
+                    }
                     Some(Fate::Late) => answer(self, soon + late, ProposeResult::Committed(index)),
                     _ => {}
                 }
@@ -160,7 +165,8 @@ impl World {
     pub fn apply(&mut self, node: NodeIx) {
         let stopped = self.nodes[node].stopped;
         let (life, now) = (self.nodes[node].life, self.now);
-        let behind = |process: &crate::sim::world::Process, world: &World| process.cursor < world.meta.committed();
+        let behind =
+            |process: &crate::sim::world::Process, world: &World| process.cursor < world.meta.committed();
         let Some(process) = &self.nodes[node].process else { return };
         if !behind(process, self) {
             return self.hear_leader(node, self.meta.committed());
@@ -174,8 +180,11 @@ impl World {
             }
             return;
         }
-        // Now and then only a part has come.
         let until = self.meta.committed();
+        if self.skip_ahead(node, until) {
+            return self.hear_leader(node, until);
+        }
+        // Now and then only a part has come.
         let some = self.rng.percent(20);
         while let Some(process) = self.process(node) {
             let place = process.cursor;
@@ -193,13 +202,28 @@ impl World {
         self.hear_leader(node, until);
     }
 
-    /// A process that began behind the last leadership in the log hears of it once it has caught up.
+    /// A node that is far behind may get everything at once, as a snapshot. The batches between are never seen there.
+    fn skip_ahead(&mut self, node: NodeIx, until: usize) -> bool {
+        let leads = self.controller() == Some(node);
+        let percent = self.options.snapshots;
+        let far = self.nodes[node].process.as_ref().is_some_and(|process| process.cursor + 2 < until);
+        if leads || !far || percent == 0 || !self.rng.percent(percent) {
+            return false;
+        }
+        let image = Arc::clone(&self.image);
+        let Some(process) = self.process(node) else { return false };
+        process.cursor = until;
+        let index = image.applied;
+        self.hear_log(node, Committed::Snapshot { image, index });
+        true
+    }
+
+    /// A process that began behind the last leadership in the log, or that got a snapshot, hears who leads.
     fn hear_leader(&mut self, node: NodeIx, until: usize) {
         let (id, began) = (self.nodes[node].id, self.nodes[node].began);
-        if self.nodes[node].process.as_ref().is_none_or(|process| process.leadership.is_some()) {
-            return;
-        }
+        let Some(known) = self.nodes[node].process.as_ref().map(|process| process.leadership) else { return };
         let last = self.meta.led_before(until).filter(|last| last.node != id || last.term > began);
+        let last = last.filter(|last| known.is_none_or(|known| known.term < last.term));
         if let Some(leadership) = last {
             self.hear_log(node, Committed::Lead(leadership));
         }

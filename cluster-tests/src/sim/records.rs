@@ -22,15 +22,22 @@ impl World {
                 MetadataRecord::Registered { node, .. } => {
                     let old = before.brokers.get(&node.broker).filter(|old| !old.fenced);
                     if old.is_some() && !fenced.contains(&node.broker) {
-                        self.broken("I13", || format!("n{} registers at {index}, its old life is not fenced", node.broker));
+                        self.broken("I13", || {
+                            format!("n{} registers at {index}, its old life is not fenced", node.broker)
+                        });
                     }
-                    let newer = before.brokers.get(&node.broker).filter(|old| old.incarnation > node.incarnation);
+                    let newer =
+                        before.brokers.get(&node.broker).filter(|old| old.incarnation > node.incarnation);
                     if newer.is_some() {
-                        self.broken("I13", || format!("an older process of n{} registers at {index}", node.broker));
+                        self.broken("I13", || {
+                            format!("an older process of n{} registers at {index}", node.broker)
+                        });
                     }
                     let clash = before.brokers.values().find(|other| other.process == node.process);
                     if let Some(clash) = clash.map(|clash| clash.id) {
-                        self.broken("I13", || format!("a process registers twice: n{clash} and n{}", node.broker));
+                        self.broken("I13", || {
+                            format!("a process registers twice: n{clash} and n{}", node.broker)
+                        });
                     }
                 }
                 _ => {}
@@ -62,7 +69,9 @@ impl World {
             self.broken("I6", || format!("p{part} goes from {was:?} to {is:?}"));
         }
         if is.leader != was.leader && is.leader >= 0 && is.leader_epoch == was.leader_epoch {
-            self.broken("I6", || format!("p{part} has two leaders in epoch {}: {was:?} and {is:?}", is.leader_epoch));
+            self.broken("I6", || {
+                format!("p{part} has two leaders in epoch {}: {was:?} and {is:?}", is.leader_epoch)
+            });
         }
         let fenced = self.image.brokers.get(&is.leader).is_none_or(|broker| broker.fenced);
         if is.leader != was.leader && is.leader >= 0 && fenced {

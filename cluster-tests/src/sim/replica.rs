@@ -5,7 +5,7 @@
 
 use callboard_core::machine::Machine;
 use callboard_core::partition::{
-    Acks, Answer, Beginning, Effect, Input, LocalLog, ReplicaMachine, RefusedFor, TrimTo,
+    Acks, Answer, Beginning, Effect, Input, LocalLog, RefusedFor, ReplicaMachine, TrimTo,
 };
 use callboard_core::records::BatchHead;
 use callboard_core::storage::{Entry, EntryHeader};
@@ -111,7 +111,9 @@ impl World {
                     process.unable[part] = unable;
                 }
             }
-            Effect::Alarm(why) => self.broken("I11", || format!("n{} p{part} raises the alarm: {why}", node + 1)),
+            Effect::Alarm(why) => {
+                self.broken("I11", || format!("n{} p{part} raises the alarm: {why}", node + 1))
+            }
         }
     }
 
@@ -123,7 +125,8 @@ impl World {
         batch: Option<Batch>,
     ) {
         let Some(replica) = self.replica(node, part) else { return };
-        let (number, hw, leads) = (replica.replica, replica.view.high_watermark, replica.view.role.serves().is_ok());
+        let (number, hw, leads) =
+            (replica.replica, replica.view.high_watermark, replica.view.role.serves().is_ok());
         let batch = match (batch, entry) {
             (Some(batch), Entry::Append { base, epoch }) => {
                 let head = BatchHead { base_offset: base, leader_epoch: epoch, ..batch.head };
@@ -134,7 +137,9 @@ impl World {
         if let Entry::Truncate { to } = entry {
             self.figures.truncations += 1;
             if to < hw {
-                self.broken("I11", || format!("n{} p{part} truncates to {to}, below its high watermark {hw}", node + 1));
+                self.broken("I11", || {
+                    format!("n{} p{part} truncates to {to}, below its high watermark {hw}", node + 1)
+                });
             }
         }
         let length = batch.map_or(0, |batch| batch.head.size);
@@ -233,7 +238,8 @@ impl World {
         });
         process.locals[part] = Local::Rebuilding { life, replica, assigned, config, number };
         let requests = 0..self.clients.requests.len();
-        let lost: Vec<usize> = requests.filter(|at| self.clients.waits_at(*at, (node, life_of_node), part)).collect();
+        let lost: Vec<usize> =
+            requests.filter(|at| self.clients.waits_at(*at, (node, life_of_node), part)).collect();
         for number in lost {
             self.answer(node, part, Ticket(number as u64), Err(Reject::Unavailable));
         }
@@ -252,7 +258,7 @@ impl World {
             self.broken("journal", || format!("n{} p{part}: {why}", node + 1));
         }
         self.kick_writer(node);
-        let delay = if self.rng.percent(10) { self.rng.skewed(MS, 4_000 * MS) } else { self.rng.skewed(200, 50 * MS) };
+        let delay = self.draw(self.options.reread);
         self.at(node, delay, AtNode::Rebuilt(part, number));
     }
 
@@ -301,8 +307,7 @@ impl World {
         let view = machine.view();
         let assigned_now = assigned.clone();
         let (offered, heard) = Default::default();
-        let up =
-            Replica { machine, replica, life, number, assigned, config, view, armed: 0, offered, heard };
+        let up = Replica { machine, replica, life, number, assigned, config, view, armed: 0, offered, heard };
         process.locals[part] = Local::Up(Box::new(up));
         self.replica_step(node, part, Input::Assign(assigned_now));
     }

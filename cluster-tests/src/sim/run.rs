@@ -13,9 +13,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use callboard_core::mutant::{Mutant, plant};
 
 use crate::sim::event::{AtNode, Event, kind};
-use crate::sim::faults::{NodeIx, Planned, plan};
+use crate::sim::faults::{NodeIx, Planned};
 use crate::sim::options::{MS, Options, SECOND};
 use crate::sim::oracle::{Strictness, Violation};
+use crate::sim::plan::plan;
 use crate::sim::world::{Figures, World};
 
 /// How long the machines have, after the heal, to come to rest.
@@ -23,14 +24,14 @@ const PEACE: u64 = 60 * SECOND;
 /// Events of a run at most: more are a storm.
 const STEPS_MAX: u64 = 60_000;
 
-/// What to run.
+/// A seed with its options, its plan of faults and a planted bug.
 #[derive(Clone, Debug)]
 pub struct Case {
     pub options: Options,
     pub plan: Vec<Planned>,
     pub mutant: Option<Mutant>,
     pub strictness: Strictness,
-    /// Prints each event.
+    /// Whether each event is printed to stderr.
     pub trace: bool,
 }
 
@@ -121,7 +122,9 @@ impl World {
             Event::Linked(conn) => self.linked(conn),
             Event::Idle(conn, side) => self.idle(conn, side),
             Event::CloseSeen(conn, side) => self.close_seen(conn, side),
-            Event::Propose(node, life, leadership, id, records) => self.propose(node, life, leadership, id, records),
+            Event::Propose(node, life, leadership, id, records) => {
+                self.propose(node, life, leadership, id, records)
+            }
             Event::Commit => self.commit_next(),
             Event::Campaign => self.run_campaign(),
             Event::Produce(producer) => self.produce(producer),
@@ -131,6 +134,7 @@ impl World {
             Event::Consume => self.consume(),
             Event::Admin(ask) => self.admin(*ask),
             Event::CreateTopics => self.create_topics(),
+            Event::Stale { node, began, committed } => self.stale(node, began, committed),
             Event::Heal => self.heal(),
             Event::LookForPeace => self.look_for_peace(),
         }

@@ -65,7 +65,13 @@ pub enum Local {
     #[default]
     None,
     /// The actor failed, and the log is being read again behind its fence.
-    Rebuilding { life: Life, replica: ReplicaId, assigned: Assigned, config: ReplicaConfig, number: u64 },
+    Rebuilding {
+        life: Life,
+        replica: ReplicaId,
+        assigned: Assigned,
+        config: ReplicaConfig,
+        number: u64,
+    },
     Up(Box<Replica>),
 }
 
@@ -106,7 +112,7 @@ pub struct Asked {
     pub about: About,
 }
 
-/// A process.
+/// One process of a node, from its start to its end.
 pub struct Process {
     pub id: u64,
     pub epoch: Option<BrokerEpoch>,
@@ -205,6 +211,8 @@ pub struct World {
     pub meta: MetaLog,
     /// The image of everything committed.
     pub image: Arc<Image>,
+    /// Until when the cluster is busy with a fault that may fence, elect or cut off.
+    pub disturbed: Time,
     pub committing: bool,
     /// A campaign is planned.
     pub campaign: bool,
@@ -260,6 +268,7 @@ impl World {
             conns: Vec::new(),
             meta: MetaLog::default(),
             image: Arc::default(),
+            disturbed: 0,
             committing: false,
             campaign: false,
             blocked: Default::default(),

@@ -12,6 +12,7 @@ use crate::ids::{BrokerId, Peer, TopicPartition};
 use crate::machine::{Effects, Machine};
 use crate::metadata::configs::{Statics, replica_config};
 use crate::metadata::{Image, Partition, Topic};
+use crate::mutant::{Mutant, planted};
 use crate::partition::{Assigned, ReplicaConfig};
 use crate::time::{Millis, Now};
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,6 +143,8 @@ impl NodeMachine {
             let id = TopicPartition { topic: topic.id, partition };
             match (self.replicas.get_mut(&id), p.replicas.contains(&self.me)) {
                 (None, false) => {}
+                // A mutant takes the log of a replica that follows for one that nobody knows (R20).
+                (None, true) if planted(Mutant::FollowersStray) && since == 1 && p.leader != self.me => {}
                 (None, true) => self.start(id, topic, p, since, out),
                 (Some(_), false) => {
                     self.leave(id, out);
