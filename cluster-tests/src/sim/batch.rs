@@ -48,6 +48,9 @@ pub fn above(log: &[Batch], offset: Offset) -> usize {
 /// The batches that overlap these offsets.
 #[must_use]
 pub fn between(log: &[Batch], from: Offset, until: Offset) -> &[Batch] {
+    if from >= until {
+        return &[];
+    }
     let first = above(log, from);
     let behind = log.partition_point(|batch| batch.base() < until).max(first);
     &log[first..behind]

@@ -2,8 +2,8 @@
 //!
 //! | where | what |
 //! |---|---|
-//! | a view | I2 I6 of a leader that begins; I8 I9 and equal bytes where the high watermark rises; I7 of every other role |
-//! | an entry | I5 against the committed log; I11 at a truncation (`replica.rs`) |
+//! | a view | I2 I6 of a leader that begins; I8 I9 where the high watermark rises; I1 I5 I7 below it, in every role |
+//! | an entry | I11 at a truncation (`replica.rs`) |
 //! | an answer | I1: what is acknowledged is committed, with those bytes; sequences of a producer |
 //! | an acknowledgement | it names no byte that its sender's disk does not hold |
 //! | a commit of metadata | I3 of ISR and ELR, I6 and I13 of the records, each partition epoch once |
@@ -17,7 +17,7 @@ use callboard_core::partition::{Ack, AssignedRole, Cursor, Group, Position, Role
 use callboard_core::storage::Durability;
 use callboard_core::{Offset, Peer, Reject};
 
-use crate::sim::batch::{Batch, between};
+use crate::sim::batch::between;
 use crate::sim::faults::{NodeIx, PartIx};
 use crate::sim::messages::{Said, Want};
 use crate::sim::oracle::difference;
@@ -59,7 +59,7 @@ impl World {
                     view.high_watermark
                 )
             });
-        } else if role && raised {
+        } else if raised {
             self.check_bytes(node, part, view.log_start, view.high_watermark);
         }
         if view.high_watermark > view.end {
@@ -106,7 +106,7 @@ impl World {
     fn check_bytes(&mut self, node: NodeIx, part: PartIx, from: Offset, until: Offset) {
         if let Err(why) = self.truths[part].compare(self.content(node, part), from, until) {
             self.broken("I1", || {
-                format!("n{} leads p{part} with other bytes below the high watermark: {why}", node + 1)
+                format!("n{} p{part} has other bytes below its high watermark: {why}", node + 1)
             });
         }
     }
@@ -207,18 +207,6 @@ impl World {
                     )
                 });
             }
-        }
-    }
-
-    /// A follower took a batch: it is the committed one, if that offset is committed.
-    pub fn check_followed(&mut self, node: NodeIx, part: PartIx, batch: &Batch) {
-        let (from, until) = (batch.base(), batch.next());
-        if until <= self.truths[part].high_watermark
-            && let Err(why) = self.truths[part].compare(std::slice::from_ref(batch), from, until)
-        {
-            self.broken("I5", || {
-                format!("n{} p{part} takes other bytes than were committed: {why}", node + 1)
-            });
         }
     }
 
@@ -342,11 +330,16 @@ impl World {
             && ((end, start) != (live.end(), live.log_start()) || epochs[..] != *live.epochs())
         {
             let (on_disk, since) = (live.end(), live.epochs().to_vec());
-            self.broken("I5", || {
+            self.broken("disk", || {
                 format!(
                     "n{} p{part} has end {end}, epochs {epochs:?}; its disk {on_disk}, {since:?}",
                     node + 1
                 )
+            });
+        }
+        if epochs.iter().any(|(_, since)| *since < start) {
+            self.broken("I5", || {
+                format!("n{} p{part} starts at {start} and knows epochs of before: {epochs:?}", node + 1)
             });
         }
         let Some(max_isr) = counts.filter(|_| enough) else { return };

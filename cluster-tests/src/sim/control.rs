@@ -131,7 +131,12 @@ impl World {
             self.send_control(node, to, again, word.clone());
         }
         let late = self.repeat > self.now && self.rng.percent(30);
-        let extra = if late { self.rng.skewed(MS, 4 * SECOND) } else { 0 };
+        let isr = matches!(word, Word::Ask(_, Ask::AlterIsr { .. }));
+        let extra = match late {
+            _ if isr && self.asks_late > self.now => self.rng.within(SECOND / 2, 10 * SECOND),
+            true => self.rng.skewed(MS, 4 * SECOND),
+            false => 0,
+        };
         self.send_control(node, to, extra, word);
     }
 

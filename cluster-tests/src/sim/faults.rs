@@ -32,6 +32,10 @@ pub enum Fate {
     UnknownLost,
     /// Told NotLeader, and never taken.
     NotLeader,
+    /// Told that the log refuses it, as on a full disk, and the leadership goes on.
+    Refused,
+    /// Told Unknown and never taken, and the leadership goes on.
+    UnknownSkipped,
 }
 
 /// A setting that is changed while load runs.
@@ -113,6 +117,10 @@ pub enum Fault {
     Repeat {
         long: Time,
     },
+    /// Proposals of ISRs take up to ten seconds to the controller, each its own time.
+    AsksLate {
+        long: Time,
+    },
     /// Answers of the controller are lost.
     AnswersLost {
         long: Time,
@@ -135,6 +143,10 @@ pub enum Fault {
     Change {
         part: PartIx,
         setting: Setting,
+    },
+    /// No client writes, so leaderships may pass without a record.
+    Quiet {
+        long: Time,
     },
     /// DeleteRecords up to this percentage of the log.
     Delete {

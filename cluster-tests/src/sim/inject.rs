@@ -18,7 +18,7 @@ const SEEN: Time = 5 * MS;
 const SILENT: Time = 3 * SECOND;
 
 /// A node whose image stands still for this long is fenced.
-const STALE: Time = 8_500 * MS;
+const STALE: Time = 10 * SECOND;
 
 /// For how long a fault may fence nodes, move leaderships or cut nodes off, with what follows from it.
 fn disturbs(fault: &Fault) -> Time {
@@ -42,7 +42,10 @@ impl World {
         let planned = self.plan[number];
         let now = self.now;
         let calm = self.disturbed <= now;
-        self.disturbed = self.disturbed.max(now + disturbs(&planned.fault));
+        let long = disturbs(&planned.fault);
+        if long > 0 {
+            self.disturbed = self.disturbed.max(now + long);
+        }
         match planned.fault {
             Fault::Kill { node, down, host } => {
                 self.kill(node, None, if host { SILENT } else { SEEN });
@@ -85,11 +88,13 @@ impl World {
             }
             Fault::Fates { fate, long } => self.fates = Some((fate, now + long)),
             Fault::Repeat { long } => self.repeat = now + long,
+            Fault::AsksLate { long } => self.asks_late = now + long,
             Fault::AnswersLost { long } => self.answers_lost = now + long,
             Fault::ActorFails { node, part } => self.actor_fails(node, part),
             Fault::WallSteps { node, by } => self.nodes[node].clock.wall += by,
             Fault::Skip { long } => self.skip(long),
             Fault::Change { part, setting } => self.change(part, setting),
+            Fault::Quiet { long } => self.quiet = self.quiet.max(now + long),
             Fault::Delete { part, percent } => self.delete_records(part, percent),
         }
     }
@@ -186,7 +191,7 @@ impl World {
         self.healed = true;
         self.blocked = Default::default();
         self.stalled = Default::default();
-        (self.fates, self.repeat, self.answers_lost) = (None, 0, 0);
+        (self.fates, self.repeat, self.asks_late, self.answers_lost, self.quiet) = (None, 0, 0, 0, 0);
         let dead = self.options.leave_dead.then(|| self.rng.below(self.nodes.len() as u64) as usize);
         for node in 0..self.nodes.len() {
             (self.nodes[node].slow, self.nodes[node].stopped) = ((0, 0), 0);

@@ -16,15 +16,16 @@ impl World {
     pub fn kick_writer(&mut self, node: NodeIx) {
         let Some(process) = &self.nodes[node].process else { return };
         if !process.syncing && self.nodes[node].disk.begin() {
-            let delay = self.disk_delay(node, self.options.write);
+            // A slow disk holds up a write far less than a sync.
+            let delay = self.disk_delay(node, self.options.write, 10);
             self.at(node, delay, AtNode::Wrote);
         }
     }
 
-    fn disk_delay(&mut self, node: NodeIx, usual: (Time, Time)) -> Time {
+    fn disk_delay(&mut self, node: NodeIx, usual: (Time, Time), share: Time) -> Time {
         let (until, each) = self.nodes[node].slow;
         let usual = self.draw(usual);
-        if until > self.now { usual + each } else { usual }
+        if until > self.now { usual + each / share } else { usual }
     }
 
     /// The group in flight is in the page cache.
@@ -44,7 +45,7 @@ impl World {
         if let Some(process) = self.process(node) {
             (process.syncing, process.sync_since) = (true, now);
         }
-        let delay = self.disk_delay(node, self.options.sync);
+        let delay = self.disk_delay(node, self.options.sync, 1);
         self.at(node, delay, AtNode::Synced);
     }
 

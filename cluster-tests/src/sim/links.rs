@@ -16,6 +16,9 @@ use crate::sim::world::{Sub, World};
 /// An end that hears nothing for this long gives up (CLUSTER §4).
 const IDLE: Time = 3 * SECOND;
 
+/// How long a stream that stood still needs for what has gathered.
+const DRAIN: Time = 50 * MS;
+
 impl World {
     /// Until when nothing can come from one node to another, or be taken there. 0: now.
     #[must_use]
@@ -283,7 +286,9 @@ impl World {
         }
         let held = self.held_until(from, to).max(self.stalled[from][to]);
         if held > self.now {
-            return self.queue.push(held, Event::Deliver(conn, side));
+            // What has gathered comes one by one.
+            let after = self.rng.skewed(0, DRAIN);
+            return self.queue.push(held + after, Event::Deliver(conn, side));
         }
         let way = self.conns[conn].way_to(side);
         let Some(msg) = way.queue.pop_front() else { return };

@@ -47,7 +47,7 @@ impl World {
         // A leader knows the last five batches of a producer again, so no batch runs further ahead of the first one.
         let most = if lane.known { self.options.in_flight } else { 1 };
         let ahead = lane.pending.front().map_or(0, |first| lane.batches - first.number);
-        if !self.options.topics[part].idle && ahead < most as u64 {
+        if !self.options.topics[part].idle && ahead < most as u64 && self.quiet <= self.now {
             let records = self.rng.within(1, 4) as i32;
             let size = self.rng.skewed(80, self.options.batch_bytes) as u32;
             let sequence = self.clients.new_batch(producer, part, records, size);
@@ -65,7 +65,7 @@ impl World {
         let Some(batch) = self.clients.batch(producer, part, sequence).filter(|_| !self.healed) else {
             return;
         };
-        let Some(node) = self.leader(part) else {
+        let Some(node) = self.leader(part).filter(|_| self.quiet <= self.now) else {
             return self.send_later(producer, part, sequence);
         };
         let number = self.clients.requests.len() as u32;
@@ -99,7 +99,7 @@ impl World {
     }
 
     fn send_later(&mut self, producer: usize, part: PartIx, sequence: i32) {
-        let wait = self.rng.within(50 * MS, 400 * MS);
+        let wait = self.quiet.saturating_sub(self.now) + self.rng.within(50 * MS, 400 * MS);
         self.after(wait, Event::Resend(producer, part, sequence));
     }
 

@@ -72,6 +72,12 @@ pub struct Options {
     pub snapshots: u64,
     /// Stories of several faults that belong together (`stories.rs`).
     pub stories: u64,
+    /// Nothing is wrong but that one node hears and does not follow (R45).
+    pub calm: bool,
+    /// Nothing is wrong but that leaderships leave a node and come back, over a stream that is kept (R36).
+    pub returns: bool,
+    /// Nothing is wrong but that a follower comes and goes, and proposals of ISRs are late (R40).
+    pub late: bool,
     /// DeleteRecords names any offset, not only the first of a batch.
     pub delete_inside: bool,
     /// A connection that no replica needs any more stays open.
@@ -104,6 +110,28 @@ impl Options {
     /// The options of this seed.
     #[must_use]
     pub fn of(seed: u64) -> Options {
+        let mut options = Options::drawn(seed);
+        let mut rng = Rng::new(seed, 4);
+        if rng.percent(4) {
+            // Much is on its way at any time: a slow network, and producers that do not wait.
+            options.delay = (20 * MS, 80 * MS);
+            (options.in_flight, options.batch_bytes, options.produce_every) = (5, 80_000, 30 * MS);
+            options.safety = 12 * SECOND;
+            options.weights = [1, 0, 2, 1, 0, 0, 8, 0];
+        }
+        if options.calm {
+            options.safety = options.safety.max(20 * SECOND);
+        }
+        if options.late {
+            options.safety = 25 * SECOND;
+        }
+        if options.returns {
+            (options.nodes, options.keep_links, options.safety) = (3, true, 31 * SECOND);
+        }
+        options
+    }
+
+    fn drawn(seed: u64) -> Options {
         let mut rng = Rng::new(seed, 1);
         let rng = &mut rng;
         let nodes = if rng.percent(10) { 5 } else { 3 };
@@ -142,7 +170,10 @@ impl Options {
             reread: if rng.percent(30) { (10 * MS, 5 * SECOND) } else { (200, 50 * MS) },
             snapshots: if rng.percent(40) { 30 } else { 0 },
             stories: if rng.percent(60) { rng.within(1, 3) } else { 0 },
-            delete_inside: false,
+            calm: rng.percent(3),
+            returns: rng.percent(4),
+            late: rng.percent(3),
+            delete_inside: rng.percent(30),
             keep_links: rng.percent(50),
             leave_dead: rng.percent(20),
             expire: rng.percent(10),

@@ -13,6 +13,20 @@ use crate::sim::stories;
 pub fn plan(options: &Options) -> Vec<Planned> {
     let mut rng = Rng::new(options.seed, 2);
     let mut plan = Vec::new();
+    if options.calm || options.returns || options.late {
+        if options.late {
+            let at = rng.within(3 * SECOND, options.safety - stories::LATE);
+            stories::late(&mut rng, options, at, &mut plan);
+        } else if options.returns {
+            let at = rng.within(3 * SECOND, options.safety - stories::RETURN);
+            stories::returns(&mut rng, options, at, &mut plan);
+        } else {
+            let at = rng.within(5 * SECOND, options.safety - 14 * SECOND);
+            stories::stale(&mut rng, options, at, &mut plan);
+        }
+        plan.sort_by_key(|planned| planned.at);
+        return plan;
+    }
     // The first seconds form the cluster, so faults there are rare and not absent.
     let early = rng.percent(10);
     let from = if early { SECOND / 2 } else { 3 * SECOND };
@@ -102,8 +116,15 @@ fn metadata(rng: &mut Rng, node: NodeIx, long: Time) -> Fault {
         2 => Fault::Repeat { long },
         3 => Fault::AnswersLost { long },
         _ => {
-            let fates = [Fate::Late, Fate::UnknownCommitted, Fate::UnknownLost, Fate::NotLeader];
-            Fault::Fates { fate: fates[rng.below(4) as usize], long }
+            let fates = [
+                Fate::Late,
+                Fate::UnknownCommitted,
+                Fate::UnknownLost,
+                Fate::NotLeader,
+                Fate::Refused,
+                Fate::UnknownSkipped,
+            ];
+            Fault::Fates { fate: fates[rng.below(6) as usize], long }
         }
     }
 }

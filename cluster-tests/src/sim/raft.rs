@@ -94,12 +94,18 @@ impl World {
         if let Some(fate @ (Fate::NotLeader | Fate::UnknownLost)) =
             fate.filter(|_| leads && self.rng.percent(60))
         {
-            // A log loses a proposal only with the leadership: whatever this one proposes later is lost too.
             self.meta.depose();
             self.miss_controller(0);
             return match fate {
                 Fate::NotLeader => answer(self, soon, ProposeResult::NotLeader),
                 _ => answer(self, late, ProposeResult::Unknown("lost".into())),
+            };
+        }
+        let skipped = |fate: &Fate| matches!(fate, Fate::Refused | Fate::UnknownSkipped);
+        if let Some(fate) = fate.filter(skipped).filter(|_| leads && self.rng.percent(40)) {
+            return match fate {
+                Fate::Refused => answer(self, soon, ProposeResult::Refused("full".into())),
+                _ => answer(self, late, ProposeResult::Unknown("skipped".into())),
             };
         }
         match self.meta.append(leadership, id, records) {

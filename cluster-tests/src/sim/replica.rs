@@ -149,7 +149,6 @@ impl World {
         }
         if let Some(batch) = batch.filter(|_| !leads) {
             self.figures.taken_bytes += u64::from(batch.head.size);
-            self.check_followed(node, part, &batch);
         }
         if matches!(entry, Entry::Truncate { .. } | Entry::Reset { .. }) {
             self.check_members(part, Some(node));
@@ -308,6 +307,8 @@ impl World {
         let assigned_now = assigned.clone();
         let (offered, heard) = Default::default();
         let up = Replica { machine, replica, life, number, assigned, config, view, armed: 0, offered, heard };
+        // What a former machine said of itself does not hold for this one.
+        process.unable[part] = false;
         process.locals[part] = Local::Up(Box::new(up));
         self.replica_step(node, part, Input::Assign(assigned_now));
     }

@@ -11,8 +11,79 @@ use crate::sim::rng::Rng;
 /// Longer than a session: the node is fenced.
 const FENCED: (Time, Time) = (3_300 * MS, 5 * SECOND);
 
+/// A node hears and does not follow, while something is committed.
+pub fn stale(rng: &mut Rng, options: &Options, at: Time, plan: &mut Vec<Planned>) {
+    let node = rng.below(u64::from(options.nodes)) as usize;
+    let part = rng.below(options.topics.len() as u64) as usize;
+    let setting = Setting::MinIsr(rng.within(1, 2) as u8);
+    let fault = Fault::CursorStops { node, long: rng.within(11 * SECOND, 14 * SECOND) };
+    plan.push(Planned { at, fault });
+    plan.push(Planned { at: at + rng.within(100 * MS, SECOND), fault: Fault::Change { part, setting } });
+}
+
+/// Number of the stories.
+pub const STORIES: u64 = 6;
+
+/// A leader is replaced and comes back, over one stream that is kept and stands still (R36). It takes [`RETURN`].
+pub fn returns(rng: &mut Rng, options: &Options, at: Time, plan: &mut Vec<Planned>) {
+    let nodes = usize::from(options.nodes);
+    let a = rng.below(nodes as u64) as usize;
+    let b = (a + 1 + rng.below(nodes as u64 - 1) as usize) % nodes;
+    let others: Vec<usize> = (0..nodes).filter(|node| *node != a && *node != b).collect();
+    let c = others[rng.below(others.len() as u64) as usize];
+    let mut push = |at: Time, fault: Fault| plan.push(Planned { at, fault });
+    push(at, Fault::Elect { node: c });
+    if rng.percent(50) {
+        // Its last records are on their way to one follower, and the leadership between has none.
+        push(at + 300 * MS, Fault::Stall { from: a, to: b, long: rng.within(14 * SECOND, 17 * SECOND) });
+        push(at + 300 * MS, Fault::Cut { a, b: c, long: rng.within(3_300 * MS, 4_500 * MS) });
+        push(at + rng.within(SECOND, 2 * SECOND), Fault::Quiet { long: rng.within(8 * SECOND, 11 * SECOND) });
+        let dies = at + rng.within(6 * SECOND, 8 * SECOND);
+        return push(dies, Fault::Kill { node: c, down: rng.within(3 * SECOND, 6 * SECOND), host: false });
+    }
+    // The leader between has records of its own, and is told late that the logs part. The first leader is preferred.
+    push(at + 300 * MS, Fault::Cut { a, b: c, long: rng.within(3_300 * MS, 4 * SECOND) });
+    let at = at + 6 * SECOND;
+    push(at + 300 * MS, Fault::Stall { from: b, to: a, long: 4 * SECOND });
+    push(at + 300 * MS, Fault::Stall { from: b, to: c, long: 4 * SECOND });
+    push(at + 500 * MS, Fault::Cut { a: b, b: c, long: rng.within(3_300 * MS, 4 * SECOND) });
+    push(at + 3_500 * MS, Fault::Stall { from: a, to: b, long: rng.within(12 * SECOND, 16 * SECOND) });
+    let second = at + rng.within(5 * SECOND, 6 * SECOND);
+    push(second, Fault::Cut { a, b: c, long: rng.within(3_300 * MS, 4_500 * MS) });
+    let third = second + rng.within(4_500 * MS, 6 * SECOND);
+    push(third, Fault::SlowDisk { node: c, long: 5 * SECOND, each: rng.within(3 * SECOND, 4 * SECOND) });
+}
+
+/// How long [`returns`] takes at most.
+pub const RETURN: Time = 26 * SECOND;
+
+/// A follower comes back, and the proposals that it joins are late (R40). It is away when one of them is judged, and
+/// there again, but behind, when another one comes. It takes [`LATE`].
+pub fn late(rng: &mut Rng, options: &Options, at: Time, plan: &mut Vec<Planned>) {
+    let nodes = usize::from(options.nodes);
+    let node = rng.below(nodes as u64) as usize;
+    let mut push = |at: Time, fault: Fault| plan.push(Planned { at, fault });
+    push(at, Fault::Elect { node: (node + 1) % nodes });
+    push(at + 100 * MS, Fault::Pause { node, long: rng.within(3_300 * MS, 3_800 * MS) });
+    push(at + rng.within(3_800 * MS, 4_400 * MS), Fault::AsksLate { long: 12 * SECOND });
+    let away = at + rng.within(4_600 * MS, 5_600 * MS);
+    for from in (0..nodes).filter(|from| *from != node) {
+        push(away, Fault::Stall { from, to: node, long: 15 * SECOND });
+    }
+    push(away, Fault::Pause { node, long: rng.within(5 * SECOND, 6 * SECOND) });
+}
+
+/// How long [`late`] takes at most.
+pub const LATE: Time = 21 * SECOND;
+
 /// Draws one story that begins at this time.
 pub fn tell(rng: &mut Rng, options: &Options, at: Time, plan: &mut Vec<Planned>) {
+    let number = rng.below(STORIES);
+    tell_one(number, rng, options, at, plan);
+}
+
+/// Draws the nodes and moments of this story.
+pub fn tell_one(number: u64, rng: &mut Rng, options: &Options, at: Time, plan: &mut Vec<Planned>) {
     let nodes = usize::from(options.nodes);
     let a = rng.below(nodes as u64) as usize;
     let b = (a + 1 + rng.below(nodes as u64 - 1) as usize) % nodes;
@@ -20,7 +91,7 @@ pub fn tell(rng: &mut Rng, options: &Options, at: Time, plan: &mut Vec<Planned>)
     let c = others[rng.below(others.len() as u64) as usize];
     let part = rng.below(options.topics.len() as u64) as usize;
     let mut push = |at: Time, fault: Fault| plan.push(Planned { at, fault });
-    match rng.below(7) {
+    match number {
         // Leader A, then C, then A again, while B's stream to A is kept and stands still (R36).
         0 => {
             let away = rng.within(FENCED.0, FENCED.1);
@@ -62,12 +133,6 @@ pub fn tell(rng: &mut Rng, options: &Options, at: Time, plan: &mut Vec<Planned>)
             push(at, Fault::Elect { node: c });
             push(at + 300 * MS, Fault::Cut { a, b: c, long });
             push(at + long / 2, Fault::Reset { a, b, seen: Seen::Dialler });
-        }
-        // A node hears and does not follow, and nothing else is wrong (R45).
-        5 => {
-            push(at, Fault::CursorStops { node: a, long: rng.within(9 * SECOND, 12 * SECOND) });
-            let setting = Setting::MinIsr(rng.within(1, 2) as u8);
-            push(at + rng.within(100 * MS, SECOND), Fault::Change { part, setting });
         }
         // The image of a leader stands still while others are elected, fenced and elected again.
         _ => {

@@ -33,6 +33,9 @@ use crate::sim::options::{NODES_MAX, Options, PARTITIONS_MAX, Time};
 use crate::sim::oracle::{Strictness, Truth, Violation};
 use crate::sim::rng::{Rng, mix};
 
+/// A timer and a mailbox take a moment, so a machine hardly ever sees the millisecond that it asked for.
+const LATE: Time = 2_500;
+
 /// What a leader heard of one follower in its present epoch, seen from outside of its machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Heard {
@@ -221,7 +224,10 @@ pub struct World {
     pub stalled: [[Time; NODES_MAX]; NODES_MAX],
     pub fates: Option<(Fate, Time)>,
     pub repeat: Time,
+    pub asks_late: Time,
     pub answers_lost: Time,
+    /// Until when no client writes.
+    pub quiet: Time,
     pub parts: Vec<PartInfo>,
     pub truths: Vec<Truth>,
     pub clients: Clients,
@@ -275,7 +281,9 @@ impl World {
             stalled: Default::default(),
             fates: None,
             repeat: 0,
+            asks_late: 0,
             answers_lost: 0,
+            quiet: 0,
             parts: (0..options.topics.len()).map(part).collect(),
             truths: options.topics.iter().map(|_| Truth::default()).collect(),
             clients: Clients::default(),
@@ -351,7 +359,8 @@ impl World {
     /// The moment at which a machine's timer is to fire, if it has to be planned anew.
     pub fn arm(&mut self, node: NodeIx, who: Who, deadline: Option<callboard_core::Millis>) {
         let Some(deadline) = deadline else { return };
-        let at = self.nodes[node].clock.when(deadline).max(self.now + 1);
+        let due = self.nodes[node].clock.when(deadline).max(self.now + 1);
+        let late = self.rng.within(200, LATE);
         let (life, now) = (self.nodes[node].life, self.now);
         let Some(process) = self.nodes[node].process.as_mut() else { return };
         let armed = match who {
@@ -365,9 +374,10 @@ impl World {
             Who::Proposer => &mut process.armed[3],
         };
         // A timer that fires too early asks again, so only an earlier one is planned.
-        if *armed > now && *armed <= at {
+        if *armed > now && *armed <= due + LATE {
             return;
         }
+        let at = due + late;
         *armed = at;
         self.queue.push(at, Event::At(node, life, AtNode::Tick(who)));
     }

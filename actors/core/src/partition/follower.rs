@@ -28,7 +28,7 @@ use crate::time::{Millis, Now};
 /// Milliseconds until a refused Position is sent again, at first and at most.
 const RETRY_MS: (u64, u64) = (200, 2_000);
 /// Milliseconds until a Position without an answer is sent again. The leader answers within a second, unless its actor
-/// failed with the Position in its mailbox.
+/// failed with the Position in its mailbox, or the connection is slow.
 const UNANSWERED_MS: u64 = 2_000;
 
 /// The Position that was sent last.
@@ -93,10 +93,21 @@ impl Follower {
         (self.asked, self.acked, self.retry) = (None, None, None);
     }
 
-    /// Says where the log ends, under a new number.
+    /// The number under which a Position is sent again, because it has no answer: a number of its own would make the
+    /// answer to the first one worthless. None if the next Position needs a new one (R36).
+    #[must_use]
+    pub fn unanswered(&self) -> Option<PositionNumber> {
+        self.asked.filter(|asked| asked.matched.is_none()).map(|asked| asked.n)
+    }
+
+    /// Says where the log ends, under this number.
     pub fn ask(&mut self, now: Millis, n: PositionNumber, log: &LocalLog, out: &mut Effects<Effect>) {
         self.asked = Some(Asked { n, end: log.end(), matched: None });
         (self.acked, self.retry) = (None, Some(now.plus(UNANSWERED_MS)));
+        if planted(Mutant::PositionIsNoAck) {
+            // Only what comes later is acknowledged, so nothing tells the leader of the ends in the Position.
+            self.acked = Some(self.ack(n, log.end(), log));
+        }
         let position = Position {
             leader_epoch: self.epoch,
             n,
@@ -123,11 +134,8 @@ impl Follower {
         log: &mut LocalLog,
         out: &mut Effects<Effect>,
     ) -> Outcome {
-        let old = part.place == Continuity::Restart && planted(Mutant::OldPartObeyed);
-        if !self.is_current(from, part.leader_epoch, part.n) {
-            if old {
-                self.restart(part, log, out);
-            }
+        let obeys = planted(Mutant::OldPartObeyed) && from == self.leader;
+        if !obeys && !self.is_current(from, part.leader_epoch, part.n) {
             let again = planted(Mutant::PositionPerMismatch)
                 && from == self.leader
                 && part.leader_epoch == self.epoch;
@@ -202,17 +210,21 @@ impl Follower {
     /// Acknowledges what has become durable since the last time.
     pub fn acknowledge(&mut self, log: &LocalLog, out: &mut Effects<Effect>) {
         let Some(Asked { n, matched: Some(matched), .. }) = self.asked else { return };
+        let ack = self.ack(n, matched, log);
+        if self.acked != Some(ack) {
+            self.acked = Some(ack);
+            out.push(Effect::Ack { to: self.leader, ack });
+        }
+    }
+
+    fn ack(&self, n: PositionNumber, matched: Offset, log: &LocalLog) -> Ack {
         let end = |end: Offset| if planted(Mutant::FollowerAcksEnd) { log.end() } else { end.min(matched) };
-        let ack = Ack {
+        Ack {
             leader_epoch: self.epoch,
             n,
             written: end(log.written_end()),
             synced: end(log.synced_end()),
             log_start: log.durable_log_start(),
-        };
-        if self.acked != Some(ack) {
-            self.acked = Some(ack);
-            out.push(Effect::Ack { to: self.leader, ack });
         }
     }
 
@@ -226,8 +238,10 @@ impl Follower {
                 if self.is_current(from, leader_epoch, n)
                     || (planted(Mutant::OldDivergeObeyed) && from == self.leader) =>
             {
-                let to = diverges_at(log, epoch, end);
-                if to < log.end() {
+                let to = diverges_at(log, epoch, end).max(0);
+                // An epoch without a record is cut off too: an empty log of it would be told to diverge for ever.
+                let bare = to == log.end() && log.epochs().last().is_some_and(|(_, start)| *start >= to);
+                if to < log.end() || bare {
                     return Outcome::Truncate(to);
                 }
                 self.refused(now);

@@ -23,8 +23,10 @@ use crate::metadata::IsrOutcome;
 use crate::mutant::{Mutant, planted};
 use crate::time::Millis;
 
-/// More time for the members, in milliseconds, when the leader's own tick comes late. Acknowledgements may wait in
-/// sockets that the leader has not read yet.
+/// A tick that comes later than this, in milliseconds, finds the leader held up. Timers and mailboxes cost less.
+const HELD_UP_MS: u64 = 100;
+/// More time for the members, in milliseconds, of a leader that was held up. Acknowledgements may wait in sockets that it
+/// has not read yet.
 const GRACE_MS: u64 = 500;
 
 /// All other replicas of the partition, as the leader of one epoch knows them.
@@ -95,23 +97,38 @@ impl Followers {
             if joins {
                 progress.joined(now);
             }
+            // A follower that has left the ISR may come back by what it acknowledges from now on (R41).
+            progress.broken &= member.in_sync;
             if !same {
                 progress.forget(now);
                 out.push(Effect::Unfeed(member.peer.broker));
             }
             self.list.push(progress);
         }
-        for gone in former.iter().map(|progress| progress.member.peer.broker) {
-            if !self.list.iter().any(|progress| progress.member.peer.broker == gone) {
-                out.push(Effect::Unfeed(gone));
+        for progress in former {
+            let broker = progress.member.peer.broker;
+            if !self.list.iter().any(|progress| progress.member.peer.broker == broker) {
+                out.push(Effect::Unfeed(broker));
+                out.extend(progress.accepted.map(|accepted| self.drops(accepted)));
             }
         }
         self.isr.regroup(group);
     }
 
-    /// A mutant's leadership goes on with what was said in the former leader epoch.
-    pub fn keep(&mut self, former: Followers) {
-        self.list = former.list;
+    /// Tells a follower that its Position counts no more. It would wait for a part otherwise, should it come back.
+    fn drops(&self, accepted: Accepted) -> Effect {
+        let (leader_epoch, n) = (self.epoch, accepted.n);
+        let answer = Answer::Refused { leader_epoch, n, why: RefusedFor::Behind };
+        Effect::Reply { to: accepted.peer, answer }
+    }
+
+    /// A mutant's leadership goes on with what was said in an earlier leader epoch.
+    pub fn keep(&mut self, former: &Followers) {
+        for progress in &mut self.list {
+            let peer = progress.member.peer;
+            let said = former.accepted().find(|accepted| accepted.peer == peer);
+            progress.accepted = progress.accepted.or(said);
+        }
     }
 
     /// Judges a Position of this leader epoch and answers it (R36).
@@ -219,9 +236,11 @@ impl Followers {
             let Member { peer, in_sync, .. } = progress.member;
             let late =
                 late.is_some_and(|max_ms| progress.late_at(max_ms) <= now && Self::is_behind(progress, log));
-            let stays = in_sync && !late && !progress.broken;
+            let leaves = in_sync && (late || progress.broken);
             let joins = if in_sync { None } else { self.joins(progress, log) };
-            changed |= (in_sync && !stays) || joins.is_some();
+            changed |= leaves || joins.is_some();
+            // The controller takes no set with a node that is shutting down, so it goes with the next change (R8).
+            let stays = in_sync && !leaves && progress.member.live;
             // A member that has said nothing yet has the epoch under which the image holds it in the ISR.
             let epoch = progress.accepted.map_or(peer, |accepted| accepted.peer);
             isr.extend(stays.then_some(epoch).or(joins));
@@ -245,8 +264,12 @@ impl Followers {
         counted(progress, log).is_none_or(|end| end < log.end())
     }
 
-    /// Notes when the first member will be late. A tick that comes later than that finds the leader held up.
+    /// Notes when the first member will be late. While a tick is due, it keeps the moment, because the tick has to find
+    /// out whether the leader was held up (R7).
     pub fn arm(&mut self, now: Millis, log: &LocalLog, lag_max_ms: u64) {
+        if self.armed.is_some_and(|due| due < now) {
+            return;
+        }
         // While a proposal is on its way, no member is judged.
         let judges = !self.list.is_empty() && self.isr.may_propose(Millis(u64::MAX));
         let from = self.isr.next_deadline().map_or(now, |again| again.max(now));
@@ -264,9 +287,8 @@ impl Followers {
     pub fn tick(&mut self, now: Millis) {
         self.isr.tick(now);
         let late = self.armed.take().map_or(0, |due| now.0.saturating_sub(due.0));
-        if late > 0 {
-            let grant = late + late.min(GRACE_MS);
-            self.list.iter_mut().for_each(|progress| progress.grant(grant));
+        if late > HELD_UP_MS {
+            self.list.iter_mut().for_each(|progress| progress.grant(late + GRACE_MS));
         }
     }
 

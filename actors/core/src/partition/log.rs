@@ -121,8 +121,15 @@ impl LocalLog {
     pub fn reread(&mut self, start: LogStart) {
         let (durability, fsync_from, log_id) = (self.durability, self.fsync_from, self.log_id);
         let high_watermark = self.high_watermark.min(start.next);
-        *self = LocalLog::recovered(LogStart { high_watermark, ..start }, durability);
+        let former = std::mem::replace(self, LocalLog::recovered(start, durability));
         (self.fsync_from, self.log_id) = (fsync_from, log_id);
+        self.high_watermark = high_watermark.max(self.log_start);
+        if planted(Mutant::TruncationKeepsEnds) {
+            (self.written_end, self.synced_end) = (former.written_end, former.synced_end);
+        }
+        if planted(Mutant::OldPersistedCounts) {
+            (self.in_flight, self.persisted) = (former.in_flight, former.persisted);
+        }
     }
 
     /// An empty log whose first entry, `Open`, is on its way to the disk.
@@ -281,6 +288,7 @@ impl LocalLog {
     /// (R39). Nothing counts as durable before the entry is.
     pub fn reset(&mut self, at: Offset) -> Journaled {
         (self.log_start, self.end) = (at, at);
+        self.durable_log_start = self.durable_log_start.min(at);
         self.high_watermark = at;
         (self.written_end, self.synced_end) = (0, 0);
         self.in_flight.iter_mut().for_each(|entry| entry.end = 0);

@@ -84,6 +84,8 @@ pub struct ReplicaMachine {
     pub(super) ask_epoch: Option<Millis>,
     pub(super) next_n: PositionNumber,
     pub(super) held: Held,
+    /// The last leadership, for the mutants that carry something of it over. It is none otherwise.
+    pub(super) former: Option<Box<Leader>>,
     pub(super) config: ReplicaConfig,
     pub(super) checks: Checks,
     /// None before the first step.
@@ -108,6 +110,7 @@ impl ReplicaMachine {
             ask_epoch: None,
             next_n: life.first_n,
             held: Held::default(),
+            former: None,
             config,
             checks: Checks::default(),
             next_expiry: None,
@@ -232,7 +235,7 @@ impl ReplicaMachine {
             }
             _ => {}
         }
-        let former = self.end_role(State::Idle, &Reject::Unavailable, out);
+        self.end_role(State::Idle, &Reject::Unavailable, out);
         if let Some(last) = self.log.last_epoch().filter(|last| leader_epoch < *last) {
             self.state = State::Offline(format!(
                 "its log ends in leader epoch {last} and the metadata give epoch {leader_epoch}: they are older than the log"
@@ -246,7 +249,7 @@ impl ReplicaMachine {
                 self.ask_epoch = Some(now.mono.plus(ASK_EPOCH_EVERY_MS));
                 out.push(Effect::AskEpoch { leader_epoch });
             }
-            AssignedRole::Leader(group) => self.lead(now, leader_epoch, group, former, out),
+            AssignedRole::Leader(group) => self.lead(now, leader_epoch, group, out),
             AssignedRole::Follower { leader } => {
                 self.state = State::Follower(Follower::new(leader, leader_epoch));
                 out.push(Effect::Follow(leader));
@@ -258,28 +261,21 @@ impl ReplicaMachine {
         }
     }
 
-    /// Ends the role and all its waiting requests. The caller shows the next state. Gives the former leadership to the
-    /// mutants that carry something over.
-    pub(super) fn end_role(
-        &mut self,
-        next: State,
-        reject: &Reject,
-        out: &mut Effects<Effect>,
-    ) -> Option<Leader> {
+    /// Ends the role and all its waiting requests. The caller shows the next state.
+    pub(super) fn end_role(&mut self, next: State, reject: &Reject, out: &mut Effects<Effect>) {
         self.ask_epoch = None;
         match std::mem::replace(&mut self.state, next) {
-            State::Leader(leader) if planted(Mutant::TicketsSurvive) && matches!(self.state, State::Idle) => {
-                Some(leader)
-            }
             State::Leader(mut leader) => {
-                leader.end(reject, out);
-                planted(Mutant::JoinsByEarlierEpoch).then_some(leader)
+                let carries = planted(Mutant::TicketsSurvive);
+                if !carries {
+                    leader.end(reject, out);
+                }
+                if carries || planted(Mutant::JoinsByEarlierEpoch) {
+                    self.former = Some(Box::new(leader));
+                }
             }
-            State::Follower(follower) => {
-                out.push(Effect::Unfollow(follower.leader()));
-                None
-            }
-            _ => None,
+            State::Follower(follower) => out.push(Effect::Unfollow(follower.leader())),
+            _ => {}
         }
     }
 
@@ -382,7 +378,7 @@ impl ReplicaMachine {
                 leader.followers.tick(now.mono);
                 self.advance(now.mono, Some(self.config.replica_lag_max_ms), out);
             }
-            State::Follower(follower) if follower.is_due(now.mono) => self.ask(now.mono, out),
+            State::Follower(follower) if follower.is_due(now.mono) => self.ask_again(now.mono, out),
             State::Rereading(rereading)
                 if !rereading.told && now.mono >= rereading.since.plus(UNABLE_AFTER_MS) =>
             {

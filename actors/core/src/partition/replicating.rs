@@ -68,6 +68,15 @@ impl ReplicaMachine {
         }
     }
 
+    /// Sends a Position that has no answer once more, or a new one after a refusal.
+    pub(super) fn ask_again(&mut self, now: Millis, out: &mut Effects<Effect>) {
+        let State::Follower(follower) = &mut self.state else { return };
+        match follower.unanswered() {
+            Some(n) => follower.ask(now, n, &self.log, out),
+            None => self.ask(now, out),
+        }
+    }
+
     pub(super) fn link(&mut self, now: Millis, broker: BrokerId, up: bool, out: &mut Effects<Effect>) {
         let State::Follower(follower) = &mut self.state else { return };
         if follower.leader() == broker {
@@ -149,26 +158,19 @@ impl ReplicaMachine {
     }
 
     /// Begins a leadership of this epoch. Nothing of a former one goes on in it (R31).
-    pub(super) fn lead(
-        &mut self,
-        now: Now,
-        epoch: LeaderEpoch,
-        group: Group,
-        former: Option<Leader>,
-        out: &mut Effects<Effect>,
-    ) {
+    pub(super) fn lead(&mut self, now: Now, epoch: LeaderEpoch, group: Group, out: &mut Effects<Effect>) {
         if planted(Mutant::HighWatermarkAtEnd) {
             self.log.commit(self.log.end());
         }
         let followers = Followers::new(self.me, epoch, group, &self.log, now.mono);
         let mut leader = Leader::new(epoch, followers);
-        if let Some(mut former) = former {
-            // Two mutants carry something over; the requests of a former leadership have ended otherwise.
+        // Two mutants carry something over; the requests of a former leadership have ended otherwise.
+        if let Some(former) = self.former.as_mut() {
             if planted(Mutant::TicketsSurvive) {
-                leader.keep_waits(&mut former);
+                leader.keep_waits(former);
             }
             if planted(Mutant::JoinsByEarlierEpoch) {
-                leader.followers.keep(former.followers);
+                leader.followers.keep(&former.followers);
             }
         }
         self.ask_epoch = None;

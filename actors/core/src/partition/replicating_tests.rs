@@ -716,7 +716,70 @@ fn a_position_without_an_answer_is_sent_again() {
     let mut m = follower();
     assert_eq!(m.next_deadline().map(|due| due.0), Some(2_000));
     assert_eq!(positions(&step(&mut m, 1_999, Input::Tick)), vec![]);
-    assert_eq!(positions(&step(&mut m, 2_000, Input::Tick)), vec![(2, 100)]);
-    step(&mut m, 2_001, takes(part(2, Continuity::Nothing, 0, 0), &[]));
+    let again = positions(&step(&mut m, 2_000, Input::Tick));
+    assert_eq!(again, vec![(1, 100)], "under its number, so that a late answer to the first one counts");
+    step(&mut m, 2_001, takes(part(1, Continuity::Nothing, 0, 0), &[]));
     assert_eq!(positions(&step(&mut m, 9_000, Input::Tick)), vec![], "it was accepted");
+}
+
+#[test]
+fn a_member_that_lags_is_found_by_a_tick_that_comes_a_little_late() {
+    for late in [1, 2, 5, 100] {
+        let mut m = leader(ReplicaConfig { replica_lag_max_ms: 1_000, ..ReplicaConfig::default() });
+        step(&mut m, 0, at(2, 1, 100, Some(3)));
+        assert_eq!(proposed(&step(&mut m, 1_000 + late, Input::Tick)), Some(vec![1, 2]), "{late} ms");
+    }
+}
+
+#[test]
+fn a_step_before_the_late_tick_does_not_hide_that_the_leader_was_held_up() {
+    let mut m = leader(ReplicaConfig { replica_lag_max_ms: 1_000, ..ReplicaConfig::default() });
+    step(&mut m, 0, at(2, 1, 100, Some(3)));
+    assert_eq!(m.next_deadline(), Some(Millis(1_000)));
+    step(&mut m, 9_000, persisted(10, 10));
+    assert_eq!(m.next_deadline(), Some(Millis(1_000)));
+    assert_eq!(proposed(&step(&mut m, 9_000, Input::Tick)), None, "R7");
+    assert_eq!(m.next_deadline(), Some(Millis(9_500)));
+}
+
+#[test]
+fn a_member_that_lost_records_and_left_the_isr_comes_back() {
+    let mut m = leader(ReplicaConfig::default());
+    for broker in [2, 3] {
+        step(&mut m, 0, at(broker, 1, 100, Some(3)));
+    }
+    assert_eq!(proposed(&step(&mut m, 0, at(3, 2, 90, Some(3)))), Some(vec![1, 2]));
+    step(&mut m, 0, leads(4, group(8, 2, &[(1, true, true), (2, true, true), (3, true, false)])));
+    assert_eq!(proposed(&step(&mut m, 0, acked(3, 2, 99, 99))), None);
+    assert_eq!(proposed(&step(&mut m, 0, acked(3, 2, 100, 100))), Some(vec![1, 2, 3]));
+}
+
+#[test]
+fn a_member_that_shuts_down_leaves_with_the_next_change() {
+    let mut m = replica(start(), ReplicaConfig::default());
+    step(&mut m, 0, leads(4, group(7, 2, &[(1, true, true), (2, false, true), (3, true, false)])));
+    assert_eq!(proposed(&step(&mut m, 0, at(2, 1, 100, Some(3)))), None, "it does not leave by itself");
+    assert_eq!(proposed(&step(&mut m, 0, at(3, 1, 100, Some(3)))), Some(vec![1, 3]), "R8");
+}
+
+#[test]
+fn a_follower_that_leaves_the_replicas_hears_that_its_position_counts_no_more() {
+    let mut m = leader(ReplicaConfig::default());
+    step(&mut m, 0, at(2, 1, 100, Some(3)));
+    let out = step(&mut m, 0, leads(4, group(8, 1, &[(1, true, true), (3, true, true)])));
+    assert_eq!(replies(&out), vec![Answer::Refused { leader_epoch: 4, n: 1, why: RefusedFor::Behind }]);
+    step(&mut m, 0, leads(4, three(9)));
+    assert_eq!(feeds(&step(&mut m, 0, at(2, 2, 100, Some(3)))), vec![(100, false)]);
+}
+
+#[test]
+fn an_epoch_without_a_record_is_cut_off_where_the_logs_part() {
+    let epochs = vec![(3, 100)];
+    let empty = LogStart { log_start: 100, high_watermark: 100, epochs, ..start() };
+    let mut m = replica(empty, ReplicaConfig::default());
+    step(&mut m, 0, follows(4, 2, Some(4)));
+    step(&mut m, 0, Input::Linked(2));
+    let out = step(&mut m, 1, told(1, Some(2), 100));
+    assert_eq!(entries(&out), vec![Entry::Truncate { to: 100 }]);
+    assert!(m.view().epochs.is_empty());
 }
