@@ -289,6 +289,11 @@ impl LocalLog {
             self.producers = ProducerTable::default();
         }
         self.log_id += 1;
+        self.log_starts()
+    }
+
+    /// Numbers an entry that moves the log start.
+    fn log_starts(&mut self) -> Journaled {
         let entry = self.moved();
         self.log_start_entry = entry;
         entry
@@ -301,15 +306,17 @@ impl LocalLog {
     }
 
     /// Moves the log start up, never down. Gives the entry that does it, or none if the log start is there already.
+    /// Above the end it empties the log, as the store does with that entry (R39).
     pub fn move_log_start(&mut self, to: Offset) -> Option<Journaled> {
         if to <= self.log_start {
             return None;
         }
+        if to > self.end {
+            return Some(self.reset(to));
+        }
         self.log_start = to;
         trim_epochs(Arc::make_mut(&mut self.epochs), to);
-        let entry = self.moved();
-        self.log_start_entry = entry;
-        Some(entry)
+        Some(self.log_starts())
     }
 
     /// The entry that moved the log start last; it may still be on its way to the disk.
