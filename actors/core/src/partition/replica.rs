@@ -435,12 +435,7 @@ impl Machine for ReplicaMachine {
             }
             Input::Linked(broker) => self.link(now.mono, broker, true, out),
             Input::Unlinked(broker) => self.link(now.mono, broker, false, out),
-            Input::Part { from, part, batches } => {
-                if let State::Follower(follower) = &mut self.state {
-                    let outcome = follower.part(now, (from, &part), batches, &mut self.log, out);
-                    self.obey(now, outcome, out);
-                }
-            }
+            Input::Part { from, part, batches } => self.part(now, (from, &part), batches, out),
             Input::Told { from, answer } => {
                 if let State::Follower(follower) = &mut self.state {
                     let outcome = follower.told(now.mono, from, &answer, &self.log);

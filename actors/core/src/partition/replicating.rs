@@ -15,12 +15,13 @@ use super::leader::Leader;
 use super::log::LogStart;
 use super::messages::{Effect, Event};
 use super::replica::{ReplicaMachine, Rereading, State, journal};
-use super::replication::{Group, Position, PositionNumber, RefusedFor};
+use super::replication::{Group, Part, Position, PositionNumber, RefusedFor};
 use crate::Reject;
-use crate::ids::{BrokerId, LeaderEpoch, Offset, Peer};
+use crate::ids::{BrokerId, LeaderEpoch, Offset, Peer, Ticket};
 use crate::machine::Effects;
 use crate::metadata::IsrOutcome;
 use crate::mutant::{Mutant, planted};
+use crate::records::BatchHead;
 use crate::storage::Entry;
 use crate::time::{Millis, Now};
 
@@ -78,10 +79,31 @@ impl ReplicaMachine {
         }
     }
 
+    /// Takes a part. An emptied log is shown before batches fill it, so that no reader finds them under the former log's
+    /// id.
+    pub(super) fn part(
+        &mut self,
+        now: Now,
+        (from, part): (BrokerId, &Part),
+        batches: Vec<(Ticket, BatchHead)>,
+        out: &mut Effects<Effect>,
+    ) {
+        let State::Follower(follower) = &mut self.state else { return };
+        let log_id = self.log.log_id();
+        let outcome = follower.judge((from, part), &batches, &mut self.log, out);
+        if self.log.log_id() != log_id {
+            self.publish(out);
+        }
+        if let (Outcome::Take, State::Follower(follower)) = (outcome, &mut self.state) {
+            follower.take(now, part, batches, &mut self.log, out);
+        }
+        self.obey(now, outcome, out);
+    }
+
     /// Does what a message of the leader asks for.
     pub(super) fn obey(&mut self, now: Now, outcome: Outcome, out: &mut Effects<Effect>) {
         match outcome {
-            Outcome::Done => {}
+            Outcome::Done | Outcome::Take => {}
             Outcome::Ask => self.ask(now.mono, out),
             Outcome::Truncate(to) => self.truncate(now, to, out),
         }

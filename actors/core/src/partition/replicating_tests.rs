@@ -720,3 +720,58 @@ fn a_position_without_an_answer_is_sent_again() {
     step(&mut m, 2_001, takes(part(2, Continuity::Nothing, 0, 0), &[]));
     assert_eq!(positions(&step(&mut m, 9_000, Input::Tick)), vec![], "it was accepted");
 }
+
+/// The entries and the views of a step, in their order. A view is told by its log id, its high watermark and its end.
+fn order(effects: &[Effect]) -> Vec<String> {
+    let name = |effect: &Effect| match effect {
+        Effect::Journal { entry: Entry::Append { base, .. }, .. } => Some(format!("append {base}")),
+        Effect::Journal { entry: Entry::Truncate { to }, .. } => Some(format!("truncate {to}")),
+        Effect::Journal { entry: Entry::Reset { at }, .. } => Some(format!("reset {at}")),
+        Effect::Journal { entry: Entry::LogStart { to }, .. } => Some(format!("log start {to}")),
+        Effect::Publish(view) => Some(format!("view {} {} {}", view.log_id, view.high_watermark, view.end)),
+        _ => None,
+    };
+    effects.iter().filter_map(name).collect()
+}
+
+#[test]
+fn a_view_is_shown_behind_the_entry_that_made_it_and_before_other_bytes_come() {
+    let after = |epoch, end| Continuity::After { epoch, end };
+    let restarted = |m: &mut ReplicaMachine| {
+        step(m, 1, takes(part(1, Continuity::Restart, 200, 172), &[]));
+    };
+    let whole = [batch(170, 4, 5), batch(175, 4, 5)];
+    type Ready<'a> = &'a dyn Fn(&mut ReplicaMachine);
+    let rows: [(Ready<'_>, Input, &[&str]); 9] = [
+        (&|_| {}, takes(part(1, Continuity::Restart, 200, 170), &[]), &["reset 170", "view 1 170 170"]),
+        (
+            &restarted,
+            takes(part(1, after(None, 172), 180, 172), &whole),
+            &["reset 170", "view 2 170 170", "append 170", "append 175", "log start 172", "view 2 180 180"],
+        ),
+        (
+            &restarted,
+            takes(part(1, after(None, 172), 180, 172), &[batch(172, 4, 5)]),
+            &["append 172", "view 1 177 177"],
+        ),
+        (
+            &|_| {},
+            takes(part(1, AFTER, 105, 30), &[batch(100, 3, 10)]),
+            &["append 100", "log start 30", "view 0 105 110"],
+        ),
+        (&|_| {}, takes(part(1, Continuity::Nothing, 70, 30), &[]), &["log start 30", "view 0 70 100"]),
+        (&|_| {}, takes(part(1, Continuity::Nothing, 60, 0), &[]), &[]),
+        (&|_| {}, takes(part(1, after(Some(3), 90), 60, 0), &[batch(90, 3, 1)]), &[]),
+        (&|_| {}, told(1, Some(3), 70), &["truncate 70", "view 1 60 70"]),
+        (&|_| {}, takes(part(0, Continuity::Restart, 200, 170), &[]), &[]),
+    ];
+    for (ready, input, wanted) in rows {
+        let mut m = follower();
+        ready(&mut m);
+        assert_eq!(order(&step(&mut m, 2, input.clone())), wanted, "{input:?}");
+    }
+    let mut m = leader(ReplicaConfig::default());
+    let (to, deadline) = (TrimTo::Offset(50), Millis(9_000));
+    let out = step(&mut m, 2, Input::Trim { ticket: Ticket(1), to, own: false, deadline });
+    assert_eq!(order(&out), ["log start 50", "view 0 60 100"]);
+}
