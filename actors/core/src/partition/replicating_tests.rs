@@ -775,3 +775,13 @@ fn a_view_is_shown_behind_the_entry_that_made_it_and_before_other_bytes_come() {
     let out = step(&mut m, 2, Input::Trim { ticket: Ticket(1), to, own: false, deadline });
     assert_eq!(order(&out), ["log start 50", "view 0 60 100"]);
 }
+
+#[test]
+fn a_follower_that_starts_over_at_its_own_end_acknowledges_nothing_before_that_is_durable() {
+    let mut m = follower();
+    let out = step(&mut m, 1, takes(part(1, Continuity::Restart, 200, 100), &[]));
+    assert_eq!((entries(&out), acks(&out)), (vec![Entry::Reset { at: 100 }], vec![(1, 0, 0)]));
+    assert_eq!(acks(&step(&mut m, 2, persisted(9, 9))), vec![], "an entry of the former log");
+    assert_eq!(acks(&step(&mut m, 2, persisted(10, 9))), vec![(1, 100, 0)]);
+    assert_eq!(acks(&step(&mut m, 2, persisted(10, 10))), vec![(1, 100, 100)]);
+}
