@@ -89,7 +89,7 @@ pub struct LocalLog {
     log_start_entry: Journaled,
     /// The log start as of its last durable move.
     durable_log_start: Offset,
-    /// Grows with each truncation, so that a read can tell that one overtook it.
+    /// Grows with each truncation and each life, so that a read can tell that one overtook it.
     log_id: u64,
 }
 
@@ -205,7 +205,12 @@ impl LocalLog {
         self.durable_log_start
     }
 
-    /// The number of truncations.
+    /// Tells this life of the log from former ones, whose truncations a read may have missed.
+    pub fn begin_life(&mut self, first_id: u64) {
+        self.log_id = first_id;
+    }
+
+    /// The number that each truncation raises.
     #[must_use]
     pub fn log_id(&self) -> u64 {
         self.log_id

@@ -96,7 +96,8 @@ pub struct ReplicaMachine {
 impl ReplicaMachine {
     /// An idle replica of this node, over this log.
     #[must_use]
-    pub fn new(me: BrokerId, log: LocalLog, config: ReplicaConfig, life: Beginning) -> ReplicaMachine {
+    pub fn new(me: BrokerId, mut log: LocalLog, config: ReplicaConfig, life: Beginning) -> ReplicaMachine {
+        log.begin_life(life.first_n);
         ReplicaMachine {
             me,
             log,

@@ -785,3 +785,19 @@ fn a_follower_that_starts_over_at_its_own_end_acknowledges_nothing_before_that_i
     assert_eq!(acks(&step(&mut m, 2, persisted(10, 9))), vec![(1, 100, 0)]);
     assert_eq!(acks(&step(&mut m, 2, persisted(10, 10))), vec![(1, 100, 100)]);
 }
+
+#[test]
+fn the_ids_of_a_log_never_come_again_in_a_later_life() {
+    let life = |first_n| {
+        let log = LocalLog::recovered(start(), Durability::Fsync);
+        let mut m =
+            ReplicaMachine::new(ME, log, ReplicaConfig::default(), Beginning { first_n, rebuilt: true });
+        step(&mut m, 0, follows(4, 2, None));
+        step(&mut m, 0, Input::Linked(2));
+        let before = m.view().log_id;
+        step(&mut m, 1, told(first_n + 1, Some(3), 70));
+        step(&mut m, 2, Input::Rebuilt(Box::new(LogStart { next: 70, ..start() })));
+        [before, m.view().log_id]
+    };
+    assert_eq!((life(0), life(1 << 32)), ([0, 1], [1 << 32, (1 << 32) + 1]));
+}
