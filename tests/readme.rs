@@ -51,7 +51,7 @@ fn node_table() -> String {
 /// Every topic config with its default, its class and its description.
 fn topic_table() -> String {
     let (cluster, statics) = (BTreeMap::new(), Statics::new([]));
-    let layers = Layers { broker: None, cluster: &cluster, statics: &statics };
+    let layers = Layers { broker: None, cluster: &cluster, statics: &statics, nodes: 1 };
     let mut table = String::from("| topic config | default | class | |\n|---|---|---|---|\n");
     for entry in topic_entries(&BTreeMap::new(), &layers) {
         let (name, value, doc) = (entry.name, entry.value.unwrap_or_default(), cell(entry.doc));

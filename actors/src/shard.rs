@@ -56,6 +56,8 @@ enum At {
 struct Local {
     life: Life,
     handle: Arc<PartitionHandle>,
+    /// The replica whose log this life found in the shard; none if the life opens a new one.
+    found: Option<ReplicaId>,
     assigned: Assigned,
     config: ReplicaConfig,
     at: At,
@@ -176,6 +178,11 @@ impl Local {
             let _ = actor.cast(message);
         }
     }
+
+    /// The replica in the shard; none before a new one is open.
+    fn replica(&self) -> Option<ReplicaId> {
+        self.handle.replica().or(self.found)
+    }
 }
 
 impl ShardState {
@@ -202,9 +209,16 @@ impl ShardState {
         let (origin, log) = (starting.origin, starting.log.take());
         let Starting { life, handle, assigned, config, .. } = *starting;
         let (at, restarts) = (At::Down, Restarts::new(Policy::REPLICA));
+        let found = match origin {
+            Origin::New => None,
+            Origin::Recovered(replica) => Some(replica),
+            Origin::Returned => self.left.remove(&id),
+        };
+        let marked = log.as_ref().is_some_and(|log| log.stray.is_some());
         let local = Local {
             life,
             handle,
+            found,
             assigned,
             config,
             at,
@@ -215,9 +229,12 @@ impl ShardState {
             next: None,
         };
         self.locals.insert(id, local);
-        match (origin, self.left.remove(&id)) {
-            (Origin::Returned, Some(replica)) => self.rebuild(me, id, replica, Duration::ZERO),
+        match (origin, found) {
             (Origin::Returned, None) => self.leave_offline(id, "its former life left no log".to_owned()),
+            (Origin::Returned, Some(replica)) => self.rebuild(me, id, replica, Duration::ZERO),
+            // The fence before the rebuild takes the mark off, even if no record follows. A later start would count the
+            // day from the old mark (R20).
+            (Origin::Recovered(_), Some(replica)) if marked => self.rebuild(me, id, replica, Duration::ZERO),
             (Origin::New | Origin::Recovered(_), _) => self.spawn(me, id, log).await,
         }
     }
@@ -276,7 +293,7 @@ impl ShardState {
         let now = self.args.clock.now().mono;
         let Some(local) = self.locals.get_mut(&id) else { return };
         local.at = At::Down;
-        match (local.restarts.failed(now), local.handle.replica()) {
+        match (local.restarts.failed(now), local.replica()) {
             (Verdict::Again { after_ms }, Some(replica)) => {
                 self.rebuild(me, id, replica, Duration::from_millis(after_ms));
             }
@@ -349,7 +366,7 @@ impl ShardState {
     /// Reads the log of a replica without an actor, so that it can be ended. A replica that was never opened is over
     /// at once.
     async fn read_to_end(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition) {
-        match self.locals.get(&id).and_then(|local| local.handle.replica()) {
+        match self.locals.get(&id).and_then(Local::replica) {
             Some(replica) => self.rebuild(me, id, replica, Duration::ZERO),
             None => self.over(me, id).await,
         }
@@ -358,7 +375,7 @@ impl ShardState {
     /// Ends a life. The next life begins at once, if one waits, so that no message for it comes too early.
     async fn over(&mut self, me: &ActorRef<ShardMsg>, id: TopicPartition) {
         let Some(mut local) = self.locals.remove(&id) else { return };
-        match (local.ending, local.journaled, local.handle.replica()) {
+        match (local.ending, local.journaled, local.replica()) {
             (Some(Ending::Stray), _, Some(replica)) => drop(self.left.insert(id, replica)),
             // Its topic was deleted while it was leaving.
             (Some(Ending::Drop), Some(Ending::Stray), Some(replica)) => self.drop_left(me, replica),

@@ -36,6 +36,12 @@ pub struct Flags {
     /// Expired records are looked for this often
     #[arg(long, value_name = "MS", env = "CALLBOARD_LOG_RETENTION_CHECK_INTERVAL_MS", hide = true)]
     pub log_retention_check_interval_ms: Option<u64>,
+    /// Replicas of a new topic that states no number [default: 3, or as many as there are nodes]
+    #[arg(long, value_name = "N", env = "CALLBOARD_DEFAULT_REPLICATION_FACTOR", hide = true)]
+    pub default_replication_factor: Option<i32>,
+    /// A follower whose records lag for so long leaves the in-sync replicas
+    #[arg(long, value_name = "MS", env = "CALLBOARD_REPLICA_LAG_TIME_MAX_MS", hide = true)]
+    pub replica_lag_time_max_ms: Option<u64>,
     /// Bytes of a journal segment
     #[arg(long, value_name = "BYTES", env = "CALLBOARD_SEGMENT_BYTES", hide = true)]
     pub segment_bytes: Option<u64>,

@@ -37,6 +37,8 @@ impl Config {
         set(&mut topics.durability, &flags.durability);
         set(&mut storage.shards, &flags.shards);
         set(&mut topics.log_retention_check_interval_ms, &flags.log_retention_check_interval_ms);
+        set(&mut topics.default_replication_factor, &flags.default_replication_factor);
+        set(&mut topics.replica_lag_time_max_ms, &flags.replica_lag_time_max_ms);
         set(&mut storage.segment_bytes, &flags.segment_bytes);
         set(&mut storage.unsettled_bytes_max, &flags.unsettled_bytes_max);
         set(&mut storage.journal_bytes_max, &flags.journal_bytes_max);

@@ -25,6 +25,8 @@ fn what_cannot_be_is_refused_in_words() {
     };
     assert!(with(|c| c.storage.shards = 1000).contains("shards = 1000"));
     assert!(with(|c| c.kafka.advertised = "nohost".into()).contains("HOST:PORT"));
+    assert!(with(|c| c.topics.default_replication_factor = 0).contains("default_replication_factor = 0"));
+    assert!(with(|c| c.topics.replica_lag_time_max_ms = 0).contains("replica_lag_time_max_ms = 0"));
     assert!(with(|c| c.storage.segment_bytes = 100_000).contains("multiple of 512"));
 }
 
@@ -49,4 +51,16 @@ fn flags_win_over_the_file() {
     let flags = Flags { config: Some(path), kafka: Some("b:2".into()), ..Flags::default() };
     let config = Config::load(&flags).unwrap();
     assert_eq!((config.kafka.listen.as_str(), config.storage.shards), ("b:2", 3));
+}
+
+#[test]
+fn a_number_of_replicas_that_is_set_is_told_apart_from_none() {
+    let said = |factor| {
+        let mut config = Config::default();
+        (config.topics.default_replication_factor, config.topics.replica_lag_time_max_ms) = (factor, 4_000);
+        let statics = config.statics(1, "127.0.0.1:9092".parse().unwrap());
+        assert_eq!(statics.get("replica.lag.time.max.ms"), Some("4000"));
+        statics.get("default.replication.factor").map(str::to_owned)
+    };
+    assert_eq!((said(-1), said(1), said(3)), (None, Some("1".into()), Some("3".into())));
 }

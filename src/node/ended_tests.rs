@@ -7,6 +7,7 @@
 //! What is right is what Apache Kafka answers where a leader moves. How waiting fetches learn of it is not looked at.
 
 use super::Node;
+use super::data::open_store;
 use crate::config::Config;
 use crate::kafka::wire::api::ApiKey;
 use crate::kafka::wire::messages::{
@@ -15,13 +16,15 @@ use crate::kafka::wire::messages::{
     ProduceRequest, ProduceResponse, TopicProduceData,
 };
 use crate::kafka::wire::{Message, Part, Reader, RecordBytes, flat, frame_request};
+use crate::storage::{Opened, RealDisk};
 use bytes::Bytes;
 use callboard_actors::permit::Permit;
 use callboard_actors::ports::{Journal, Reading, Submission};
 use callboard_core::records::{BatchBuilder, NewRecord};
 use callboard_core::storage::{Durability, Entry};
-use callboard_core::{ErrorCode, ReplicaId, Seq};
+use callboard_core::{ErrorCode, ReplicaId, Seq, UnixMillis};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -123,13 +126,17 @@ impl Client {
     }
 }
 
-async fn start(data: &tempfile::TempDir) -> Node {
+fn config(data: &tempfile::TempDir) -> Config {
     let mut config = Config::default();
     config.storage.data = data.path().join("data");
     config.storage.shards = 1;
     config.kafka.listen = "127.0.0.1:0".into();
     config.console.listen = "127.0.0.1:0".into();
-    Node::start(config).await.unwrap()
+    config
+}
+
+async fn start(data: &tempfile::TempDir) -> Node {
+    Node::start(config(data)).await.unwrap()
 }
 
 async fn replicas(node: &Node) -> BTreeSet<ReplicaId> {
@@ -229,4 +236,46 @@ async fn ends_while_fetches_come(node: &Node, writer: &mut Client) {
         let told = reader.fetched().await;
         assert!([NONE, NOT_LEADER].contains(&told.error_code), "{name}: {told:?}");
     }
+}
+
+/// When the replica was marked stray. A later mark is written first, if one is given.
+async fn mark(data: &tempfile::TempDir, replica: ReplicaId, at: Option<UnixMillis>) -> Option<UnixMillis> {
+    let (_store, shards) = open_store(&config(data), Arc::new(RealDisk), 1).await.unwrap();
+    let Opened::Shard { engine, states } = &shards[0] else { panic!("the shard is lost") };
+    let state = states.iter().find(|state| state.replica == replica).unwrap();
+    if let Some(at) = at {
+        let entry = Submission {
+            replica,
+            seq: state.seq.next(),
+            entry: Entry::Stray { at },
+            bytes: Bytes::new(),
+            durability: Durability::Fsync,
+            permit: Permit::free(),
+        };
+        engine.write(vec![entry]).unwrap();
+    }
+    state.stray
+}
+
+/// A mark from a day before this start would let a later start drop the replica at once (R20).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stray_replica_that_the_image_claims_loses_its_mark_without_a_record() {
+    let data = tempfile::tempdir().unwrap();
+    let node = start(&data).await;
+    let replica = topic(&node, &mut Client::connect(&node).await, "one").await;
+    node.stop().await.unwrap();
+    let long_ago = UnixMillis(1);
+    assert_eq!(mark(&data, replica, Some(long_ago)).await, None);
+    assert_eq!(mark(&data, replica, None).await, Some(long_ago));
+    let node = start(&data).await;
+    let mut client = Client::connect(&node).await;
+    client.fetch("one", 0).await;
+    let told = client.fetched().await;
+    assert_eq!((told.error_code, told.high_watermark), (NONE, 1));
+    node.stop().await.unwrap();
+    assert_eq!(mark(&data, replica, None).await, None);
+    // It takes records and numbers its entries on.
+    let node = start(&data).await;
+    Client::connect(&node).await.written("one").await;
+    node.stop().await.unwrap();
 }

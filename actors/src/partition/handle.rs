@@ -1,6 +1,7 @@
 //! A partition from outside: its published view, its tail, its waiting fetches, and the way for a batch to its actor.
 //!
-//! A fetch never enters an actor. It reads the view, then the tail or the store, below the high watermark.
+//! A fetch never enters an actor. It reads the view, then the tail or the store, below the high watermark, and then looks
+//! whether a truncation overtook it.
 //!
 //! A replica has one handle for its whole life on this node. Its role changes in the view, and the actor behind it
 //! may fail and be started again. Requests that hold the handle see both without looking the partition up anew. The
@@ -15,7 +16,7 @@ use crate::reply::{Answer, Reply};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use callboard_core::coordinator::epoch::Tenure;
 use callboard_core::partition::{ActiveProducer, Appended, Role, TrimTo, View};
-use callboard_core::storage::Room;
+use callboard_core::storage::{Entry, Room};
 use callboard_core::{LeaderEpoch, Offset, Reject, ReplicaId, TopicPartition};
 use parking_lot::Mutex;
 use ractor::{ActorId, ActorRef};
@@ -233,28 +234,32 @@ impl PartitionHandle {
         tail.bytes_between(from, until)
     }
 
-    /// Reads whole batches in `from .. until` into memory: from the tail without I/O, else from the store.
+    /// Reads whole committed batches in `from .. until` into memory: from the tail without I/O, else from the store.
     pub async fn read(&self, from: Offset, until: Offset, max_bytes: usize) -> Result<Slices, ReadError> {
-        self.read_as(from, until, max_bytes, false).await
+        self.read_as(&self.view(), from, until, max_bytes, false).await
     }
 
-    /// Reads whole batches to be sent. Parts may be files.
+    /// Reads whole committed batches to be sent to a consumer that was shown this view. Parts may be files.
     pub async fn read_to_send(
         &self,
+        view: &View,
         from: Offset,
         until: Offset,
         max_bytes: usize,
     ) -> Result<Slices, ReadError> {
-        self.read_as(from, until, max_bytes, true).await
+        self.read_as(view, from, until, max_bytes, true).await
     }
 
     async fn read_as(
         &self,
+        view: &View,
         from: Offset,
         until: Offset,
         max_bytes: usize,
         files: bool,
     ) -> Result<Slices, ReadError> {
+        view.role.serves()?;
+        let until = until.min(view.high_watermark);
         let held = {
             let mut tail = self.tail.lock();
             tail.wanted();
@@ -262,28 +267,55 @@ impl PartitionHandle {
         };
         if let Some((parts, bytes, next)) = held {
             let parts = parts.into_iter().map(Part::Bytes).collect();
-            return Ok(Slices { parts, bytes, next });
+            return self.found(view, Ok(Slices { parts, bytes, next }));
         }
-        let (shard, replica) = self.home()?;
+        let (shard, replica) = self.home(view)?;
         let request = ReadRequest { replica, from, until, max_bytes, files };
-        self.read_ended(shard.read(request).await)
+        self.found(view, shard.read(request).await)
     }
 
-    /// The first record at or after a timestamp, below `until`.
+    /// The first committed record at or after a timestamp, below `until`.
     pub async fn find_time(&self, timestamp: i64, until: Offset) -> Result<Option<TimeHit>, ReadError> {
-        let ((shard, replica), from) = (self.home()?, self.view().log_start);
-        self.read_ended(shard.find_time(replica, from, until, timestamp).await)
+        let view = self.view();
+        let (shard, replica) = self.home(&view)?;
+        let until = until.min(view.high_watermark);
+        self.found(&view, shard.find_time(replica, view.log_start, until, timestamp).await)
     }
 
-    /// The record with the largest timestamp below `until`.
+    /// The committed record with the largest timestamp below `until`.
     pub async fn max_time(&self, until: Offset) -> Result<Option<TimeHit>, ReadError> {
-        let ((shard, replica), from) = (self.home()?, self.view().log_start);
-        self.read_ended(shard.max_time(replica, from, until).await)
+        let view = self.view();
+        let (shard, replica) = self.home(&view)?;
+        let until = until.min(view.high_watermark);
+        self.found(&view, shard.max_time(replica, view.log_start, until).await)
+    }
+
+    /// The outcome of a read under this view. If a truncation overtook it, other bytes may lie at its offsets by now.
+    ///
+    /// A leader never truncates, so the answer is that this node does not lead. The client keeps its offset and asks again;
+    /// after OFFSET_OUT_OF_RANGE it would go to another one, and could skip records.
+    fn found<T>(&self, view: &View, read: Result<T, ReadError>) -> Result<T, ReadError> {
+        let now = self.view.load();
+        let cut = now.log_id != view.log_id;
+        match now.role.serves() {
+            Ok(()) if cut => Err(Reject::NotLeader.into()),
+            Err(reject) if cut || read.is_err() => Err(reject.into()),
+            _ => read,
+        }
+    }
+
+    /// Takes out of the tail what an entry takes out of the log. The view of the shorter log is shown later.
+    pub(super) fn cut(&self, entry: &Entry) {
+        match entry {
+            Entry::Truncate { to } => self.tail.lock().cut(*to),
+            Entry::Reset { .. } => self.tail.lock().clear(),
+            _ => {}
+        }
     }
 
     /// Bytes of the replica's batches in the store.
     pub async fn size(&self) -> Result<u64, ReadError> {
-        let (shard, replica) = self.home()?;
+        let (shard, replica) = self.home(&self.view())?;
         self.read_ended(shard.size(replica).await)
     }
 
@@ -295,9 +327,9 @@ impl PartitionHandle {
         })
     }
 
-    /// The shard and the replica in it, if the role lets them be read.
-    fn home(&self) -> Result<(&Arc<dyn Shard>, ReplicaId), Reject> {
-        self.view.load().role.serves()?;
+    /// The shard and the replica in it, if this view's role lets them be read.
+    fn home(&self, view: &View) -> Result<(&Arc<dyn Shard>, ReplicaId), Reject> {
+        view.role.serves()?;
         self.shard.as_ref().zip(self.replica()).ok_or(Reject::Unavailable)
     }
 }
@@ -312,6 +344,7 @@ fn refused<T>(reject: Reject) -> Answer<Result<T, Reject>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use callboard_core::TopicId;
     use ractor::{Actor, ActorProcessingErr};
 
@@ -354,5 +387,86 @@ mod tests {
         assert!(watch.has_changed().unwrap());
         former.stop(None);
         next.stop(None);
+    }
+
+    /// A leader's handle whose tail holds the batches 0 to 9, 10 to 19 and so on up to 40, committed up to 30.
+    fn held() -> PartitionHandle {
+        let id = TopicPartition { topic: TopicId([1; 16]), partition: 0 };
+        let handle = PartitionHandle::new(id, None, Arc::default());
+        for n in 0..4 {
+            handle.tail.lock().push(n * 10, n * 10 + 10, Bytes::from(vec![n as u8; 100]));
+        }
+        handle.publish(View { end: 40, high_watermark: 30, ..View::unknown(Role::Leader, 3) });
+        handle
+    }
+
+    #[tokio::test]
+    async fn a_consumer_reads_below_the_high_watermark_of_its_view_alone() {
+        let handle = held();
+        let view = handle.view();
+        for until in [30, 40, Offset::MAX] {
+            assert_eq!(handle.read(0, until, 1_000).await.unwrap().next, 30, "{until}");
+            assert_eq!(handle.read_to_send(&view, 10, until, 1_000).await.unwrap().next, 30, "{until}");
+        }
+        handle.publish(View { high_watermark: 40, ..View::clone(&view) });
+        assert_eq!(handle.read_to_send(&view, 10, 40, 1_000).await.unwrap().next, 30, "its own view");
+        assert_eq!(handle.read(10, 40, 1_000).await.unwrap().next, 40);
+        let follower = View { role: Role::Follower { leader: 2 }, ..View::clone(&view) };
+        let refused = handle.read_to_send(&follower, 0, 30, 1_000).await.unwrap_err();
+        assert_eq!(refused, ReadError::Refused(Reject::NotLeader));
+    }
+
+    #[tokio::test]
+    async fn a_read_that_a_truncation_overtook_is_asked_for_again() {
+        let storage = || Role::Offline("EIO".into());
+        // Each row: the role and the log id after the read; the answer to a read that went well, and to one that did not.
+        let lost = || Some(Reject::NotLeader);
+        let rows = [
+            (Role::Leader, 0, None, None),
+            (Role::Leader, 1, lost(), lost()),
+            (Role::Follower { leader: 2 }, 0, None, lost()),
+            (Role::Follower { leader: 2 }, 1, lost(), lost()),
+            (Role::Idle, 1, Some(Reject::Unavailable), Some(Reject::Unavailable)),
+            (storage(), 0, None, Some(Reject::Storage("EIO".into()))),
+        ];
+        for (role, log_id, well, badly) in rows {
+            let handle = held();
+            let view = handle.view();
+            handle.publish(View { role: role.clone(), log_id, ..View::clone(&view) });
+            let said =
+                |reject: Option<Reject>, otherwise| reject.map_or(otherwise, |r| Err(ReadError::Refused(r)));
+            assert_eq!(handle.found(&view, Ok(7)), said(well.clone(), Ok(7)), "{role:?} {log_id}");
+            let error = Err(ReadError::OutOfRange(5));
+            assert_eq!(handle.found::<i32>(&view, error.clone()), said(badly, error), "{role:?} {log_id}");
+            let read = handle.read_to_send(&view, 0, 30, 1_000).await;
+            assert_eq!(read.err(), well.map(ReadError::Refused), "from the tail: {role:?} {log_id}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_tail_is_cut_with_the_log() {
+        let left = |entry: Entry| {
+            let handle = held();
+            handle.cut(&entry);
+            (handle.tail_bytes(0, 40), handle)
+        };
+        let rows = [
+            (Entry::Truncate { to: 40 }, Some(400)),
+            (Entry::Truncate { to: 20 }, Some(200)),
+            (Entry::Truncate { to: 15 }, Some(100)),
+            (Entry::Truncate { to: 0 }, None),
+            (Entry::Reset { at: 40 }, None),
+            (Entry::Reset { at: 15 }, None),
+            (Entry::Fence, Some(400)),
+        ];
+        for (entry, bytes) in rows {
+            assert_eq!(left(entry).0, bytes, "{entry:?}");
+        }
+        // A leader's next batch may lie behind a gap, exactly where the former log ended.
+        let (_, handle) = left(Entry::Truncate { to: 20 });
+        handle.tail.lock().push(40, 50, Bytes::from(vec![9; 100]));
+        handle.publish(View { log_id: 1, end: 50, high_watermark: 50, ..View::unknown(Role::Leader, 4) });
+        assert_eq!(handle.tail_bytes(20, 50), None, "bytes of the former log");
+        assert_eq!(handle.read(40, 50, 1_000).await.unwrap().bytes, 100);
     }
 }

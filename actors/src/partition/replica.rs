@@ -117,7 +117,10 @@ impl ReplicaIo {
                 metrics::appended(bytes.len());
                 (bytes, payload.permit)
             }
-            _ => (Bytes::new(), Permit::free()),
+            _ => {
+                self.handle.cut(&entry);
+                (Bytes::new(), Permit::free())
+            }
         };
         let submission = Submission { replica: self.replica, seq, entry, bytes, durability, permit };
         if let Err(error) = self.shard.submit(submission) {

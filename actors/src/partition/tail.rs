@@ -41,6 +41,13 @@ impl Tail {
         self.entries.clear();
     }
 
+    /// Lets the batches go that reach above this offset, because the log is cut there.
+    pub(super) fn cut(&mut self, to: Offset) {
+        while self.entries.back().is_some_and(|newest| newest.next > to) {
+            self.entries.pop_back();
+        }
+    }
+
     /// Notes that a request reads, or waits to read.
     pub fn wanted(&mut self) {
         self.unread = 0;

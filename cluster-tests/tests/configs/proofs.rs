@@ -116,6 +116,44 @@ pub fn topic() -> Vec<(&'static str, Proof)> {
     ]
 }
 
+/// Broker configs that the configuration file alone sets.
+const FROM_FILE: [&str; 34] = [
+    "advertised.listeners",
+    "auto.create.topics.enable",
+    "broker.id",
+    "broker.rack",
+    "callboard.durability",
+    "callboard.segment.bytes",
+    "connections.max.idle.ms",
+    "default.replication.factor",
+    "delete.topic.enable",
+    "group.initial.rebalance.delay.ms",
+    "group.max.session.timeout.ms",
+    "group.max.size",
+    "group.min.session.timeout.ms",
+    "listeners",
+    "log.dirs",
+    "log.flush.scheduler.interval.ms",
+    "log.retention.check.interval.ms",
+    "log.retention.hours",
+    "log.roll.hours",
+    "log.roll.jitter.hours",
+    "max.connections",
+    "max.incremental.fetch.session.cache.slots",
+    "node.id",
+    "num.partitions",
+    "offset.metadata.max.bytes",
+    "offsets.retention.check.interval.ms",
+    "offsets.retention.minutes",
+    "offsets.topic.num.partitions",
+    "offsets.topic.replication.factor",
+    "process.roles",
+    "producer.id.expiration.ms",
+    "replica.lag.time.max.ms",
+    "socket.request.max.bytes",
+    "socket.send.buffer.bytes",
+];
+
 pub fn broker() -> Vec<(&'static str, Proof)> {
     use Proof::{Changes, ReadOnly, Stored, StoredForAll};
     let mut all = vec![
@@ -148,42 +186,7 @@ pub fn broker() -> Vec<(&'static str, Proof)> {
         ("min.insync.replicas", StoredForAll("2", "0")),
         ("unclean.leader.election.enable", Stored("true", "yes")),
     ];
-    let from_file = [
-        "advertised.listeners",
-        "auto.create.topics.enable",
-        "broker.id",
-        "broker.rack",
-        "callboard.durability",
-        "callboard.segment.bytes",
-        "connections.max.idle.ms",
-        "default.replication.factor",
-        "delete.topic.enable",
-        "group.initial.rebalance.delay.ms",
-        "group.max.session.timeout.ms",
-        "group.max.size",
-        "group.min.session.timeout.ms",
-        "listeners",
-        "log.dirs",
-        "log.flush.scheduler.interval.ms",
-        "log.retention.check.interval.ms",
-        "log.retention.hours",
-        "log.roll.hours",
-        "log.roll.jitter.hours",
-        "max.connections",
-        "max.incremental.fetch.session.cache.slots",
-        "node.id",
-        "num.partitions",
-        "offset.metadata.max.bytes",
-        "offsets.retention.check.interval.ms",
-        "offsets.retention.minutes",
-        "offsets.topic.num.partitions",
-        "offsets.topic.replication.factor",
-        "process.roles",
-        "producer.id.expiration.ms",
-        "socket.request.max.bytes",
-        "socket.send.buffer.bytes",
-    ];
-    all.extend(from_file.map(|name| (name, Proof::ReadOnly("7"))));
+    all.extend(FROM_FILE.map(|name| (name, Proof::ReadOnly("7"))));
     all
 }
 

@@ -411,13 +411,11 @@ impl Reading<'_> {
         {
             return Ok(());
         }
-        let found = handle.read_to_send(wanted.fetch_offset, until, max_bytes.max(1)).await;
+        let found = handle.read_to_send(&view, wanted.fetch_offset, until, max_bytes.max(1)).await;
         // Bytes sent from files take no memory here.
         let in_memory = |slices: &Slices| slices.in_memory().map(bytes::Bytes::len).sum();
         self.charge.after(found.as_ref().map_or(0, in_memory));
         match found {
-            // A truncation overtook the read, so its bytes may not be in the log any more.
-            Ok(_) if handle.view().log_id != view.log_id => {}
             // KIP-74: the first batch of a response comes whole, all others only if they fit.
             Ok(slices) if self.empty || slices.bytes <= self.left => {
                 self.empty &= slices.bytes == 0;

@@ -1,5 +1,6 @@
 //! A controller of a cluster for tests: its log commits in order when the test says so.
 
+use super::configs::Statics;
 use super::controller::{Ask, ControllerMachine, Effect, Input, Reply, TopicDefaults};
 use super::{
     Committed, Image, Judgement, LEVELS, Leadership, Listener, MetadataRecord, Partition, ProposalId,
@@ -48,8 +49,13 @@ pub(super) struct Cluster {
 impl Cluster {
     /// A founded cluster without nodes, which waits for its judge.
     pub fn waiting() -> Cluster {
+        Cluster::waiting_with(Statics::default())
+    }
+
+    /// The same with settings of the configuration file.
+    pub fn waiting_with(statics: Statics) -> Cluster {
         let first = ProposalId { node: 1, number: 100 };
-        let defaults = TopicDefaults { partitions: 1, statics: Arc::default() };
+        let defaults = TopicDefaults { partitions: 1, statics: Arc::new(statics) };
         let leadership = Leadership { term: TERM, node: 1 };
         let mut cluster = Cluster {
             machine: ControllerMachine::new(first, defaults),
@@ -75,7 +81,11 @@ impl Cluster {
 
     /// A cluster of so many registered and unfenced nodes; node n runs as process n.
     pub fn of(nodes: u8) -> Cluster {
-        let mut cluster = Cluster::waiting();
+        Cluster::of_with(nodes, Statics::default())
+    }
+
+    pub fn of_with(nodes: u8, statics: Statics) -> Cluster {
+        let mut cluster = Cluster::waiting_with(statics);
         cluster.judge(Vec::new());
         for n in 1..=nodes {
             cluster.join(node(i32::from(n), n));

@@ -284,7 +284,12 @@ impl Image {
     /// The layers of settings below the topics' own configs, as they hold on one broker.
     #[must_use]
     pub fn layers<'a>(&'a self, broker: BrokerId, statics: &'a Statics) -> Layers<'a> {
-        Layers { broker: self.broker_configs.get(&broker), cluster: &self.cluster_configs, statics }
+        Layers {
+            broker: self.broker_configs.get(&broker),
+            cluster: &self.cluster_configs,
+            statics,
+            nodes: self.brokers.len(),
+        }
     }
 
     fn partition_mut(&mut self, id: TopicPartition) -> Option<&mut Partition> {

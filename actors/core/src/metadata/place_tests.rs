@@ -1,6 +1,7 @@
 //! Tests of placement: leaders and followers spread, racks are used, and what cannot be placed is refused.
 
 use super::cluster_rig::{Cluster, id, node};
+use super::configs::Statics;
 use super::controller::{Ask, NewTopic, Reply};
 use super::{MorePartitions, Partition, Registration, Verdict};
 use crate::error::ErrorCode;
@@ -105,6 +106,24 @@ fn the_default_factor_is_three_or_as_many_nodes_as_there_are_fenced_or_not() {
             create(&mut cluster, wanted(2, 1, i16::from(nodes) + 1)),
             Err(ErrorCode::InvalidReplicationFactor)
         );
+    }
+}
+
+#[test]
+fn a_number_of_replicas_in_the_file_holds_for_users_topics_and_is_not_raised() {
+    const FEW: Result<usize, ErrorCode> = Err(ErrorCode::InvalidReplicationFactor);
+    for (nodes, said, made, internal) in
+        [(1, "1", Ok(1), 1), (1, "3", FEW, 1), (2, "3", FEW, 2), (3, "1", Ok(1), 3), (5, "4", Ok(4), 3)]
+    {
+        let statics = Statics::new([("default.replication.factor", said.to_owned())]);
+        let mut cluster = Cluster::of_with(nodes, statics);
+        assert_eq!(create(&mut cluster, wanted(1, 1, -1)), made, "{nodes} nodes, {said}");
+        let default = |n| cluster.image.topics.get(&TopicId([n; 16])).map(|topic| topic.default_factor);
+        assert_eq!(default(1), made.is_ok().then_some(false), "the file chose it, not the cluster");
+        let offsets = NewTopic { name: "__consumer_offsets".into(), ..wanted(2, 1, -1) };
+        assert_eq!(create(&mut cluster, offsets), Ok(internal));
+        assert!(cluster.image.topics[&TopicId([2; 16])].default_factor);
+        assert_eq!(create(&mut cluster, wanted(3, 1, i16::from(nodes) + 1)), FEW);
     }
 }
 

@@ -45,6 +45,8 @@ struct Asked {
 pub enum Outcome {
     /// Nothing beyond the effects.
     Done,
+    /// The part goes on where the log ends: it is to be taken.
+    Take,
     /// The follower needs a new number, to send a Position.
     Ask,
     /// The log is to be cut to this offset, and read again.
@@ -125,12 +127,12 @@ impl Follower {
         from == self.leader && epoch == self.epoch && self.asked.is_some_and(|asked| asked.n == n)
     }
 
-    /// Takes a part and its batches.
-    pub fn part(
+    /// Judges a part, and empties the log where the part begins it anew. The caller shows that before it takes the part,
+    /// because other bytes follow at offsets that readers know.
+    pub fn judge(
         &mut self,
-        now: Now,
         (from, part): (BrokerId, &Part),
-        batches: Vec<(Ticket, BatchHead)>,
+        batches: &[(Ticket, BatchHead)],
         log: &mut LocalLog,
         out: &mut Effects<Effect>,
     ) -> Outcome {
@@ -142,33 +144,43 @@ impl Follower {
             return if again && !batches.is_empty() { Outcome::Ask } else { Outcome::Done };
         }
         let Some(asked) = &mut self.asked else { return Outcome::Done };
-        let matched = *asked.matched.get_or_insert(asked.end);
+        asked.matched.get_or_insert(asked.end);
         (self.backoff_ms, self.retry) = (RETRY_MS.0, None);
         match part.place {
             Continuity::Nothing => {}
             Continuity::Restart if log.end() > part.log_start => return Outcome::Ask,
             Continuity::Restart => self.restart(part, log, out),
-            Continuity::After { epoch, end } => {
-                if !matches(log, part, epoch, end) {
-                    return Outcome::Ask;
-                }
-                self.begin_at_batch(&batches, log, out);
-                for (ticket, head) in batches {
-                    let entry = (head.leader_epoch <= self.epoch).then(|| log.append_replicated(now, &head));
-                    let Some(entry) = entry.flatten() else {
-                        // The leader cannot have sent it. Asking at once would bring the same part again.
-                        self.refused(now.mono);
-                        return Outcome::Done;
-                    };
-                    let change = Entry::Append { base: head.base_offset, epoch: head.leader_epoch };
-                    out.push(journal(entry, change, Some(ticket)));
-                }
-                self.matched(matched.max(log.end()));
+            Continuity::After { epoch, end } if !matches(log, part, epoch, end) => return Outcome::Ask,
+            Continuity::After { .. } => self.begin_at_batch(batches, log, out),
+        }
+        Outcome::Take
+    }
+
+    /// Takes a part that was judged to go on where the log ends.
+    pub fn take(
+        &mut self,
+        now: Now,
+        part: &Part,
+        batches: Vec<(Ticket, BatchHead)>,
+        log: &mut LocalLog,
+        out: &mut Effects<Effect>,
+    ) {
+        if matches!(part.place, Continuity::After { .. }) {
+            for (ticket, head) in batches {
+                let entry = (head.leader_epoch <= self.epoch).then(|| log.append_replicated(now, &head));
+                let Some(entry) = entry.flatten() else {
+                    // The leader cannot have sent it. Asking at once would bring the same part again.
+                    return self.refused(now.mono);
+                };
+                let change = Entry::Append { base: head.base_offset, epoch: head.leader_epoch };
+                out.push(journal(entry, change, Some(ticket)));
+            }
+            if let Some(Asked { matched: Some(matched), .. }) = &mut self.asked {
+                *matched = (*matched).max(log.end());
             }
         }
         self.follow(part, log, out);
         self.acknowledge(log, out);
-        Outcome::Done
     }
 
     fn matched(&mut self, end: Offset) {

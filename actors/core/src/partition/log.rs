@@ -89,7 +89,7 @@ pub struct LocalLog {
     log_start_entry: Journaled,
     /// The log start as of its last durable move.
     durable_log_start: Offset,
-    /// Grows with each truncation, so that a read can tell that one overtook it.
+    /// Grows with each truncation and each life, so that a read can tell that one overtook it.
     log_id: u64,
 }
 
@@ -212,7 +212,12 @@ impl LocalLog {
         self.durable_log_start
     }
 
-    /// The number of truncations.
+    /// Tells this life of the log from former ones, whose truncations a read may have missed.
+    pub fn begin_life(&mut self, first_id: u64) {
+        self.log_id = first_id;
+    }
+
+    /// The number that each truncation raises.
     #[must_use]
     pub fn log_id(&self) -> u64 {
         self.log_id
@@ -297,6 +302,11 @@ impl LocalLog {
             self.producers = ProducerTable::default();
         }
         self.log_id += 1;
+        self.log_starts()
+    }
+
+    /// Numbers an entry that moves the log start.
+    fn log_starts(&mut self) -> Journaled {
         let entry = self.moved();
         self.log_start_entry = entry;
         entry
@@ -309,15 +319,17 @@ impl LocalLog {
     }
 
     /// Moves the log start up, never down. Gives the entry that does it, or none if the log start is there already.
+    /// Above the end it empties the log, as the store does with that entry (R39).
     pub fn move_log_start(&mut self, to: Offset) -> Option<Journaled> {
         if to <= self.log_start {
             return None;
         }
+        if to > self.end {
+            return Some(self.reset(to));
+        }
         self.log_start = to;
         trim_epochs(Arc::make_mut(&mut self.epochs), to);
-        let entry = self.moved();
-        self.log_start_entry = entry;
-        Some(entry)
+        Some(self.log_starts())
     }
 
     /// The entry that moved the log start last; it may still be on its way to the disk.

@@ -63,7 +63,8 @@ pub struct Assigned {
 /// How the life of a machine begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beginning {
-    /// The number of the first Position. It rises over all lives of all replicas of a process, with room between two.
+    /// The number of the first Position, and the log's first id. It rises over all lives of all replicas of a process, with
+    /// room between two.
     pub first_n: PositionNumber,
     /// A former life in this process failed. It may have led, so this one does not lead in the same epoch (R7).
     pub rebuilt: bool,

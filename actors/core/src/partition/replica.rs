@@ -45,7 +45,7 @@ pub(super) const EXPIRY_EVERY_MS: u64 = 600_000;
 /// Milliseconds for which a log may be read again before the heartbeat names the replica (R38).
 const UNABLE_AFTER_MS: u64 = 2_000;
 /// Milliseconds between two questions for a new leader epoch.
-const ASK_EPOCH_EVERY_MS: u64 = 1_000;
+pub(super) const ASK_EPOCH_EVERY_MS: u64 = 1_000;
 
 /// A log that is being read again after a truncation.
 #[derive(Debug)]
@@ -98,7 +98,8 @@ pub struct ReplicaMachine {
 impl ReplicaMachine {
     /// An idle replica of this node, over this log.
     #[must_use]
-    pub fn new(me: BrokerId, log: LocalLog, config: ReplicaConfig, life: Beginning) -> ReplicaMachine {
+    pub fn new(me: BrokerId, mut log: LocalLog, config: ReplicaConfig, life: Beginning) -> ReplicaMachine {
+        log.begin_life(life.first_n);
         ReplicaMachine {
             me,
             log,
@@ -431,12 +432,7 @@ impl Machine for ReplicaMachine {
             }
             Input::Linked(broker) => self.link(now.mono, broker, true, out),
             Input::Unlinked(broker) => self.link(now.mono, broker, false, out),
-            Input::Part { from, part, batches } => {
-                if let State::Follower(follower) = &mut self.state {
-                    let outcome = follower.part(now, (from, &part), batches, &mut self.log, out);
-                    self.obey(now, outcome, out);
-                }
-            }
+            Input::Part { from, part, batches } => self.part(now, (from, &part), batches, out),
             Input::Told { from, answer } => {
                 if let State::Follower(follower) = &mut self.state {
                     let outcome = follower.told(now.mono, from, &answer, &self.log);

@@ -14,13 +14,14 @@ use super::held::refused;
 use super::leader::Leader;
 use super::log::LogStart;
 use super::messages::{Effect, Event};
-use super::replica::{ReplicaMachine, Rereading, State, journal};
-use super::replication::{Group, Position, PositionNumber, RefusedFor};
+use super::replica::{ASK_EPOCH_EVERY_MS, ReplicaMachine, Rereading, State, journal};
+use super::replication::{Group, Part, Position, PositionNumber, RefusedFor};
 use crate::Reject;
-use crate::ids::{BrokerId, LeaderEpoch, Offset, Peer};
+use crate::ids::{BrokerId, LeaderEpoch, Offset, Peer, Ticket};
 use crate::machine::Effects;
 use crate::metadata::IsrOutcome;
 use crate::mutant::{Mutant, planted};
+use crate::records::BatchHead;
 use crate::storage::Entry;
 use crate::time::{Millis, Now};
 
@@ -87,10 +88,31 @@ impl ReplicaMachine {
         }
     }
 
+    /// Takes a part. An emptied log is shown before batches fill it, so that no reader finds them under the former log's
+    /// id.
+    pub(super) fn part(
+        &mut self,
+        now: Now,
+        (from, part): (BrokerId, &Part),
+        batches: Vec<(Ticket, BatchHead)>,
+        out: &mut Effects<Effect>,
+    ) {
+        let State::Follower(follower) = &mut self.state else { return };
+        let log_id = self.log.log_id();
+        let outcome = follower.judge((from, part), &batches, &mut self.log, out);
+        if self.log.log_id() != log_id {
+            self.publish(out);
+        }
+        if let (Outcome::Take, State::Follower(follower)) = (outcome, &mut self.state) {
+            follower.take(now, part, batches, &mut self.log, out);
+        }
+        self.obey(now, outcome, out);
+    }
+
     /// Does what a message of the leader asks for.
     pub(super) fn obey(&mut self, now: Now, outcome: Outcome, out: &mut Effects<Effect>) {
         match outcome {
-            Outcome::Done => {}
+            Outcome::Done | Outcome::Take => {}
             Outcome::Ask => self.ask(now.mono, out),
             Outcome::Truncate(to) => self.truncate(now, to, out),
         }
@@ -141,6 +163,9 @@ impl ReplicaMachine {
     }
 
     /// Takes the controller's word on a proposed ISR. A leadership that is over ends here, until a newer epoch comes.
+    ///
+    /// The controller may have meant an election of its own that was never committed. So the replica asks for an epoch if
+    /// none comes; only a leader by the image gets one (R7).
     pub(super) fn isr_said(
         &mut self,
         now: Millis,
@@ -154,6 +179,7 @@ impl ReplicaMachine {
         }
         self.spent = Some(leader.epoch());
         self.end_role(State::Idle, &Reject::Unavailable, out);
+        self.ask_epoch = Some(now.plus(ASK_EPOCH_EVERY_MS));
         self.publish(out);
     }
 

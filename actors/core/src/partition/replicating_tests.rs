@@ -301,10 +301,15 @@ fn the_end_of_a_proposal_ends_the_wait_or_the_leadership() {
     let outcome = IsrOutcome::Ended(ErrorCode::FencedLeaderEpoch);
     let out = step(&mut m, 5, Input::IsrSaid { partition_epoch: 7, outcome });
     assert_eq!((answers(&out), m.view().role), (vec![(1, Err(Reject::Unavailable))], Role::Idle));
-    step(&mut m, 6, leads(4, three(8)));
+    // The election may never be committed, and then no image says anything new.
+    assert_eq!(m.next_deadline(), Some(Millis(1_005)));
+    let ask = vec![Effect::AskEpoch { leader_epoch: 4 }];
+    assert_eq!((step(&mut m, 1_004, Input::Tick), step(&mut m, 1_005, Input::Tick)), (vec![], ask));
+    step(&mut m, 1_006, leads(4, three(8)));
     assert_eq!(m.view().role, Role::Idle, "R40: not again in this epoch");
-    step(&mut m, 7, leads(5, three(9)));
+    step(&mut m, 1_007, leads(5, three(9)));
     assert_eq!(m.view().role, Role::Leader);
+    assert_eq!(step(&mut m, 9_000, Input::Tick), vec![], "it has its epoch");
 }
 
 #[test]
@@ -782,4 +787,85 @@ fn an_epoch_without_a_record_is_cut_off_where_the_logs_part() {
     let out = step(&mut m, 1, told(1, Some(2), 100));
     assert_eq!(entries(&out), vec![Entry::Truncate { to: 100 }]);
     assert!(m.view().epochs.is_empty());
+}
+
+/// The entries and the views of a step, in their order. A view is told by its log id, its high watermark and its end.
+fn order(effects: &[Effect]) -> Vec<String> {
+    let name = |effect: &Effect| match effect {
+        Effect::Journal { entry: Entry::Append { base, .. }, .. } => Some(format!("append {base}")),
+        Effect::Journal { entry: Entry::Truncate { to }, .. } => Some(format!("truncate {to}")),
+        Effect::Journal { entry: Entry::Reset { at }, .. } => Some(format!("reset {at}")),
+        Effect::Journal { entry: Entry::LogStart { to }, .. } => Some(format!("log start {to}")),
+        Effect::Publish(view) => Some(format!("view {} {} {}", view.log_id, view.high_watermark, view.end)),
+        _ => None,
+    };
+    effects.iter().filter_map(name).collect()
+}
+
+#[test]
+fn a_view_is_shown_behind_the_entry_that_made_it_and_before_other_bytes_come() {
+    let after = |epoch, end| Continuity::After { epoch, end };
+    let restarted = |m: &mut ReplicaMachine| {
+        step(m, 1, takes(part(1, Continuity::Restart, 200, 172), &[]));
+    };
+    let whole = [batch(170, 4, 5), batch(175, 4, 5)];
+    type Ready<'a> = &'a dyn Fn(&mut ReplicaMachine);
+    let rows: [(Ready<'_>, Input, &[&str]); 9] = [
+        (&|_| {}, takes(part(1, Continuity::Restart, 200, 170), &[]), &["reset 170", "view 1 170 170"]),
+        (
+            &restarted,
+            takes(part(1, after(None, 172), 180, 172), &whole),
+            &["reset 170", "view 2 170 170", "append 170", "append 175", "log start 172", "view 2 180 180"],
+        ),
+        (
+            &restarted,
+            takes(part(1, after(None, 172), 180, 172), &[batch(172, 4, 5)]),
+            &["append 172", "view 1 177 177"],
+        ),
+        (
+            &|_| {},
+            takes(part(1, AFTER, 105, 30), &[batch(100, 3, 10)]),
+            &["append 100", "log start 30", "view 0 105 110"],
+        ),
+        (&|_| {}, takes(part(1, Continuity::Nothing, 70, 30), &[]), &["log start 30", "view 0 70 100"]),
+        (&|_| {}, takes(part(1, Continuity::Nothing, 60, 0), &[]), &[]),
+        (&|_| {}, takes(part(1, after(Some(3), 90), 60, 0), &[batch(90, 3, 1)]), &[]),
+        (&|_| {}, told(1, Some(3), 70), &["truncate 70", "view 1 60 70"]),
+        (&|_| {}, takes(part(0, Continuity::Restart, 200, 170), &[]), &[]),
+    ];
+    for (ready, input, wanted) in rows {
+        let mut m = follower();
+        ready(&mut m);
+        assert_eq!(order(&step(&mut m, 2, input.clone())), wanted, "{input:?}");
+    }
+    let mut m = leader(ReplicaConfig::default());
+    let (to, deadline) = (TrimTo::Offset(50), Millis(9_000));
+    let out = step(&mut m, 2, Input::Trim { ticket: Ticket(1), to, own: false, deadline });
+    assert_eq!(order(&out), ["log start 50", "view 0 60 100"]);
+}
+
+#[test]
+fn a_follower_that_starts_over_at_its_own_end_acknowledges_nothing_before_that_is_durable() {
+    let mut m = follower();
+    let out = step(&mut m, 1, takes(part(1, Continuity::Restart, 200, 100), &[]));
+    assert_eq!((entries(&out), acks(&out)), (vec![Entry::Reset { at: 100 }], vec![(1, 0, 0)]));
+    assert_eq!(acks(&step(&mut m, 2, persisted(9, 9))), vec![], "an entry of the former log");
+    assert_eq!(acks(&step(&mut m, 2, persisted(10, 9))), vec![(1, 100, 0)]);
+    assert_eq!(acks(&step(&mut m, 2, persisted(10, 10))), vec![(1, 100, 100)]);
+}
+
+#[test]
+fn the_ids_of_a_log_never_come_again_in_a_later_life() {
+    let life = |first_n| {
+        let log = LocalLog::recovered(start(), Durability::Fsync);
+        let mut m =
+            ReplicaMachine::new(ME, log, ReplicaConfig::default(), Beginning { first_n, rebuilt: true });
+        step(&mut m, 0, follows(4, 2, None));
+        step(&mut m, 0, Input::Linked(2));
+        let before = m.view().log_id;
+        step(&mut m, 1, told(first_n + 1, Some(3), 70));
+        step(&mut m, 2, Input::Rebuilt(Box::new(LogStart { next: 70, ..start() })));
+        [before, m.view().log_id]
+    };
+    assert_eq!((life(0), life(1 << 32)), ([0, 1], [1 << 32, (1 << 32) + 1]));
 }

@@ -50,7 +50,7 @@ pub struct View {
     pub high_watermark: Offset,
     /// Consumers with `read_committed` read below this offset.
     pub last_stable_offset: Offset,
-    /// Grows with each truncation, so that a read can tell that one overtook it.
+    /// Grows with each truncation and each life of the actor, so that a read can tell that one overtook it.
     pub log_id: u64,
     /// The log end at which this leadership began. Until the high watermark is there, the newest committed offset is
     /// not known (R4).

@@ -41,7 +41,7 @@ const fn from_file(
     BrokerConfig { name, kind, takes: Takes::Any, default, mode: Mode::Static, doc }
 }
 
-pub(super) static TABLE: [BrokerConfig; 64] = [
+pub(super) static TABLE: [BrokerConfig; 65] = [
     from_file("advertised.listeners", List, None, "Address that the node tells clients to connect to."),
     from_file("auto.create.topics.enable", Boolean, Some("true"), "Whether a request makes a missing topic."),
     from_file("broker.id", Int, Some("-1"), "Id of this node."),
@@ -82,7 +82,12 @@ pub(super) static TABLE: [BrokerConfig; 64] = [
         "Default of a topic's level, which takes effect with compression.type=zstd.",
     ),
     from_file("connections.max.idle.ms", Long, Some("600000"), "Time until an idle connection is closed."),
-    from_file("default.replication.factor", Int, Some("1"), "Replicas of topics that state no number."),
+    from_file(
+        "default.replication.factor",
+        Int,
+        Some("1"),
+        "Replicas of topics that state no number. Where the file sets none: 3, or as many as there are nodes.",
+    ),
     from_file("delete.topic.enable", Boolean, Some("true"), "Whether topics can be deleted."),
     where_set(
         "follower.replication.throttled.rate",
@@ -299,6 +304,12 @@ pub(super) static TABLE: [BrokerConfig; 64] = [
     where_set(
         "replica.alter.log.dirs.io.max.bytes.per.second",
         "Bytes a second that move between log directories. Takes effect with reassignment.",
+    ),
+    from_file(
+        "replica.lag.time.max.ms",
+        Long,
+        Some("30000"),
+        "Time after which a follower whose records lag leaves the in-sync replicas. Takes effect with replication.",
     ),
     from_file("socket.request.max.bytes", Int, Some("104857600"), "The largest request."),
     from_file(

@@ -5,8 +5,9 @@
 
 use super::entry::{Entry, Source, Synonym};
 use super::rows::{
-    AFTER, BEFORE, BrokerConfig, CLEANUP, COMPACT, Class, DURABILITY, FLUSH, FOREVER, LOG_APPEND_TIME,
-    MAX_MESSAGE, MIN_INSYNC, Mode, RETENTION_BYTES, RETENTION_MS, TIMESTAMP_TYPE, TopicConfig, VALIDATE,
+    AFTER, BEFORE, BrokerConfig, CLEANUP, COMPACT, Class, DURABILITY, FACTOR, FLUSH, FOREVER,
+    LOG_APPEND_TIME, MAX_MESSAGE, MIN_INSYNC, Mode, RETENTION_BYTES, RETENTION_MS, TIMESTAMP_TYPE,
+    TopicConfig, VALIDATE,
 };
 use super::statics::Statics;
 use super::value::Type;
@@ -14,6 +15,9 @@ use super::{broker, broker_table, topic, topic_table};
 use crate::partition::ReplicaConfig;
 use crate::storage::Durability;
 use std::collections::BTreeMap;
+
+/// Replicas of a topic for which neither a request nor the file states a number, where there are as many nodes.
+const FACTOR_MAX: usize = 3;
 
 /// The layers below a topic's own configs.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +27,8 @@ pub struct Layers<'a> {
     /// Set for all brokers at run time.
     pub cluster: &'a BTreeMap<String, String>,
     pub statics: &'a Statics,
+    /// Registered nodes, fenced or not.
+    pub nodes: usize,
 }
 
 /// Names of one broker config, the first to hold first.
@@ -51,9 +57,29 @@ impl Layers<'_> {
         look(Source::DynamicBroker, &|name| self.broker?.get(name).cloned());
         look(Source::DynamicDefault, &|name| self.cluster.get(name).cloned());
         look(Source::Static, &|name| self.statics.get(name).map(str::to_owned));
-        look(Source::Default, &|name| broker::config(name)?.default.map(str::to_owned));
+        look(Source::Default, &|name| self.default(name));
         // Like Kafka, another name counts only where this one is set too.
         out.into_iter().skip_while(|synonym| synonym.name != name).collect()
+    }
+
+    fn default(&self, name: &str) -> Option<String> {
+        match name {
+            FACTOR => Some(self.chosen_factor().to_string()),
+            _ => broker::config(name)?.default.map(str::to_owned),
+        }
+    }
+
+    /// The number of replicas that the cluster chooses where nothing sets one.
+    #[must_use]
+    pub fn chosen_factor(&self) -> usize {
+        self.nodes.clamp(1, FACTOR_MAX)
+    }
+
+    /// Replicas of a user's topic that states no number.
+    #[must_use]
+    pub fn default_factor(&self) -> usize {
+        let said = self.broker_number(FACTOR).and_then(|factor| usize::try_from(factor).ok());
+        said.unwrap_or_else(|| self.chosen_factor())
     }
 
     fn topic(&self, config: &'static TopicConfig, own: &BTreeMap<String, String>) -> Entry {

@@ -58,6 +58,8 @@ pub(super) const RETENTION_MS: &str = "retention.ms";
 pub(super) const RETENTION_BYTES: &str = "retention.bytes";
 pub(super) const CLEANUP: &str = "cleanup.policy";
 pub(super) const MIN_INSYNC: &str = "min.insync.replicas";
+/// Where the file does not set it, the cluster chooses, so that a file's 1 is not the same as none.
+pub(super) const FACTOR: &str = "default.replication.factor";
 pub(super) const MIN_LAG: &str = "min.compaction.lag.ms";
 pub(super) const MAX_LAG: &str = "max.compaction.lag.ms";
 pub(super) const REMOTE: &str = "remote.storage.enable";

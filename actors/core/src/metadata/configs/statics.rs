@@ -1,17 +1,20 @@
 //! The layer of the configuration file: broker configs that change only with a new start.
 
 use super::broker::config;
+use super::rows::FACTOR;
 use std::collections::BTreeMap;
 
-/// Values of the configuration file under Kafka's names; only those that differ from the default.
+/// Values of the configuration file under Kafka's names; only those that differ from what holds without it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statics(BTreeMap<String, String>);
 
 impl Statics {
-    /// Takes these values; one that equals the default is left out.
+    /// Takes these values. One that equals the default is left out, except where no value means something else.
     #[must_use]
     pub fn new(values: impl IntoIterator<Item = (&'static str, String)>) -> Statics {
-        let says = |name: &str, value: &str| config(name).is_some_and(|c| c.default != Some(value));
+        let says = |name: &str, value: &str| {
+            config(name).is_some_and(|c| name == FACTOR || c.default != Some(value))
+        };
         Statics(
             values
                 .into_iter()

@@ -17,7 +17,7 @@ fn checked(name: &str, value: &str) -> Result<Configs, ConfigError> {
 }
 
 fn layered<T>(broker: &Configs, cluster: &Configs, statics: &Statics, of: impl Fn(&Layers<'_>) -> T) -> T {
-    of(&Layers { broker: Some(broker), cluster, statics })
+    of(&Layers { broker: Some(broker), cluster, statics, nodes: 1 })
 }
 
 #[test]
@@ -284,4 +284,36 @@ fn kafkas_defaults_are_a_leaders_own() {
         layered(&none, &none, &statics, |layers| replica_config(&none, layers)),
         ReplicaConfig::default()
     );
+}
+
+#[test]
+fn a_number_of_replicas_in_the_file_counts_also_if_it_is_kafkas_default() {
+    let none = Configs::new();
+    // Nodes, the file's number; the number that holds, and where it comes from.
+    let rows = [
+        (1, None, 1, Source::Default),
+        (2, None, 2, Source::Default),
+        (5, None, 3, Source::Default),
+        (5, Some("1"), 1, Source::Static),
+        (5, Some("3"), 3, Source::Static),
+        (5, Some("4"), 4, Source::Static),
+        (1, Some("3"), 3, Source::Static),
+    ];
+    for (nodes, said, factor, source) in rows {
+        let statics = Statics::new(said.map(|said| ("default.replication.factor", said.to_owned())));
+        let layers = Layers { broker: None, cluster: &none, statics: &statics, nodes };
+        let entries = broker_entries(&layers);
+        let entry = entries.iter().find(|entry| entry.name == "default.replication.factor").unwrap();
+        assert_eq!((layers.default_factor(), entry.source), (factor, source), "{nodes} {said:?}");
+        assert_eq!(entry.value, Some(factor.to_string()));
+        assert_eq!(layers.chosen_factor(), nodes.min(3), "internal topics follow no setting");
+    }
+}
+
+#[test]
+fn the_time_that_a_follower_may_lag_comes_from_the_file() {
+    let none = Configs::new();
+    let statics = Statics::new([("replica.lag.time.max.ms", "4000".to_owned())]);
+    let config = layered(&none, &none, &statics, |layers| replica_config(&none, layers));
+    assert_eq!(config.replica_lag_max_ms, 4_000);
 }

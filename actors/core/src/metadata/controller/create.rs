@@ -13,14 +13,13 @@ use crate::error::ErrorCode;
 use crate::ids::{BrokerId, TopicId};
 use crate::metadata::configs::check_topic;
 use crate::metadata::image::{Image, Topic};
-use crate::metadata::names::{check_name, collide};
+use crate::metadata::names::{check_name, collide, is_internal};
 use crate::metadata::record::MetadataRecord;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The topic in which Kafka keeps its metadata. Clients may not create it.
 const METADATA_TOPIC: &str = "__cluster_metadata";
-/// Replicas of a topic that states no number, where the cluster has as many nodes.
-const DEFAULT_FACTOR_MAX: usize = 3;
+const FACTOR: &str = "default.replication.factor";
 pub(super) const ALL_FENCED: &str = "All brokers are currently fenced or shutting down.";
 pub(super) const TOO_MANY: &str = "Excessively large number of partitions per request.";
 
@@ -122,7 +121,8 @@ impl Basis<'_> {
         let replicas = self.place(topic)?;
         let isr = self.first_isrs(&replicas)?;
         let (id, name) = (topic.id, topic.name.clone());
-        let default_factor = topic.assignments.is_empty() && topic.replication_factor == -1;
+        let unset = is_internal(&topic.name) || self.defaults.statics.get(FACTOR).is_none();
+        let default_factor = topic.assignments.is_empty() && topic.replication_factor == -1 && unset;
         Ok(MetadataRecord::Topic { id, name, replicas, isr, default_factor, configs })
     }
 
@@ -137,11 +137,11 @@ impl Basis<'_> {
         Ok(if isr == replicas { Vec::new() } else { isr })
     }
 
-    /// Replicas of a topic that states no number.
-    fn default_factor(&self) -> usize {
-        let said = self.defaults.statics.get("default.replication.factor");
-        let said = said.and_then(|factor| factor.parse().ok());
-        said.unwrap_or_else(|| self.image.brokers.len().clamp(1, DEFAULT_FACTOR_MAX))
+    /// Replicas of a topic that states no number. Internal topics follow no setting: one that this cluster cannot meet would
+    /// keep all groups from working.
+    fn default_factor(&self, name: &str) -> usize {
+        let layers = self.image.layers(-1, &self.defaults.statics);
+        if is_internal(name) { layers.chosen_factor() } else { layers.default_factor() }
     }
 
     fn own_configs(&self, topic: &NewTopic) -> Result<BTreeMap<String, String>, Refusal> {
@@ -163,7 +163,7 @@ impl Basis<'_> {
         }
         let partitions = if topic.partitions == -1 { self.defaults.partitions } else { topic.partitions };
         let factor = match topic.replication_factor {
-            -1 => self.default_factor(),
+            -1 => self.default_factor(&topic.name),
             factor => usize::try_from(factor).unwrap_or(0),
         };
         if factor < 1 {
