@@ -18,6 +18,7 @@ use callboard_core::storage::Durability;
 use callboard_core::{Offset, Peer, Reject};
 
 use crate::sim::batch::between;
+use crate::sim::clients::FIRST_PRODUCER;
 use crate::sim::faults::{NodeIx, PartIx};
 use crate::sim::messages::{Said, Want};
 use crate::sim::oracle::difference;
@@ -260,10 +261,13 @@ impl World {
         let Some(view) = self.replica(node, part).map(|replica| replica.view.clone()) else { return };
         let first =
             self.clients.producers[producer].lanes[part].pending.front().map(|pending| pending.sequence);
+        // A leader that began behind deleted records does not know their producers (R39), as in Kafka.
+        let id = FIRST_PRODUCER + producer as i64;
+        let deleted = self.truths[part].committed_at(id, sequence).is_some_and(|at| at < view.log_start);
         let wrong = match reject {
             // An earlier batch of this producer may have been refused, and then this one comes too early.
             Reject::OutOfOrderSequence { .. } => {
-                first == Some(sequence) && self.is_current(node, part, &view)
+                first == Some(sequence) && !deleted && self.is_current(node, part, &view)
             }
             Reject::InvalidProducerEpoch { .. } | Reject::TopicDeleted | Reject::TooLarge { .. } => true,
             _ => false,

@@ -13,6 +13,9 @@ use crate::sim::faults::{NodeIx, PartIx};
 use crate::sim::messages::Request;
 use crate::sim::options::{NODES_MAX, PARTITIONS_MAX, Time};
 
+/// Producer id of the first producer.
+pub const FIRST_PRODUCER: i64 = 1_000;
+
 /// Producers of a run.
 pub const PRODUCERS: usize = 2;
 
@@ -87,7 +90,7 @@ impl Clients {
             last_offset_delta: records - 1,
             records,
             producer_epoch: 0,
-            producer_id: 1_000 + producer as i64,
+            producer_id: FIRST_PRODUCER + producer as i64,
             base_sequence: sequence,
             max_timestamp: 1_700_000_000_000,
             base_timestamp: 1_700_000_000_000,

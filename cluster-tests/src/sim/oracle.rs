@@ -157,6 +157,12 @@ impl Truth {
         }
     }
 
+    /// Where a producer's batch of this first sequence was committed, if it was.
+    #[must_use]
+    pub fn committed_at(&self, producer_id: i64, sequence: i32) -> Option<Offset> {
+        self.sequences.get(&(producer_id, sequence)).copied()
+    }
+
     /// The end that counts for a replica with these ends on its disk.
     #[must_use]
     pub fn durable(&self, os: bool, written: Offset, synced: Offset) -> Offset {
