@@ -5,6 +5,7 @@
 use super::basis::Basis;
 use super::messages::{Ask, Refusal, Reply};
 use crate::ids::TopicPartition;
+use crate::metadata::isr::IsrOutcome;
 use crate::metadata::partition::Opened;
 use crate::metadata::record::MetadataRecord;
 
@@ -13,7 +14,7 @@ use crate::metadata::record::MetadataRecord;
 pub(super) struct Decision {
     pub records: Vec<MetadataRecord>,
     pub reply: Reply,
-    /// The answer tells of what an earlier attempt has made. It holds only if that is committed.
+    /// The answer tells of what an earlier attempt, or another decision, has made. It holds only if that is committed.
     pub retried: bool,
 }
 
@@ -72,7 +73,9 @@ impl Basis<'_> {
             Ask::AlterIsr { from, wishes, .. } => match self.known(*from) {
                 Ok(()) => {
                     let (outcomes, records) = self.alter_isr(*from, wishes);
-                    Decision::new(records, Reply::IsrAltered(outcomes, index))
+                    // Word that a leadership is over must rest on commits alone: nothing takes it back.
+                    let retried = outcomes.iter().any(|outcome| matches!(outcome, IsrOutcome::Ended(_)));
+                    Decision { retried, ..Decision::new(records, Reply::IsrAltered(outcomes, index)) }
                 }
                 Err(refusal) => Decision::new(Vec::new(), Reply::Failed(refusal)),
             },
