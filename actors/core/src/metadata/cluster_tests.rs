@@ -7,20 +7,20 @@ use crate::error::ErrorCode;
 use crate::ids::{DirectoryId, NodeUuid, Peer, TopicPartition};
 use std::collections::BTreeSet;
 
-fn code(reply: &Reply) -> Option<ErrorCode> {
+pub(super) fn code(reply: &Reply) -> Option<ErrorCode> {
     match reply {
         Reply::Failed(refusal) => Some(refusal.code),
         _ => None,
     }
 }
 
-fn wish(cluster: &Cluster, id: TopicPartition, isr: &[i32]) -> IsrWish {
+pub(super) fn wish(cluster: &Cluster, id: TopicPartition, isr: &[i32]) -> IsrWish {
     let p = cluster.partition(id);
     let isr = isr.iter().map(|broker| cluster.peer(*broker)).collect();
     IsrWish { id, leader_epoch: p.leader_epoch, partition_epoch: p.partition_epoch, isr }
 }
 
-fn alter(cluster: &Cluster, from: Peer, number: u64, wishes: Vec<IsrWish>) -> Ask {
+pub(super) fn alter(cluster: &Cluster, from: Peer, number: u64, wishes: Vec<IsrWish>) -> Ask {
     Ask::AlterIsr { from, number, leadership: cluster.leadership, wishes }
 }
 

@@ -14,13 +14,24 @@ use crate::metadata::record::MetadataRecord;
 pub(super) struct Decision {
     pub records: Vec<MetadataRecord>,
     pub reply: Reply,
-    /// The answer tells of what an earlier attempt, or another decision, has made. It holds only if that is committed.
-    pub retried: bool,
+    /// The decision tells of what another one has made, or lets that one do its work. It counts once that is committed.
+    pub on_commits: bool,
 }
 
 impl Decision {
     fn new(records: Vec<MetadataRecord>, reply: Reply) -> Decision {
-        Decision { records, reply, retried: false }
+        Decision { records, reply, on_commits: false }
+    }
+
+    /// Whether commits alone bear out this decision. Of the wishes of one ask only the word that a leadership is over needs
+    /// that.
+    pub fn stands_on(&self, committed: &Decision) -> bool {
+        match (&self.reply, &committed.reply) {
+            (Reply::IsrAltered(said, _), Reply::IsrAltered(committed, _)) => {
+                said.iter().zip(committed).all(|(said, committed)| !is_over(said) || said == committed)
+            }
+            _ => self == committed,
+        }
     }
 
     /// Records that are answered by their index alone, or a refusal of the whole ask.
@@ -30,6 +41,10 @@ impl Decision {
             Err(refusal) => Decision::new(Vec::new(), Reply::Failed(refusal)),
         }
     }
+}
+
+fn is_over(outcome: &IsrOutcome) -> bool {
+    matches!(outcome, IsrOutcome::Ended(_))
 }
 
 impl Basis<'_> {
@@ -42,16 +57,16 @@ impl Basis<'_> {
             }
             Ask::Register { node, alone: None, log_epochs } => {
                 if let Some(epoch) = self.registered(node) {
-                    return Decision { retried: true, ..Decision::new(Vec::new(), Reply::Done(epoch)) };
+                    return Decision { on_commits: true, ..Decision::new(Vec::new(), Reply::Done(epoch)) };
                 }
                 let logs = [(node.broker, log_epochs.iter().copied().collect())];
                 let records = self.register(node).map(|records| self.with_consequences(records, &logs));
                 Decision::all_or_nothing(records, index)
             }
             Ask::CreateTopics { topics, validate_only } => {
-                let (outcomes, records, retried) = self.create(topics);
+                let (outcomes, records, on_commits) = self.create(topics);
                 let records = unless(*validate_only, records);
-                Decision { retried, ..Decision::new(records, Reply::Created(outcomes, index)) }
+                Decision { on_commits, ..Decision::new(records, Reply::Created(outcomes, index)) }
             }
             Ask::DeleteTopics(topics) => {
                 let (outcomes, records) = self.delete(topics);
@@ -74,8 +89,8 @@ impl Basis<'_> {
                 Ok(()) => {
                     let (outcomes, records) = self.alter_isr(*from, wishes);
                     // Word that a leadership is over must rest on commits alone: nothing takes it back.
-                    let retried = outcomes.iter().any(|outcome| matches!(outcome, IsrOutcome::Ended(_)));
-                    Decision { retried, ..Decision::new(records, Reply::IsrAltered(outcomes, index)) }
+                    let on_commits = outcomes.iter().any(is_over);
+                    Decision { on_commits, ..Decision::new(records, Reply::IsrAltered(outcomes, index)) }
                 }
                 Err(refusal) => Decision::new(Vec::new(), Reply::Failed(refusal)),
             },

@@ -33,6 +33,16 @@ use std::sync::Arc;
 /// Milliseconds after a batch that the log refused until partitions are looked at again.
 const MEND_AGAIN_MS: u64 = 500;
 
+/// The answer to an ask that the controller never proposed (R44).
+fn not_now(why: &str) -> Reply {
+    Reply::Failed(Refusal { code: ErrorCode::NotController, message: why.to_owned() })
+}
+
+fn overtaken() -> Refusal {
+    let message = "a newer proposal of this node was here before".to_owned();
+    Refusal { code: ErrorCode::InvalidRequest, message }
+}
+
 /// The controller: the image, its leadership and its pending proposals.
 #[derive(Debug)]
 pub struct ControllerMachine {
@@ -113,7 +123,7 @@ impl ControllerMachine {
         let done = proposal.and_then(|id| self.pending.take(id));
         let (askers, held) = done.map(|done| (done.askers, done.held)).unwrap_or_default();
         out.extend(askers.into_iter().map(|(ticket, reply)| Effect::Answer(ticket, as_of(reply, index))));
-        passed.into_iter().chain(held).for_each(|(ticket, ask)| self.ask(ticket, ask, out));
+        passed.into_iter().chain(held).for_each(|(ticket, ask)| self.again(ticket, ask, out));
         if !dropped.is_empty() {
             out.push(Effect::Dropped(dropped.len()));
             self.mend(out);
@@ -155,7 +165,7 @@ impl ControllerMachine {
         let Some(Pending { askers, held, .. }) = self.pending.take(id) else { return };
         let failed = Reply::Failed(Refusal { code, message });
         out.extend(askers.into_iter().map(|(ticket, _)| Effect::Answer(ticket, failed.clone())));
-        held.into_iter().for_each(|(ticket, ask)| self.ask(ticket, ask, out));
+        held.into_iter().for_each(|(ticket, ask)| self.again(ticket, ask, out));
     }
 
     /// This node's leadership, if it leads.
@@ -171,29 +181,54 @@ impl ControllerMachine {
         self.basis(image).decide(self.image.applied, ask)
     }
 
+    /// Takes an ask that comes for the first time.
     fn ask(&mut self, ticket: Ticket, ask: Ask, out: &mut Effects<Effect>) {
         let Some(leadership) = self.leads() else {
-            let message = "this node is not the controller: ask again".to_owned();
-            let refusal = Refusal { code: ErrorCode::NotController, message };
-            return out.push(Effect::Answer(ticket, Reply::Failed(refusal)));
+            return out.push(Effect::Answer(ticket, not_now("this node is not the controller: ask again")));
         };
         if !self.judged && matches!(&ask, Ask::Register { alone: None, .. }) {
             return self.waiting.push((ticket, ask));
         }
-        if let Err(refusal) = self.in_order(leadership, &ask) {
-            return out.push(Effect::Answer(ticket, Reply::Failed(refusal)));
+        match self.in_order(leadership, &ask) {
+            Ok(()) => self.answer(leadership, ticket, ask, out),
+            Err(refusal) => out.push(Effect::Answer(ticket, Reply::Failed(refusal))),
         }
+    }
+
+    /// Takes an ask that was held. An ISR proposal is refused if a newer one has overtaken it meanwhile: its leader has
+    /// heard of the newer one and counts on this one no more (R40).
+    fn again(&mut self, ticket: Ticket, ask: Ask, out: &mut Effects<Effect>) {
+        let newest = |from: &Peer| self.numbers.get(from).copied();
+        match &ask {
+            Ask::AlterIsr { from, number, .. }
+                if newest(from).is_some_and(|newest| newest > *number)
+                    && !planted(Mutant::LateProposalAccepted) =>
+            {
+                out.push(Effect::Answer(ticket, Reply::Failed(overtaken())));
+            }
+            _ => match self.leads() {
+                Some(leadership) => self.answer(leadership, ticket, ask, out),
+                None => self.ask(ticket, ask, out),
+            },
+        }
+    }
+
+    fn answer(&mut self, leadership: Leadership, ticket: Ticket, ask: Ask, out: &mut Effects<Effect>) {
         let ahead = self.pending.ahead(&self.image);
         let decision = self.decide(&ahead, &ask);
+        let same = Arc::ptr_eq(&ahead, &self.image);
         drop(ahead);
         let doubt = self.pending.doubted().filter(|_| !matches!(ask, Ask::ProducerIds)).cloned();
-        if (decision.retried || doubt.is_some()) && self.decide(&self.image, &ask) != decision {
-            if let Some(why) = doubt {
+        if !same && (decision.on_commits || doubt.is_some()) {
+            let committed = self.decide(&self.image, &ask);
+            if let Some(why) = doubt.filter(|_| committed != decision) {
                 // The decision would rest on a proposal whose end is unknown until the leadership changes.
                 let refusal = Refusal { code: ErrorCode::UnknownServerError, message: why };
                 return out.push(Effect::Answer(ticket, Reply::Failed(refusal)));
             }
-            let Some(_) = self.pending.hold(ticket, ask) else { return };
+            if decision.on_commits && !decision.stands_on(&committed) {
+                let Some(_) = self.pending.hold(ticket, ask) else { return };
+            }
         }
         let Decision { records, reply, .. } = decision;
         self.propose(leadership, records, vec![(ticket, reply)], out);
@@ -209,9 +244,8 @@ impl ControllerMachine {
             let message = format!("the proposal was sent to node {} in term {}", sent_to.node, sent_to.term);
             return refuse(ErrorCode::NotController, message);
         }
-        let newest = self.numbers.get(from).copied();
-        if newest.is_some_and(|newest| newest >= *number) {
-            return refuse(ErrorCode::InvalidRequest, "a newer proposal of this node was here before");
+        if self.numbers.get(from).is_some_and(|newest| *newest >= *number) {
+            return Err(overtaken());
         }
         self.numbers.insert(*from, *number);
         Ok(())
