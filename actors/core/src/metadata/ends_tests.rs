@@ -1,9 +1,9 @@
 //! Tests of what rests on proposals whose end is not known yet, or that came to nothing.
 
-use super::IsrOutcome;
-use super::cluster_rig::Cluster;
+use super::cluster_rig::{Cluster, node, register};
 use super::cluster_tests::{alter, code, wish};
-use super::controller::Reply;
+use super::controller::{Ask, Input, Reply};
+use super::{IsrOutcome, ProposeResult, Verdict};
 use crate::error::ErrorCode;
 
 #[test]
@@ -44,4 +44,81 @@ fn only_the_word_that_a_leadership_is_over_holds_a_batch_of_wishes() {
     let Reply::IsrAltered(outcomes, _) = &cluster.answers[&said] else { panic!() };
     let ended = IsrOutcome::Ended(ErrorCode::InvalidRequest);
     assert_eq!(outcomes[..], [IsrOutcome::Outdated, ended], "commits alone say that node 2 leads");
+}
+
+/// How a proposal that is not in the log ends.
+type Lost = fn(&mut Cluster);
+
+fn unknown(cluster: &mut Cluster) {
+    let (id, _) = cluster.proposed.pop_front().unwrap();
+    cluster.step(Input::Proposed(id, ProposeResult::Unknown("lost".into())));
+}
+
+const LOST: [Lost; 2] = [unknown, Cluster::refuse_one];
+
+/// Lets half a second pass, and commits what follows.
+fn half_a_second(cluster: &mut Cluster) {
+    cluster.ms += 500;
+    cluster.step(Input::Tick);
+    cluster.commit();
+}
+
+#[test]
+fn a_registration_never_leaves_the_end_of_the_old_life_to_a_proposal_that_is_lost() {
+    for lost in LOST {
+        let mut cluster = Cluster::of(3);
+        let at = cluster.create(1, &[1, 2, 3]);
+        let old = cluster.peer(1);
+        cluster.judge(vec![cluster.fence(1)]);
+        let asked = cluster.ask(register(node(1, 9)));
+        lost(&mut cluster);
+        cluster.commit();
+        half_a_second(&mut cluster);
+        // The fence is judged again, and the process asks again where it was refused.
+        cluster.judge_with(Vec::new(), [old].into());
+        if code(&cluster.answers[&asked]).is_some() {
+            cluster.done(register(node(1, 9)));
+        }
+        cluster.commit();
+        assert_ne!(cluster.peer(1), old);
+        assert_eq!(cluster.led(at), (2, 1, vec![2, 3]), "R12");
+        cluster.judge(vec![Verdict::Unfence(cluster.peer(1))]);
+        cluster.commit();
+        assert_eq!(cluster.led(at), (2, 1, vec![2, 3]), "the new life leads nothing in its old epoch");
+    }
+}
+
+#[test]
+fn a_registration_that_has_waited_for_the_judge_rests_on_no_proposal_either() {
+    for lost in LOST {
+        let mut cluster = Cluster::of(3);
+        let at = cluster.create(1, &[1, 2, 3]);
+        cluster.lead_anew();
+        let old = cluster.peer(1);
+        let asked = cluster.ask(register(node(1, 9)));
+        // The leader of another partition of node 1 gets a new epoch meanwhile.
+        cluster.ask(Ask::RenewEpochs { from: old, partitions: vec![(at, 0)] });
+        cluster.judge_with(Vec::new(), [old].into());
+        lost(&mut cluster);
+        while cluster.commit_one() {
+            let (broker, led) = (cluster.peer(1), cluster.led(at));
+            assert!(broker == old || led.0 == 2, "R12: in one batch, and not {led:?}");
+        }
+        half_a_second(&mut cluster);
+        assert!(matches!(cluster.answers[&asked], Reply::Done(_)), "{:?}", cluster.answers[&asked]);
+        assert_ne!(cluster.peer(1), old);
+    }
+}
+
+#[test]
+fn what_was_left_to_a_lost_proposal_is_made_when_a_later_one_has_passed_it() {
+    let mut cluster = Cluster::of(3);
+    let at = cluster.create(1, &[1, 2, 3]);
+    let me = cluster.peer(1);
+    cluster.judge(vec![Verdict::Stalled { peer: me, stalled: true }]);
+    cluster.ask(Ask::ProducerIds);
+    unknown(&mut cluster);
+    cluster.commit();
+    assert_eq!(cluster.led(at), (2, 1, vec![1, 2, 3]), "nothing was dropped, and the leadership still moves");
+    assert_eq!(cluster.dropped, 0);
 }

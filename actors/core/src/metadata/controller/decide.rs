@@ -61,7 +61,8 @@ impl Basis<'_> {
                 }
                 let logs = [(node.broker, log_epochs.iter().copied().collect())];
                 let records = self.register(node).map(|records| self.with_consequences(records, &logs));
-                Decision::all_or_nothing(records, index)
+                // Whatever ends the old life must be in this very batch, or committed before it (R12).
+                Decision { on_commits: true, ..Decision::all_or_nothing(records, index) }
             }
             Ask::CreateTopics { topics, validate_only } => {
                 let (outcomes, records, on_commits) = self.create(topics);

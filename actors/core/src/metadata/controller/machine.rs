@@ -123,9 +123,14 @@ impl ControllerMachine {
         let done = proposal.and_then(|id| self.pending.take(id));
         let (askers, held) = done.map(|done| (done.askers, done.held)).unwrap_or_default();
         out.extend(askers.into_iter().map(|(ticket, reply)| Effect::Answer(ticket, as_of(reply, index))));
-        passed.into_iter().chain(held).for_each(|(ticket, ask)| self.again(ticket, ask, out));
         if !dropped.is_empty() {
             out.push(Effect::Dropped(dropped.len()));
+        }
+        let lost = !passed.is_empty();
+        let again = passed.into_iter().flat_map(|lost| lost.held).chain(held);
+        again.for_each(|(ticket, ask)| self.again(ticket, ask, out));
+        // A later decision may have left to the lost one what it would have done itself.
+        if lost || !dropped.is_empty() {
             self.mend(out);
         }
     }
@@ -275,34 +280,34 @@ impl ControllerMachine {
         self.standing.prune(&self.image);
         let lives: BTreeSet<Peer> = self.image.brokers.values().map(|broker| broker.peer()).collect();
         self.numbers.retain(|peer, _| lives.contains(peer));
-        let (mut first, mut later): (Vec<_>, Vec<_>) = (Vec::new(), Vec::new());
-        let mut named: BTreeSet<BrokerId> = BTreeSet::new();
-        for (ticket, ask) in std::mem::take(&mut self.waiting) {
-            match ask {
-                // Two processes in one batch would get one broker epoch (I13).
-                Ask::Register { node, alone: None, log_epochs } if named.insert(node.broker) => {
-                    first.push((ticket, node, log_epochs));
-                }
-                ask => later.push((ticket, ask)),
-            }
-        }
         let ahead = self.pending.ahead(&self.image);
         let basis = self.basis(&ahead);
         let mut records = basis.judged(judgement);
         let mut image = Image::clone(&ahead);
         image.apply_batch(ahead.applied, &records);
-        let (mut askers, mut logs) = (Vec::new(), Vec::new());
-        for (ticket, node, log_epochs) in first {
+        let (mut askers, mut logs, mut later) = (Vec::new(), Vec::new(), Vec::new());
+        let mut named: BTreeSet<BrokerId> = BTreeSet::new();
+        for (ticket, ask) in std::mem::take(&mut self.waiting) {
             let basis = self.basis(&image);
-            match basis.registered(&node).map_or_else(|| Some(basis.register(&node)), |_| None) {
-                Some(Ok(registered)) => {
-                    image.apply_batch(ahead.applied, &registered);
-                    records.extend(registered);
-                    logs.push((node.broker, log_epochs.into_iter().collect()));
-                    askers.push((ticket, Reply::Done(self.image.applied)));
+            match &ask {
+                // Two processes in one batch would get one broker epoch (I13).
+                Ask::Register { node, log_epochs, .. }
+                    if named.insert(node.broker)
+                        && basis.registered(node).is_none()
+                        && (Arc::ptr_eq(&ahead, &self.image)
+                            || self.decide(&ahead, &ask) == self.decide(&self.image, &ask)) =>
+                {
+                    match basis.register(node) {
+                        Ok(registered) => {
+                            image.apply_batch(ahead.applied, &registered);
+                            records.extend(registered);
+                            logs.push((node.broker, log_epochs.iter().copied().collect()));
+                            askers.push((ticket, Reply::Done(self.image.applied)));
+                        }
+                        Err(refusal) => out.push(Effect::Answer(ticket, Reply::Failed(refusal))),
+                    }
                 }
-                Some(Err(refusal)) => out.push(Effect::Answer(ticket, Reply::Failed(refusal))),
-                None => later.push((ticket, Ask::Register { node, alone: None, log_epochs })),
+                _ => later.push((ticket, ask)),
             }
         }
         let records = self.basis(&ahead).with_consequences(records, &logs);

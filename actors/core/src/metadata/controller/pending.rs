@@ -90,14 +90,15 @@ impl Proposals {
         Some(self.list.remove(at))
     }
 
-    /// Ends the proposals of unknown end that this one has passed, and gives the asks that waited for them.
-    pub fn passed_by(&mut self, id: ProposalId) -> Vec<(Ticket, Ask)> {
+    /// Ends the proposals of unknown end that this one has passed, and gives them.
+    pub fn passed_by(&mut self, id: ProposalId) -> Vec<Pending> {
         let Some(at) = self.list.iter().position(|p| p.id == id) else { return Vec::new() };
         let later = self.list.split_off(at);
         let (doubted, waiting): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.list).into_iter().partition(|p| p.doubt.is_some());
         self.list = waiting.into_iter().chain(later).collect();
-        doubted.into_iter().flat_map(|p| p.held).collect()
+        self.ahead = None;
+        doubted
     }
 
     /// Ends every proposal: the log has none of them, or nobody can tell.
