@@ -3,7 +3,7 @@
 use super::cluster_rig::{Cluster, node, register};
 use super::cluster_tests::{alter, code, wish};
 use super::controller::{Ask, Input, Reply};
-use super::{IsrOutcome, ProposeResult, Verdict};
+use super::{Committed, IsrOutcome, ProposeResult, Verdict};
 use crate::error::ErrorCode;
 
 #[test]
@@ -121,4 +121,15 @@ fn what_was_left_to_a_lost_proposal_is_made_when_a_later_one_has_passed_it() {
     cluster.commit();
     assert_eq!(cluster.led(at), (2, 1, vec![1, 2, 3]), "nothing was dropped, and the leadership still moves");
     assert_eq!(cluster.dropped, 0);
+}
+
+#[test]
+fn registrations_that_wait_for_a_judge_are_told_when_the_log_skips_ahead() {
+    let mut cluster = Cluster::of(1);
+    cluster.lead_anew();
+    let asked = cluster.ask(register(node(1, 9)));
+    assert!(!cluster.answers.contains_key(&asked));
+    let image = cluster.image.clone();
+    cluster.step(Input::Log(Committed::Snapshot { index: image.applied, image }));
+    assert_eq!(code(&cluster.answers[&asked]), Some(ErrorCode::NotController), "R44: it was never proposed");
 }

@@ -89,6 +89,9 @@ impl ControllerMachine {
                 // A log that skips ahead does not lead, and the snapshot may hold the pending batches.
                 self.end_all("the metadata log skipped ahead", out);
                 self.leadership = None;
+                for (ticket, ask) in std::mem::take(&mut self.waiting) {
+                    self.ask(ticket, ask, out);
+                }
                 self.image = image;
                 self.pending.rebase();
                 out.push(Effect::Publish(Arc::clone(&self.image)));
@@ -227,9 +230,8 @@ impl ControllerMachine {
         if !same && (decision.on_commits || doubt.is_some()) {
             let committed = self.decide(&self.image, &ask);
             if let Some(why) = doubt.filter(|_| committed != decision) {
-                // The decision would rest on a proposal whose end is unknown until the leadership changes.
-                let refusal = Refusal { code: ErrorCode::UnknownServerError, message: why };
-                return out.push(Effect::Answer(ticket, Reply::Failed(refusal)));
+                // The decision would rest on a proposal whose end is unknown; it is never proposed (R44).
+                return out.push(Effect::Answer(ticket, not_now(&why)));
             }
             if decision.on_commits && !decision.stands_on(&committed) {
                 let Some(_) = self.pending.hold(ticket, ask) else { return };
