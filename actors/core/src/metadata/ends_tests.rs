@@ -3,8 +3,9 @@
 use super::cluster_rig::{Cluster, node, register};
 use super::cluster_tests::{alter, code, wish};
 use super::controller::{Ask, Input, Reply};
-use super::{Committed, IsrOutcome, ProposeResult, Verdict};
+use super::{Committed, Image, IsrOutcome, ProposeResult, Verdict};
 use crate::error::ErrorCode;
+use crate::machine::Machine;
 
 #[test]
 fn word_that_a_leadership_is_over_waits_for_the_commit() {
@@ -132,4 +133,45 @@ fn registrations_that_wait_for_a_judge_are_told_when_the_log_skips_ahead() {
     let image = cluster.image.clone();
     cluster.step(Input::Log(Committed::Snapshot { index: image.applied, image }));
     assert_eq!(code(&cluster.answers[&asked]), Some(ErrorCode::NotController), "R44: it was never proposed");
+}
+
+#[test]
+fn a_proposal_of_unknown_end_ends_within_half_a_second_even_where_nothing_else_is_asked() {
+    let mut cluster = Cluster::of(3);
+    let at = cluster.create(1, &[1, 2, 3]);
+    cluster.judge(vec![cluster.fence(1)]);
+    unknown(&mut cluster);
+    // The judge repeats itself, and its word is on its way already.
+    cluster.judge(vec![cluster.fence(1)]);
+    assert!(cluster.proposed.is_empty());
+    let me = cluster.peer(2);
+    let refused = cluster.ask(alter(&cluster, me, 1, vec![wish(&cluster, at, &[1, 2])]));
+    assert_eq!(code(&cluster.answers[&refused]), Some(ErrorCode::NotController));
+    let image = cluster.image.clone();
+    half_a_second(&mut cluster);
+    let applied = image.applied + 1;
+    assert_eq!(*cluster.image, Image { applied, ..Image::clone(&image) }, "a record that changes nothing");
+    cluster.judge(vec![cluster.fence(1)]);
+    cluster.commit();
+    assert_eq!(cluster.led(at), (2, 1, vec![2, 3]));
+    assert!(cluster.machine.next_deadline().is_none());
+}
+
+#[test]
+fn a_log_that_never_says_how_a_proposal_ended_is_asked_in_peace() {
+    let mut cluster = Cluster::of(1);
+    cluster.judge(vec![cluster.fence(1)]);
+    unknown(&mut cluster);
+    for _ in 0..50 {
+        assert!(cluster.proposed.is_empty());
+        cluster.ms += 499;
+        cluster.step(Input::Tick);
+        assert!(cluster.proposed.is_empty(), "not before its time");
+        cluster.ms += 1;
+        cluster.step(Input::Tick);
+        assert_eq!(cluster.proposed.len(), 1);
+        unknown(&mut cluster);
+    }
+    half_a_second(&mut cluster);
+    assert!(cluster.machine.next_deadline().is_none(), "one of them is committed, and ends the doubt");
 }

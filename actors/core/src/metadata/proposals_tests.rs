@@ -140,7 +140,11 @@ fn an_answer_that_rests_on_an_unknown_proposal_gives_the_logs_reason() {
     step(&mut machine, Input::Proposed(id, ProposeResult::Unknown("the disk is broken".into())));
     let told = answers(&step(&mut machine, create(2, "a"))).pop().map(|(_, reply)| reply);
     let why = Refusal { code: ErrorCode::NotController, message: "the disk is broken".into() };
-    assert_eq!(told, Some(Reply::Failed(why)), "R44: it was never proposed, and not that the topic exists: that is not known");
+    assert_eq!(
+        told,
+        Some(Reply::Failed(why)),
+        "R44: it was never proposed, and not that the topic exists: that is not known"
+    );
     proposed(&step(&mut machine, create(3, "b")));
     proposed(&step(&mut machine, ids(4)));
 }

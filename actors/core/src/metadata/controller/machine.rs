@@ -30,7 +30,7 @@ use crate::time::{Millis, Now};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Milliseconds after a batch that the log refused until partitions are looked at again.
+/// Milliseconds after a batch of unknown end, or that the log refused, until partitions are looked at again.
 const MEND_AGAIN_MS: u64 = 500;
 
 /// The answer to an ask that the controller never proposed (R44).
@@ -83,7 +83,7 @@ impl ControllerMachine {
         }
     }
 
-    fn heard(&mut self, event: Committed, out: &mut Effects<Effect>) {
+    fn heard(&mut self, now: Now, event: Committed, out: &mut Effects<Effect>) {
         match event {
             Committed::Snapshot { image, .. } => {
                 // A log that skips ahead does not lead, and the snapshot may hold the pending batches.
@@ -108,12 +108,15 @@ impl ControllerMachine {
                     self.ask(ticket, ask, out);
                 }
             }
-            Committed::Batch { index, proposal, records } => self.committed(index, proposal, &records, out),
+            Committed::Batch { index, proposal, records } => {
+                self.committed(now, index, proposal, &records, out);
+            }
         }
     }
 
     fn committed(
         &mut self,
+        now: Now,
         index: u64,
         proposal: Option<ProposalId>,
         records: &[MetadataRecord],
@@ -134,7 +137,7 @@ impl ControllerMachine {
         again.for_each(|(ticket, ask)| self.again(ticket, ask, out));
         // A later decision may have left to the lost one what it would have done itself.
         if lost || !dropped.is_empty() {
-            self.mend(out);
+            self.mend(now, out);
         }
     }
 
@@ -157,19 +160,18 @@ impl ControllerMachine {
         let (code, message) = match result {
             ProposeResult::Committed(_) => return,
             ProposeResult::Unknown(why) => {
+                self.mend_soon(now);
                 let askers = self.pending.doubt(id, &why).into_iter();
                 out.extend(askers.map(|(ticket, _)| Effect::Answer(ticket, Reply::Unknown(why.clone()))));
                 return;
             }
+            // What was decided after a proposal that came to nothing may rest on it.
             ProposeResult::NotLeader => {
                 (ErrorCode::NotController, "this node is not the controller any more".to_owned())
             }
-            ProposeResult::Refused(why) => {
-                // What was decided after it may rest on it.
-                self.mend_at = Some(now.mono.plus(MEND_AGAIN_MS));
-                (ErrorCode::UnknownServerError, why)
-            }
+            ProposeResult::Refused(why) => (ErrorCode::UnknownServerError, why),
         };
+        self.mend_soon(now);
         let Some(Pending { askers, held, .. }) = self.pending.take(id) else { return };
         let failed = Reply::Failed(Refusal { code, message });
         out.extend(askers.into_iter().map(|(ticket, _)| Effect::Answer(ticket, failed.clone())));
@@ -318,14 +320,29 @@ impl ControllerMachine {
         later.into_iter().for_each(|(ticket, ask)| self.ask(ticket, ask, out));
     }
 
-    /// Looks at all partitions again, after a change did not count.
-    fn mend(&mut self, out: &mut Effects<Effect>) {
+    fn mend_soon(&mut self, now: Now) {
+        let at = now.mono.plus(MEND_AGAIN_MS);
+        self.mend_at = Some(self.mend_at.map_or(at, |planned| planned.min(at)));
+    }
+
+    /// Looks at all partitions again, after a change did not count. While some proposal's end is unknown, a record that
+    /// changes nothing goes behind it: its commit ends the doubt.
+    fn mend(&mut self, now: Now, out: &mut Effects<Effect>) {
         self.mend_at = None;
-        let Some(leadership) = self.leads().filter(|_| self.judged) else { return };
-        let ahead = self.pending.ahead(&self.image);
-        let records = self.basis(&ahead).with_consequences(Vec::new(), &[]);
-        drop(ahead);
-        self.propose(leadership, records, Vec::new(), out);
+        let Some(leadership) = self.leads() else { return };
+        if self.judged {
+            let ahead = self.pending.ahead(&self.image);
+            let records = self.basis(&ahead).with_consequences(Vec::new(), &[]);
+            drop(ahead);
+            self.propose(leadership, records, Vec::new(), out);
+        }
+        if self.pending.doubted().is_some() {
+            self.mend_soon(now);
+            let records = vec![MetadataRecord::ProducerIds { next: self.image.next_producer_id }];
+            if let Some(id) = self.pending.push_barrier(records.clone()) {
+                out.push(Effect::Propose { leadership, id, records });
+            }
+        }
     }
 }
 
@@ -335,14 +352,14 @@ impl Machine for ControllerMachine {
 
     fn step(&mut self, now: Now, input: Input, out: &mut Effects<Effect>) {
         match input {
-            Input::Log(event) => self.heard(event, out),
+            Input::Log(event) => self.heard(now, event, out),
             Input::Ask { ticket, ask } if self.leader_known => self.ask(ticket, ask, out),
             Input::Ask { ticket, ask } => self.early.push((ticket, ask)),
             Input::Proposed(id, result) => self.proposed(now, id, result, out),
             Input::Judged(judgement) => self.judge(&judgement, out),
             Input::Tick => {
                 if self.mend_at.is_some_and(|at| at <= now.mono) {
-                    self.mend(out);
+                    self.mend(now, out);
                 }
             }
         }
