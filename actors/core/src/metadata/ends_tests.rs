@@ -3,7 +3,7 @@
 use super::cluster_rig::{Cluster, node, register};
 use super::cluster_tests::{alter, code, wish};
 use super::controller::{Ask, Input, Reply};
-use super::{Committed, Image, IsrOutcome, ProposeResult, Verdict};
+use super::{Committed, Image, IsrOutcome, MetadataRecord, PartitionChange, ProposeResult, Verdict};
 use crate::error::ErrorCode;
 use crate::machine::Machine;
 
@@ -174,4 +174,50 @@ fn a_log_that_never_says_how_a_proposal_ended_is_asked_in_peace() {
     }
     half_a_second(&mut cluster);
     assert!(cluster.machine.next_deadline().is_none(), "one of them is committed, and ends the doubt");
+}
+
+#[test]
+fn a_log_may_not_claim_all_leader_epochs() {
+    let found = |epoch| {
+        let mut cluster = Cluster::of(2);
+        let at = cluster.create(1, &[1]);
+        cluster.judge(vec![cluster.fence(1)]);
+        cluster.commit();
+        let node = Box::new(node(1, 9));
+        let said = cluster.done(Ask::Register { node, alone: None, log_epochs: vec![(at, epoch)] });
+        (code(&said), cluster.partition(at).leader_epoch)
+    };
+    assert_eq!(found(1 << 30), (None, (1 << 30) + 1));
+    for epoch in [(1 << 30) + 1, i32::MAX] {
+        assert_eq!(found(epoch), (Some(ErrorCode::InvalidRequest), 1));
+    }
+}
+
+/// A batch of another process, which comes before what is on its way.
+fn foreign(cluster: &mut Cluster, change: PartitionChange) {
+    let (index, records) = (cluster.image.applied + 1, vec![MetadataRecord::PartitionChange(change)].into());
+    cluster.step(Input::Log(Committed::Batch { index, proposal: None, records }));
+}
+
+#[test]
+fn a_change_that_did_not_fit_is_made_again_in_peace() {
+    let mut cluster = Cluster::of(3);
+    let at = cluster.create(1, &[1, 2, 3]);
+    let isr = vec![1, 3];
+    let change =
+        PartitionChange { topic: at.topic, leader: 1, isr, partition_epoch: 1, ..Default::default() };
+    cluster.judge(vec![cluster.fence(1)]);
+    foreign(&mut cluster, change.clone());
+    cluster.commit_one();
+    assert_eq!((cluster.dropped, cluster.proposed.len()), (1, 0), "R43: later, and not at once");
+    half_a_second(&mut cluster);
+    assert_eq!(cluster.led(at), (3, 1, vec![3]));
+    // A change that can never fit is not even tried.
+    let last = PartitionChange { leader: 3, leader_epoch: i32::MAX, partition_epoch: 3, ..change };
+    foreign(&mut cluster, last);
+    cluster.judge(vec![cluster.fence(3)]);
+    for _ in 0..5 {
+        half_a_second(&mut cluster);
+    }
+    assert_eq!(cluster.dropped, 1);
 }

@@ -60,7 +60,8 @@ impl Basis<'_> {
                     return Decision { on_commits: true, ..Decision::new(Vec::new(), Reply::Done(epoch)) };
                 }
                 let logs = [(node.broker, log_epochs.iter().copied().collect())];
-                let records = self.register(node).map(|records| self.with_consequences(records, &logs));
+                let records =
+                    self.register(node, log_epochs).map(|records| self.with_consequences(records, &logs));
                 // Whatever ends the old life must be in this very batch, or committed before it (R12).
                 Decision { on_commits: true, ..Decision::all_or_nothing(records, index) }
             }

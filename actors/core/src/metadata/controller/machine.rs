@@ -30,7 +30,8 @@ use crate::time::{Millis, Now};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Milliseconds after a batch of unknown end, or that the log refused, until partitions are looked at again.
+/// Milliseconds until partitions are looked at again, after a batch that the log refused, that did not fit, or whose end
+/// is unknown.
 const MEND_AGAIN_MS: u64 = 500;
 
 /// The answer to an ask that the controller never proposed (R44).
@@ -131,12 +132,14 @@ impl ControllerMachine {
         out.extend(askers.into_iter().map(|(ticket, reply)| Effect::Answer(ticket, as_of(reply, index))));
         if !dropped.is_empty() {
             out.push(Effect::Dropped(dropped.len()));
+            // Never at once: what did not fit may not fit again, and a log may commit fast.
+            self.mend_soon(now);
         }
         let lost = !passed.is_empty();
         let again = passed.into_iter().flat_map(|lost| lost.held).chain(held);
         again.for_each(|(ticket, ask)| self.again(ticket, ask, out));
         // A later decision may have left to the lost one what it would have done itself.
-        if lost || !dropped.is_empty() {
+        if lost {
             self.mend(now, out);
         }
     }
@@ -301,7 +304,7 @@ impl ControllerMachine {
                         && (Arc::ptr_eq(&ahead, &self.image)
                             || self.decide(&ahead, &ask) == self.decide(&self.image, &ask)) =>
                 {
-                    match basis.register(node) {
+                    match basis.register(node, log_epochs) {
                         Ok(registered) => {
                             image.apply_batch(ahead.applied, &registered);
                             records.extend(registered);

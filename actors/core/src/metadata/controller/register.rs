@@ -12,9 +12,13 @@ use super::isr::unchanged;
 use super::judged::fence;
 use super::messages::{PRODUCER_ID_BLOCK, Refusal, refuse};
 use crate::error::ErrorCode;
-use crate::ids::{BrokerEpoch, TopicPartition};
+use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, TopicPartition};
 use crate::metadata::broker::{Broker, LEVELS, Registration, SyncedPositions};
 use crate::metadata::record::{ConfigOf, MetadataRecord, PartitionChange};
+
+/// The highest leader epoch that a log may claim beyond the committed one. At one election a second, it is reached in 34
+/// years.
+const FOUND_EPOCH_MAX: LeaderEpoch = 1 << 30;
 
 impl Basis<'_> {
     /// Registers a node that is alone.
@@ -25,6 +29,7 @@ impl Basis<'_> {
         log_epochs: &LogEpochs,
     ) -> Result<Vec<MetadataRecord>, Refusal> {
         self.runs_at_level(node)?;
+        self.believable(node.broker, log_epochs.iter().map(|(id, last)| (*id, *last)))?;
         let mut records = Vec::new();
         if self.image.cluster_id.is_none() {
             records.push(MetadataRecord::Cluster { cluster_id: cluster_id.to_owned(), cluster_epoch: 0 });
@@ -59,11 +64,16 @@ impl Basis<'_> {
     /// Registers a node of a cluster: its old life ends, and its new one starts fenced (R12, R20).
     ///
     /// These are the records about nodes; the caller adds what follows from them for partitions.
-    pub(super) fn register(&self, node: &Registration) -> Result<Vec<MetadataRecord>, Refusal> {
+    pub(super) fn register(
+        &self,
+        node: &Registration,
+        log_epochs: &[(TopicPartition, LeaderEpoch)],
+    ) -> Result<Vec<MetadataRecord>, Refusal> {
         if self.image.cluster_id.is_none() {
             return refuse(ErrorCode::NotController, "no cluster is founded here yet: ask again");
         }
         self.runs_at_level(node)?;
+        self.believable(node.broker, log_epochs.iter().copied())?;
         let mut records = Vec::new();
         if let Some(old) = self.image.brokers.get(&node.broker) {
             self.gives_way(old, node)?;
@@ -73,6 +83,28 @@ impl Basis<'_> {
         }
         records.push(MetadataRecord::Registered { node: Box::new(node.clone()), fenced: true });
         Ok(records)
+    }
+
+    /// Refuses a node whose log claims a leader epoch so high that the next leaders would soon have none left.
+    fn believable(
+        &self,
+        broker: BrokerId,
+        mut log_epochs: impl Iterator<Item = (TopicPartition, LeaderEpoch)>,
+    ) -> Result<(), Refusal> {
+        let beyond = |(id, last): &(TopicPartition, LeaderEpoch)| {
+            let p = self.image.partition(*id).filter(|p| p.replicas == [broker]);
+            *last > FOUND_EPOCH_MAX && p.is_some_and(|p| *last > p.leader_epoch)
+        };
+        match log_epochs.find(beyond) {
+            Some((id, last)) => refuse(
+                ErrorCode::InvalidRequest,
+                format!(
+                    "the log of {id} on node {broker} ends in leader epoch {last}, which no leader can have had: the \
+                     directory is damaged"
+                ),
+            ),
+            None => Ok(()),
+        }
     }
 
     /// Refuses a process whose place another one holds (R17).
