@@ -12,8 +12,9 @@ use super::isr::unchanged;
 use super::judged::fence;
 use super::messages::{PRODUCER_ID_BLOCK, Refusal, refuse};
 use crate::error::ErrorCode;
-use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, TopicPartition};
+use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, NodeUuid, TopicPartition};
 use crate::metadata::broker::{Broker, LEVELS, Registration, SyncedPositions};
+use crate::metadata::partition::Partition;
 use crate::metadata::record::{ConfigOf, MetadataRecord, PartitionChange};
 
 /// The highest leader epoch that a log may claim beyond the committed one. At one election a second, it is reached in 34
@@ -29,6 +30,7 @@ impl Basis<'_> {
         log_epochs: &LogEpochs,
     ) -> Result<Vec<MetadataRecord>, Refusal> {
         self.runs_at_level(node)?;
+        self.is_alone(node)?;
         self.believable(node.broker, log_epochs.iter().map(|(id, last)| (*id, *last)))?;
         let mut records = Vec::new();
         if self.image.cluster_id.is_none() {
@@ -85,6 +87,29 @@ impl Basis<'_> {
         Ok(records)
     }
 
+    /// Refuses a node that starts alone on metadata of more than itself: it would lead without what the others hold.
+    fn is_alone(&self, node: &Registration) -> Result<(), Refusal> {
+        let me = node.broker;
+        if let Some(other) = self.image.brokers.keys().find(|id| **id != me) {
+            let message = format!("node {me} is not alone: these metadata know node {other} too");
+            return refuse(ErrorCode::InvalidRequest, message);
+        }
+        if let (Some(held), Some(new)) = (self.image.brokers.get(&me).and_then(|old| old.uuid), node.uuid)
+            && held != new
+        {
+            return refuse(ErrorCode::DuplicateBrokerRegistration, taken(me, held, new));
+        }
+        for topic in self.image.topics.values() {
+            let shared = |p: &&Partition| p.replicas.contains(&me) && p.replicas.len() > 1;
+            if let Some(p) = topic.partitions.iter().find(shared) {
+                let (name, replicas) = (&topic.name, &p.replicas);
+                let message = format!("node {me} is not alone: topic {name} has replicas on {replicas:?}");
+                return refuse(ErrorCode::InvalidRequest, message);
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses a node whose log claims a leader epoch so high that the next leaders would soon have none left.
     fn believable(
         &self,
@@ -113,8 +138,7 @@ impl Basis<'_> {
         if let (Some(held), Some(new)) = (old.uuid, node.uuid)
             && held != new
         {
-            let message = format!("node id {} belongs to the node {held}, not to {new}", node.broker);
-            return refuse(CODE, message);
+            return refuse(CODE, taken(node.broker, held, new));
         }
         if held_before(old, node) {
             let message = format!(
@@ -163,6 +187,10 @@ impl Basis<'_> {
         let first = self.image.next_producer_id;
         (first, MetadataRecord::ProducerIds { next: first.saturating_add(PRODUCER_ID_BLOCK) })
     }
+}
+
+fn taken(id: BrokerId, held: NodeUuid, new: NodeUuid) -> String {
+    format!("node id {id} belongs to the node {held}, not to {new}")
 }
 
 /// Whether a process started before the one that is registered for its node. Its question may have waited longer than it
