@@ -3,7 +3,8 @@
 use super::cluster_rig::{Cluster, id, node, register};
 use super::controller::{Ask, Input, Reply};
 use super::{
-    Committed, FencedFor, IsrOutcome, IsrWish, Leadership, LevelRange, MetadataRecord, Registration, Verdict,
+    Committed, FencedFor, IsrOutcome, IsrWish, Judgement, Leadership, LevelRange, MetadataRecord,
+    Registration, SyncedPositions, Verdict,
 };
 use crate::error::ErrorCode;
 use crate::ids::{DirectoryId, NodeUuid, Peer, TopicId, TopicPartition};
@@ -188,6 +189,30 @@ fn fencing_records_the_synced_positions_and_they_never_fall() {
         assert_eq!(cluster.image.brokers[&1].synced, at(kept), "a new life does not lower it");
         cluster.judge(vec![Verdict::Unfence(cluster.peer(1))]);
         cluster.commit();
+    }
+}
+
+#[test]
+fn a_registration_that_ends_a_silent_life_records_what_that_life_had_synced() {
+    for waits in [false, true] {
+        let mut cluster = Cluster::of(2);
+        let at: SyncedPositions = [(DirectoryId([4; 16]), [(0, 70)].into())].into();
+        if waits {
+            cluster.lead_anew();
+        }
+        let leadership = cluster.leadership;
+        let silent = [(cluster.peer(1), at.clone())].into();
+        let judged = Input::Judged(Judgement { leadership, verdicts: Vec::new(), silent });
+        let asked = register(node(1, 9));
+        if waits {
+            cluster.ask(asked);
+            cluster.step(judged);
+            cluster.commit();
+        } else {
+            cluster.step(judged);
+            cluster.done(asked);
+        }
+        assert_eq!(cluster.image.brokers[&1].synced, at, "R46");
     }
 }
 

@@ -13,7 +13,7 @@ use super::judged::fence;
 use super::messages::{PRODUCER_ID_BLOCK, Refusal, refuse};
 use crate::error::ErrorCode;
 use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, NodeUuid, TopicPartition};
-use crate::metadata::broker::{Broker, LEVELS, Registration, SyncedPositions};
+use crate::metadata::broker::{Broker, LEVELS, Registration};
 use crate::metadata::partition::Partition;
 use crate::metadata::record::{ConfigOf, MetadataRecord, PartitionChange};
 
@@ -80,7 +80,9 @@ impl Basis<'_> {
         if let Some(old) = self.image.brokers.get(&node.broker) {
             self.gives_way(old, node)?;
             if !old.fenced {
-                records.push(fence(old.peer(), SyncedPositions::new()));
+                // What it was last heard to have synced is known only here (R46).
+                let heard = self.standing.silent.get(&old.peer()).cloned().unwrap_or_default();
+                records.push(fence(old.peer(), heard));
             }
         }
         records.push(MetadataRecord::Registered { node: Box::new(node.clone()), fenced: true });
@@ -148,7 +150,7 @@ impl Basis<'_> {
             return refuse(CODE, message);
         }
         let same = node.process.is_some() && node.process == old.process;
-        if same || old.fenced || self.standing.silent.contains(&old.peer()) {
+        if same || old.fenced || self.standing.silent.contains_key(&old.peer()) {
             return Ok(());
         }
         let message = format!(
