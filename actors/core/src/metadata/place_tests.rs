@@ -163,3 +163,43 @@ fn a_creation_that_is_asked_again_is_a_success() {
     cluster.done(Ask::DeleteTopics(gone));
     assert_eq!(create(&mut cluster, wanted(3, 2, 1)), Err(ErrorCode::UnknownTopicOrPartition));
 }
+
+#[test]
+fn a_request_for_too_many_partitions_is_refused_as_a_whole() {
+    let mut cluster = Cluster::of(1);
+    let chosen = |n, partitions: i32| NewTopic {
+        assignments: (0..partitions).map(|partition| (partition, vec![1])).collect(),
+        ..wanted(n, -1, -1)
+    };
+    // Each row: the topics of a request, and whether they are judged at all. A topic without a number has one partition.
+    let metadata = NewTopic { name: "__cluster_metadata".into(), ..wanted(9, 9_000, 1) };
+    let rows = [
+        (vec![wanted(1, 9_999, 1), wanted(2, -1, 1)], true),
+        (vec![wanted(1, 10_000, 1), wanted(2, -1, 1)], false),
+        (vec![wanted(1, 5_000, 1), wanted(2, 5_000, 1), wanted(3, 1, 1)], false),
+        (vec![wanted(1, 9_999, 1), chosen(2, 2)], false),
+        (vec![wanted(1, 9_999, 1), wanted(2, -7, 1)], true),
+        (vec![wanted(1, 9_000, 1), wanted(2, 9_000, 1), wanted(2, 9_000, 1), metadata], true),
+    ];
+    for (n, (topics, judged)) in rows.into_iter().enumerate() {
+        let said = cluster.done(Ask::CreateTopics { topics, validate_only: true });
+        match said {
+            Reply::Created(..) => assert!(judged, "{n}"),
+            Reply::Failed(refusal) => {
+                assert!(!judged, "{n}");
+                assert_eq!(refusal.code, ErrorCode::PolicyViolation);
+                assert_eq!(refusal.message, "Excessively large number of partitions per request.");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    for n in 1..=2 {
+        create(&mut cluster, wanted(n, 1, 1)).unwrap();
+    }
+    let more = |n, count| MorePartitions { name: format!("t{n}"), count, assignments: None };
+    for (one, two, judged) in [(5_001, 5_001, true), (5_001, 5_002, false), (i32::MAX, 1, false)] {
+        let topics = vec![more(1, one), more(2, two)];
+        let said = cluster.done(Ask::CreatePartitions { topics, validate_only: true });
+        assert_eq!(matches!(said, Reply::Altered(..)), judged, "{one} {two}");
+    }
+}

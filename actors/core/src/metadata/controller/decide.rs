@@ -66,7 +66,10 @@ impl Basis<'_> {
                 Decision { on_commits: true, ..Decision::all_or_nothing(records, index) }
             }
             Ask::CreateTopics { topics, validate_only } => {
-                let (outcomes, records, on_commits) = self.create(topics);
+                let (outcomes, records, on_commits) = match self.create(topics) {
+                    Ok(created) => created,
+                    Err(refusal) => return Decision::new(Vec::new(), Reply::Failed(refusal)),
+                };
                 let records = unless(*validate_only, records);
                 Decision { on_commits, ..Decision::new(records, Reply::Created(outcomes, index)) }
             }
@@ -75,7 +78,10 @@ impl Basis<'_> {
                 Decision::new(records, Reply::Deleted(outcomes, index))
             }
             Ask::CreatePartitions { topics, validate_only } => {
-                let (outcomes, records) = self.more_partitions(topics);
+                let (outcomes, records) = match self.more_partitions(topics) {
+                    Ok(decided) => decided,
+                    Err(refusal) => return Decision::new(Vec::new(), Reply::Failed(refusal)),
+                };
                 Decision::new(unless(*validate_only, records), Reply::Altered(outcomes, index))
             }
             Ask::AlterConfigs { broker_id, alterations, validate_only } => {
