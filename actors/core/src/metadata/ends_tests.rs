@@ -2,9 +2,10 @@
 
 use super::cluster_rig::{Cluster, node, register};
 use super::cluster_tests::{alter, code, wish};
-use super::controller::{Ask, Input, Reply};
-use super::{Committed, Image, IsrOutcome, MetadataRecord, PartitionChange, ProposeResult, Verdict};
+use super::controller::{Alteration, Ask, ConfigOp, Input, NewTopic, Reply, ResourceKind, TopicRef};
+use super::{Committed, Image, IsrOutcome, MetadataRecord, Opened, PartitionChange, ProposeResult, Verdict};
 use crate::error::ErrorCode;
+use crate::ids::TopicId;
 use crate::machine::Machine;
 
 #[test]
@@ -220,4 +221,49 @@ fn a_change_that_did_not_fit_is_made_again_in_peace() {
         half_a_second(&mut cluster);
     }
     assert_eq!(cluster.dropped, 1);
+}
+
+#[test]
+fn a_success_that_rested_on_a_lost_proposal_is_not_told() {
+    let mut cluster = Cluster::of(1);
+    cluster.create(1, &[1]);
+    let (gone, again) = (TopicRef::Name("t1".into()), NewTopic::new("t1", TopicId([2; 16])));
+    cluster.ask(Ask::DeleteTopics(vec![gone]));
+    let created = cluster.ask(Ask::CreateTopics { topics: vec![again], validate_only: false });
+    let alteration = Alteration {
+        kind: ResourceKind::Topic,
+        name: "t1".into(),
+        replace: false,
+        changes: vec![("retention.ms".into(), ConfigOp::Set, Some("1000".into()))],
+    };
+    let alterations = vec![alteration];
+    let altered = cluster.ask(Ask::AlterConfigs { broker_id: 1, alterations, validate_only: false });
+    // The log refuses the deletion, so the name is taken, and the new topic is not there to be altered.
+    cluster.refuse_one();
+    cluster.commit();
+    assert_eq!(cluster.dropped, 2, "R43");
+    for ticket in [created, altered] {
+        assert!(matches!(cluster.answers[&ticket], Reply::Unknown(_)), "{:?}", cluster.answers[&ticket]);
+    }
+    assert!(cluster.image.topics[&TopicId([1; 16])].configs.is_empty());
+}
+
+#[test]
+fn a_replica_opened_of_a_topic_that_is_deleted_makes_no_record() {
+    // Each row: whether the log takes the deletion.
+    for commits in [true, false] {
+        let mut cluster = Cluster::of(1);
+        let at = cluster.create(1, &[1]);
+        cluster.ask(Ask::DeleteTopics(vec![TopicRef::Id(at.topic)]));
+        let opened = Opened { broker: 1, directory: None, shard: None };
+        let told = cluster.ask(Ask::Opened(vec![(at, opened)]));
+        assert!(!cluster.answers.contains_key(&told), "the deletion may come to nothing");
+        if !commits {
+            cluster.refuse_one();
+        }
+        cluster.commit();
+        assert!(matches!(cluster.answers[&told], Reply::Done(_)));
+        assert_eq!(cluster.dropped, 0);
+        assert!(commits || cluster.partition(at).opened_by(1));
+    }
 }

@@ -131,6 +131,13 @@ fn replicas_that_a_client_chose_need_one_that_lives() {
     assert_eq!(cluster.led(id(2, 1)), (3, 0, vec![3]));
     cluster.judge(vec![three]);
     cluster.commit();
+    let topics = vec![MorePartitions { name: "t2".into(), count: 3, assignments: Some(vec![vec![3, 1, 2]]) }];
+    let Reply::Altered(outcomes, _) = cluster.done(Ask::CreatePartitions { topics, validate_only: false })
+    else {
+        panic!()
+    };
+    let refusal = outcomes[0].as_ref().unwrap_err();
+    assert!(refusal.message.contains("partition 2 "), "counted from the topic's first: {refusal:?}");
     assert_eq!(create(&mut cluster, wanted(3, 1, 1)), Err(ErrorCode::InvalidReplicationFactor));
 }
 

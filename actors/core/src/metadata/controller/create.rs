@@ -139,17 +139,22 @@ impl Basis<'_> {
         }
         let configs = self.own_configs(topic)?;
         let replicas = self.place(topic)?;
-        let isr = self.first_isrs(&replicas)?;
+        let isr = self.first_isrs(0, &replicas)?;
         let (id, name) = (topic.id, topic.name.clone());
         let default_factor = topic.assignments.is_empty() && topic.replication_factor == -1;
         Ok(MetadataRecord::Topic { id, name, replicas, isr, default_factor, configs })
     }
 
-    /// The first ISR of each partition; none at all where every replica is in sync. A partition without a single member is
-    /// refused (R43).
-    pub(super) fn first_isrs(&self, replicas: &[Vec<BrokerId>]) -> Result<Vec<Vec<BrokerId>>, Refusal> {
+    /// The first ISR of each partition from this number on; none at all where every replica is in sync. A partition without
+    /// a single member is refused (R43).
+    pub(super) fn first_isrs(
+        &self,
+        first: usize,
+        replicas: &[Vec<BrokerId>],
+    ) -> Result<Vec<Vec<BrokerId>>, Refusal> {
         let isr: Vec<_> = replicas.iter().map(|replicas| self.first_isr(replicas)).collect();
         if let Some(n) = isr.iter().position(Vec::is_empty) {
+            let n = first.saturating_add(n);
             let message = format!("All brokers that partition {n} would have are fenced or shutting down.");
             return refuse(ErrorCode::InvalidReplicaAssignment, message);
         }

@@ -92,7 +92,13 @@ impl Basis<'_> {
                 let (first, record) = self.producer_ids();
                 Decision::new(vec![record], Reply::ProducerIds(first))
             }
-            Ask::Opened(replicas) => Decision::new(replicas.iter().map(opened).collect(), Reply::Done(index)),
+            Ask::Opened(replicas) => {
+                let there = |(id, _): &&(TopicPartition, Opened)| self.image.partition(*id).is_some();
+                let records: Vec<_> = replicas.iter().filter(there).map(opened).collect();
+                // A replica of a deleted topic needs no record, once the deletion is committed.
+                let on_commits = records.len() < replicas.len();
+                Decision { on_commits, ..Decision::new(records, Reply::Done(index)) }
+            }
             Ask::AlterIsr { from, wishes, .. } => match self.known(*from) {
                 Ok(()) => {
                     let (outcomes, records) = self.alter_isr(*from, wishes);

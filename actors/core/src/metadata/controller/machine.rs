@@ -34,6 +34,9 @@ use std::sync::Arc;
 /// is unknown.
 const MEND_AGAIN_MS: u64 = 500;
 
+/// Why an answer is unknown though its batch is committed.
+const NOT_AS_DECIDED: &str = "the metadata were not as the decision had found them, and not all of it counts";
+
 /// The answer to an ask that the controller never proposed (R44).
 fn not_now(why: &str) -> Reply {
     Reply::Failed(Refusal { code: ErrorCode::NotController, message: why.to_owned() })
@@ -129,7 +132,12 @@ impl ControllerMachine {
         let passed = proposal.map(|id| self.pending.passed_by(id)).unwrap_or_default();
         let done = proposal.and_then(|id| self.pending.take(id));
         let (askers, held) = done.map(|done| (done.askers, done.held)).unwrap_or_default();
-        out.extend(askers.into_iter().map(|(ticket, reply)| Effect::Answer(ticket, as_of(reply, index))));
+        // A registration counts whatever becomes of partitions; any other success may have been among what was dropped.
+        let counts =
+            dropped.is_empty() || records.iter().any(|r| matches!(r, MetadataRecord::Registered { .. }));
+        let told =
+            |reply| if counts { as_of(reply, index) } else { Reply::Unknown(NOT_AS_DECIDED.to_owned()) };
+        out.extend(askers.into_iter().map(|(ticket, reply)| Effect::Answer(ticket, told(reply))));
         if !dropped.is_empty() {
             out.push(Effect::Dropped(dropped.len()));
             // Never at once: what did not fit may not fit again, and a log may commit fast.

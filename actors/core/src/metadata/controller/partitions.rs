@@ -67,7 +67,7 @@ impl Basis<'_> {
             return refuse(ErrorCode::PolicyViolation, TOO_MANY);
         }
         let replicas = self.placed(more, topic, wanted - has)?;
-        let isr = self.first_isrs(&replicas)?;
+        let isr = self.first_isrs(has, &replicas)?;
         Ok(MetadataRecord::Partitions { topic: topic.id, first: has as i32, replicas, isr })
     }
 
