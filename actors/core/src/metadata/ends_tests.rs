@@ -6,6 +6,7 @@ use super::controller::{Alteration, Ask, ConfigOp, Input, NewTopic, Reply, Resou
 use super::{Committed, Image, IsrOutcome, MetadataRecord, Opened, PartitionChange, ProposeResult, Verdict};
 use crate::error::ErrorCode;
 use crate::ids::TopicId;
+use crate::limits::CONTROLLER_KEPT;
 use crate::machine::Machine;
 
 #[test]
@@ -265,5 +266,70 @@ fn a_replica_opened_of_a_topic_that_is_deleted_makes_no_record() {
         assert!(matches!(cluster.answers[&told], Reply::Done(_)));
         assert_eq!(cluster.dropped, 0);
         assert!(commits || cluster.partition(at).opened_by(1));
+    }
+}
+
+fn not_now(cluster: &Cluster, ticket: u64) -> bool {
+    cluster.answers.get(&ticket).and_then(code) == Some(ErrorCode::NotController)
+}
+
+#[test]
+fn a_flood_of_clients_leaves_room_for_nodes_and_is_told_so() {
+    let mut cluster = Cluster::of(2);
+    let at = cluster.create(1, &[1, 2]);
+    let create = |n: usize| {
+        let mut id = [9; 16];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        let topic = NewTopic { partitions: 1, ..NewTopic::new(&format!("flood{n}"), TopicId(id)) };
+        Ask::CreateTopics { topics: vec![topic], validate_only: false }
+    };
+    let asked: Vec<u64> = (0..CONTROLLER_KEPT / 2 + 5).map(|n| cluster.ask(create(n))).collect();
+    assert_eq!(cluster.proposed.len(), CONTROLLER_KEPT / 2);
+    assert_eq!(asked.iter().filter(|ticket| not_now(&cluster, **ticket)).count(), 5);
+    let me = cluster.peer(1);
+    let mine = cluster.ask(alter(&cluster, me, 1, vec![wish(&cluster, at, &[1])]));
+    assert!(!cluster.answers.contains_key(&mine), "it is proposed");
+    cluster.commit();
+    assert_eq!(cluster.led(at), (1, 0, vec![1]));
+    assert!(matches!(cluster.done(create(99_999)), Reply::Created(..)));
+}
+
+#[test]
+fn what_is_kept_is_bounded_in_bytes_too() {
+    let mut cluster = Cluster::of(1);
+    let create = |n: u8| {
+        let topic = NewTopic { partitions: 10_000, ..NewTopic::new(&format!("t{n}"), TopicId([n; 16])) };
+        Ask::CreateTopics { topics: vec![topic], validate_only: false }
+    };
+    let asked: Vec<u64> = (1..=4).map(|n| cluster.ask(create(n))).collect();
+    assert_eq!(
+        asked.iter().filter(|ticket| not_now(&cluster, **ticket)).count(),
+        1,
+        "16 MiB hold three of them"
+    );
+    // Attempts that wait for the first ones count as well.
+    let config = |n: u8| (format!("c{n}"), Some("x".repeat(100_000)));
+    let again = |n: u8| NewTopic {
+        configs: (0..20).map(config).collect(),
+        partitions: 10_000,
+        ..NewTopic::new(&format!("t{n}"), TopicId([n; 16]))
+    };
+    let again = || Ask::CreateTopics { topics: vec![again(1)], validate_only: false };
+    let held = cluster.ask(again());
+    assert!(not_now(&cluster, held), "2 MB beside 15 MiB");
+}
+
+#[test]
+fn a_registration_that_waits_gives_way_to_a_newer_one_of_its_process() {
+    let mut cluster = Cluster::of(1);
+    cluster.lead_anew();
+    let old = cluster.peer(1);
+    let (one, other) = (cluster.ask(register(node(1, 8))), cluster.ask(register(node(2, 9))));
+    let again = cluster.ask(register(node(1, 8)));
+    assert!(not_now(&cluster, one) && !not_now(&cluster, again) && !not_now(&cluster, other));
+    cluster.judge_with(Vec::new(), [old].into());
+    cluster.commit();
+    for ticket in [again, other] {
+        assert!(matches!(cluster.answers[&ticket], Reply::Done(_)));
     }
 }

@@ -2,9 +2,9 @@
 
 use super::controller::{Ask, ControllerMachine, Effect, Input, Refusal, Reply};
 use super::controller_tests::{FIRST, LEAD, Rig, machine, register, snapshot, topic};
-use super::{Committed, Image, Leadership, MetadataRecord, ProposalId, ProposeResult};
+use super::{Committed, Image, Leadership, MetadataRecord, ProposalId, ProposeResult, Registration};
 use crate::error::ErrorCode;
-use crate::ids::Ticket;
+use crate::ids::{ProcessId, Ticket};
 use crate::machine::Machine;
 use crate::time::Now;
 use std::sync::Arc;
@@ -93,6 +93,27 @@ fn nothing_is_decided_before_the_stream_says_who_leads() {
     let raised =
         |r: &MetadataRecord| matches!(r, MetadataRecord::PartitionChange(change) if change.leader_epoch == 1);
     assert!(records.iter().any(raised), "{records:?}");
+}
+
+#[test]
+fn what_waits_for_a_leader_is_bounded() {
+    let mut machine = machine();
+    let most = crate::limits::CONTROLLER_KEPT as u64;
+    for n in 0..most {
+        assert_eq!(step(&mut machine, ids(n)), []);
+    }
+    let told = answers(&step(&mut machine, ids(most)));
+    assert!(failed_with(&told[0].1, ErrorCode::NotController), "{told:?}");
+    // A newer registration takes the place of the older one of its process.
+    let mut machine = self::machine();
+    let ask = |ticket| {
+        let node = Registration { broker: 1, process: Some(ProcessId([7; 16])), ..Registration::default() };
+        let (node, log_epochs) = (Box::new(node), Vec::new());
+        Input::Ask { ticket: Ticket(ticket), ask: Ask::Register { node, alone: None, log_epochs } }
+    };
+    assert_eq!(step(&mut machine, ask(1)), []);
+    let told = answers(&step(&mut machine, ask(2)));
+    assert!(matches!(&told[..], [(1, reply)] if failed_with(reply, ErrorCode::NotController)), "{told:?}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ use super::basis::{Basis, Standing, TopicDefaults};
 use super::decide::{Decision, as_of};
 use super::messages::{Ask, Effect, Input, Refusal, Reply, refuse};
 use super::pending::{Pending, Proposals};
+use super::room::{Load, Queue};
 use crate::error::ErrorCode;
 use crate::ids::{BrokerId, Peer, Ticket};
 use crate::machine::{Effects, Machine};
@@ -62,9 +63,9 @@ pub struct ControllerMachine {
     /// The number of the newest ISR proposal of each life of a node (R40).
     numbers: BTreeMap<Peer, u64>,
     /// Asks from before the stream named a leader.
-    early: Vec<(Ticket, Ask)>,
+    early: Queue,
     /// Registrations that wait for the judge.
-    waiting: Vec<(Ticket, Ask)>,
+    waiting: Queue,
     mend_at: Option<Millis>,
 }
 
@@ -81,8 +82,8 @@ impl ControllerMachine {
             standing: Standing::default(),
             judged: false,
             numbers: BTreeMap::new(),
-            early: Vec::new(),
-            waiting: Vec::new(),
+            early: Queue::default(),
+            waiting: Queue::default(),
             mend_at: None,
         }
     }
@@ -93,7 +94,7 @@ impl ControllerMachine {
                 // A log that skips ahead does not lead, and the snapshot may hold the pending batches.
                 self.end_all("the metadata log skipped ahead", out);
                 self.leadership = None;
-                for (ticket, ask) in std::mem::take(&mut self.waiting) {
+                for (ticket, ask) in self.waiting.take() {
                     self.ask(ticket, ask, out);
                 }
                 self.image = image;
@@ -106,8 +107,7 @@ impl ControllerMachine {
                 }
                 self.leadership = Some(leadership);
                 self.leader_known = true;
-                let again =
-                    std::mem::take(&mut self.early).into_iter().chain(std::mem::take(&mut self.waiting));
+                let again = self.early.take().into_iter().chain(self.waiting.take());
                 for (ticket, ask) in again.collect::<Vec<_>>() {
                     self.ask(ticket, ask, out);
                 }
@@ -208,7 +208,7 @@ impl ControllerMachine {
             return out.push(Effect::Answer(ticket, not_now("this node is not the controller: ask again")));
         };
         if !self.judged && matches!(&ask, Ask::Register { alone: None, .. }) {
-            return self.waiting.push((ticket, ask));
+            return self.keep(|machine| &mut machine.waiting, ticket, ask, out);
         }
         match self.in_order(leadership, &ask) {
             Ok(()) => self.answer(leadership, ticket, ask, out),
@@ -247,11 +247,44 @@ impl ControllerMachine {
                 return out.push(Effect::Answer(ticket, not_now(&why)));
             }
             if decision.on_commits && !decision.stands_on(&committed) {
-                let Some(_) = self.pending.hold(ticket, ask) else { return };
+                let Some(load) = self.room_for(ticket, &ask, Load::of(&ask), out) else { return };
+                // Without a proposal in the way there is nothing to wait for, and the image alone decides.
+                if self.pending.hold(ticket, ask, load).is_some() {
+                    self.propose(leadership, committed.records, vec![(ticket, committed.reply)], out);
+                }
+                return;
             }
         }
         let Decision { records, reply, .. } = decision;
+        if !records.is_empty() && self.room_for(ticket, &ask, Load::of_records(&records), out).is_none() {
+            return;
+        }
         self.propose(leadership, records, vec![(ticket, reply)], out);
+    }
+
+    /// The load, if there is room for it; else the asker hears that nothing was proposed.
+    fn room_for(&self, ticket: Ticket, ask: &Ask, load: Load, out: &mut Effects<Effect>) -> Option<Load> {
+        let kept = self.pending.load().and(self.early.load()).and(self.waiting.load());
+        if kept.has_room(ask, load) {
+            return Some(load);
+        }
+        out.push(Effect::Answer(ticket, not_now("the controller has too much on its way: ask again")));
+        None
+    }
+
+    /// Keeps an ask in one of the queues. A registration takes the place of an older one of the same process.
+    fn keep(
+        &mut self,
+        queue: fn(&mut ControllerMachine) -> &mut Queue,
+        ticket: Ticket,
+        ask: Ask,
+        out: &mut Effects<Effect>,
+    ) {
+        let older = queue(self).replaced_by(&ask);
+        out.extend(older.map(|older| Effect::Answer(older, not_now("this process has asked again"))));
+        if let Some(load) = self.room_for(ticket, &ask, Load::of(&ask), out) {
+            queue(self).push(ticket, ask, load);
+        }
     }
 
     /// Refuses an ISR proposal that was sent to another leadership, or that a newer one has overtaken (R40).
@@ -302,7 +335,7 @@ impl ControllerMachine {
         image.apply_batch(ahead.applied, &records);
         let (mut askers, mut logs, mut later) = (Vec::new(), Vec::new(), Vec::new());
         let mut named: BTreeSet<BrokerId> = BTreeSet::new();
-        for (ticket, ask) in std::mem::take(&mut self.waiting) {
+        for (ticket, ask) in self.waiting.take() {
             let basis = self.basis(&image);
             match &ask {
                 // Two processes in one batch would get one broker epoch (I13).
@@ -365,7 +398,7 @@ impl Machine for ControllerMachine {
         match input {
             Input::Log(event) => self.heard(now, event, out),
             Input::Ask { ticket, ask } if self.leader_known => self.ask(ticket, ask, out),
-            Input::Ask { ticket, ask } => self.early.push((ticket, ask)),
+            Input::Ask { ticket, ask } => self.keep(|machine| &mut machine.early, ticket, ask, out),
             Input::Proposed(id, result) => self.proposed(now, id, result, out),
             Input::Judged(judgement) => self.judge(&judgement, out),
             Input::Tick => {

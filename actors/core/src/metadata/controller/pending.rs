@@ -12,6 +12,7 @@
 //! This file decides nothing.
 
 use super::messages::{Ask, Reply};
+use super::room::Load;
 use crate::ids::{BrokerId, Ticket};
 use crate::metadata::image::Image;
 use crate::metadata::log::ProposalId;
@@ -28,6 +29,8 @@ pub(super) struct Pending {
     pub askers: Vec<(Ticket, Reply)>,
     /// Asks whose answer rests on this proposal. They are decided when it has ended.
     pub held: Vec<(Ticket, Ask)>,
+    /// What the records and the held asks take of the room.
+    load: Load,
     /// Why the end is unknown, if the log said so.
     doubt: Option<String>,
     /// It changes nothing: its commit shows that the doubted ones before it are not in the log.
@@ -98,7 +101,8 @@ impl Proposals {
             let index = ahead.applied.saturating_add(1);
             Arc::make_mut(ahead).apply_batch(index, &records);
         }
-        self.list.push(Pending { id, records, askers, held: Vec::new(), doubt: None, barrier });
+        let load = Load::of_records(&records);
+        self.list.push(Pending { id, records, askers, held: Vec::new(), load, doubt: None, barrier });
         id
     }
 
@@ -140,14 +144,20 @@ impl Proposals {
     }
 
     /// Keeps an ask until the newest proposal has ended; gives it back if there is none.
-    pub fn hold(&mut self, ticket: Ticket, ask: Ask) -> Option<(Ticket, Ask)> {
+    pub fn hold(&mut self, ticket: Ticket, ask: Ask, load: Load) -> Option<(Ticket, Ask)> {
         match self.list.iter_mut().rfind(|p| !p.barrier) {
             Some(pending) => {
                 pending.held.push((ticket, ask));
+                pending.load = pending.load.and(load);
                 None
             }
             None => Some((ticket, ask)),
         }
+    }
+
+    /// What all of them take of the room.
+    pub fn load(&self) -> Load {
+        self.list.iter().fold(Load::default(), |sum, pending| sum.and(pending.load))
     }
 
     /// The ids of all of them.
