@@ -10,8 +10,9 @@
 //!
 //! From 2 GiB on these are the defaults. Below, defaults are halved until the sum fits; if it never fits, the node
 //! does not start and says which terms are too large. The sum leaves out the data that the node serves: topics,
-//! groups and their offsets, idempotent producers. A partition keeps [`PRODUCERS_PER_PARTITION`] of those at most,
-//! and the number of partitions has no bound here. The process itself is [`PROCESS_BASE`].
+//! groups and their offsets, idempotent producers, and changes of metadata on their way ([`CONTROLLER_BYTES`]). A
+//! partition keeps [`PRODUCERS_PER_PARTITION`] producers at most, and the number of partitions has no bound here. The
+//! process itself is [`PROCESS_BASE`].
 
 /// Bytes in a mebibyte, the unit of most bounds.
 pub const MIB: usize = 1024 * 1024;
@@ -68,6 +69,12 @@ pub const CONFIG_VALUE_MAX: usize = 32_767;
 pub const CONFIG_RESOURCE_NAME_MAX: usize = 32_767;
 /// Partitions in one answer to DescribeTopicPartitions at most (Kafka: `max.request.partition.size.limit`).
 pub const DESCRIBED_PARTITIONS_MAX: usize = 2000;
+
+/// Asks and proposals that the controller keeps at most; clients may take half of the number.
+pub const CONTROLLER_KEPT: usize = 4096;
+/// About the memory of all of them; clients may take half. A creation of 10,000 partitions takes 5 MiB. Requests hold the
+/// permits of their pool besides, until they are answered.
+pub const CONTROLLER_BYTES: usize = 32 * MIB;
 
 /// Memory of all fetch sessions, enough for some 120,000 partitions.
 pub const FETCH_SESSION_BYTES: usize = 32 * MIB;

@@ -10,10 +10,8 @@ use crate::ports::{MetadataLog, OpenLog};
 use callboard_core::ErrorCode;
 use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::metadata::{
-    Committed, LEVELS, Leadership, MetadataRecord, Opened, ProposalId, ProposeResult, Registration,
-    TopicDefaults,
+    Committed, LEVELS, Leadership, MetadataRecord, ProposalId, ProposeResult, Registration, TopicDefaults,
 };
-use callboard_core::{TopicId, TopicPartition};
 use futures_util::future::{BoxFuture, FutureExt};
 use ractor::Actor;
 use std::sync::Arc;
@@ -78,9 +76,9 @@ async fn an_ask_is_answered_when_its_batch_came_back_under_its_id() {
         ProposeResult::Committed(2)
     }))
     .await;
-    let topic = TopicPartition { topic: TopicId::ZERO, partition: 0 };
-    let at = Opened { broker: 1, directory: None, shard: None };
-    let answer = controller.ask(Ask::Opened(vec![(topic, at)])).get();
+    let node = Box::new(Registration { broker: FIRST.node, levels: LEVELS, ..Registration::default() });
+    let register = Ask::Register { node, alone: Some("c".to_owned()), log_epochs: Vec::new() };
+    let answer = controller.ask(register).get();
     assert_eq!(timeout(PATIENCE, answer).await.unwrap(), Said::Done(2));
     assert_eq!(images.current().applied, 2, "the image is shown first");
 }

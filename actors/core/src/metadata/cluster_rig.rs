@@ -141,6 +141,7 @@ impl Cluster {
 
     pub fn judge_with(&mut self, verdicts: Vec<Verdict>, silent: BTreeSet<Peer>) {
         let leadership = self.leadership;
+        let silent = silent.into_iter().map(|peer| (peer, SyncedPositions::new())).collect();
         self.step(Input::Judged(Judgement { leadership, verdicts, silent }));
     }
 

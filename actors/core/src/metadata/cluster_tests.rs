@@ -1,26 +1,29 @@
 //! Tests of the controller of a cluster: registrations, fencing, elections and ISR changes, step by step.
 
 use super::cluster_rig::{Cluster, id, node, register};
-use super::controller::{Ask, Reply};
-use super::{FencedFor, IsrOutcome, IsrWish, Leadership, LevelRange, Registration, Verdict};
+use super::controller::{Ask, Input, Reply};
+use super::{
+    Committed, FencedFor, IsrOutcome, IsrWish, Judgement, Leadership, LevelRange, MetadataRecord,
+    Registration, SyncedPositions, Verdict,
+};
 use crate::error::ErrorCode;
-use crate::ids::{DirectoryId, NodeUuid, Peer, TopicPartition};
+use crate::ids::{DirectoryId, NodeUuid, Peer, TopicId, TopicPartition};
 use std::collections::BTreeSet;
 
-fn code(reply: &Reply) -> Option<ErrorCode> {
+pub(super) fn code(reply: &Reply) -> Option<ErrorCode> {
     match reply {
         Reply::Failed(refusal) => Some(refusal.code),
         _ => None,
     }
 }
 
-fn wish(cluster: &Cluster, id: TopicPartition, isr: &[i32]) -> IsrWish {
+pub(super) fn wish(cluster: &Cluster, id: TopicPartition, isr: &[i32]) -> IsrWish {
     let p = cluster.partition(id);
     let isr = isr.iter().map(|broker| cluster.peer(*broker)).collect();
     IsrWish { id, leader_epoch: p.leader_epoch, partition_epoch: p.partition_epoch, isr }
 }
 
-fn alter(cluster: &Cluster, from: Peer, number: u64, wishes: Vec<IsrWish>) -> Ask {
+pub(super) fn alter(cluster: &Cluster, from: Peer, number: u64, wishes: Vec<IsrWish>) -> Ask {
     Ask::AlterIsr { from, number, leadership: cluster.leadership, wishes }
 }
 
@@ -54,6 +57,36 @@ fn a_process_that_lives_keeps_its_place() {
     let uuid = |n| Registration { uuid: Some(NodeUuid([n; 16])), ..node(3, n) };
     assert_eq!(code(&cluster.done(register(uuid(1)))), None);
     assert_eq!(code(&cluster.done(register(uuid(2)))), duplicate, "the id is another node's");
+}
+
+#[test]
+fn a_node_that_starts_alone_on_metadata_of_a_cluster_is_refused() {
+    let alone = |registration| Ask::Register {
+        node: Box::new(registration),
+        alone: Some("c".into()),
+        log_epochs: Vec::new(),
+    };
+    let uuid = |n| Registration { uuid: Some(NodeUuid([n; 16])), ..node(1, n) };
+    let refused = |cluster: &mut Cluster, registration| {
+        let before = cluster.image.applied;
+        let said = code(&cluster.done(alone(registration)));
+        assert_eq!(said.is_some(), cluster.image.applied == before);
+        said
+    };
+    let mut two = Cluster::of(2);
+    assert_eq!(refused(&mut two, node(1, 9)), Some(ErrorCode::InvalidRequest), "another broker");
+    let mut one = Cluster::of(0);
+    one.join(uuid(1));
+    assert_eq!(refused(&mut one, uuid(2)), Some(ErrorCode::DuplicateBrokerRegistration), "another node");
+    one.create(1, &[1]);
+    assert_eq!(refused(&mut one, uuid(1)), None);
+    // A partition that other nodes hold too, and these metadata know none of them.
+    let (name, isr, configs) = ("shared".to_owned(), vec![vec![1]], Default::default());
+    let (id, replicas, default_factor) = (TopicId([2; 16]), vec![vec![1, 2]], false);
+    let records = vec![MetadataRecord::Topic { id, name, replicas, isr, default_factor, configs }].into();
+    let index = one.image.applied + 1;
+    one.step(Input::Log(Committed::Batch { index, proposal: None, records }));
+    assert_eq!(refused(&mut one, uuid(1)), Some(ErrorCode::InvalidRequest), "a shared partition");
 }
 
 #[test]
@@ -156,6 +189,30 @@ fn fencing_records_the_synced_positions_and_they_never_fall() {
         assert_eq!(cluster.image.brokers[&1].synced, at(kept), "a new life does not lower it");
         cluster.judge(vec![Verdict::Unfence(cluster.peer(1))]);
         cluster.commit();
+    }
+}
+
+#[test]
+fn a_registration_that_ends_a_silent_life_records_what_that_life_had_synced() {
+    for waits in [false, true] {
+        let mut cluster = Cluster::of(2);
+        let at: SyncedPositions = [(DirectoryId([4; 16]), [(0, 70)].into())].into();
+        if waits {
+            cluster.lead_anew();
+        }
+        let leadership = cluster.leadership;
+        let silent = [(cluster.peer(1), at.clone())].into();
+        let judged = Input::Judged(Judgement { leadership, verdicts: Vec::new(), silent });
+        let asked = register(node(1, 9));
+        if waits {
+            cluster.ask(asked);
+            cluster.step(judged);
+            cluster.commit();
+        } else {
+            cluster.step(judged);
+            cluster.done(asked);
+        }
+        assert_eq!(cluster.image.brokers[&1].synced, at, "R46");
     }
 }
 
@@ -325,7 +382,7 @@ fn what_rested_on_a_refused_batch_is_mended() {
     cluster.commit();
     assert_eq!(cluster.led(at), (1, 0, vec![1, 2]), "a fenced member, decided on the refused batch");
     cluster.ms += 500;
-    cluster.step(super::controller::Input::Tick);
+    cluster.step(Input::Tick);
     cluster.commit();
     assert_eq!(cluster.led(at), (1, 0, vec![1]));
     assert_eq!(cluster.dropped, 0);
@@ -334,7 +391,6 @@ fn what_rested_on_a_refused_batch_is_mended() {
 #[test]
 fn a_proposal_of_unknown_end_is_over_when_a_later_one_is_committed() {
     use super::ProposeResult;
-    use super::controller::Input;
     let mut cluster = Cluster::of(3);
     let at = cluster.create(1, &[1, 2, 3]);
     let me = cluster.peer(1);

@@ -197,7 +197,14 @@ impl Image {
                 let Some(p) = self.partition_mut(id) else { return Some(Dropped::Partition(id)) };
                 p.opened.insert(Opened { broker, directory, shard });
             }
-            MetadataRecord::Configs { of, changes } => self.configure(of, changes),
+            MetadataRecord::Configs { of, changes } => {
+                if let ConfigOf::Topic(id) = of
+                    && !self.topics.contains_key(id)
+                {
+                    return Some(Dropped::Topic(*id));
+                }
+                self.configure(of, changes);
+            }
         }
         None
     }

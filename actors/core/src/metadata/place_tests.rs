@@ -150,6 +150,13 @@ fn replicas_that_a_client_chose_need_one_that_lives() {
     assert_eq!(cluster.led(id(2, 1)), (3, 0, vec![3]));
     cluster.judge(vec![three]);
     cluster.commit();
+    let topics = vec![MorePartitions { name: "t2".into(), count: 3, assignments: Some(vec![vec![3, 1, 2]]) }];
+    let Reply::Altered(outcomes, _) = cluster.done(Ask::CreatePartitions { topics, validate_only: false })
+    else {
+        panic!()
+    };
+    let refusal = outcomes[0].as_ref().unwrap_err();
+    assert!(refusal.message.contains("partition 2 "), "counted from the topic's first: {refusal:?}");
     assert_eq!(create(&mut cluster, wanted(3, 1, 1)), Err(ErrorCode::InvalidReplicationFactor));
 }
 
@@ -181,4 +188,44 @@ fn a_creation_that_is_asked_again_is_a_success() {
     let gone = vec![super::TopicRef::Id(TopicId([3; 16]))];
     cluster.done(Ask::DeleteTopics(gone));
     assert_eq!(create(&mut cluster, wanted(3, 2, 1)), Err(ErrorCode::UnknownTopicOrPartition));
+}
+
+#[test]
+fn a_request_for_too_many_partitions_is_refused_as_a_whole() {
+    let mut cluster = Cluster::of(1);
+    let chosen = |n, partitions: i32| NewTopic {
+        assignments: (0..partitions).map(|partition| (partition, vec![1])).collect(),
+        ..wanted(n, -1, -1)
+    };
+    // Each row: the topics of a request, and whether they are judged at all. A topic without a number has one partition.
+    let metadata = NewTopic { name: "__cluster_metadata".into(), ..wanted(9, 9_000, 1) };
+    let rows = [
+        (vec![wanted(1, 9_999, 1), wanted(2, -1, 1)], true),
+        (vec![wanted(1, 10_000, 1), wanted(2, -1, 1)], false),
+        (vec![wanted(1, 5_000, 1), wanted(2, 5_000, 1), wanted(3, 1, 1)], false),
+        (vec![wanted(1, 9_999, 1), chosen(2, 2)], false),
+        (vec![wanted(1, 9_999, 1), wanted(2, -7, 1)], true),
+        (vec![wanted(1, 9_000, 1), wanted(2, 9_000, 1), wanted(2, 9_000, 1), metadata], true),
+    ];
+    for (n, (topics, judged)) in rows.into_iter().enumerate() {
+        let said = cluster.done(Ask::CreateTopics { topics, validate_only: true });
+        match said {
+            Reply::Created(..) => assert!(judged, "{n}"),
+            Reply::Failed(refusal) => {
+                assert!(!judged, "{n}");
+                assert_eq!(refusal.code, ErrorCode::PolicyViolation);
+                assert_eq!(refusal.message, "Excessively large number of partitions per request.");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    for n in 1..=2 {
+        create(&mut cluster, wanted(n, 1, 1)).unwrap();
+    }
+    let more = |n, count| MorePartitions { name: format!("t{n}"), count, assignments: None };
+    for (one, two, judged) in [(5_001, 5_001, true), (5_001, 5_002, false), (i32::MAX, 1, false)] {
+        let topics = vec![more(1, one), more(2, two)];
+        let said = cluster.done(Ask::CreatePartitions { topics, validate_only: true });
+        assert_eq!(matches!(said, Reply::Altered(..)), judged, "{one} {two}");
+    }
 }

@@ -2,9 +2,9 @@
 
 use super::controller::{Ask, ControllerMachine, Effect, Input, Refusal, Reply};
 use super::controller_tests::{FIRST, LEAD, Rig, machine, register, snapshot, topic};
-use super::{Committed, Image, Leadership, MetadataRecord, ProposalId, ProposeResult};
+use super::{Committed, Image, Leadership, MetadataRecord, ProposalId, ProposeResult, Registration};
 use crate::error::ErrorCode;
-use crate::ids::Ticket;
+use crate::ids::{ProcessId, Ticket};
 use crate::machine::Machine;
 use crate::time::Now;
 use std::sync::Arc;
@@ -96,6 +96,27 @@ fn nothing_is_decided_before_the_stream_says_who_leads() {
 }
 
 #[test]
+fn what_waits_for_a_leader_is_bounded() {
+    let mut machine = machine();
+    let most = crate::limits::CONTROLLER_KEPT as u64;
+    for n in 0..most {
+        assert_eq!(step(&mut machine, ids(n)), []);
+    }
+    let told = answers(&step(&mut machine, ids(most)));
+    assert!(failed_with(&told[0].1, ErrorCode::NotController), "{told:?}");
+    // A newer registration takes the place of the older one of its process.
+    let mut machine = self::machine();
+    let ask = |ticket| {
+        let node = Registration { broker: 1, process: Some(ProcessId([7; 16])), ..Registration::default() };
+        let (node, log_epochs) = (Box::new(node), Vec::new());
+        Input::Ask { ticket: Ticket(ticket), ask: Ask::Register { node, alone: None, log_epochs } }
+    };
+    assert_eq!(step(&mut machine, ask(1)), []);
+    let told = answers(&step(&mut machine, ask(2)));
+    assert!(matches!(&told[..], [(1, reply)] if failed_with(reply, ErrorCode::NotController)), "{told:?}");
+}
+
+#[test]
 fn proposals_are_known_by_their_ids_and_never_by_their_records() {
     let mut machine = leading();
     let (_, first, records) = proposed(&step(&mut machine, ids(1)));
@@ -139,8 +160,12 @@ fn an_answer_that_rests_on_an_unknown_proposal_gives_the_logs_reason() {
     let (_, id, _) = proposed(&step(&mut machine, create(1, "a")));
     step(&mut machine, Input::Proposed(id, ProposeResult::Unknown("the disk is broken".into())));
     let told = answers(&step(&mut machine, create(2, "a"))).pop().map(|(_, reply)| reply);
-    let why = Refusal { code: ErrorCode::UnknownServerError, message: "the disk is broken".into() };
-    assert_eq!(told, Some(Reply::Failed(why)), "not that the topic exists: that is not known");
+    let why = Refusal { code: ErrorCode::NotController, message: "the disk is broken".into() };
+    assert_eq!(
+        told,
+        Some(Reply::Failed(why)),
+        "R44: it was never proposed, and not that the topic exists: that is not known"
+    );
     proposed(&step(&mut machine, create(3, "b")));
     proposed(&step(&mut machine, ids(4)));
 }

@@ -8,7 +8,7 @@
 use super::broker::SyncedPositions;
 use super::log::Leadership;
 use crate::ids::{Peer, TopicPartition};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a node is fenced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,6 +54,7 @@ pub enum Verdict {
 pub struct Judgement {
     pub leadership: Leadership,
     pub verdicts: Vec<Verdict>,
-    /// Unfenced nodes whose session is over and who are not fenced for it. Another process may take their place (R17).
-    pub silent: BTreeSet<Peer>,
+    /// Unfenced nodes whose session is over and who are not fenced for it, with the positions that they were last heard to
+    /// have synced (R46). Another process may take their place (R17).
+    pub silent: BTreeMap<Peer, SyncedPositions>,
 }

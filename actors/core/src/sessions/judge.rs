@@ -47,7 +47,7 @@ struct Leading {
     /// Lives whose process is gone, by the kernel's word.
     refused: BTreeSet<Peer>,
     /// What the controller was told last.
-    silent: BTreeSet<Peer>,
+    silent: BTreeMap<Peer, SyncedPositions>,
 }
 
 impl Sessions {
@@ -74,7 +74,7 @@ impl Sessions {
                 past,
                 sessions: BTreeMap::new(),
                 refused: BTreeSet::new(),
-                silent: BTreeSet::new(),
+                silent: BTreeMap::new(),
             }
         });
     }
@@ -141,7 +141,7 @@ impl Sessions {
             leading.settled = true;
             let mut verdicts = leading.verdicts(now, &self.image);
             let gone = unfenced.filter(|broker| leading.refused.contains(&broker.peer()));
-            verdicts.extend(gone.map(|broker| fence(broker, FencedFor::Gone)));
+            verdicts.extend(gone.map(|broker| leading.fence(broker, FencedFor::Gone)));
             let silent = leading.silence(now, &self.image, &mut verdicts);
             leading.silent.clone_from(&silent);
             let leadership = leading.leadership;
@@ -156,11 +156,6 @@ impl Sessions {
         let silent = leading.silence(now, &self.image, &mut verdicts);
         leading.tell(verdicts, silent, out);
     }
-}
-
-/// Fences a node that was never heard in this leadership.
-fn fence(broker: &Broker, why: FencedFor) -> Verdict {
-    Verdict::Fence { peer: broker.peer(), why, synced: SyncedPositions::new() }
 }
 
 impl Leading {
@@ -199,20 +194,38 @@ impl Leading {
     }
 
     /// All silent nodes. They are fenced, unless a judge that is new hears so few that the fault may be its own.
-    fn silence(&self, now: Millis, image: &Image, verdicts: &mut Vec<Verdict>) -> BTreeSet<Peer> {
+    fn silence(
+        &self,
+        now: Millis,
+        image: &Image,
+        verdicts: &mut Vec<Verdict>,
+    ) -> BTreeMap<Peer, SyncedPositions> {
         let unfenced: Vec<&Broker> = image.brokers.values().filter(|broker| !broker.fenced).collect();
         let silent: Vec<&Broker> = unfenced.iter().copied().filter(|b| self.is_silent(now, b)).collect();
         let heard = unfenced.len() - silent.len();
         if 2 * heard >= unfenced.len() || now >= self.since.plus(GUARD_MS) {
-            verdicts.extend(silent.iter().map(|broker| match self.sessions.get(&broker.peer()) {
-                Some(session) => session.fence(FencedFor::Silent),
-                None => fence(broker, FencedFor::Silent),
-            }));
+            verdicts.extend(silent.iter().map(|broker| self.fence(broker, FencedFor::Silent)));
         }
-        silent.into_iter().map(Broker::peer).collect()
+        let synced = |peer: &Peer| self.sessions.get(peer).map(|session| session.synced().clone());
+        let peers = silent.into_iter().map(Broker::peer);
+        peers.map(|peer| (peer, synced(&peer).unwrap_or_default())).collect()
     }
 
-    fn tell(&mut self, verdicts: Vec<Verdict>, silent: BTreeSet<Peer>, out: &mut Effects<Effect>) {
+    /// Fences a node with what it was heard to have synced, if it was heard at all in this leadership (R46).
+    fn fence(&self, broker: &Broker, why: FencedFor) -> Verdict {
+        let peer = broker.peer();
+        match self.sessions.get(&peer) {
+            Some(session) => session.fence(why),
+            None => Verdict::Fence { peer, why, synced: SyncedPositions::new() },
+        }
+    }
+
+    fn tell(
+        &mut self,
+        verdicts: Vec<Verdict>,
+        silent: BTreeMap<Peer, SyncedPositions>,
+        out: &mut Effects<Effect>,
+    ) {
         if verdicts.is_empty() && silent == self.silent {
             return;
         }

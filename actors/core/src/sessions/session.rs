@@ -3,7 +3,7 @@
 use super::messages::{HUNG_MS, Heartbeat, SESSION_MS, STALLED_MS};
 use super::past::Past;
 use crate::ids::TopicPartition;
-use crate::metadata::{Broker, FencedFor, Verdict};
+use crate::metadata::{Broker, FencedFor, SyncedPositions, Verdict};
 use crate::time::Millis;
 use std::collections::BTreeSet;
 
@@ -46,6 +46,11 @@ impl Session {
     /// Whether nothing was heard of the node for a session.
     pub fn is_over(&self, now: Millis) -> bool {
         now >= self.heard.plus(SESSION_MS)
+    }
+
+    /// The positions that the node was last heard to have synced.
+    pub fn synced(&self) -> &SyncedPositions {
+        &self.said.synced
     }
 
     /// The verdict that fences the node for this reason.

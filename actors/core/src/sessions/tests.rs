@@ -1,9 +1,9 @@
 //! Tests of the judge of sessions, by a clock in hand.
 
 use super::*;
-use crate::ids::{BrokerId, Peer, TopicId, TopicPartition};
+use crate::ids::{BrokerId, DirectoryId, Peer, TopicId, TopicPartition};
 use crate::machine::Machine;
-use crate::metadata::{Broker, FencedFor, Image, Judgement, Leadership, Verdict};
+use crate::metadata::{Broker, FencedFor, Image, Judgement, Leadership, SyncedPositions, Verdict};
 use crate::time::{Millis, Now};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -96,7 +96,7 @@ impl Rig {
 }
 
 fn judgement(verdicts: &[Verdict], silent: &[BrokerId]) -> Judgement {
-    let silent = silent.iter().map(|id| peer(*id)).collect();
+    let silent = silent.iter().map(|id| (peer(*id), SyncedPositions::new())).collect();
     Judgement { leadership: LEAD, verdicts: verdicts.to_vec(), silent }
 }
 
@@ -115,7 +115,7 @@ fn silence_for_a_session_fences_and_no_earlier() {
     assert_eq!(rig.pass(SESSION_MS - 100, &[1, 2]), []);
     let said = rig.pass(HEARTBEAT_MS + 100, &[1, 2]);
     assert_eq!(fenced(&said)[0], (3, FencedFor::Silent));
-    assert_eq!(said[0].silent, [peer(3)].into());
+    assert_eq!(said[0].silent, [(peer(3), SyncedPositions::new())].into());
     // It is told until the image shows it, and then no more.
     assert!(!rig.pass(HEARTBEAT_MS, &[1, 2]).is_empty());
     rig.fence_committed(3);
@@ -288,11 +288,35 @@ fn a_new_judge_that_hears_few_fences_nobody_for_silence() {
         let said = rig.pass(GUARD_MS - 500, &alive);
         assert_eq!(!fenced(&said).is_empty(), fences, "{heard} of {nodes}");
         let silent: BTreeSet<Peer> = (heard + 1..=nodes).map(peer).collect();
-        assert_eq!(said.last().unwrap().silent, silent, "others may take their place (R17)");
+        let told: BTreeSet<Peer> = said.last().unwrap().silent.keys().copied().collect();
+        assert_eq!(told, silent, "others may take their place (R17)");
         assert_eq!(said.iter().any(|judgement| judgement.verdicts.is_empty()), !fences);
         let said = rig.pass(1_000, &alive);
         assert!(!fenced(&said).is_empty(), "{heard} of {nodes}: the guard ends");
     }
+}
+
+#[test]
+fn what_a_node_was_last_heard_to_have_synced_is_told_with_its_end() {
+    let synced: SyncedPositions = [(DirectoryId([4; 16]), [(0, 70)].into())].into();
+    let heard = |number| Input::Heartbeat(Heartbeat { synced: synced.clone(), ..beat(3, number, 100) });
+    let told = |said: &[Judgement]| match &said[0].verdicts[..] {
+        [Verdict::Fence { peer: of, synced, .. }] if *of == peer(3) => synced.clone(),
+        other => panic!("{other:?}"),
+    };
+    // The kernel says that the process is gone, and it was heard before.
+    let mut rig = Rig::of(3);
+    rig.step(heard(1));
+    rig.hear(1);
+    rig.step(Input::Refused(peer(3)));
+    assert_eq!(told(&rig.hear(2)), synced, "R46");
+    // It is silent, and whoever takes its place ends its life.
+    let mut rig = Rig::of(3);
+    rig.step(heard(1));
+    rig.hear(1);
+    rig.hear(2);
+    let said = rig.pass(SESSION_MS + HEARTBEAT_MS, &[1, 2]);
+    assert_eq!((told(&said), &said[0].silent), (synced.clone(), &[(peer(3), synced)].into()));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! decisions of one moment know each other (R43).
 
 use crate::ids::{BrokerId, LeaderEpoch, Peer, TopicPartition};
-use crate::metadata::broker::Broker;
+use crate::metadata::broker::{Broker, SyncedPositions};
 use crate::metadata::configs::Statics;
 use crate::metadata::image::Image;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,8 +26,8 @@ pub(super) type LogEpochs = BTreeMap<TopicPartition, LeaderEpoch>;
 /// What the judge of sessions has said about nodes beyond what is committed. Each leadership begins without it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// Unfenced nodes whose session is over.
-    pub silent: BTreeSet<Peer>,
+    /// Unfenced nodes whose session is over, with the positions that they were last heard to have synced.
+    pub silent: BTreeMap<Peer, SyncedPositions>,
     /// Nodes with a sync that takes too long.
     pub stalled: BTreeSet<Peer>,
     /// Replicas that cannot serve now.

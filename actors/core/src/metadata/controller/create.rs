@@ -21,7 +21,10 @@ use std::collections::{BTreeMap, BTreeSet};
 const METADATA_TOPIC: &str = "__cluster_metadata";
 const FACTOR: &str = "default.replication.factor";
 pub(super) const ALL_FENCED: &str = "All brokers are currently fenced or shutting down.";
-pub(super) const TOO_MANY: &str = "Excessively large number of partitions per request.";
+const TOO_MANY: &str = "Excessively large number of partitions per request.";
+
+/// What becomes of each topic, the records, and whether some topics exist already.
+type Created = (Vec<TopicOutcome>, Vec<MetadataRecord>, bool);
 
 /// Checks replicas that a client chose: known brokers, each once, as many as the other partitions have.
 pub(super) fn check_replicas(
@@ -59,11 +62,12 @@ pub(super) fn check_replicas(
 
 impl Basis<'_> {
     /// Creates topics. Also says whether some of them exist already, by an earlier attempt of the same request.
-    pub(super) fn create(&self, topics: &[NewTopic]) -> (Vec<TopicOutcome>, Vec<MetadataRecord>, bool) {
+    pub(super) fn create(&self, topics: &[NewTopic]) -> Result<Created, Refusal> {
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
         for topic in topics {
             *names.entry(&topic.name).or_default() += 1;
         }
+        self.not_too_many(topics.iter().filter(|topic| names[topic.name.as_str()] == 1))?;
         let (mut outcomes, mut records, mut retried) = (Vec::new(), Vec::new(), false);
         for topic in topics {
             if names[topic.name.as_str()] > 1 {
@@ -83,7 +87,22 @@ impl Basis<'_> {
                 CreatedTopic::from(&*image.topics.into_values().next().unwrap_or_default())
             }));
         }
-        (outcomes, records, retried)
+        Ok((outcomes, records, retried))
+    }
+
+    /// Refuses a request that asks for more partitions than one batch of records may hold. Like Kafka, it counts a default
+    /// and assigned partitions, and no topic that it refuses for its name.
+    fn not_too_many<'a>(&self, topics: impl Iterator<Item = &'a NewTopic>) -> Result<(), Refusal> {
+        let asked = |topic: &NewTopic| match (topic.assignments.len(), topic.partitions) {
+            (0, -1) => usize::try_from(self.defaults.partitions).unwrap_or(0),
+            (0, partitions) => usize::try_from(partitions).unwrap_or(0),
+            (assigned, _) => assigned,
+        };
+        let counted = topics.filter(|topic| topic.name != METADATA_TOPIC);
+        match counted.fold(0usize, |sum, topic| sum.saturating_add(asked(topic))) {
+            0..=PARTITIONS_MAX => Ok(()),
+            _ => refuse(ErrorCode::PolicyViolation, TOO_MANY),
+        }
     }
 
     fn check(&self, topic: &NewTopic, with: &[MetadataRecord]) -> Result<MetadataRecord, Refusal> {
@@ -119,18 +138,23 @@ impl Basis<'_> {
         }
         let configs = self.own_configs(topic)?;
         let replicas = self.place(topic)?;
-        let isr = self.first_isrs(&replicas)?;
+        let isr = self.first_isrs(0, &replicas)?;
         let (id, name) = (topic.id, topic.name.clone());
         let unset = is_internal(&topic.name) || self.defaults.statics.get(FACTOR).is_none();
         let default_factor = topic.assignments.is_empty() && topic.replication_factor == -1 && unset;
         Ok(MetadataRecord::Topic { id, name, replicas, isr, default_factor, configs })
     }
 
-    /// The first ISR of each partition; none at all where every replica is in sync. A partition without a single member is
-    /// refused (R43).
-    pub(super) fn first_isrs(&self, replicas: &[Vec<BrokerId>]) -> Result<Vec<Vec<BrokerId>>, Refusal> {
+    /// The first ISR of each partition from this number on; none at all where every replica is in sync. A partition without
+    /// a single member is refused (R43).
+    pub(super) fn first_isrs(
+        &self,
+        first: usize,
+        replicas: &[Vec<BrokerId>],
+    ) -> Result<Vec<Vec<BrokerId>>, Refusal> {
         let isr: Vec<_> = replicas.iter().map(|replicas| self.first_isr(replicas)).collect();
         if let Some(n) = isr.iter().position(Vec::is_empty) {
+            let n = first.saturating_add(n);
             let message = format!("All brokers that partition {n} would have are fenced or shutting down.");
             return refuse(ErrorCode::InvalidReplicaAssignment, message);
         }
@@ -173,9 +197,6 @@ impl Basis<'_> {
         if partitions < 1 {
             let message = "Number of partitions was set to an invalid non-positive value.";
             return refuse(ErrorCode::InvalidPartitions, message);
-        }
-        if partitions > PARTITIONS_MAX {
-            return refuse(ErrorCode::PolicyViolation, TOO_MANY);
         }
         self.spread(topic.id, &[], partitions as usize, factor).or_else(|why| {
             let message = match why {

@@ -14,13 +14,24 @@ use crate::metadata::record::MetadataRecord;
 pub(super) struct Decision {
     pub records: Vec<MetadataRecord>,
     pub reply: Reply,
-    /// The answer tells of what an earlier attempt, or another decision, has made. It holds only if that is committed.
-    pub retried: bool,
+    /// The decision tells of what another one has made, or lets that one do its work. It counts once that is committed.
+    pub on_commits: bool,
 }
 
 impl Decision {
     fn new(records: Vec<MetadataRecord>, reply: Reply) -> Decision {
-        Decision { records, reply, retried: false }
+        Decision { records, reply, on_commits: false }
+    }
+
+    /// Whether commits alone bear out this decision. Of the wishes of one ask only the word that a leadership is over needs
+    /// that.
+    pub fn stands_on(&self, committed: &Decision) -> bool {
+        match (&self.reply, &committed.reply) {
+            (Reply::IsrAltered(said, _), Reply::IsrAltered(committed, _)) => {
+                said.iter().zip(committed).all(|(said, committed)| !is_over(said) || said == committed)
+            }
+            _ => self == committed,
+        }
     }
 
     /// Records that are answered by their index alone, or a refusal of the whole ask.
@@ -30,6 +41,10 @@ impl Decision {
             Err(refusal) => Decision::new(Vec::new(), Reply::Failed(refusal)),
         }
     }
+}
+
+fn is_over(outcome: &IsrOutcome) -> bool {
+    matches!(outcome, IsrOutcome::Ended(_))
 }
 
 impl Basis<'_> {
@@ -42,23 +57,31 @@ impl Basis<'_> {
             }
             Ask::Register { node, alone: None, log_epochs } => {
                 if let Some(epoch) = self.registered(node) {
-                    return Decision { retried: true, ..Decision::new(Vec::new(), Reply::Done(epoch)) };
+                    return Decision { on_commits: true, ..Decision::new(Vec::new(), Reply::Done(epoch)) };
                 }
                 let logs = [(node.broker, log_epochs.iter().copied().collect())];
-                let records = self.register(node).map(|records| self.with_consequences(records, &logs));
-                Decision::all_or_nothing(records, index)
+                let records =
+                    self.register(node, log_epochs).map(|records| self.with_consequences(records, &logs));
+                // Whatever ends the old life must be in this very batch, or committed before it (R12).
+                Decision { on_commits: true, ..Decision::all_or_nothing(records, index) }
             }
             Ask::CreateTopics { topics, validate_only } => {
-                let (outcomes, records, retried) = self.create(topics);
+                let (outcomes, records, on_commits) = match self.create(topics) {
+                    Ok(created) => created,
+                    Err(refusal) => return Decision::new(Vec::new(), Reply::Failed(refusal)),
+                };
                 let records = unless(*validate_only, records);
-                Decision { retried, ..Decision::new(records, Reply::Created(outcomes, index)) }
+                Decision { on_commits, ..Decision::new(records, Reply::Created(outcomes, index)) }
             }
             Ask::DeleteTopics(topics) => {
                 let (outcomes, records) = self.delete(topics);
                 Decision::new(records, Reply::Deleted(outcomes, index))
             }
             Ask::CreatePartitions { topics, validate_only } => {
-                let (outcomes, records) = self.more_partitions(topics);
+                let (outcomes, records) = match self.more_partitions(topics) {
+                    Ok(decided) => decided,
+                    Err(refusal) => return Decision::new(Vec::new(), Reply::Failed(refusal)),
+                };
                 Decision::new(unless(*validate_only, records), Reply::Altered(outcomes, index))
             }
             Ask::AlterConfigs { broker_id, alterations, validate_only } => {
@@ -69,13 +92,19 @@ impl Basis<'_> {
                 let (first, record) = self.producer_ids();
                 Decision::new(vec![record], Reply::ProducerIds(first))
             }
-            Ask::Opened(replicas) => Decision::new(replicas.iter().map(opened).collect(), Reply::Done(index)),
+            Ask::Opened(replicas) => {
+                let there = |(id, _): &&(TopicPartition, Opened)| self.image.partition(*id).is_some();
+                let records: Vec<_> = replicas.iter().filter(there).map(opened).collect();
+                // A replica of a deleted topic needs no record, once the deletion is committed.
+                let on_commits = records.len() < replicas.len();
+                Decision { on_commits, ..Decision::new(records, Reply::Done(index)) }
+            }
             Ask::AlterIsr { from, wishes, .. } => match self.known(*from) {
                 Ok(()) => {
                     let (outcomes, records) = self.alter_isr(*from, wishes);
                     // Word that a leadership is over must rest on commits alone: nothing takes it back.
-                    let retried = outcomes.iter().any(|outcome| matches!(outcome, IsrOutcome::Ended(_)));
-                    Decision { retried, ..Decision::new(records, Reply::IsrAltered(outcomes, index)) }
+                    let on_commits = outcomes.iter().any(is_over);
+                    Decision { on_commits, ..Decision::new(records, Reply::IsrAltered(outcomes, index)) }
                 }
                 Err(refusal) => Decision::new(Vec::new(), Reply::Failed(refusal)),
             },

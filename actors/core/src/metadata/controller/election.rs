@@ -49,7 +49,8 @@ impl Basis<'_> {
         if leader == p.leader && isr == p.isr {
             return None;
         }
-        let leader_epoch = p.leader_epoch.saturating_add(i32::from(leader != p.leader));
+        // Without a higher epoch the change would never fit (R43).
+        let leader_epoch = p.leader_epoch.checked_add(i32::from(leader != p.leader))?;
         Some(PartitionChange { leader, leader_epoch, isr, ..unchanged(id, p) })
     }
 

@@ -51,7 +51,7 @@ impl Standing {
     /// Forgets former lives of nodes.
     pub(super) fn prune(&mut self, image: &Image) {
         let lives = |peer: &Peer| image.brokers.get(&peer.broker).is_some_and(|b| b.epoch == peer.epoch);
-        self.silent.retain(lives);
+        self.silent.retain(|peer, _| lives(peer));
         self.stalled.retain(lives);
         self.unable.retain(|peer, _| lives(peer));
     }

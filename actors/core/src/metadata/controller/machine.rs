@@ -18,6 +18,7 @@ use super::basis::{Basis, Standing, TopicDefaults};
 use super::decide::{Decision, as_of};
 use super::messages::{Ask, Effect, Input, Refusal, Reply, refuse};
 use super::pending::{Pending, Proposals};
+use super::room::{Load, Queue};
 use crate::error::ErrorCode;
 use crate::ids::{BrokerId, Peer, Ticket};
 use crate::machine::{Effects, Machine};
@@ -30,8 +31,22 @@ use crate::time::{Millis, Now};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Milliseconds after a batch that the log refused until partitions are looked at again.
+/// Milliseconds until partitions are looked at again, after a batch that the log refused, that did not fit, or whose end
+/// is unknown.
 const MEND_AGAIN_MS: u64 = 500;
+
+/// Why an answer is unknown though its batch is committed.
+const NOT_AS_DECIDED: &str = "the metadata were not as the decision had found them, and not all of it counts";
+
+/// The answer to an ask that the controller never proposed (R44).
+fn not_now(why: &str) -> Reply {
+    Reply::Failed(Refusal { code: ErrorCode::NotController, message: why.to_owned() })
+}
+
+fn overtaken() -> Refusal {
+    let message = "a newer proposal of this node was here before".to_owned();
+    Refusal { code: ErrorCode::InvalidRequest, message }
+}
 
 /// The controller: the image, its leadership and its pending proposals.
 #[derive(Debug)]
@@ -48,9 +63,9 @@ pub struct ControllerMachine {
     /// The number of the newest ISR proposal of each life of a node (R40).
     numbers: BTreeMap<Peer, u64>,
     /// Asks from before the stream named a leader.
-    early: Vec<(Ticket, Ask)>,
+    early: Queue,
     /// Registrations that wait for the judge.
-    waiting: Vec<(Ticket, Ask)>,
+    waiting: Queue,
     mend_at: Option<Millis>,
 }
 
@@ -67,18 +82,21 @@ impl ControllerMachine {
             standing: Standing::default(),
             judged: false,
             numbers: BTreeMap::new(),
-            early: Vec::new(),
-            waiting: Vec::new(),
+            early: Queue::default(),
+            waiting: Queue::default(),
             mend_at: None,
         }
     }
 
-    fn heard(&mut self, event: Committed, out: &mut Effects<Effect>) {
+    fn heard(&mut self, now: Now, event: Committed, out: &mut Effects<Effect>) {
         match event {
             Committed::Snapshot { image, .. } => {
                 // A log that skips ahead does not lead, and the snapshot may hold the pending batches.
                 self.end_all("the metadata log skipped ahead", out);
                 self.leadership = None;
+                for (ticket, ask) in self.waiting.take() {
+                    self.ask(ticket, ask, out);
+                }
                 self.image = image;
                 self.pending.rebase();
                 out.push(Effect::Publish(Arc::clone(&self.image)));
@@ -89,18 +107,20 @@ impl ControllerMachine {
                 }
                 self.leadership = Some(leadership);
                 self.leader_known = true;
-                let again =
-                    std::mem::take(&mut self.early).into_iter().chain(std::mem::take(&mut self.waiting));
+                let again = self.early.take().into_iter().chain(self.waiting.take());
                 for (ticket, ask) in again.collect::<Vec<_>>() {
                     self.ask(ticket, ask, out);
                 }
             }
-            Committed::Batch { index, proposal, records } => self.committed(index, proposal, &records, out),
+            Committed::Batch { index, proposal, records } => {
+                self.committed(now, index, proposal, &records, out);
+            }
         }
     }
 
     fn committed(
         &mut self,
+        now: Now,
         index: u64,
         proposal: Option<ProposalId>,
         records: &[MetadataRecord],
@@ -112,11 +132,23 @@ impl ControllerMachine {
         let passed = proposal.map(|id| self.pending.passed_by(id)).unwrap_or_default();
         let done = proposal.and_then(|id| self.pending.take(id));
         let (askers, held) = done.map(|done| (done.askers, done.held)).unwrap_or_default();
-        out.extend(askers.into_iter().map(|(ticket, reply)| Effect::Answer(ticket, as_of(reply, index))));
-        passed.into_iter().chain(held).for_each(|(ticket, ask)| self.ask(ticket, ask, out));
+        // A registration counts whatever becomes of partitions; any other success may have been among what was dropped.
+        let counts =
+            dropped.is_empty() || records.iter().any(|r| matches!(r, MetadataRecord::Registered { .. }));
+        let told =
+            |reply| if counts { as_of(reply, index) } else { Reply::Unknown(NOT_AS_DECIDED.to_owned()) };
+        out.extend(askers.into_iter().map(|(ticket, reply)| Effect::Answer(ticket, told(reply))));
         if !dropped.is_empty() {
             out.push(Effect::Dropped(dropped.len()));
-            self.mend(out);
+            // Never at once: what did not fit may not fit again, and a log may commit fast.
+            self.mend_soon(now);
+        }
+        let lost = !passed.is_empty();
+        let again = passed.into_iter().flat_map(|lost| lost.held).chain(held);
+        again.for_each(|(ticket, ask)| self.again(ticket, ask, out));
+        // A later decision may have left to the lost one what it would have done itself.
+        if lost {
+            self.mend(now, out);
         }
     }
 
@@ -139,23 +171,22 @@ impl ControllerMachine {
         let (code, message) = match result {
             ProposeResult::Committed(_) => return,
             ProposeResult::Unknown(why) => {
+                self.mend_soon(now);
                 let askers = self.pending.doubt(id, &why).into_iter();
                 out.extend(askers.map(|(ticket, _)| Effect::Answer(ticket, Reply::Unknown(why.clone()))));
                 return;
             }
+            // What was decided after a proposal that came to nothing may rest on it.
             ProposeResult::NotLeader => {
                 (ErrorCode::NotController, "this node is not the controller any more".to_owned())
             }
-            ProposeResult::Refused(why) => {
-                // What was decided after it may rest on it.
-                self.mend_at = Some(now.mono.plus(MEND_AGAIN_MS));
-                (ErrorCode::UnknownServerError, why)
-            }
+            ProposeResult::Refused(why) => (ErrorCode::UnknownServerError, why),
         };
+        self.mend_soon(now);
         let Some(Pending { askers, held, .. }) = self.pending.take(id) else { return };
         let failed = Reply::Failed(Refusal { code, message });
         out.extend(askers.into_iter().map(|(ticket, _)| Effect::Answer(ticket, failed.clone())));
-        held.into_iter().for_each(|(ticket, ask)| self.ask(ticket, ask, out));
+        held.into_iter().for_each(|(ticket, ask)| self.again(ticket, ask, out));
     }
 
     /// This node's leadership, if it leads.
@@ -171,32 +202,89 @@ impl ControllerMachine {
         self.basis(image).decide(self.image.applied, ask)
     }
 
+    /// Takes an ask that comes for the first time.
     fn ask(&mut self, ticket: Ticket, ask: Ask, out: &mut Effects<Effect>) {
         let Some(leadership) = self.leads() else {
-            let message = "this node is not the controller: ask again".to_owned();
-            let refusal = Refusal { code: ErrorCode::NotController, message };
-            return out.push(Effect::Answer(ticket, Reply::Failed(refusal)));
+            return out.push(Effect::Answer(ticket, not_now("this node is not the controller: ask again")));
         };
         if !self.judged && matches!(&ask, Ask::Register { alone: None, .. }) {
-            return self.waiting.push((ticket, ask));
+            return self.keep(|machine| &mut machine.waiting, ticket, ask, out);
         }
-        if let Err(refusal) = self.in_order(leadership, &ask) {
-            return out.push(Effect::Answer(ticket, Reply::Failed(refusal)));
+        match self.in_order(leadership, &ask) {
+            Ok(()) => self.answer(leadership, ticket, ask, out),
+            Err(refusal) => out.push(Effect::Answer(ticket, Reply::Failed(refusal))),
         }
+    }
+
+    /// Takes an ask that was held. An ISR proposal is refused if a newer one has overtaken it meanwhile: its leader has
+    /// heard of the newer one and counts on this one no more (R40).
+    fn again(&mut self, ticket: Ticket, ask: Ask, out: &mut Effects<Effect>) {
+        let newest = |from: &Peer| self.numbers.get(from).copied();
+        match &ask {
+            Ask::AlterIsr { from, number, .. }
+                if newest(from).is_some_and(|newest| newest > *number)
+                    && !planted(Mutant::LateProposalAccepted) =>
+            {
+                out.push(Effect::Answer(ticket, Reply::Failed(overtaken())));
+            }
+            _ => match self.leads() {
+                Some(leadership) => self.answer(leadership, ticket, ask, out),
+                None => self.ask(ticket, ask, out),
+            },
+        }
+    }
+
+    fn answer(&mut self, leadership: Leadership, ticket: Ticket, ask: Ask, out: &mut Effects<Effect>) {
         let ahead = self.pending.ahead(&self.image);
         let decision = self.decide(&ahead, &ask);
+        let same = Arc::ptr_eq(&ahead, &self.image);
         drop(ahead);
         let doubt = self.pending.doubted().filter(|_| !matches!(ask, Ask::ProducerIds)).cloned();
-        if (decision.retried || doubt.is_some()) && self.decide(&self.image, &ask) != decision {
-            if let Some(why) = doubt {
-                // The decision would rest on a proposal whose end is unknown until the leadership changes.
-                let refusal = Refusal { code: ErrorCode::UnknownServerError, message: why };
-                return out.push(Effect::Answer(ticket, Reply::Failed(refusal)));
+        if !same && (decision.on_commits || doubt.is_some()) {
+            let committed = self.decide(&self.image, &ask);
+            if let Some(why) = doubt.filter(|_| committed != decision) {
+                // The decision would rest on a proposal whose end is unknown; it is never proposed (R44).
+                return out.push(Effect::Answer(ticket, not_now(&why)));
             }
-            let Some(_) = self.pending.hold(ticket, ask) else { return };
+            if decision.on_commits && !decision.stands_on(&committed) {
+                let Some(load) = self.room_for(ticket, &ask, Load::of(&ask), out) else { return };
+                // Without a proposal in the way there is nothing to wait for, and the image alone decides.
+                if self.pending.hold(ticket, ask, load).is_some() {
+                    self.propose(leadership, committed.records, vec![(ticket, committed.reply)], out);
+                }
+                return;
+            }
         }
         let Decision { records, reply, .. } = decision;
+        if !records.is_empty() && self.room_for(ticket, &ask, Load::of_records(&records), out).is_none() {
+            return;
+        }
         self.propose(leadership, records, vec![(ticket, reply)], out);
+    }
+
+    /// The load, if there is room for it; else the asker hears that nothing was proposed.
+    fn room_for(&self, ticket: Ticket, ask: &Ask, load: Load, out: &mut Effects<Effect>) -> Option<Load> {
+        let kept = self.pending.load().and(self.early.load()).and(self.waiting.load());
+        if kept.has_room(ask, load) {
+            return Some(load);
+        }
+        out.push(Effect::Answer(ticket, not_now("the controller has too much on its way: ask again")));
+        None
+    }
+
+    /// Keeps an ask in one of the queues. A registration takes the place of an older one of the same process.
+    fn keep(
+        &mut self,
+        queue: fn(&mut ControllerMachine) -> &mut Queue,
+        ticket: Ticket,
+        ask: Ask,
+        out: &mut Effects<Effect>,
+    ) {
+        let older = queue(self).replaced_by(&ask);
+        out.extend(older.map(|older| Effect::Answer(older, not_now("this process has asked again"))));
+        if let Some(load) = self.room_for(ticket, &ask, Load::of(&ask), out) {
+            queue(self).push(ticket, ask, load);
+        }
     }
 
     /// Refuses an ISR proposal that was sent to another leadership, or that a newer one has overtaken (R40).
@@ -209,9 +297,8 @@ impl ControllerMachine {
             let message = format!("the proposal was sent to node {} in term {}", sent_to.node, sent_to.term);
             return refuse(ErrorCode::NotController, message);
         }
-        let newest = self.numbers.get(from).copied();
-        if newest.is_some_and(|newest| newest >= *number) {
-            return refuse(ErrorCode::InvalidRequest, "a newer proposal of this node was here before");
+        if self.numbers.get(from).is_some_and(|newest| *newest >= *number) {
+            return Err(overtaken());
         }
         self.numbers.insert(*from, *number);
         Ok(())
@@ -241,34 +328,34 @@ impl ControllerMachine {
         self.standing.prune(&self.image);
         let lives: BTreeSet<Peer> = self.image.brokers.values().map(|broker| broker.peer()).collect();
         self.numbers.retain(|peer, _| lives.contains(peer));
-        let (mut first, mut later): (Vec<_>, Vec<_>) = (Vec::new(), Vec::new());
-        let mut named: BTreeSet<BrokerId> = BTreeSet::new();
-        for (ticket, ask) in std::mem::take(&mut self.waiting) {
-            match ask {
-                // Two processes in one batch would get one broker epoch (I13).
-                Ask::Register { node, alone: None, log_epochs } if named.insert(node.broker) => {
-                    first.push((ticket, node, log_epochs));
-                }
-                ask => later.push((ticket, ask)),
-            }
-        }
         let ahead = self.pending.ahead(&self.image);
         let basis = self.basis(&ahead);
         let mut records = basis.judged(judgement);
         let mut image = Image::clone(&ahead);
         image.apply_batch(ahead.applied, &records);
-        let (mut askers, mut logs) = (Vec::new(), Vec::new());
-        for (ticket, node, log_epochs) in first {
+        let (mut askers, mut logs, mut later) = (Vec::new(), Vec::new(), Vec::new());
+        let mut named: BTreeSet<BrokerId> = BTreeSet::new();
+        for (ticket, ask) in self.waiting.take() {
             let basis = self.basis(&image);
-            match basis.registered(&node).map_or_else(|| Some(basis.register(&node)), |_| None) {
-                Some(Ok(registered)) => {
-                    image.apply_batch(ahead.applied, &registered);
-                    records.extend(registered);
-                    logs.push((node.broker, log_epochs.into_iter().collect()));
-                    askers.push((ticket, Reply::Done(self.image.applied)));
+            match &ask {
+                // Two processes in one batch would get one broker epoch (I13).
+                Ask::Register { node, log_epochs, .. }
+                    if named.insert(node.broker)
+                        && basis.registered(node).is_none()
+                        && (Arc::ptr_eq(&ahead, &self.image)
+                            || self.decide(&ahead, &ask) == self.decide(&self.image, &ask)) =>
+                {
+                    match basis.register(node, log_epochs) {
+                        Ok(registered) => {
+                            image.apply_batch(ahead.applied, &registered);
+                            records.extend(registered);
+                            logs.push((node.broker, log_epochs.iter().copied().collect()));
+                            askers.push((ticket, Reply::Done(self.image.applied)));
+                        }
+                        Err(refusal) => out.push(Effect::Answer(ticket, Reply::Failed(refusal))),
+                    }
                 }
-                Some(Err(refusal)) => out.push(Effect::Answer(ticket, Reply::Failed(refusal))),
-                None => later.push((ticket, Ask::Register { node, alone: None, log_epochs })),
+                _ => later.push((ticket, ask)),
             }
         }
         let records = self.basis(&ahead).with_consequences(records, &logs);
@@ -277,14 +364,29 @@ impl ControllerMachine {
         later.into_iter().for_each(|(ticket, ask)| self.ask(ticket, ask, out));
     }
 
-    /// Looks at all partitions again, after a change did not count.
-    fn mend(&mut self, out: &mut Effects<Effect>) {
+    fn mend_soon(&mut self, now: Now) {
+        let at = now.mono.plus(MEND_AGAIN_MS);
+        self.mend_at = Some(self.mend_at.map_or(at, |planned| planned.min(at)));
+    }
+
+    /// Looks at all partitions again, after a change did not count. While some proposal's end is unknown, a record that
+    /// changes nothing goes behind it: its commit ends the doubt.
+    fn mend(&mut self, now: Now, out: &mut Effects<Effect>) {
         self.mend_at = None;
-        let Some(leadership) = self.leads().filter(|_| self.judged) else { return };
-        let ahead = self.pending.ahead(&self.image);
-        let records = self.basis(&ahead).with_consequences(Vec::new(), &[]);
-        drop(ahead);
-        self.propose(leadership, records, Vec::new(), out);
+        let Some(leadership) = self.leads() else { return };
+        if self.judged {
+            let ahead = self.pending.ahead(&self.image);
+            let records = self.basis(&ahead).with_consequences(Vec::new(), &[]);
+            drop(ahead);
+            self.propose(leadership, records, Vec::new(), out);
+        }
+        if self.pending.doubted().is_some() {
+            self.mend_soon(now);
+            let records = vec![MetadataRecord::ProducerIds { next: self.image.next_producer_id }];
+            if let Some(id) = self.pending.push_barrier(records.clone()) {
+                out.push(Effect::Propose { leadership, id, records });
+            }
+        }
     }
 }
 
@@ -294,14 +396,14 @@ impl Machine for ControllerMachine {
 
     fn step(&mut self, now: Now, input: Input, out: &mut Effects<Effect>) {
         match input {
-            Input::Log(event) => self.heard(event, out),
+            Input::Log(event) => self.heard(now, event, out),
             Input::Ask { ticket, ask } if self.leader_known => self.ask(ticket, ask, out),
-            Input::Ask { ticket, ask } => self.early.push((ticket, ask)),
+            Input::Ask { ticket, ask } => self.keep(|machine| &mut machine.early, ticket, ask, out),
             Input::Proposed(id, result) => self.proposed(now, id, result, out),
             Input::Judged(judgement) => self.judge(&judgement, out),
             Input::Tick => {
                 if self.mend_at.is_some_and(|at| at <= now.mono) {
-                    self.mend(out);
+                    self.mend(now, out);
                 }
             }
         }

@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 /// Producer ids of one block.
 pub const PRODUCER_ID_BLOCK: i64 = 1000;
-/// Partitions of one topic at most.
-pub const PARTITIONS_MAX: i32 = 10_000;
+/// Partitions that one request may add at most, as in Kafka, and that a topic may grow to.
+pub const PARTITIONS_MAX: usize = 10_000;
 
 /// A topic that a client wants. −1 asks for the default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

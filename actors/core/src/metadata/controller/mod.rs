@@ -1,7 +1,7 @@
 //! The controller: the one place that decides metadata.
 //!
 //! `machine.rs` takes asks and judgements and proposes records, in the words of `messages.rs`; `pending.rs` keeps what it
-//! has proposed. `decide.rs` hands each ask to the file that decides its kind on the ground of `basis.rs`. The shell and the metadata log stand in other packages.
+//! has proposed, within the bounds of `room.rs`. `decide.rs` hands each ask to the file that decides its kind on the ground of `basis.rs`. The shell and the metadata log stand in other packages.
 
 mod alter;
 mod basis;
@@ -16,6 +16,7 @@ mod partitions;
 mod pending;
 mod place;
 mod register;
+mod room;
 
 #[cfg(test)]
 mod messages_tests;

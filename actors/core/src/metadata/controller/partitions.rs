@@ -4,7 +4,7 @@
 //! partitions stay where they are.
 
 use super::basis::Basis;
-use super::create::{ALL_FENCED, TOO_MANY, check_replicas};
+use super::create::{ALL_FENCED, check_replicas};
 use super::messages::{MorePartitions, PARTITIONS_MAX, Refusal, refuse};
 use super::place::Unplaced;
 use crate::error::ErrorCode;
@@ -13,12 +13,23 @@ use crate::metadata::image::Topic;
 use crate::metadata::record::MetadataRecord;
 use std::collections::BTreeMap;
 
+/// Kafka's words for a batch of records that would be too long.
+const TOO_MANY: &str = "Unable to perform excessively large batch operation.";
+
+/// What becomes of each topic, and the records.
+type Grown = (Vec<Result<(), Refusal>>, Vec<MetadataRecord>);
+
 impl Basis<'_> {
-    /// Judges each topic by itself, so a refused one holds back no other.
-    pub(super) fn more_partitions(
-        &self,
-        topics: &[MorePartitions],
-    ) -> (Vec<Result<(), Refusal>>, Vec<MetadataRecord>) {
+    /// Judges each topic by itself, so a refused one holds back no other. Like Kafka, it refuses a request that adds more
+    /// partitions than one batch of records may hold.
+    pub(super) fn more_partitions(&self, topics: &[MorePartitions]) -> Result<Grown, Refusal> {
+        let added = |more: &MorePartitions| {
+            let has = self.image.topic(&more.name)?.partitions.len();
+            Some(usize::try_from(more.count).ok()?.saturating_sub(has))
+        };
+        if topics.iter().filter_map(added).fold(0, usize::saturating_add) > PARTITIONS_MAX {
+            return refuse(ErrorCode::PolicyViolation, TOO_MANY);
+        }
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
         for topic in topics {
             *names.entry(&topic.name).or_default() += 1;
@@ -32,7 +43,7 @@ impl Basis<'_> {
             };
             outcomes.push(record.map(|record| records.push(record)));
         }
-        (outcomes, records)
+        Ok((outcomes, records))
     }
 
     fn grown(&self, more: &MorePartitions) -> Result<MetadataRecord, Refusal> {
@@ -52,11 +63,11 @@ impl Basis<'_> {
             );
             return refuse(ErrorCode::InvalidPartitions, message);
         }
-        if more.count > PARTITIONS_MAX {
+        if wanted > PARTITIONS_MAX {
             return refuse(ErrorCode::PolicyViolation, TOO_MANY);
         }
         let replicas = self.placed(more, topic, wanted - has)?;
-        let isr = self.first_isrs(&replicas)?;
+        let isr = self.first_isrs(has, &replicas)?;
         Ok(MetadataRecord::Partitions { topic: topic.id, first: has as i32, replicas, isr })
     }
 

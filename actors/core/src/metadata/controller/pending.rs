@@ -8,9 +8,11 @@
 //! no question can name it.
 //!
 //! An answer "unknown" does not end a proposal, because its batch may still come. It ends when a later one is committed:
-//! the log keeps the order of proposals, so the doubted one is not in it. This file decides nothing.
+//! the log keeps the order of proposals, so the doubted one is not in it. Where nothing else is proposed, a barrier is.
+//! This file decides nothing.
 
 use super::messages::{Ask, Reply};
+use super::room::Load;
 use crate::ids::{BrokerId, Ticket};
 use crate::metadata::image::Image;
 use crate::metadata::log::ProposalId;
@@ -27,8 +29,12 @@ pub(super) struct Pending {
     pub askers: Vec<(Ticket, Reply)>,
     /// Asks whose answer rests on this proposal. They are decided when it has ended.
     pub held: Vec<(Ticket, Ask)>,
+    /// What the records and the held asks take of the room.
+    load: Load,
     /// Why the end is unknown, if the log said so.
     doubt: Option<String>,
+    /// It changes nothing: its commit shows that the doubted ones before it are not in the log.
+    barrier: bool,
 }
 
 /// All pending proposals, oldest first: the log commits in the order of proposals.
@@ -73,13 +79,30 @@ impl Proposals {
 
     /// Keeps a new proposal, and gives its id.
     pub fn push(&mut self, records: Vec<MetadataRecord>, askers: Vec<(Ticket, Reply)>) -> ProposalId {
+        self.keep(records, askers, false)
+    }
+
+    /// Keeps a proposal that changes nothing, and gives its id. There is none unless the newest proposal is in doubt:
+    /// behind any other one, that one's own end is enough.
+    pub fn push_barrier(&mut self, records: Vec<MetadataRecord>) -> Option<ProposalId> {
+        let needed = self.list.last().is_some_and(|newest| newest.doubt.is_some());
+        needed.then(|| self.keep(records, Vec::new(), true))
+    }
+
+    fn keep(
+        &mut self,
+        records: Vec<MetadataRecord>,
+        askers: Vec<(Ticket, Reply)>,
+        barrier: bool,
+    ) -> ProposalId {
         let id = self.next;
         self.next = id.next();
         if let Some(ahead) = &mut self.ahead {
             let index = ahead.applied.saturating_add(1);
             Arc::make_mut(ahead).apply_batch(index, &records);
         }
-        self.list.push(Pending { id, records, askers, held: Vec::new(), doubt: None });
+        let load = Load::of_records(&records);
+        self.list.push(Pending { id, records, askers, held: Vec::new(), load, doubt: None, barrier });
         id
     }
 
@@ -90,14 +113,15 @@ impl Proposals {
         Some(self.list.remove(at))
     }
 
-    /// Ends the proposals of unknown end that this one has passed, and gives the asks that waited for them.
-    pub fn passed_by(&mut self, id: ProposalId) -> Vec<(Ticket, Ask)> {
+    /// Ends the proposals of unknown end that this one has passed, and gives them.
+    pub fn passed_by(&mut self, id: ProposalId) -> Vec<Pending> {
         let Some(at) = self.list.iter().position(|p| p.id == id) else { return Vec::new() };
         let later = self.list.split_off(at);
         let (doubted, waiting): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.list).into_iter().partition(|p| p.doubt.is_some());
         self.list = waiting.into_iter().chain(later).collect();
-        doubted.into_iter().flat_map(|p| p.held).collect()
+        self.ahead = None;
+        doubted
     }
 
     /// Ends every proposal: the log has none of them, or nobody can tell.
@@ -106,8 +130,9 @@ impl Proposals {
         std::mem::take(&mut self.list)
     }
 
-    /// Notes that a proposal's end is unknown, and gives its askers, who wait no longer.
+    /// Notes that a proposal's end is unknown, and gives its askers, who wait no longer. Nobody needs the end of a barrier.
     pub fn doubt(&mut self, id: ProposalId, why: &str) -> Vec<(Ticket, Reply)> {
+        self.list.retain(|p| p.id != id || !p.barrier);
         let Some(pending) = self.list.iter_mut().find(|p| p.id == id) else { return Vec::new() };
         pending.doubt = Some(why.to_owned());
         std::mem::take(&mut pending.askers)
@@ -119,14 +144,20 @@ impl Proposals {
     }
 
     /// Keeps an ask until the newest proposal has ended; gives it back if there is none.
-    pub fn hold(&mut self, ticket: Ticket, ask: Ask) -> Option<(Ticket, Ask)> {
-        match self.list.last_mut() {
+    pub fn hold(&mut self, ticket: Ticket, ask: Ask, load: Load) -> Option<(Ticket, Ask)> {
+        match self.list.iter_mut().rfind(|p| !p.barrier) {
             Some(pending) => {
                 pending.held.push((ticket, ask));
+                pending.load = pending.load.and(load);
                 None
             }
             None => Some((ticket, ask)),
         }
+    }
+
+    /// What all of them take of the room.
+    pub fn load(&self) -> Load {
+        self.list.iter().fold(Load::default(), |sum, pending| sum.and(pending.load))
     }
 
     /// The ids of all of them.

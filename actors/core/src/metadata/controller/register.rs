@@ -12,9 +12,14 @@ use super::isr::unchanged;
 use super::judged::fence;
 use super::messages::{PRODUCER_ID_BLOCK, Refusal, refuse};
 use crate::error::ErrorCode;
-use crate::ids::{BrokerEpoch, TopicPartition};
-use crate::metadata::broker::{Broker, LEVELS, Registration, SyncedPositions};
+use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, NodeUuid, TopicPartition};
+use crate::metadata::broker::{Broker, LEVELS, Registration};
+use crate::metadata::partition::Partition;
 use crate::metadata::record::{ConfigOf, MetadataRecord, PartitionChange};
+
+/// The highest leader epoch that a log may claim beyond the committed one. At one election a second, it is reached in 34
+/// years.
+const FOUND_EPOCH_MAX: LeaderEpoch = 1 << 30;
 
 impl Basis<'_> {
     /// Registers a node that is alone.
@@ -25,6 +30,8 @@ impl Basis<'_> {
         log_epochs: &LogEpochs,
     ) -> Result<Vec<MetadataRecord>, Refusal> {
         self.runs_at_level(node)?;
+        self.is_alone(node)?;
+        self.believable(node.broker, log_epochs.iter().map(|(id, last)| (*id, *last)))?;
         let mut records = Vec::new();
         if self.image.cluster_id.is_none() {
             records.push(MetadataRecord::Cluster { cluster_id: cluster_id.to_owned(), cluster_epoch: 0 });
@@ -59,20 +66,72 @@ impl Basis<'_> {
     /// Registers a node of a cluster: its old life ends, and its new one starts fenced (R12, R20).
     ///
     /// These are the records about nodes; the caller adds what follows from them for partitions.
-    pub(super) fn register(&self, node: &Registration) -> Result<Vec<MetadataRecord>, Refusal> {
+    pub(super) fn register(
+        &self,
+        node: &Registration,
+        log_epochs: &[(TopicPartition, LeaderEpoch)],
+    ) -> Result<Vec<MetadataRecord>, Refusal> {
         if self.image.cluster_id.is_none() {
             return refuse(ErrorCode::NotController, "no cluster is founded here yet: ask again");
         }
         self.runs_at_level(node)?;
+        self.believable(node.broker, log_epochs.iter().copied())?;
         let mut records = Vec::new();
         if let Some(old) = self.image.brokers.get(&node.broker) {
             self.gives_way(old, node)?;
             if !old.fenced {
-                records.push(fence(old.peer(), SyncedPositions::new()));
+                // What it was last heard to have synced is known only here (R46).
+                let heard = self.standing.silent.get(&old.peer()).cloned().unwrap_or_default();
+                records.push(fence(old.peer(), heard));
             }
         }
         records.push(MetadataRecord::Registered { node: Box::new(node.clone()), fenced: true });
         Ok(records)
+    }
+
+    /// Refuses a node that starts alone on metadata of more than itself: it would lead without what the others hold.
+    fn is_alone(&self, node: &Registration) -> Result<(), Refusal> {
+        let me = node.broker;
+        if let Some(other) = self.image.brokers.keys().find(|id| **id != me) {
+            let message = format!("node {me} is not alone: these metadata know node {other} too");
+            return refuse(ErrorCode::InvalidRequest, message);
+        }
+        if let (Some(held), Some(new)) = (self.image.brokers.get(&me).and_then(|old| old.uuid), node.uuid)
+            && held != new
+        {
+            return refuse(ErrorCode::DuplicateBrokerRegistration, taken(me, held, new));
+        }
+        for topic in self.image.topics.values() {
+            let shared = |p: &&Partition| p.replicas.contains(&me) && p.replicas.len() > 1;
+            if let Some(p) = topic.partitions.iter().find(shared) {
+                let (name, replicas) = (&topic.name, &p.replicas);
+                let message = format!("node {me} is not alone: topic {name} has replicas on {replicas:?}");
+                return refuse(ErrorCode::InvalidRequest, message);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a node whose log claims a leader epoch so high that the next leaders would soon have none left.
+    fn believable(
+        &self,
+        broker: BrokerId,
+        mut log_epochs: impl Iterator<Item = (TopicPartition, LeaderEpoch)>,
+    ) -> Result<(), Refusal> {
+        let beyond = |(id, last): &(TopicPartition, LeaderEpoch)| {
+            let p = self.image.partition(*id).filter(|p| p.replicas == [broker]);
+            *last > FOUND_EPOCH_MAX && p.is_some_and(|p| *last > p.leader_epoch)
+        };
+        match log_epochs.find(beyond) {
+            Some((id, last)) => refuse(
+                ErrorCode::InvalidRequest,
+                format!(
+                    "the log of {id} on node {broker} ends in leader epoch {last}, which no leader can have had: the \
+                     directory is damaged"
+                ),
+            ),
+            None => Ok(()),
+        }
     }
 
     /// Refuses a process whose place another one holds (R17).
@@ -81,8 +140,7 @@ impl Basis<'_> {
         if let (Some(held), Some(new)) = (old.uuid, node.uuid)
             && held != new
         {
-            let message = format!("node id {} belongs to the node {held}, not to {new}", node.broker);
-            return refuse(CODE, message);
+            return refuse(CODE, taken(node.broker, held, new));
         }
         if held_before(old, node) {
             let message = format!(
@@ -92,7 +150,7 @@ impl Basis<'_> {
             return refuse(CODE, message);
         }
         let same = node.process.is_some() && node.process == old.process;
-        if same || old.fenced || self.standing.silent.contains(&old.peer()) {
+        if same || old.fenced || self.standing.silent.contains_key(&old.peer()) {
             return Ok(());
         }
         let message = format!(
@@ -131,6 +189,10 @@ impl Basis<'_> {
         let first = self.image.next_producer_id;
         (first, MetadataRecord::ProducerIds { next: first.saturating_add(PRODUCER_ID_BLOCK) })
     }
+}
+
+fn taken(id: BrokerId, held: NodeUuid, new: NodeUuid) -> String {
+    format!("node id {id} belongs to the node {held}, not to {new}")
 }
 
 /// Whether a process started before the one that is registered for its node. Its question may have waited longer than it
