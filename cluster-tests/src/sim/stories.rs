@@ -33,7 +33,18 @@ pub fn returns(rng: &mut Rng, options: &Options, at: Time, plan: &mut Vec<Planne
     let c = others[rng.below(others.len() as u64) as usize];
     let mut push = |at: Time, fault: Fault| plan.push(Planned { at, fault });
     push(at, Fault::Elect { node: c });
-    if rng.percent(50) {
+    let variant = rng.below(4);
+    if variant == 0 {
+        // One follower has its last records, and the follower between has not. The first one's words are late later on.
+        push(at + 200 * MS, Fault::Stall { from: a, to: c, long: 5 * SECOND });
+        push(at + SECOND, Fault::Cut { a, b: c, long: rng.within(3_300 * MS, 4_500 * MS) });
+        let quiet = Fault::Quiet { long: rng.within(8 * SECOND, 11 * SECOND) };
+        push(at + rng.within(1_500 * MS, 2 * SECOND), quiet);
+        let dies = at + rng.within(6_500 * MS, 8_500 * MS);
+        push(dies - SECOND / 2, Fault::Stall { from: b, to: a, long: 9 * SECOND });
+        return push(dies, Fault::Kill { node: c, down: rng.within(3 * SECOND, 6 * SECOND), host: false });
+    }
+    if variant == 1 {
         // Its last records are on their way to one follower, and the leadership between has none.
         push(at + 300 * MS, Fault::Stall { from: a, to: b, long: rng.within(14 * SECOND, 17 * SECOND) });
         push(at + 300 * MS, Fault::Cut { a, b: c, long: rng.within(3_300 * MS, 4_500 * MS) });
