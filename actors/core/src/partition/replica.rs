@@ -45,7 +45,7 @@ pub(super) const EXPIRY_EVERY_MS: u64 = 600_000;
 /// Milliseconds for which a log may be read again before the heartbeat names the replica (R38).
 const UNABLE_AFTER_MS: u64 = 2_000;
 /// Milliseconds between two questions for a new leader epoch.
-pub(super) const ASK_EPOCH_EVERY_MS: u64 = 1_000;
+const ASK_EPOCH_EVERY_MS: u64 = 1_000;
 
 /// A log that is being read again after a truncation.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use super::held::refused;
 use super::leader::Leader;
 use super::log::LogStart;
 use super::messages::{Effect, Event};
-use super::replica::{ASK_EPOCH_EVERY_MS, ReplicaMachine, Rereading, State, journal};
+use super::replica::{ReplicaMachine, Rereading, State, journal};
 use super::replication::{Group, Part, Position, PositionNumber, RefusedFor};
 use crate::Reject;
 use crate::ids::{BrokerId, LeaderEpoch, Offset, Peer, Ticket};
@@ -163,9 +163,6 @@ impl ReplicaMachine {
     }
 
     /// Takes the controller's word on a proposed ISR. A leadership that is over ends here, until a newer epoch comes.
-    ///
-    /// The controller may have meant an election of its own that was never committed. So the replica asks for an epoch if
-    /// none comes; only a leader by the image gets one (R7).
     pub(super) fn isr_said(
         &mut self,
         now: Millis,
@@ -179,7 +176,6 @@ impl ReplicaMachine {
         }
         self.spent = Some(leader.epoch());
         self.end_role(State::Idle, &Reject::Unavailable, out);
-        self.ask_epoch = Some(now.plus(ASK_EPOCH_EVERY_MS));
         self.publish(out);
     }
 
