@@ -27,6 +27,11 @@ pub struct Bounds {
     /// Processes also die while no write is in flight. Only answers and rounds that were counted are lost then, which
     /// is as if they had not come yet.
     pub idle_crashes: bool,
+    /// The first so many places probe. The others answer, promise and vote: with five seeds all that each may have heard
+    /// makes too many states.
+    pub probing: usize,
+    /// Processes that die in one run; none for any number.
+    pub crashes: Option<u8>,
     /// From every state a cluster forms, or the operator is told what to do.
     pub calm: bool,
 }
@@ -38,6 +43,8 @@ pub struct State {
     /// Messages that may come, sorted.
     pub messages: Vec<u32>,
     pub wipes: u8,
+    /// Counted where the bounds limit them.
+    pub crashes: u8,
     /// A directory was emptied that had promised, or asked for, something.
     pub broken: bool,
 }
@@ -77,6 +84,7 @@ impl World {
                 .collect(),
             messages: Vec::new(),
             wipes: 0,
+            crashes: 0,
             broken: false,
         };
         ranks.into_iter().map(start).collect()
@@ -128,10 +136,11 @@ impl World {
                 self.probes(state, place, Probes::Each, &mut steps);
             }
             let facts = self.facts(state, place);
-            if facts.writing || facts.initialising || self.bounds.idle_crashes {
+            let dies = self.bounds.crashes.is_none_or(|most| state.crashes < most);
+            if dies && (facts.writing || facts.initialising || self.bounds.idle_crashes) {
                 steps.push(Step::Node(place, Event::Crashed(false)));
             }
-            if facts.writing {
+            if dies && facts.writing {
                 steps.push(Step::Node(place, Event::Crashed(true)));
             }
             if self.bounds.foreign && !facts.ended {
@@ -217,7 +226,7 @@ impl World {
     }
 
     fn probes(&self, state: &State, place: usize, probes: Probes, steps: &mut Vec<Step>) {
-        if self.facts(state, place).ended {
+        if self.facts(state, place).ended || place >= self.bounds.probing {
             return;
         }
         let mut replies = [NONE; MOST];
@@ -257,6 +266,7 @@ impl World {
         }
         let mut next = state.clone();
         next.nodes[place] = local;
+        next.crashes += u8::from(matches!(event, Event::Crashed(_)) && self.bounds.crashes.is_some());
         next.messages.extend(new);
         next.messages.sort_unstable();
         (Some(next), advice)
