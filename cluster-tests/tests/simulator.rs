@@ -20,7 +20,7 @@ const SEEDS: u64 = 1_000;
 const THREADS: u64 = 2;
 
 /// Bugs that the simulator found, each with the first seed that catches it where its mend is taken out again.
-const REGRESSIONS: [(u64, &str); 5] = [
+const REGRESSIONS: [(u64, &str); 7] = [
     (1, "an append was not shown to the feeds, so followers waited for the next one"),
     (
         20,
@@ -28,6 +28,8 @@ const REGRESSIONS: [(u64, &str); 5] = [
     ),
     (650, "a registration of an older process replaced that of a newer one"),
     (2_528, "a Position whose answer was lost was never sent again"),
+    (2_002, "a registration left the end of the old life to a proposal that was lost"),
+    (453, "a proposal of unknown end kept every later decision waiting"),
     (3_813, "a leader ended for an election that was never committed"),
 ];
 

@@ -261,9 +261,10 @@ impl World {
         let Some(view) = self.replica(node, part).map(|replica| replica.view.clone()) else { return };
         let first =
             self.clients.producers[producer].lanes[part].pending.front().map(|pending| pending.sequence);
-        // A leader that began behind deleted records does not know their producers (R39), as in Kafka.
+        // A leader that began behind deleted records does not know their producers (R39). It takes any batch of such a
+        // producer for the first one, as Kafka does, and refuses those before it.
         let id = FIRST_PRODUCER + producer as i64;
-        let deleted = self.truths[part].committed_at(id, sequence).is_some_and(|at| at < view.log_start);
+        let deleted = self.truths[part].committed_up_to(id, sequence).is_some_and(|at| at < view.log_start);
         let wrong = match reject {
             // An earlier batch of this producer may have been refused, and then this one comes too early.
             Reject::OutOfOrderSequence { .. } => {

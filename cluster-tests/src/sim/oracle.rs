@@ -157,10 +157,11 @@ impl Truth {
         }
     }
 
-    /// Where a producer's batch of this first sequence was committed, if it was.
+    /// Where the last batch of a producer up to this sequence was committed, if any was.
     #[must_use]
-    pub fn committed_at(&self, producer_id: i64, sequence: i32) -> Option<Offset> {
-        self.sequences.get(&(producer_id, sequence)).copied()
+    pub fn committed_up_to(&self, producer_id: i64, sequence: i32) -> Option<Offset> {
+        let all = (producer_id, i32::MIN)..=(producer_id, sequence);
+        self.sequences.range(all).next_back().map(|(_, at)| *at)
     }
 
     /// The end that counts for a replica with these ends on its disk.
