@@ -210,7 +210,7 @@ fn asked(name: &str) -> Option<String> {
     std::env::var(format!("CALLBOARD_SIM_{name}")).ok().filter(|value| !value.is_empty())
 }
 
-/// What `benches/simulate.sh` starts: seeds from one to another, on the machines as they are or with a planted bug.
+/// The runs that `benches/simulate.sh` starts: seeds from one to another, on the machines as they are or with a planted bug.
 #[test]
 #[ignore = "a long run: benches/simulate.sh starts it"]
 fn long_run() {

@@ -1,4 +1,4 @@
-//! What must hold in every state (I21), and after every step.
+//! The rules that hold in every state (I21), and after every step.
 
 use super::local::{FOREIGN, NONE};
 use super::world::{State, World};

@@ -32,7 +32,7 @@ pub struct Local {
     log: u32,
 }
 
-/// What can happen to one node. Numbers refer to the tables of [`Kit`].
+/// An event of one node. Numbers refer to the tables of [`Kit`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Event {
     /// Every answer of a round, and the tick that closes it; so many times.
@@ -70,7 +70,7 @@ impl Message {
     }
 }
 
-/// What a step led to.
+/// The result of a step.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub local: u32,
@@ -79,7 +79,7 @@ pub struct Outcome {
     pub advice: bool,
 }
 
-/// What the checks read of a node, taken once.
+/// The part of a node that the checks read, taken once.
 #[derive(Clone, Debug)]
 pub struct Facts {
     pub life: u32,
@@ -99,7 +99,7 @@ pub struct Facts {
     pub cluster: u32,
 }
 
-/// What the checks read of a grant.
+/// The part of a grant that the checks read.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub cluster: u32,

@@ -13,7 +13,7 @@ pub enum Probes {
     Twice,
 }
 
-/// What a search covers.
+/// The bounds of a search.
 #[derive(Clone, Debug)]
 pub struct Bounds {
     pub seeds: usize,
@@ -187,7 +187,7 @@ impl World {
         nodes.filter(|node| node.log == grant && voters.contains(&node.life)).count() > voters.len() / 2
     }
 
-    /// What the leader `from` does for `to`: its log grows, `Cluster` is applied, a JOIN is answered, or it is dialled.
+    /// The leader `from` does this for `to`: its log grows, `Cluster` is applied, a JOIN is answered, or it is dialled.
     fn raft(&self, state: &State, from: usize, to: usize) -> Option<Event> {
         let leader = self.facts(state, from);
         let node = self.facts(state, to);

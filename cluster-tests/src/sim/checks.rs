@@ -170,7 +170,7 @@ impl World {
         }
     }
 
-    /// What is counted for a member lies within the bytes that both logs share.
+    /// The end that counts for a member lies within the bytes that both logs share.
     fn check_prefix(&mut self, node: NodeIx, part: PartIx, member: NodeIx, (from, until): (Offset, Offset)) {
         let (ours, theirs) = (self.content(node, part), self.content(member, part));
         let (ours, theirs) = (between(ours, from, until), between(theirs, from, until));

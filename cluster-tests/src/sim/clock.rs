@@ -41,7 +41,7 @@ impl Clock {
         self.wall += (time / MS) as i64;
     }
 
-    /// What the node reads at this time.
+    /// The node's reading at this time.
     #[must_use]
     pub fn read(&self, now: Time) -> Now {
         let since = (now.saturating_sub(self.began) + self.skipped) as i64;

@@ -5,8 +5,8 @@
 //!                         └ synced        └ written        behind it: in the queue of the writer, lost with the process
 //! ```
 //!
-//! A kill keeps what is written. A power cut keeps what is synced, and any prefix of what is written behind it. What a
-//! replica holds is the fold of its entries (`core/storage/fold.rs`), the one meaning that journals have. The content of
+//! A kill keeps what is written. A power cut keeps what is synced, and any prefix of what is written behind it. A
+//! replica's content is the fold of its entries (`core/storage/fold.rs`), the one meaning that journals have. The content of
 //! batches stands beside it, as values.
 //!
 //! The writer is the real one's in small: one group in flight, a sync if any of its entries needs one, and one notice a
@@ -326,7 +326,7 @@ impl Disk {
         self.records.truncate(self.synced + beyond as usize);
     }
 
-    /// Reads everything after the end of a process, as recovery does. What was found counts as durable from here on.
+    /// Reads everything after the end of a process, as recovery does. The entries that were found count as durable from here on.
     pub fn recover(&mut self) -> Vec<Recovered> {
         let (records, synced) = (std::mem::take(&mut self.records), self.synced.min(self.records.len()));
         let old = std::mem::take(&mut self.lives);

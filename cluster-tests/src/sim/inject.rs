@@ -102,7 +102,7 @@ impl World {
     /// A process ends. `power`: the machine under it too, and this many percent of what is not synced survive.
     fn kill(&mut self, node: NodeIx, power: Option<u64>, seen: Time) {
         if self.nodes[node].process.take().is_none() {
-            // What a process wrote that is gone already, and that was never synced, goes with the power.
+            // Bytes that an earlier process wrote, and that were never synced, go with the power.
             return power.into_iter().for_each(|keep| self.nodes[node].disk.cut(keep));
         }
         self.nodes[node].life += 1;
@@ -186,7 +186,7 @@ impl World {
         self.after(0, Event::Admin(Box::new(ask)));
     }
 
-    /// All faults end. What is down comes up, except for a node that stays dead.
+    /// All faults end. Each node that is down comes up, except for one that stays dead.
     pub fn heal(&mut self) {
         self.healed = true;
         self.blocked = Default::default();

@@ -59,7 +59,7 @@ impl World {
         self.kick_writer(node);
     }
 
-    /// What `os` topics wrote is synced within a second.
+    /// Writes of `os` topics are synced within a second.
     fn plan_background_sync(&mut self, node: NodeIx) {
         let Some(process) = self.process(node) else { return };
         if !std::mem::replace(&mut process.background, true) {

@@ -16,7 +16,7 @@ use crate::sim::world::{Sub, World};
 /// An end that hears nothing for this long gives up (CLUSTER §4).
 const IDLE: Time = 3 * SECOND;
 
-/// How long a stream that stood still needs for what has gathered.
+/// Time that a stream needs for the messages that gathered while it stood still.
 const DRAIN: Time = 50 * MS;
 
 impl World {
@@ -286,7 +286,7 @@ impl World {
         }
         let held = self.held_until(from, to).max(self.stalled[from][to]);
         if held > self.now {
-            // What has gathered comes one by one.
+            // Messages that have gathered come one by one.
             let after = self.rng.skewed(0, DRAIN);
             return self.queue.push(held + after, Event::Deliver(conn, side));
         }

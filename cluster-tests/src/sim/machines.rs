@@ -13,7 +13,7 @@ use crate::sim::options::Options;
 
 const HOUR_MS: u64 = 3_600_000;
 
-/// What runs on each node beside its replicas.
+/// The machines of each node beside its replicas.
 pub struct Machines {
     pub node: NodeMachine,
     pub controller: ControllerMachine,

@@ -17,7 +17,7 @@ pub struct Control {
     pub word: Word,
 }
 
-/// What such a message says.
+/// The content of such a message.
 #[derive(Clone, Debug)]
 pub enum Word {
     /// A question, by the sender's own number.
@@ -27,14 +27,14 @@ pub enum Word {
     Heartbeat(Heartbeat),
 }
 
-/// What a question of a node is about.
+/// The subject of a node's question.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum About {
     Registration,
     Opened,
     /// The proposer's own number.
     Isr(u64),
-    /// Nobody waits for the answer.
+    /// No machine waits for the answer.
     Other,
 }
 

@@ -35,7 +35,7 @@ pub struct SentPart {
     pub batches: Vec<Batch>,
 }
 
-/// What a data connection carries.
+/// A message of a data connection.
 #[derive(Clone, Debug)]
 pub enum Msg {
     Position(PartIx, Position),
@@ -96,7 +96,7 @@ pub struct Conn {
     pub open: [bool; 2],
     /// Whether the dialler has heard the peer's hello.
     pub linked: bool,
-    /// What goes to the peer, and what goes to the dialler.
+    /// The messages to the peer, and those to the dialler.
     pub ways: [Direction; 2],
 }
 

@@ -1,7 +1,7 @@
 //! A node's process: it starts on what its disk holds, registers, and does what `NodeMachine` says.
 //!
-//! It is `NodeActor` and `ShardActor` in small: one shard, one life of a replica after the other. What recovery found is
-//! kept until an image claims it.
+//! It is `NodeActor` and `ShardActor` in small: one shard, one life of a replica after the other. A replica that recovery
+//! found is kept until an image claims it.
 
 use std::sync::Arc;
 
@@ -250,7 +250,7 @@ impl World {
     }
 }
 
-/// What the node is told of a replica that recovery found.
+/// The word to the node on a replica that recovery found.
 fn found(recovered: &Recovered) -> Found {
     let fold = &recovered.fold;
     // A kill keeps the page cache and a power cut does not: what is `fsync` is clean after both (R19).

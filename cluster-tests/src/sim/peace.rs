@@ -1,4 +1,4 @@
-//! What has to hold once nothing disturbs the machines any more, and no load comes.
+//! The rules that hold once nothing disturbs the machines any more, and no load comes.
 //!
 //! Every partition has a leader; the high watermark is at the end and at the start of the leader epoch or above, on every
 //! replica; in-sync sets hold every live replica; every request that reached a process was answered; logs, log starts and
@@ -13,7 +13,7 @@ use crate::sim::oracle::difference;
 use crate::sim::world::{Local, World};
 
 impl World {
-    /// What is not at rest yet, in words.
+    /// The first thing that is not at rest yet, in words.
     #[must_use]
     pub fn unrest(&self) -> Option<String> {
         if !self.controller().is_some_and(|node| self.has_majority(node)) {
@@ -53,7 +53,7 @@ impl World {
         }
     }
 
-    /// What a leader knows of its followers, in words.
+    /// A leader's knowledge of its followers, in words.
     fn heard(&self, leader: NodeIx, part: PartIx) -> String {
         let Some(process) = &self.nodes[leader].process else { return "nothing".to_owned() };
         let Local::Up(replica) = &process.locals[part] else { return "nothing".to_owned() };

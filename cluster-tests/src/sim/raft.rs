@@ -235,7 +235,7 @@ impl World {
         }
     }
 
-    /// What the stream of a node says at this place of the log. A leadership that a former process of the node held, or
+    /// The event in a node's stream at this place of the log. A leadership that a former process of the node held, or
     /// that is over, is no news.
     fn stream_event(&mut self, node: NodeIx, place: usize) -> Option<Committed> {
         let id = self.nodes[node].id;

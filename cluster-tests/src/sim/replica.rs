@@ -307,7 +307,7 @@ impl World {
         let assigned_now = assigned.clone();
         let (offered, heard) = Default::default();
         let up = Replica { machine, replica, life, number, assigned, config, view, armed: 0, offered, heard };
-        // What a former machine said of itself does not hold for this one.
+        // The words of a former machine do not hold for this one.
         process.unable[part] = false;
         process.locals[part] = Local::Up(Box::new(up));
         self.replica_step(node, part, Input::Assign(assigned_now));

@@ -1,6 +1,6 @@
 //! Shortens a failing run: faults are left out, one by one, while the same rule still breaks.
 //!
-//! What is left is short enough to read. A run without one of its faults is another run, so shortening may lose the
+//! The rest is short enough to read. A run without one of its faults is another run, so shortening may lose the
 //! failure by chance; then the fault stays.
 
 use crate::sim::run::{Case, Outcome};

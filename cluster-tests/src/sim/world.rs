@@ -7,9 +7,9 @@
 //!                                    └─ subs:   the newest connection of each follower's node, with its feeds
 //! ```
 //!
-//! This file holds the state and the few things that every part of it needs: time, the queue, and violations. What
-//! happens stands beside it: `replica.rs` and `node.rs` perform effects, `links.rs`, `feed.rs` and `journal.rs` move
-//! bytes, `control.rs` and `raft.rs` move metadata, `load.rs` is the clients, `inject.rs` the faults, `checks.rs` the
+//! This file holds the state and the few things that every part of it needs: time, the queue, and violations. The
+//! steps stand beside it: `replica.rs` and `node.rs` perform effects, `links.rs`, `feed.rs` and `journal.rs` move bytes.
+//! `control.rs` and `raft.rs` move metadata, `load.rs` is the clients, `inject.rs` the faults, `checks.rs` the
 //! invariants.
 
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ use crate::sim::rng::{Rng, mix};
 /// A timer and a mailbox take a moment, so a machine hardly ever sees the millisecond that it asked for.
 const LATE: Time = 2_500;
 
-/// What a leader heard of one follower in its present epoch, seen from outside of its machine.
+/// A follower's words in its present epoch, seen from outside of its machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Heard {
     pub leader_epoch: LeaderEpoch,
@@ -140,7 +140,7 @@ pub struct Process {
     /// Questions of other nodes that the controller has not answered, by its ticket: asker, life and number.
     pub tickets: BTreeMap<u64, (NodeIx, u64, u64)>,
     pub heartbeats: u64,
-    /// Who leads the metadata log, as far as this process has heard.
+    /// The leadership of the metadata log, as far as this process has heard.
     pub leadership: Option<Leadership>,
     /// When the last proposal comes to the log.
     pub proposal_last: Time,
@@ -297,7 +297,7 @@ impl World {
         }
     }
 
-    /// What the node's clocks show.
+    /// The reading of the node's clocks.
     #[must_use]
     pub fn clock(&self, node: NodeIx) -> Now {
         self.nodes[node].clock.read(self.now)

@@ -15,7 +15,7 @@ use crate::ids::{BrokerId, NodeUuid, Ticket};
 use crate::machine::Effects;
 use crate::mutant::{Mutant, planted};
 
-/// What a seed does about a founder's question.
+/// The verdict of a seed on a founder's question.
 enum Verdict {
     Store,
     /// It granted the same plan before, and its answer was lost.

@@ -11,7 +11,7 @@ use super::identity::ClusterId;
 use crate::ids::{NodeUuid, ProcessId};
 use std::fmt;
 
-/// What a peer says of itself.
+/// A peer's words about itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hello {
     pub version: u16,
@@ -24,7 +24,7 @@ pub struct Hello {
     pub processes: Vec<ProcessId>,
 }
 
-/// What this node holds against a hello.
+/// The facts that this node compares with a hello.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Here {
     pub version: u16,

@@ -1,4 +1,4 @@
-//! What a node has promised, as its `identity` file keeps it. A directory goes one way only, and nothing goes back:
+//! The promises of a node, as its `identity` file keeps them. A directory goes one way only, and nothing goes back:
 //!
 //! ```text
 //!   Virgin { draft?, grant?, founding } ──> Joining { cluster } ──> Member { cluster } ──> Removed { cluster }
@@ -61,7 +61,7 @@ impl Grant {
 pub struct Promises {
     /// The newest plan that this node asks for. By itself it binds nobody.
     pub draft: Option<Grant>,
-    /// What this node said yes to. Only a higher round of the same asker replaces it.
+    /// The grant that this node said yes to. Only a higher round of the same asker replaces it.
     pub grant: Option<Grant>,
     /// All seeds said yes to the draft, which is also the grant: this node founds, and never asks again.
     pub founding: bool,
@@ -95,7 +95,7 @@ pub enum Stage {
 }
 
 impl Standing {
-    /// What others are told of it.
+    /// The part of it that others are told.
     #[must_use]
     pub fn stage(&self) -> Stage {
         match self {

@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 /// Milliseconds between two rounds of probes, without the jitter.
 const PROBE_EVERY: u64 = 500;
 
-/// What the operator gave, and what this build is.
+/// The operator's settings, and the version of this build.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Settings {
     pub seeds: SeedList,
@@ -33,7 +33,7 @@ pub struct Settings {
     pub version: u16,
 }
 
-/// What follows once a write is synced.
+/// The step that follows once a write is synced.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum After {
     Begin,
@@ -211,7 +211,7 @@ impl BootstrapMachine {
     }
 
     fn tick(&mut self, now: Now, out: &mut Effects<Effect>) {
-        // What a write in flight will say is not known yet, so the round stays open.
+        // A write in flight has no end yet, so the round stays open.
         if self.writing.is_none() {
             let round = self.view.close(&self.settings.seeds, self.settings.version);
             match &self.identity.standing {

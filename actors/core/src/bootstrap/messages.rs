@@ -15,7 +15,7 @@ pub struct Fresh {
     pub jitter: u64,
 }
 
-/// What a node says of itself when it is probed, over a connection that proved the uuid and the key.
+/// A node's words about itself when it is probed, over a connection that proved the uuid and the key.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ProbeReply {
     pub uuid: NodeUuid,

@@ -93,7 +93,7 @@ impl Node {
     }
 }
 
-/// What a virgin of `count` seeds says of itself.
+/// The words of a virgin of `count` seeds about itself.
 fn reply(number: u8, count: usize) -> ProbeReply {
     Node::virgin(number, count).reply()
 }

@@ -1,4 +1,4 @@
-//! What the seeds answered. A tick closes a round of probes, and only a whole round says anything about founding.
+//! The answers of the seeds. A tick closes a round of probes, and only a whole round says anything about founding.
 //!
 //! Views may be stale in any way: a wrong one costs time, and never a second cluster, because grants alone decide.
 
@@ -184,7 +184,7 @@ impl Round {
         }
         let voters = grant.voters();
         let alive = voters.iter().filter(|seat| self.find(seat.uuid).is_some()).count();
-        // Nobody can be elected without a log, and only its founder can begin one.
+        // No node can be elected without a log, and only its founder can begin one.
         let begun = self.answers().any(|(_, reply)| reply.cluster.as_ref() == Some(&grant.cluster));
         alive > voters.len() / 2 && (begun || founder.is_some())
     }

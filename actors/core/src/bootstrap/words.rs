@@ -1,4 +1,4 @@
-//! What a node tells its operator while no cluster forms: which seed to mend, and how.
+//! The words of a node to its operator while no cluster forms: which seed to mend, and how.
 
 use super::identity::{ClusterId, Stage};
 use crate::ids::NodeUuid;

@@ -36,7 +36,7 @@ struct History {
     seen: Seen,
 }
 
-/// What histories have brought about, so that a history in which nothing happens is noticed.
+/// The events that histories have brought about, so that a history in which nothing happens is noticed.
 #[derive(Default, Debug)]
 pub(super) struct Seen {
     elections: usize,

@@ -3,7 +3,7 @@
 //! The judge looks twice a second. A look that comes late means that this process slept: sessions, patience and the past of
 //! the log move on by that time. It then waits for one more look, so that heartbeats which have queued up count first.
 //!
-//! What a node says about itself is passed on at once, because a node that has caught up shall not wait for the next look.
+//! The judge passes on a node's words about itself at once, because a node that has caught up shall not wait for the next look.
 
 use super::messages::{Effect, GUARD_MS, HEARTBEAT_MS, Heartbeat, Input, PATIENCE_MS, SESSION_MS};
 use super::past::Past;
@@ -46,7 +46,7 @@ struct Leading {
     sessions: BTreeMap<Peer, Session>,
     /// Lives whose process is gone, by the kernel's word.
     refused: BTreeSet<Peer>,
-    /// What the controller was told last.
+    /// The nodes that the controller was told last.
     silent: BTreeMap<Peer, SyncedPositions>,
 }
 

@@ -19,7 +19,7 @@ pub const STALLED_MS: u64 = 2_000;
 /// Milliseconds of one sync after which a node is fenced.
 pub const HUNG_MS: u64 = 10_000;
 
-/// What a node says of itself, twice a second.
+/// A node's words about itself, twice a second.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Heartbeat {
     pub from: Peer,

@@ -1,4 +1,4 @@
-//! What was committed when: the measure of a node that hears and does not follow (R45).
+//! The index that was committed at each moment: the measure of a node that hears and does not follow (R45).
 //!
 //! A node may lag by what was committed within the last session. An idle log asks nothing of anybody, because its last
 //! index was committed long ago and is applied everywhere.

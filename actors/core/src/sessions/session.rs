@@ -12,13 +12,13 @@ use std::collections::BTreeSet;
 pub(super) struct Session {
     /// The moment of the last contact.
     pub heard: Millis,
-    /// What the node said last.
+    /// The node's last words.
     said: Heartbeat,
     /// The moment at which it said so.
     said_at: Millis,
-    /// What the controller was told of stalled syncs.
+    /// The last word to the controller on stalled syncs.
     stalled: bool,
-    /// What the controller was told of replicas that cannot serve.
+    /// The last word to the controller on replicas that cannot serve.
     unable: BTreeSet<TopicPartition>,
 }
 

@@ -23,7 +23,7 @@ const FACTOR: &str = "default.replication.factor";
 pub(super) const ALL_FENCED: &str = "All brokers are currently fenced or shutting down.";
 const TOO_MANY: &str = "Excessively large number of partitions per request.";
 
-/// What becomes of each topic, the records, and whether some topics exist already.
+/// The outcome of each topic, the records, and whether some topics exist already.
 type Created = (Vec<TopicOutcome>, Vec<MetadataRecord>, bool);
 
 /// Checks replicas that a client chose: known brokers, each once, as many as the other partitions have.

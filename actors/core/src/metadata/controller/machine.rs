@@ -176,7 +176,7 @@ impl ControllerMachine {
                 out.extend(askers.map(|(ticket, _)| Effect::Answer(ticket, Reply::Unknown(why.clone()))));
                 return;
             }
-            // What was decided after a proposal that came to nothing may rest on it.
+            // A decision that came after a lost proposal may rest on it.
             ProposeResult::NotLeader => {
                 (ErrorCode::NotController, "this node is not the controller any more".to_owned())
             }

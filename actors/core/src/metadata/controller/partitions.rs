@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 /// Kafka's words for a batch of records that would be too long.
 const TOO_MANY: &str = "Unable to perform excessively large batch operation.";
 
-/// What becomes of each topic, and the records.
+/// The outcome of each topic, and the records.
 type Grown = (Vec<Result<(), Refusal>>, Vec<MetadataRecord>);
 
 impl Basis<'_> {

@@ -1,11 +1,11 @@
-//! What the controller has proposed and not yet seen end.
+//! The proposals of the controller whose end it has not seen.
 //!
 //! ```text
 //!   image ── pending 1 ── pending 2 ── … ──> ahead: the image on which the next decision stands (R43)
 //! ```
 //! `ahead` is made by the same `Image::apply` as the image itself, so a change that will not count there does not count
-//! here. A broker epoch of a pending registration is a guess, because the log gives the index. Nobody has been told it, so
-//! no question can name it.
+//! here. A broker epoch of a pending registration is a guess, because the log gives the index. No asker has been told it,
+//! so no question can name it.
 //!
 //! An answer "unknown" does not end a proposal, because its batch may still come. It ends when a later one is committed:
 //! the log keeps the order of proposals, so the doubted one is not in it. Where nothing else is proposed, a barrier is.
@@ -29,7 +29,7 @@ pub(super) struct Pending {
     pub askers: Vec<(Ticket, Reply)>,
     /// Asks whose answer rests on this proposal. They are decided when it has ended.
     pub held: Vec<(Ticket, Ask)>,
-    /// What the records and the held asks take of the room.
+    /// The room that the records and the held asks take.
     load: Load,
     /// Why the end is unknown, if the log said so.
     doubt: Option<String>,
@@ -130,7 +130,7 @@ impl Proposals {
         std::mem::take(&mut self.list)
     }
 
-    /// Notes that a proposal's end is unknown, and gives its askers, who wait no longer. Nobody needs the end of a barrier.
+    /// Notes that a proposal's end is unknown, and gives its askers, who wait no longer. No asker needs the end of a barrier.
     pub fn doubt(&mut self, id: ProposalId, why: &str) -> Vec<(Ticket, Reply)> {
         self.list.retain(|p| p.id != id || !p.barrier);
         let Some(pending) = self.list.iter_mut().find(|p| p.id == id) else { return Vec::new() };
@@ -155,7 +155,7 @@ impl Proposals {
         }
     }
 
-    /// What all of them take of the room.
+    /// The room that all of them take.
     pub fn load(&self) -> Load {
         self.list.iter().fold(Load::default(), |sum, pending| sum.and(pending.load))
     }

@@ -20,7 +20,7 @@ pub(super) enum Unplaced {
     AllFenced,
 }
 
-/// What a node has of the topic so far.
+/// A node's share of the topic so far.
 #[derive(Clone, Copy, Default)]
 struct Load {
     leads: usize,

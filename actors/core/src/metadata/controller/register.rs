@@ -80,7 +80,7 @@ impl Basis<'_> {
         if let Some(old) = self.image.brokers.get(&node.broker) {
             self.gives_way(old, node)?;
             if !old.fenced {
-                // What it was last heard to have synced is known only here (R46).
+                // Only the controller knows the position that it was last heard to have synced (R46).
                 let heard = self.standing.silent.get(&old.peer()).cloned().unwrap_or_default();
                 records.push(fence(old.peer(), heard));
             }

@@ -1,7 +1,7 @@
 //! Bounds what the controller keeps: asks that wait, and proposals that are on their way.
 //!
 //! Beyond the bound an ask is refused and was never proposed (R44). Clients get half of the room, so a flood of them leaves
-//! the other half to nodes: their registrations and ISRs must go on. What follows from a judgement always has room, because
+//! the other half to nodes: their registrations and ISRs must go on. A consequence of a judgement always has room, because
 //! it names only what is not on its way yet.
 
 use super::messages::Ask;
@@ -12,7 +12,7 @@ use crate::metadata::record::MetadataRecord;
 /// About the memory of a record, and of a partition that it makes, in the record and in the image ahead.
 const RECORD_BYTES: usize = 512;
 
-/// What something takes of the room.
+/// A share of the room.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(super) struct Load {
     number: usize,
