@@ -22,7 +22,7 @@ pub struct Shape {
     pub in_flight: usize,
 }
 
-/// What the client has seen.
+/// The answers that the client has seen.
 #[derive(Default)]
 pub struct Seen {
     pub acked: AtomicU64,

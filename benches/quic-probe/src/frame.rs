@@ -9,9 +9,9 @@
 //! Batches stay outside the archive, so a sender hands over the `Bytes` that it has, and a receiver slices its buffer.
 //! All numbers of an archive are unaligned and little endian (features of rkyv), so it is read in place, wherever it lies.
 //!
-//! A receiver checks both lengths before it takes memory ([`Lengths::read`]), then validates the archive ([`open`]). What
-//! passed is consistent in itself: version, count, exact length, and the sum of bytes. Whether a stretch holds whole batches
-//! that follow the log is not checked here.
+//! A receiver checks both lengths before it takes memory ([`Lengths::read`]), then validates the archive ([`open`]). A frame
+//! that passed is consistent in itself: version, count, exact length, and the sum of bytes. Whether a stretch holds whole
+//! batches that follow the log is not checked here.
 //!
 //! The root's 11 bytes never change, so each version can refuse any other by name. The hello of a connection agrees on one.
 
@@ -35,7 +35,7 @@ pub const ROOT: usize = 11;
 /// The largest archive: the most items of the largest kind.
 pub const META_MAX: usize = ROOT + ITEMS_MAX * size_of::<ArchivedPosition>();
 
-/// What a message about a partition belongs to. A message of another pair (leader epoch, n) is dropped.
+/// The subscription that a message about a partition belongs to. A message of another pair (leader epoch, n) is dropped.
 #[derive(Archive, Serialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[rkyv(derive(Debug))]
 pub struct Subject {

@@ -1,4 +1,4 @@
-//! What a server process says about itself: processor time, threads, frames, QUIC's own counters.
+//! The words of a server process about itself: processor time, threads, frames, QUIC's own counters.
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -93,7 +93,7 @@ impl Report {
         self.user + self.system
     }
 
-    /// What happened since an earlier report.
+    /// The difference to an earlier report.
     pub fn since(&self, before: &Report) -> Report {
         let less = |of: fn(&Report) -> u64| of(self) - of(before);
         let earlier = |name: &String| before.threads.get(name).copied().unwrap_or(0.0);

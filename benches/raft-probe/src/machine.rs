@@ -86,7 +86,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
                     EntryPayload::Membership(config) => state.membership = Membership::new(Some(id), config),
                 }
                 if state.leads.last().is_some_and(|lead| lead.0 == id.index) {
-                    // Nobody listens at the end of the process.
+                    // No receiver is left at the end of the process.
                     _ = self.leads.send(id.leader_id);
                 }
             }

@@ -64,7 +64,7 @@ pub enum Answer {
     Failed(String),
 }
 
-/// What a node says of itself.
+/// A node's words about itself.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Status {
     pub term: u64,

@@ -72,12 +72,8 @@ pub struct Options {
     pub snapshots: u64,
     /// Stories of several faults that belong together (`stories.rs`).
     pub stories: u64,
-    /// Nothing is wrong but that one node hears and does not follow (R45).
-    pub calm: bool,
-    /// Nothing is wrong but that leaderships leave a node and come back, over a stream that is kept (R36).
-    pub returns: bool,
-    /// Nothing is wrong but that a follower comes and goes, and proposals of ISRs are late (R40).
-    pub late: bool,
+    /// The one story of the run. Nothing else is wrong then.
+    pub only: Option<Only>,
     /// DeleteRecords names any offset, not only the first of a batch.
     pub delete_inside: bool,
     /// A connection that no replica needs any more stays open.
@@ -94,6 +90,17 @@ pub struct Options {
     pub wipes: bool,
     /// Old copies of directories that come back (a later issue).
     pub old_copies: bool,
+}
+
+/// A story that needs a run of its own (`stories.rs`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Only {
+    /// One node hears and does not follow (R45).
+    Stale,
+    /// Leaderships leave a node and come back, over a stream that is kept (R36).
+    Returns,
+    /// A follower comes and goes, and proposals of ISRs are late (R40).
+    Late,
 }
 
 /// Weights of the kinds of faults. A run that has all kinds in equal parts seldom goes deep into one.
@@ -119,14 +126,13 @@ impl Options {
             options.safety = 12 * SECOND;
             options.weights = [1, 0, 2, 1, 0, 0, 8, 0];
         }
-        if options.calm {
-            options.safety = options.safety.max(20 * SECOND);
-        }
-        if options.late {
-            options.safety = 25 * SECOND;
-        }
-        if options.returns {
-            (options.nodes, options.keep_links, options.safety) = (3, true, 31 * SECOND);
+        match options.only {
+            Some(Only::Stale) => options.safety = options.safety.max(20 * SECOND),
+            Some(Only::Late) => options.safety = 25 * SECOND,
+            Some(Only::Returns) => {
+                (options.nodes, options.keep_links, options.safety) = (3, true, 31 * SECOND);
+            }
+            None => {}
         }
         options
     }
@@ -170,9 +176,7 @@ impl Options {
             reread: if rng.percent(30) { (10 * MS, 5 * SECOND) } else { (200, 50 * MS) },
             snapshots: if rng.percent(40) { 30 } else { 0 },
             stories: if rng.percent(60) { rng.within(1, 3) } else { 0 },
-            calm: rng.percent(3),
-            returns: rng.percent(4),
-            late: rng.percent(3),
+            only: only(rng),
             delete_inside: rng.percent(30),
             keep_links: rng.percent(50),
             leave_dead: rng.percent(20),
@@ -189,6 +193,12 @@ impl Options {
     pub fn durability_changes(&self) -> bool {
         self.settings && !self.power_cuts
     }
+}
+
+fn only(rng: &mut Rng) -> Option<Only> {
+    let (stale, returns, late) = (rng.percent(3), rng.percent(4), rng.percent(3));
+    let drawn = [(late, Only::Late), (returns, Only::Returns), (stale, Only::Stale)];
+    drawn.into_iter().find_map(|(drawn, story)| drawn.then_some(story))
 }
 
 fn topics(rng: &mut Rng, os_allowed: bool) -> Vec<TopicOptions> {

@@ -4,7 +4,7 @@
 //! the list too, so that a failing run can be shortened by them.
 
 use crate::sim::faults::{Fate, Fault, NodeIx, Planned, Seen, Setting};
-use crate::sim::options::{MS, Options, SECOND, Time};
+use crate::sim::options::{MS, Only, Options, SECOND, Time};
 use crate::sim::rng::Rng;
 use crate::sim::stories;
 
@@ -13,17 +13,14 @@ use crate::sim::stories;
 pub fn plan(options: &Options) -> Vec<Planned> {
     let mut rng = Rng::new(options.seed, 2);
     let mut plan = Vec::new();
-    if options.calm || options.returns || options.late {
-        if options.late {
-            let at = rng.within(3 * SECOND, options.safety - stories::LATE);
-            stories::late(&mut rng, options, at, &mut plan);
-        } else if options.returns {
-            let at = rng.within(3 * SECOND, options.safety - stories::RETURN);
-            stories::returns(&mut rng, options, at, &mut plan);
-        } else {
-            let at = rng.within(5 * SECOND, options.safety - 14 * SECOND);
-            stories::stale(&mut rng, options, at, &mut plan);
-        }
+    if let Some(only) = options.only {
+        let (from, long, tell): (_, _, stories::Tell) = match only {
+            Only::Stale => (5 * SECOND, stories::STALE, stories::stale),
+            Only::Returns => (3 * SECOND, stories::RETURN, stories::returns),
+            Only::Late => (3 * SECOND, stories::LATE, stories::late),
+        };
+        let at = rng.within(from, options.safety - long);
+        tell(&mut rng, options, at, &mut plan);
         plan.sort_by_key(|planned| planned.at);
         return plan;
     }

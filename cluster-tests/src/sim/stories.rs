@@ -11,6 +11,21 @@ use crate::sim::rng::Rng;
 /// Longer than a session: the node is fenced.
 const FENCED: (Time, Time) = (3_300 * MS, 5 * SECOND);
 
+/// Draws a story that begins at a moment, and adds its faults.
+pub type Tell = fn(&mut Rng, &Options, Time, &mut Vec<Planned>);
+
+/// How long [`stale`] takes at most.
+pub const STALE: Time = 14 * SECOND;
+
+/// Three nodes, each another one.
+fn three(rng: &mut Rng, options: &Options) -> [usize; 3] {
+    let nodes = usize::from(options.nodes);
+    let a = rng.below(nodes as u64) as usize;
+    let b = (a + 1 + rng.below(nodes as u64 - 1) as usize) % nodes;
+    let others: Vec<usize> = (0..nodes).filter(|node| *node != a && *node != b).collect();
+    [a, b, others[rng.below(others.len() as u64) as usize]]
+}
+
 /// A node hears and does not follow, while something is committed.
 pub fn stale(rng: &mut Rng, options: &Options, at: Time, plan: &mut Vec<Planned>) {
     let node = rng.below(u64::from(options.nodes)) as usize;
@@ -21,16 +36,9 @@ pub fn stale(rng: &mut Rng, options: &Options, at: Time, plan: &mut Vec<Planned>
     plan.push(Planned { at: at + rng.within(100 * MS, SECOND), fault: Fault::Change { part, setting } });
 }
 
-/// Number of the stories.
-pub const STORIES: u64 = 6;
-
 /// A leader is replaced and comes back, over one stream that is kept and stands still (R36). It takes [`RETURN`].
 pub fn returns(rng: &mut Rng, options: &Options, at: Time, plan: &mut Vec<Planned>) {
-    let nodes = usize::from(options.nodes);
-    let a = rng.below(nodes as u64) as usize;
-    let b = (a + 1 + rng.below(nodes as u64 - 1) as usize) % nodes;
-    let others: Vec<usize> = (0..nodes).filter(|node| *node != a && *node != b).collect();
-    let c = others[rng.below(others.len() as u64) as usize];
+    let [a, b, c] = three(rng, options);
     let mut push = |at: Time, fault: Fault| plan.push(Planned { at, fault });
     push(at, Fault::Elect { node: c });
     let variant = rng.below(4);
@@ -89,17 +97,8 @@ pub const LATE: Time = 21 * SECOND;
 
 /// Draws one story that begins at this time.
 pub fn tell(rng: &mut Rng, options: &Options, at: Time, plan: &mut Vec<Planned>) {
-    let number = rng.below(STORIES);
-    tell_one(number, rng, options, at, plan);
-}
-
-/// Draws the nodes and moments of this story.
-pub fn tell_one(number: u64, rng: &mut Rng, options: &Options, at: Time, plan: &mut Vec<Planned>) {
-    let nodes = usize::from(options.nodes);
-    let a = rng.below(nodes as u64) as usize;
-    let b = (a + 1 + rng.below(nodes as u64 - 1) as usize) % nodes;
-    let others: Vec<usize> = (0..nodes).filter(|node| *node != a && *node != b).collect();
-    let c = others[rng.below(others.len() as u64) as usize];
+    let number = rng.below(6);
+    let [a, b, c] = three(rng, options);
     let part = rng.below(options.topics.len() as u64) as usize;
     let mut push = |at: Time, fault: Fault| plan.push(Planned { at, fault });
     match number {

@@ -1,4 +1,4 @@
-//! What must hold of the applied entries.
+//! The rules that hold for the applied entries.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +15,7 @@ pub fn nodes_agree(dumps: &[State]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the check saw.
+/// The findings of the check.
 pub struct Orders {
     pub entries: usize,
     pub acknowledged: usize,

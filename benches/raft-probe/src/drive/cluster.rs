@@ -163,7 +163,7 @@ impl Cluster {
         }
     }
 
-    /// Who leads by its own word, and its term.
+    /// The node that leads by its own word, and its term.
     pub async fn leader(&self) -> anyhow::Result<(u64, u64)> {
         let started = Instant::now();
         loop {

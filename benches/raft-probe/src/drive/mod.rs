@@ -20,7 +20,7 @@ use cluster::{Cluster, Dice};
 use figures::Figures;
 use load::Book;
 
-/// What a run does.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub dir: PathBuf,

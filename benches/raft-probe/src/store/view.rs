@@ -1,4 +1,4 @@
-//! What the log looks like to its readers, ahead of the disk.
+//! The log as its readers see it, ahead of the disk.
 //!
 //! Positions and the vote are kept in memory, and so are the newest entries: those not yet durable must be
 //! readable, and followers that keep up are served from here. Older entries are read from the file.
