@@ -14,7 +14,7 @@ cargo +nightly --version >/dev/null 2>&1 || skip "no nightly toolchain: rustup t
 cargo +nightly fuzz --version >/dev/null 2>&1 || skip "no cargo-fuzz: cargo install cargo-fuzz --locked"
 
 # No input of a few KiB may take more than 64 MiB at once.
-for target in request batch; do
+for target in request batch frame; do
   echo "fuzzing $target for $seconds s"
   cargo +nightly fuzz run --fuzz-dir . "$target" -- \
     -max_total_time="$seconds" -timeout=10 -malloc_limit_mb=64 -print_final_stats=1

@@ -1,6 +1,6 @@
 //! Callboard: a self-forming, Kafka-compatible message broker built of actors.
 //!
-//! This package is the process: adapters (`kafka`, `storage`, `controller`, `console`) round the actors of `callboard-actors`,
+//! This package is the process: adapters (`kafka`, `storage`, `transport`, `controller`, `console`) round the actors of `callboard-actors`,
 //! and the composition root (`node`) that knows them all. See `ARCHITECTURE.md`.
 
 pub mod cli;
@@ -10,6 +10,7 @@ pub mod controller;
 pub mod kafka;
 pub mod node;
 pub mod storage;
+pub mod transport;
 
 /// Tells the metrics exporter what every metric means.
 pub fn describe_metrics() {

@@ -7,6 +7,8 @@
 
 #[path = "../../fuzz/src/batch.rs"]
 mod batch;
+#[path = "../../fuzz/src/frame.rs"]
+mod frame;
 #[path = "oracle/pairs.rs"]
 #[allow(dead_code)]
 mod pairs;
@@ -19,6 +21,7 @@ mod twin;
 use bytes::Bytes;
 use callboard::kafka::wire::api::ApiKey;
 use callboard::kafka::wire::{Message, Reader, Writer};
+use callboard::transport::frame::{Ack, Diverge, Items, LogEnd, Packer, Part, Position, Refused, Subject, encode};
 use callboard_core::records::{BatchBuilder, Compression, NewRecord, set_log_append_time};
 use kafka_protocol::messages as theirs;
 use std::collections::BTreeSet;
@@ -240,4 +243,53 @@ fn every_compression_has_a_batch_seed() {
     assert_eq!((of("cut").heads, of("magic-1").heads), (0, 0));
     assert!(!of("control").proven && !of("log-append-time").proven && !of("empty").proven);
     assert_eq!((of("zstd-beyond-the-cap").proven, of("zstd-beyond-the-cap").opened), (false, None));
+}
+
+/// Frames of each kind, and frames that no node sends.
+fn write_frames() {
+    let subject = Subject { topic: [7; 16], partition: 1, leader_epoch: 3, n: 5 };
+    let end = LogEnd { epoch: 2, offset: 40 };
+    let (written, synced, log_start) = (40, 39, 5);
+    let mut packer = Packer::default();
+    for previous in [end, LogEnd::NONE] {
+        let part = Part { subject, previous, high_watermark: 30, log_start, bytes: 0 };
+        packer.part(part).expect("room for a part");
+        packer.batch(some_records(40).build().expect("a batch").into()).expect("room for a batch");
+    }
+    let parts = packer.finish().expect("a frame").concat();
+    write("frame", "parts", &parts);
+    write("frame", "parts-cut", &parts[..parts.len() - 1]);
+    let kinds = [
+        ("diverge", Items::Diverge(vec![Diverge { subject, end }; 2])),
+        ("refused", Items::Refused(vec![Refused { subject, why: 1 }])),
+        ("positions", Items::Positions(vec![Position { subject, end, written, synced, log_start }])),
+        ("acks", Items::Acks(vec![Ack { subject, written, synced, log_start }; 3])),
+    ];
+    for (name, items) in kinds {
+        write("frame", name, &encode(items).expect("a frame"));
+    }
+    let mut negative = encode(Items::Acks(vec![Ack { subject, written: -1, synced, log_start }])).expect("a frame").to_vec();
+    write("frame", "ack-negative", &negative);
+    negative[..4].copy_from_slice(&u32::MAX.to_le_bytes());
+    write("frame", "absurd-length", &negative);
+}
+
+#[test]
+fn every_kind_of_frame_has_a_seed() {
+    if writes() {
+        write_frames();
+    }
+    let of = |name: &str| {
+        let files = inputs("frame");
+        let found = files.iter().find(|(file, _)| file.ends_with(&format!("seed-{name}")));
+        frame::run(&found.unwrap_or_else(|| panic!("no seed {name}")).1)
+    };
+    for (name, items) in [("parts", 2), ("diverge", 2), ("refused", 1), ("positions", 1), ("acks", 3)] {
+        assert_eq!(of(name), frame::Seen { items, words: items }, "{name}");
+    }
+    assert_eq!(of("ack-negative"), frame::Seen { items: 1, words: 0 });
+    assert_eq!(of("absurd-length"), frame::Seen { items: 1, words: 0 }, "with a length that fits");
+    for (_, bytes) in inputs("frame") {
+        frame::run(&bytes);
+    }
 }

@@ -16,7 +16,7 @@ use callboard_actors::ports::{Admission, Journal, Submission};
 use callboard_core::storage::{Durability, Entry};
 use callboard_core::{ReplicaId, limits, records};
 use parking_lot::Mutex;
-use quic_probe::frame::{Ack, ArchivedPart, Items, LogEnd, Opened, Position, Subject, open};
+use callboard::transport::frame::{Ack, ArchivedPart, Items, LogEnd, Opened, Position, Subject, open};
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

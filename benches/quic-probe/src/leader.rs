@@ -21,7 +21,7 @@ use callboard_core::storage::{Durability, Entry};
 use callboard_core::time::UnixMillis;
 use callboard_core::{ReplicaId, limits};
 use parking_lot::Mutex;
-use quic_probe::frame::{Items, LogEnd, Opened, Packer, Part, Subject, encode, open};
+use callboard::transport::frame::{Items, LogEnd, Opened, Packer, Part, Subject, encode, open};
 use quinn::{Connection, RecvStream, SendStream};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use bytes::{Bytes, BytesMut};
 use callboard_actors::permit::{Permit, Pool};
-use quic_probe::frame::{HEADER, Lengths};
+use callboard::transport::frame::{HEADER, Lengths};
 use quinn::{ReadExactError, RecvStream};
 use tokio::io::AsyncReadExt;
 

@@ -1,0 +1,11 @@
+//! What travels between nodes.
+//!
+//! ```text
+//!   core's words (Position, Ack, Part, Answer) <──> items of a frame <──> bytes of a stream
+//!               core/partition/replication.rs          words.rs             frame.rs
+//! ```
+//!
+//! Connections come with later steps. Nothing here decides about offsets or epochs.
+
+pub mod frame;
+pub mod words;
