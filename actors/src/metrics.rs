@@ -13,6 +13,10 @@ use metrics::{Unit, counter, describe_counter};
 pub const BATCHES: &str = "callboard_partition_batches_appended_total";
 /// Counter, bytes: batches appended to partitions this node leads.
 pub const BYTES: &str = "callboard_partition_bytes_appended_total";
+/// Counter: batches taken from the leaders of partitions that this node follows.
+pub const REPLICATED_BATCHES: &str = "callboard_partition_batches_replicated_total";
+/// Counter, bytes: batches taken from the leaders of partitions that this node follows.
+pub const REPLICATED_BYTES: &str = "callboard_partition_bytes_replicated_total";
 /// Counter of partition events, by label `event`. Values: duplicate, refused, timed_out (batches), expired (retention
 /// moved a log start).
 pub const EVENTS: &str = "callboard_partition_events_total";
@@ -65,6 +69,8 @@ pub const PARTITIONS_SHOWN: usize = 1000;
 pub fn describe() {
     describe_counter!(BATCHES, Unit::Count, "batches appended to partitions this node leads");
     describe_counter!(BYTES, Unit::Bytes, "bytes appended to partitions this node leads");
+    describe_counter!(REPLICATED_BATCHES, Unit::Count, "batches taken from leaders that this node follows");
+    describe_counter!(REPLICATED_BYTES, Unit::Bytes, "bytes taken from leaders that this node follows");
     describe_counter!(
         EVENTS,
         Unit::Count,
@@ -124,6 +130,11 @@ pub fn sample(image: &Image, directory: &Directory, tails: &TailBudget, each: bo
 pub(crate) fn appended(bytes: usize) {
     counter!(BATCHES).increment(1);
     counter!(BYTES).increment(bytes as u64);
+}
+
+pub(crate) fn replicated(bytes: usize) {
+    counter!(REPLICATED_BATCHES).increment(1);
+    counter!(REPLICATED_BYTES).increment(bytes as u64);
 }
 
 pub(crate) fn leader_event(event: Event) {

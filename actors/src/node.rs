@@ -16,6 +16,7 @@ use crate::controller::{Ask, ControllerActor, ControllerArgs, ControllerHandle};
 use crate::directory::Directory;
 use crate::group::{CoordinatorsActor, CoordinatorsArgs};
 use crate::images::Images;
+use crate::links::Links;
 use crate::messages::{NodeMsg, ShardMsg, Starting};
 use crate::partition::{PartitionHandle, TailBudget};
 use crate::ports::{OpenLog, ReplicaState, Shard};
@@ -56,6 +57,8 @@ pub struct NodeArgs {
     pub defaults: TopicDefaults,
     /// Starts the supervisor of the group coordinators.
     pub coordinators: CoordinatorsArgs,
+    /// The ways from replicas to other nodes.
+    pub links: Links,
     /// Gets the controller's handle and the broker epoch, once the node serves the image of its registration.
     pub ready: oneshot::Sender<(ControllerHandle, u64)>,
 }
@@ -124,8 +127,9 @@ impl Actor for NodeActor {
             recovered.extend(port.recovered().into_iter().map(|state| ((n, state.replica), state)));
             let (clock, tails) = (Arc::clone(&args.clock), Arc::clone(&args.tails));
             let broker_id = args.identity.node.broker;
+            let links = args.links.clone();
             let shard_args =
-                ShardArgs { broker_id, shard: Arc::clone(&port), clock, tails, node: me.clone() };
+                ShardArgs { broker_id, shard: Arc::clone(&port), clock, tails, node: me.clone(), links };
             let (actor, _) = Actor::spawn_linked(None, ShardActor, shard_args, me.get_cell()).await?;
             shards.push(Some(ShardAt { port, actor }));
             health.push(Ok(()));

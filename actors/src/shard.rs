@@ -13,11 +13,13 @@
 //! The supervisor looks at no role and no offset. `core/restarts.rs` decides when a failed actor is started again.
 
 use crate::clock::Clock;
+use crate::links::Links;
 use crate::messages::{NodeMsg, ShardMsg, Starting};
 use crate::metrics;
 use crate::partition::{Mark, PartitionHandle, ReplicaActor, ReplicaArgs, ReplicaMsg, TailBudget};
 use crate::permit::Permit;
 use crate::ports::{ReplicaState, Shard, ShardError, Submission};
+use crate::proposer::ProposerMsg;
 use callboard_core::node::{Life, Origin};
 use callboard_core::partition::{Assigned, Beginning, ReplicaConfig};
 use callboard_core::restarts::{Policy, Restarts, Verdict};
@@ -35,6 +37,7 @@ pub struct ShardArgs {
     pub clock: Arc<dyn Clock>,
     pub tails: Arc<TailBudget>,
     pub node: ActorRef<NodeMsg>,
+    pub links: Links,
 }
 
 /// The last entry of a replica that ends here.
@@ -246,6 +249,7 @@ impl ShardState {
         self.numbers += 1 << 32;
         let beginning = Beginning { first_n: self.numbers, rebuilt: std::mem::take(&mut local.failed) };
         let spent = self.args.node.clone();
+        let (proposer, unable) = (self.args.links.proposer.clone(), Arc::clone(&self.args.links.unable));
         let args = ReplicaArgs {
             handle: Arc::clone(&local.handle),
             node: self.args.broker_id,
@@ -262,6 +266,13 @@ impl ShardState {
             on_spent: Box::new(move |epoch| {
                 let _ = spent.cast(NodeMsg::Spent(life, epoch));
             }),
+            on_wish: Box::new(move |wish| {
+                if let Some(proposer) = &proposer {
+                    let _ = proposer.cast(ProposerMsg::Wish(wish));
+                }
+            }),
+            on_unable: Box::new(move |is| unable.set(id, is)),
+            replication: Arc::clone(&self.args.links.replication),
         };
         match Actor::spawn_linked(None, ReplicaActor, args, me.get_cell()).await {
             Ok((actor, _)) => {

@@ -21,7 +21,9 @@ mod twin;
 use bytes::Bytes;
 use callboard::kafka::wire::api::ApiKey;
 use callboard::kafka::wire::{Message, Reader, Writer};
-use callboard::transport::frame::{Ack, Diverge, Items, LogEnd, Packer, Part, Position, Refused, Subject, encode};
+use callboard::transport::frame::{
+    Ack, Diverge, Items, LogEnd, Packer, Part, Position, Refused, Subject, encode,
+};
 use callboard_core::records::{BatchBuilder, Compression, NewRecord, set_log_append_time};
 use kafka_protocol::messages as theirs;
 use std::collections::BTreeSet;
@@ -268,7 +270,8 @@ fn write_frames() {
     for (name, items) in kinds {
         write("frame", name, &encode(items).expect("a frame"));
     }
-    let mut negative = encode(Items::Acks(vec![Ack { subject, written: -1, synced, log_start }])).expect("a frame").to_vec();
+    let mut negative =
+        encode(Items::Acks(vec![Ack { subject, written: -1, synced, log_start }])).expect("a frame").to_vec();
     write("frame", "ack-negative", &negative);
     negative[..4].copy_from_slice(&u32::MAX.to_le_bytes());
     write("frame", "absurd-length", &negative);

@@ -7,6 +7,7 @@ use callboard_actors::controller::ControllerHandle;
 use callboard_actors::directory::Directory;
 use callboard_actors::group::{Coordinators, CoordinatorsArgs};
 use callboard_actors::images::Images;
+use callboard_actors::links::Links;
 use callboard_actors::node::{NodeArgs, NodeIdentity};
 use callboard_actors::partition::TailBudget;
 use callboard_actors::ports::{OpenLog, Shard};
@@ -72,6 +73,7 @@ impl Shared {
                 statics: Arc::clone(&self.statics),
             },
             coordinators,
+            links: Links::default(),
             ready,
         }
     }

@@ -126,6 +126,7 @@ async fn a_controller_that_fails_ends_its_node() {
         tails: Arc::new(TailBudget::new(0)),
         defaults: defaults(),
         coordinators,
+        links: Default::default(),
         ready,
     };
     let (_, ended) = Actor::spawn(None, NodeActor, args).await.unwrap();

@@ -7,7 +7,7 @@
 //! may fail and be started again. Requests that hold the handle see both without looking the partition up anew. The
 //! handle decides no offset and no epoch: the replica's machine and the supervisors above it do.
 
-use super::messages::{Appending, ReplicaMsg, Trimming};
+use super::messages::{Appending, Heard, ReplicaMsg, Trimming};
 use super::tail::Tail;
 use super::waiters::Waiters;
 use crate::changes::Changes;
@@ -174,6 +174,16 @@ impl PartitionHandle {
             return refused(Reject::DiskFull);
         }
         self.ask(life, |reply| ReplicaMsg::Append(Box::new(appending), epoch, reply))
+    }
+
+    /// Tells the replica's actor a word of another node. False if no actor works for the replica now.
+    pub fn hear(&self, heard: Heard) -> bool {
+        self.tell(ReplicaMsg::Heard(heard))
+    }
+
+    /// Sends the replica's actor a message, whatever its role is.
+    pub(crate) fn tell(&self, message: ReplicaMsg) -> bool {
+        self.serving.load().as_ref().is_some_and(|serving| serving.actor.cast(message).is_ok())
     }
 
     /// Sends the replica's actor a message, if the role allows it. An actor that ends meanwhile drops the message,

@@ -5,10 +5,13 @@
 use crate::permit::Permit;
 use crate::ports::{Persisted, ReplicaState, ShardError};
 use crate::reply::Reply;
-use bytes::BytesMut;
-use callboard_core::partition::{Acks, ActiveProducer, Appended, Assigned, ReplicaConfig, TrimTo};
+use bytes::{Bytes, BytesMut};
+use callboard_core::metadata::IsrOutcome;
+use callboard_core::partition::{
+    Ack, Acks, ActiveProducer, Answer, Appended, Assigned, Part, Position, ReplicaConfig, TrimTo,
+};
 use callboard_core::records::BatchHead;
-use callboard_core::{LeaderEpoch, Offset, Reject};
+use callboard_core::{BrokerId, LeaderEpoch, Offset, Peer, Reject};
 use std::sync::Arc;
 
 /// A produce request's batch, on its way to the log.
@@ -61,9 +64,53 @@ impl Drop for Mark {
     }
 }
 
+/// A batch that a leader sent, proved by its checksum.
+#[derive(Debug)]
+pub struct Received {
+    pub head: BatchHead,
+    pub bytes: Bytes,
+    /// Bytes of memory that the batch keeps alive. It may be a small part of a large frame.
+    pub pinned: usize,
+    /// Given back when the batch is written or refused.
+    pub permit: Permit,
+}
+
+/// A word of replication from another node, or about the connection to it.
+#[derive(Debug)]
+pub enum Heard {
+    /// A new data connection to this node is up.
+    Linked(BrokerId),
+    /// The data connection to this node is gone.
+    Unlinked(BrokerId),
+    Part {
+        from: BrokerId,
+        part: Part,
+        batches: Vec<Received>,
+    },
+    Told {
+        from: BrokerId,
+        answer: Answer,
+    },
+    Position {
+        from: Peer,
+        position: Position,
+    },
+    Acked {
+        from: Peer,
+        ack: Ack,
+    },
+}
+
 /// A message to a replica's actor.
 #[derive(Debug)]
 pub enum ReplicaMsg {
+    /// Another node says something, or a connection to it has changed.
+    Heard(Heard),
+    /// The controller has judged the ISR that was proposed for this partition epoch.
+    IsrSaid {
+        partition_epoch: i32,
+        outcome: IsrOutcome,
+    },
     /// The image gives it this role.
     Assign(Assigned),
     /// With a leader epoch: only that leadership takes the batch.

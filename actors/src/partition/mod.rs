@@ -16,8 +16,8 @@ mod tails;
 mod waiters;
 
 pub use handle::PartitionHandle;
-pub use messages::{Appending, Mark, ReplicaMsg};
-pub use replica::{OnOpened, OnSpent, ReplicaActor, ReplicaArgs};
+pub use messages::{Appending, Heard, Mark, Received, ReplicaMsg};
+pub use replica::{OnOpened, OnSpent, OnUnable, OnWish, ReplicaActor, ReplicaArgs};
 pub use tail::Tail;
 pub use tails::TailBudget;
 pub use waiters::{Waiter, Waiters};

@@ -11,16 +11,19 @@
 //! are the machine's; nothing here looks at them.
 
 use super::handle::PartitionHandle;
-use super::messages::{Appending, ReplicaMsg, Trimming};
+use super::messages::{Appending, Heard, Received, ReplicaMsg, Trimming};
 use super::tails::TailBudget;
 use crate::clock::Clock;
 use crate::metrics;
 use crate::permit::Permit;
-use crate::ports::{Hint, Persisted, ReadError, ReplicaSink, ReplicaState, Shard, ShardError, Submission};
+use crate::ports::{
+    Hint, Persisted, ReadError, ReplicaSink, ReplicaState, Replication, Shard, ShardError, Submission,
+};
 use crate::reply::Reply;
 use crate::shell::{Perform, Shell};
 use crate::tickets::Tickets;
 use bytes::{Bytes, BytesMut};
+use callboard_core::metadata::IsrWish;
 use callboard_core::partition::{
     Appended, Assigned, Beginning, Effect, Input, LocalLog, LogStart, ReplicaConfig, ReplicaMachine,
 };
@@ -33,6 +36,11 @@ use std::sync::Arc;
 pub type OnOpened = Box<dyn Fn(bool) + Send + Sync>;
 /// Told that the replica wants a leader epoch above this one.
 pub type OnSpent = Box<dyn Fn(LeaderEpoch) + Send + Sync>;
+
+/// Told which ISR the leader wants.
+pub type OnWish = Box<dyn Fn(IsrWish) + Send + Sync>;
+/// Told whether the replica cannot serve for now. An actor that ends takes its word back.
+pub type OnUnable = Box<dyn Fn(bool) + Send + Sync>;
 
 /// Everything that a replica's actor starts with.
 pub struct ReplicaArgs {
@@ -48,6 +56,9 @@ pub struct ReplicaArgs {
     pub tails: Arc<TailBudget>,
     pub on_opened: OnOpened,
     pub on_spent: OnSpent,
+    pub on_wish: OnWish,
+    pub on_unable: OnUnable,
+    pub replication: Arc<dyn Replication>,
 }
 
 /// The shell's actor. Its state is [`ReplicaShell`].
@@ -76,10 +87,12 @@ struct Payload {
     permit: Permit,
 }
 
-/// A waiting answer, and its batch until that is journaled.
-struct Waiting {
-    reply: Reply<Result<Appended, Reject>>,
-    payload: Option<Payload>,
+/// A thing that the machine names by ticket.
+enum Kept {
+    /// A waiting answer, and its batch until that is journaled.
+    Waiting { reply: Reply<Result<Appended, Reject>>, payload: Option<Payload> },
+    /// A batch of the leader, until the machine has judged its part.
+    Received(Received),
 }
 
 /// Performs a replica's effects on shard, handle and tail.
@@ -90,9 +103,12 @@ struct ReplicaIo {
     hint: Arc<Hint>,
     me: ActorRef<ReplicaMsg>,
     tails: Arc<TailBudget>,
-    waiting: Tickets<Waiting>,
+    kept: Tickets<Kept>,
+    replication: Arc<dyn Replication>,
     on_opened: OnOpened,
     on_spent: OnSpent,
+    on_wish: OnWish,
+    on_unable: OnUnable,
     abandoned: bool,
 }
 
@@ -104,19 +120,8 @@ impl ReplicaIo {
         durability: Durability,
         (ticket, log_append_time): (Option<Ticket>, Option<i64>),
     ) {
-        let payload = ticket.and_then(|ticket| self.waiting.get_mut(ticket)?.payload.take());
-        let (bytes, permit) = match (payload, entry) {
-            (Some(mut payload), Entry::Append { base, epoch }) => {
-                records::patch(&mut payload.batch, base, epoch);
-                if let Some(time) = log_append_time {
-                    records::set_log_append_time(&mut payload.batch, time);
-                }
-                let bytes = payload.batch.freeze();
-                let next = records::head(&bytes).map_or(base, |head| head.next_offset());
-                self.tails.push(&self.handle, base, next, &bytes, payload.pinned);
-                metrics::appended(bytes.len());
-                (bytes, payload.permit)
-            }
+        let (bytes, permit) = match (ticket, entry) {
+            (Some(ticket), Entry::Append { base, epoch }) => self.batch(ticket, base, epoch, log_append_time),
             _ => {
                 self.handle.cut(&entry);
                 (Bytes::new(), Permit::free())
@@ -126,6 +131,35 @@ impl ReplicaIo {
         if let Err(error) = self.shard.submit(submission) {
             // The shard tells its sinks itself. Until they hear it, no batch is acknowledged.
             tracing::debug!(partition = %self.handle.id, "not journaled: {error}");
+        }
+    }
+
+    /// The bytes of a batch that gets its place in the log now, and their permit. A leader's batch goes into the tail.
+    fn batch(
+        &mut self,
+        ticket: Ticket,
+        base: Offset,
+        epoch: LeaderEpoch,
+        log_append_time: Option<i64>,
+    ) -> (Bytes, Permit) {
+        if let Some(Kept::Waiting { payload, .. }) = self.kept.get_mut(ticket) {
+            let Some(mut payload) = payload.take() else { return Default::default() };
+            records::patch(&mut payload.batch, base, epoch);
+            if let Some(time) = log_append_time {
+                records::set_log_append_time(&mut payload.batch, time);
+            }
+            let bytes = payload.batch.freeze();
+            let next = records::head(&bytes).map_or(base, |head| head.next_offset());
+            self.tails.push(&self.handle, base, next, &bytes, payload.pinned);
+            metrics::appended(bytes.len());
+            return (bytes, payload.permit);
+        }
+        match self.kept.take(ticket) {
+            Some(Kept::Received(received)) => {
+                metrics::replicated(received.bytes.len());
+                (received.bytes, received.permit)
+            }
+            _ => Default::default(),
         }
     }
 
@@ -160,6 +194,7 @@ impl ReplicaIo {
 /// Tells the handle that the actor has ended, in whatever way it ended.
 impl Drop for ReplicaIo {
     fn drop(&mut self) {
+        (self.on_unable)(false);
         self.handle.ended(self.me.get_id());
     }
 }
@@ -176,8 +211,8 @@ impl Perform<Effect> for ReplicaIo {
                 self.handle.publish(view);
             }
             Effect::Answer { ticket, result } => {
-                if let Some(waiting) = self.waiting.take(ticket) {
-                    waiting.reply.send(result);
+                if let Some(Kept::Waiting { reply, .. }) = self.kept.take(ticket) {
+                    reply.send(result);
                 }
             }
             Effect::Opened => (self.on_opened)(true),
@@ -188,18 +223,17 @@ impl Perform<Effect> for ReplicaIo {
             Effect::Abandon => self.abandoned = true,
             Effect::AskEpoch { leader_epoch } => (self.on_spent)(leader_epoch),
             Effect::Alarm(what) => tracing::error!(partition = %self.handle.id, "{what}"),
-            Effect::Unable(unable) => {
-                tracing::warn!(partition = %self.handle.id, unable, "its log is read again")
+            Effect::Unable(unable) => (self.on_unable)(unable),
+            Effect::Follow(leader) => self.replication.follow(&self.handle, leader),
+            Effect::Unfollow(leader) => self.replication.unfollow(&self.handle, leader),
+            Effect::Position { to, position } => self.replication.position(&self.handle, to, position),
+            Effect::Ack { to, ack } => self.replication.ack(&self.handle, to, ack),
+            Effect::Reply { to, answer } => self.replication.reply(self.handle.id, to, answer),
+            Effect::Feed(cursor) => self.replication.feed(&self.handle, cursor),
+            Effect::Unfeed(to) => self.replication.unfeed(self.handle.id, to),
+            Effect::ProposeIsr { leader_epoch, partition_epoch, isr } => {
+                (self.on_wish)(IsrWish { id: self.handle.id, leader_epoch, partition_epoch, isr });
             }
-            // No node of a single-node cluster follows another, and no ISR of it changes.
-            Effect::Follow(_)
-            | Effect::Unfollow(_)
-            | Effect::Position { .. }
-            | Effect::Ack { .. }
-            | Effect::Reply { .. }
-            | Effect::Feed(_)
-            | Effect::Unfeed(_)
-            | Effect::ProposeIsr { .. } => {}
         }
     }
 }
@@ -234,9 +268,12 @@ impl Actor for ReplicaActor {
             replica,
             me: me.clone(),
             tails: args.tails,
-            waiting: Tickets::default(),
+            kept: Tickets::default(),
+            replication: args.replication,
             on_opened: args.on_opened,
             on_spent: args.on_spent,
+            on_wish: args.on_wish,
+            on_unable: args.on_unable,
             abandoned: false,
         };
         let machine = ReplicaMachine::new(args.node, log, args.config, args.beginning);
@@ -274,13 +311,21 @@ impl Actor for ReplicaActor {
             }
             ReplicaMsg::Delete => Input::Delete,
             ReplicaMsg::Leave => Input::Leave,
+            ReplicaMsg::Heard(heard) => state.heard(heard),
+            ReplicaMsg::IsrSaid { partition_epoch, outcome } => Input::IsrSaid { partition_epoch, outcome },
             ReplicaMsg::Mark(mark) => {
                 drop(mark);
                 return Ok(());
             }
             ReplicaMsg::Tick => Input::Tick,
         };
+        let received = match &input {
+            Input::Part { batches, .. } => batches.iter().map(|(ticket, _)| *ticket).collect(),
+            _ => Vec::new(),
+        };
         state.shell.step(input);
+        // A batch that the machine did not take is let go, with its permit.
+        received.into_iter().for_each(|ticket| drop(state.shell.io.kept.take(ticket)));
         if state.shell.io.abandoned {
             return Err("it has to go while its log is being read again".into());
         }
@@ -300,7 +345,25 @@ impl Actor for ReplicaActor {
 
 impl ReplicaShell {
     fn wait(&mut self, reply: Reply<Result<Appended, Reject>>, payload: Option<Payload>) -> Ticket {
-        self.shell.io.waiting.keep(Waiting { reply, payload })
+        self.shell.io.kept.keep(Kept::Waiting { reply, payload })
+    }
+
+    fn heard(&mut self, heard: Heard) -> Input {
+        match heard {
+            Heard::Linked(broker) => Input::Linked(broker),
+            Heard::Unlinked(broker) => Input::Unlinked(broker),
+            Heard::Part { from, part, batches } => {
+                let kept = &mut self.shell.io.kept;
+                let keep = |received: Received| {
+                    let head = received.head;
+                    (kept.keep(Kept::Received(received)), head)
+                };
+                Input::Part { from, part, batches: batches.into_iter().map(keep).collect() }
+            }
+            Heard::Told { from, answer } => Input::Told { from, answer },
+            Heard::Position { from, position } => Input::Position { from, position },
+            Heard::Acked { from, ack } => Input::Acked { from, ack },
+        }
     }
 
     fn append(

@@ -3,9 +3,11 @@
 //! An actor knows an adapter only through its port. Ports hold no decisions.
 
 mod metadata;
+mod peers;
 mod shard;
 
 pub use metadata::{MetadataLog, OpenLog};
+pub use peers::{CallError, Caller, Calls, NoPeers, Replication, Serves, Service};
 pub use shard::{
     Admission, FileRange, Hint, Journal, Part, Persisted, ReadError, ReadRequest, Reading, ReplicaSink,
     ReplicaState, SendFile, Shard, ShardError, ShardStats, Slices, Submission, TimeHit, Verdict,

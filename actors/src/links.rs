@@ -1,0 +1,50 @@
+//! The ways from this node's replicas to other nodes: words of replication, wishes for another ISR, and the list of
+//! replicas that cannot serve.
+//!
+//! A single node has none of them: [`Links::default`] sends nothing.
+
+use crate::ports::{NoPeers, Replication};
+use crate::proposer::ProposerMsg;
+use callboard_core::TopicPartition;
+use parking_lot::Mutex;
+use ractor::ActorRef;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The ways to other nodes.
+#[derive(Clone)]
+pub struct Links {
+    pub replication: Arc<dyn Replication>,
+    /// None on a single node, whose ISRs never change.
+    pub proposer: Option<ActorRef<ProposerMsg>>,
+    pub unable: Arc<Unable>,
+}
+
+impl Default for Links {
+    fn default() -> Links {
+        Links { replication: Arc::new(NoPeers), proposer: None, unable: Arc::default() }
+    }
+}
+
+/// The replicas of this node that cannot serve now. The heartbeat names them (R38).
+#[derive(Debug, Default)]
+pub struct Unable(Mutex<BTreeSet<TopicPartition>>);
+
+impl Unable {
+    /// Notes whether a replica cannot serve.
+    pub fn set(&self, id: TopicPartition, unable: bool) {
+        let mut all = self.0.lock();
+        if unable {
+            tracing::warn!(partition = %id, "it cannot serve, because its log is read again");
+            all.insert(id);
+        } else if all.remove(&id) {
+            tracing::info!(partition = %id, "it can serve again");
+        }
+    }
+
+    /// All that cannot serve now.
+    #[must_use]
+    pub fn all(&self) -> BTreeSet<TopicPartition> {
+        self.0.lock().clone()
+    }
+}
