@@ -44,7 +44,11 @@ impl World {
     pub fn found(&mut self, leadership: Leadership) {
         let changes = [("min.insync.replicas".to_owned(), Some("2".to_owned()))].into();
         let records = vec![
-            MetadataRecord::Cluster { cluster_id: "simulated".to_owned(), cluster_epoch: 0 },
+            MetadataRecord::Cluster {
+                cluster_id: "simulated".to_owned(),
+                cluster_epoch: 0,
+                seats: Vec::new(),
+            },
             MetadataRecord::FeatureLevel { level: LEVELS.max },
             MetadataRecord::Configs { of: ConfigOf::Cluster, changes },
         ];

@@ -42,10 +42,24 @@ pub enum Known {
 /// The reason to end a connection. Both sides log it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HelloRefusal {
-    Version { here: u16, there: u16 },
-    Cluster { here: ClusterId, there: ClusterId },
-    ClusterEpoch { here: u64, there: u64 },
-    OtherNode { dialled: NodeUuid, found: NodeUuid },
+    Version {
+        here: u16,
+        there: u16,
+    },
+    Cluster {
+        here: ClusterId,
+        there: ClusterId,
+    },
+    ClusterEpoch {
+        here: u64,
+        there: u64,
+    },
+    OtherNode {
+        dialled: NodeUuid,
+        found: NodeUuid,
+    },
+    /// The node came with another key than the one that the cluster knows (RELIABILITY §11.1).
+    OtherKey,
     OldDirectory,
     Removed,
 }
@@ -95,6 +109,9 @@ impl fmt::Display for HelloRefusal {
             }
             HelloRefusal::OtherNode { dialled, found } => {
                 write!(f, "the address leads to node {found} and not to node {dialled}")
+            }
+            HelloRefusal::OtherKey => {
+                f.write_str("the node has another key than the cluster knows: put its node.key back")
             }
             HelloRefusal::OldDirectory => {
                 f.write_str("this directory is older than the cluster knows; empty it")

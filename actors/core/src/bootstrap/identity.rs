@@ -149,6 +149,30 @@ impl Identity {
         }
     }
 
+    /// Whether a Raft connection with this node is taken, in either direction. A granted seed runs Raft with the nodes of
+    /// its grant only; after that the committed membership decides.
+    #[must_use]
+    pub fn admits(&self, cluster: &ClusterId, peer: NodeUuid) -> bool {
+        match &self.standing {
+            Standing::Virgin(Promises { grant: Some(grant), .. }) => {
+                grant.cluster == *cluster && grant.seat(peer).is_some()
+            }
+            Standing::Joining { cluster: own, node: Some(_) } | Standing::Member { cluster: own, .. } => {
+                own == cluster
+            }
+            Standing::Virgin(_) | Standing::Joining { node: None, .. } | Standing::Removed { .. } => false,
+        }
+    }
+
+    /// The cluster whose Raft group this node takes part in, by its promise or by the cluster's word.
+    #[must_use]
+    pub fn raft_cluster(&self) -> Option<&ClusterId> {
+        match &self.standing {
+            Standing::Virgin(promises) => promises.grant.as_ref().map(|grant| &grant.cluster),
+            standing => standing.cluster(),
+        }
+    }
+
     /// The granted broker epoch of this process is stored, so earlier processes need no proof any more.
     pub fn granted(&mut self, process: ProcessId) {
         if let Some(at) = self.processes.iter().position(|known| *known == process) {

@@ -112,16 +112,8 @@ impl BootstrapMachine {
         if !self.begun || self.ended {
             return false;
         }
-        match &self.identity.standing {
-            Standing::Virgin(Promises { grant: Some(grant), .. }) => {
-                grant.cluster == *cluster && grant.seat(peer).is_some()
-            }
-            Standing::Virgin(_) => planted(Mutant::GrantlessFounding),
-            Standing::Joining { cluster: own, node: Some(_) } | Standing::Member { cluster: own, .. } => {
-                own == cluster
-            }
-            Standing::Joining { node: None, .. } | Standing::Removed { .. } => false,
-        }
+        let grantless = matches!(self.identity.standing, Standing::Virgin(Promises { grant: None, .. }));
+        self.identity.admits(cluster, peer) || (grantless && planted(Mutant::GrantlessFounding))
     }
 
     pub(super) fn uuid(&self) -> NodeUuid {

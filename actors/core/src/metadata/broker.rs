@@ -5,7 +5,7 @@
 //!
 //! This file says what a missing field of an older build means. It decides nothing about nodes.
 
-use crate::ids::{BrokerEpoch, BrokerId, DirectoryId, NodeUuid, Peer, ProcessId};
+use crate::ids::{BrokerEpoch, BrokerId, DirectoryId, NodeUuid, Peer, ProcessId, TopicPartition};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -84,6 +84,9 @@ pub struct Registration {
     pub levels: LevelRange,
     /// Where the node's journals end, as its recovery found them.
     pub synced: SyncedPositions,
+    /// Replicas that recovery found unclean or corrupt: each may lack bytes that it acknowledged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unclean: Vec<TopicPartition>,
 }
 
 /// A registered node of the cluster.

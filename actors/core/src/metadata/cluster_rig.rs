@@ -69,7 +69,7 @@ impl Cluster {
         };
         let mut founded = Image::default();
         let founding = [
-            MetadataRecord::Cluster { cluster_id: "c".into(), cluster_epoch: 0 },
+            MetadataRecord::Cluster { cluster_id: "c".into(), cluster_epoch: 0, seats: Vec::new() },
             MetadataRecord::FeatureLevel { level: LEVELS.max },
         ];
         founded.apply_batch(1, &founding);

@@ -60,6 +60,37 @@ fn a_process_that_lives_keeps_its_place() {
 }
 
 #[test]
+fn the_last_member_that_came_back_unclean_is_not_elected() {
+    let mut cluster = Cluster::of(2);
+    let t = cluster.create(7, &[1, 2]);
+    cluster.judge(vec![cluster.fence(1)]);
+    cluster.commit();
+    cluster.judge(vec![cluster.fence(2)]);
+    cluster.commit();
+    assert_eq!((cluster.led(t).0, cluster.led(t).2), (-1, vec![2]), "the last member stays (R9)");
+    cluster.join(Registration { unclean: vec![t], ..node(2, 8) });
+    assert_eq!((cluster.led(t).0, cluster.led(t).2), (-1, vec![2]), "it may lack what it acknowledged");
+    assert_eq!(cluster.partition(t).unclean, [2]);
+    cluster.join(node(1, 9));
+    assert_eq!(cluster.led(t).0, -1, "a replica outside of the ISR is no better");
+}
+
+#[test]
+fn a_replica_that_came_back_unclean_is_sound_again_in_the_isr() {
+    let mut cluster = Cluster::of(2);
+    let t = cluster.create(7, &[1, 2]);
+    cluster.judge(vec![cluster.fence(2)]);
+    cluster.commit();
+    cluster.join(Registration { unclean: vec![t], ..node(2, 8) });
+    assert_eq!((cluster.led(t).0, cluster.led(t).2), (1, vec![1]));
+    assert_eq!(cluster.partition(t).unclean, [0; 0], "only the last member needs the mark");
+    let wish = wish(&cluster, t, &[1, 2]);
+    let ask = alter(&cluster, cluster.peer(1), 1, vec![wish]);
+    cluster.done(ask);
+    assert_eq!(cluster.led(t).2, [1, 2]);
+}
+
+#[test]
 fn a_node_that_starts_alone_on_metadata_of_a_cluster_is_refused() {
     let alone = |registration| Ask::Register {
         node: Box::new(registration),

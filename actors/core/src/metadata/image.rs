@@ -10,6 +10,7 @@ use super::broker::{Broker, Listener, Registration, raise};
 use super::configs::{Layers, Statics};
 use super::partition::{Opened, Partition};
 use super::record::{ConfigOf, MetadataRecord, PartitionChange};
+use crate::bootstrap::Seat;
 use crate::ids::{BrokerId, TopicId, TopicPartition};
 use crate::mutant::{Mutant, planted};
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,9 @@ pub struct Image {
     /// Raised by each recovery from lost voters.
     #[serde(default)]
     pub cluster_epoch: u32,
+    /// The nodes that founded the cluster. They are known before they have registered.
+    #[serde(default)]
+    pub seats: Vec<Seat>,
     /// The level at which the cluster runs; none in a directory of a build that kept no level.
     #[serde(default)]
     pub feature_level: Option<i16>,
@@ -153,9 +157,10 @@ impl Image {
     /// Adds one record of the batch of this index. A record that does not fit changes nothing and is named.
     pub fn apply(&mut self, record: &MetadataRecord, index: u64) -> Option<Dropped> {
         match record {
-            MetadataRecord::Cluster { cluster_id, cluster_epoch } => {
+            MetadataRecord::Cluster { cluster_id, cluster_epoch, seats } => {
                 self.cluster_id = Some(cluster_id.clone());
                 self.cluster_epoch = self.cluster_epoch.max(*cluster_epoch);
+                take(&mut self.seats, (!seats.is_empty()).then_some(seats));
             }
             MetadataRecord::FeatureLevel { level } => {
                 self.feature_level = self.feature_level.max(Some(*level));

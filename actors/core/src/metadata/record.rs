@@ -7,6 +7,7 @@
 //! This file gives records no other meaning: `image.rs` says what each does to the image.
 
 use super::broker::{Registration, SyncedPositions};
+use crate::bootstrap::Seat;
 use crate::ids::{BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, TopicId, TopicPartition};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -71,6 +72,9 @@ pub enum MetadataRecord {
         /// 0 as founded. A recovery from lost voters raises it, and a lower one is refused like a foreign cluster.
         #[serde(default)]
         cluster_epoch: u32,
+        /// The nodes that founded it, each with its id, uuid and key. A single node's cluster names none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        seats: Vec<Seat>,
     },
     /// The cluster runs at this level from here on.
     FeatureLevel { level: i16 },

@@ -13,6 +13,8 @@
 //! A replica that works is served only when the image says that it was opened. From then on it may never be created
 //! empty again. A replica that is broken is served too, as offline with the reason.
 //!
+//! `registration.rs` asks for this process's broker epoch; `proposer.rs` gathers what leaders want of their ISRs.
+//!
 //! The machine performs nothing. It reads no disk either: recovery brings a verdict on each replica, and the machine
 //! decides what follows from it.
 
@@ -20,6 +22,7 @@ mod assign;
 mod machine;
 mod messages;
 pub mod proposer;
+pub mod registration;
 mod replicas;
 mod served;
 

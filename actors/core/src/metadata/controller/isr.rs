@@ -9,7 +9,7 @@
 use super::basis::Basis;
 use super::messages::{Refusal, refuse};
 use crate::error::ErrorCode;
-use crate::ids::{LeaderEpoch, Peer, TopicPartition};
+use crate::ids::{BrokerId, LeaderEpoch, Peer, TopicPartition};
 use crate::metadata::isr::{IsrOutcome, IsrWish};
 use crate::metadata::partition::Partition;
 use crate::metadata::record::{MetadataRecord, PartitionChange};
@@ -66,10 +66,11 @@ impl Basis<'_> {
         }
         self.eligible(p, wish).map_err(IsrOutcome::Ineligible)?;
         let wanted = |id| wish.isr.iter().any(|member| member.broker == id);
-        Ok(PartitionChange {
-            isr: p.replicas.iter().copied().filter(|id| wanted(*id)).collect(),
-            ..unchanged(wish.id, p)
-        })
+        let isr: Vec<BrokerId> = p.replicas.iter().copied().filter(|id| wanted(*id)).collect();
+        // A member that came back unclean has caught up to this leader.
+        let left = p.unclean.iter().copied().filter(|id| !isr.contains(id));
+        let unclean = (!p.unclean.is_empty()).then(|| left.collect());
+        Ok(PartitionChange { isr, unclean, ..unchanged(wish.id, p) })
     }
 
     /// Checks the members of a wish; the error says what is wrong with them.

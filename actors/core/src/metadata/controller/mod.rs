@@ -8,6 +8,7 @@ mod basis;
 mod create;
 mod decide;
 mod election;
+pub mod forward;
 mod isr;
 mod judged;
 mod machine;

@@ -34,7 +34,11 @@ impl Basis<'_> {
         self.believable(node.broker, log_epochs.iter().map(|(id, last)| (*id, *last)))?;
         let mut records = Vec::new();
         if self.image.cluster_id.is_none() {
-            records.push(MetadataRecord::Cluster { cluster_id: cluster_id.to_owned(), cluster_epoch: 0 });
+            records.push(MetadataRecord::Cluster {
+                cluster_id: cluster_id.to_owned(),
+                cluster_epoch: 0,
+                seats: Vec::new(),
+            });
             // All brokers share one value of `min.insync.replicas` from the start, as in Kafka's new clusters
             // (KIP-966). It is 1 until the first feature level of a cluster raises it.
             let changes = [("min.insync.replicas".to_owned(), Some("1".to_owned()))].into();
