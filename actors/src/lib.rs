@@ -5,6 +5,7 @@
 
 pub mod changes;
 pub mod clock;
+pub mod cluster;
 pub mod controller;
 pub mod directory;
 pub mod group;

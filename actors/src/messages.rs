@@ -7,7 +7,7 @@ use crate::ports::{ReplicaState, ShardError};
 use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::node::{Life, Origin};
 use callboard_core::partition::{Assigned, ReplicaConfig};
-use callboard_core::{LeaderEpoch, ReplicaId, Seq, TopicPartition, UnixMillis};
+use callboard_core::{BrokerEpoch, LeaderEpoch, ReplicaId, Seq, TopicPartition, UnixMillis};
 use std::sync::Arc;
 
 /// A message to the node's actor.
@@ -15,6 +15,10 @@ use std::sync::Arc;
 pub enum NodeMsg {
     /// The controller has answered the registration.
     Registered(Said),
+    /// The broker epoch of this process is stored, or cannot be.
+    Granted(BrokerEpoch, Result<(), String>),
+    /// A deadline of the registration has come.
+    RegisterTick,
     /// The controller has published a newer image.
     Image,
     /// A replica is up, and its opening is durable.

@@ -25,6 +25,9 @@ pub const RESTARTS: &str = "callboard_actor_restarts_total";
 /// Counter: committed metadata records that were decided on another state than the one they met, and changed nothing.
 pub const DROPPED: &str = "callboard_metadata_records_dropped_total";
 
+/// Counter: log lines about a cluster that does not form: a seed that does not answer, a list that differs.
+pub const WAITS: &str = "callboard_forming_waits_total";
+
 /// Gauge: topics that exist.
 pub const TOPICS: &str = "callboard_topics";
 /// Gauge: partitions of this node. Label `state` = leader | idle (no role here, or its actor starts again) | offline.
@@ -69,6 +72,7 @@ pub const PARTITIONS_SHOWN: usize = 1000;
 pub fn describe() {
     describe_counter!(BATCHES, Unit::Count, "batches appended to partitions this node leads");
     describe_counter!(BYTES, Unit::Bytes, "bytes appended to partitions this node leads");
+    describe_counter!(WAITS, Unit::Count, "log lines about a cluster that does not form yet");
     describe_counter!(REPLICATED_BATCHES, Unit::Count, "batches taken from leaders that this node follows");
     describe_counter!(REPLICATED_BYTES, Unit::Bytes, "bytes taken from leaders that this node follows");
     describe_counter!(
@@ -148,6 +152,10 @@ pub(crate) fn leader_event(event: Event) {
         Event::IsrGrows => "isr_grows",
     };
     counter!(EVENTS, "event" => event).increment(1);
+}
+
+pub(crate) fn waits() {
+    counter!(WAITS).increment(1);
 }
 
 pub(crate) fn dropped(records: usize) {

@@ -12,6 +12,7 @@
 //! process.
 
 use crate::clock::Clock;
+use crate::cluster::{Beating, ClusterArgs, Joining, JoiningIo, Router, SessionsActor, SessionsArgs};
 use crate::controller::{Ask, ControllerActor, ControllerArgs, ControllerHandle};
 use crate::directory::Directory;
 use crate::group::{CoordinatorsActor, CoordinatorsArgs};
@@ -19,11 +20,13 @@ use crate::images::Images;
 use crate::links::Links;
 use crate::messages::{NodeMsg, ShardMsg, Starting};
 use crate::partition::{PartitionHandle, TailBudget};
-use crate::ports::{OpenLog, ReplicaState, Shard};
+use crate::ports::{OpenLog, ReplicaState, Shard, Verdict};
+use crate::proposer::{ProposerActor, ProposerArgs};
 use crate::shard::{ShardActor, ShardArgs};
 use crate::shell::{Perform, Shell};
 use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::metadata::{Opened, Registration, TopicDefaults};
+use callboard_core::node::registration::{self, Registering};
 use callboard_core::node::{Effect, Found, Input, Life, NodeMachine, Origin};
 use callboard_core::{BrokerId, DirectoryId, LeaderEpoch, Peer, ReplicaId, TopicPartition, UnixMillis};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -57,8 +60,8 @@ pub struct NodeArgs {
     pub defaults: TopicDefaults,
     /// Starts the supervisor of the group coordinators.
     pub coordinators: CoordinatorsArgs,
-    /// The ways from replicas to other nodes.
-    pub links: Links,
+    /// The ways to the other nodes of a cluster; none on a single node.
+    pub cluster: Option<ClusterArgs>,
     /// Gets the controller's handle and the broker epoch, once the node serves the image of its registration.
     pub ready: oneshot::Sender<(ControllerHandle, u64)>,
 }
@@ -67,6 +70,8 @@ pub struct NodeArgs {
 pub struct NodeState {
     identity: NodeIdentity,
     shell: Shell<NodeMachine, NodeIo>,
+    /// The registration in a cluster; none on a single node.
+    joining: Option<Joining>,
 }
 
 /// One shard that works, with its supervisor.
@@ -106,13 +111,23 @@ impl Actor for NodeActor {
         args: NodeArgs,
     ) -> Result<NodeState, ActorProcessingErr> {
         let statics = Arc::clone(&args.defaults.statics);
+        let broker_id = args.identity.node.broker;
         let controller = ControllerArgs {
             log: args.log,
             images: Arc::clone(&args.images),
             clock: Arc::clone(&args.clock),
             defaults: args.defaults,
+            door: args.cluster.as_ref().map(|cluster| Arc::clone(&cluster.door)),
         };
-        let (controller, _) = Actor::spawn_linked(None, ControllerActor, controller, me.get_cell()).await?;
+        let around = Around { me: &me, broker_id, directory: &args.directory, clock: &args.clock };
+        let (controller, links) = match &args.cluster {
+            Some(cluster) => around.of_cluster(cluster, controller).await?,
+            None => {
+                let (actor, _) =
+                    Actor::spawn_linked(None, ControllerActor, controller, me.get_cell()).await?;
+                (ControllerHandle::new(actor), Links::default())
+            }
+        };
         Actor::spawn_linked(None, CoordinatorsActor, args.coordinators, me.get_cell()).await?;
         let (mut shards, mut health, mut recovered) = (Vec::new(), Vec::new(), HashMap::new());
         for (n, shard) in args.shards.into_iter().enumerate() {
@@ -126,8 +141,7 @@ impl Actor for NodeActor {
             };
             recovered.extend(port.recovered().into_iter().map(|state| ((n, state.replica), state)));
             let (clock, tails) = (Arc::clone(&args.clock), Arc::clone(&args.tails));
-            let broker_id = args.identity.node.broker;
-            let links = args.links.clone();
+            let links = links.clone();
             let shard_args =
                 ShardArgs { broker_id, shard: Arc::clone(&port), clock, tails, node: me.clone(), links };
             let (actor, _) = Actor::spawn_linked(None, ShardActor, shard_args, me.get_cell()).await?;
@@ -135,12 +149,12 @@ impl Actor for NodeActor {
             health.push(Ok(()));
         }
         let found = recovered.iter().map(|((shard, _), state)| found(*shard, state)).collect();
-        let broker_id = args.identity.node.broker;
+        let working = shards.iter().flatten().map(|at| Arc::clone(&at.port)).collect();
         let io = NodeIo {
-            me,
+            me: me.clone(),
             broker_id,
             directory_id: args.identity.node.directories.first().copied(),
-            controller: ControllerHandle::new(controller),
+            controller,
             shards,
             directory: args.directory,
             images: args.images,
@@ -149,7 +163,31 @@ impl Actor for NodeActor {
             ready: Some(args.ready),
         };
         let machine = NodeMachine::new(broker_id, statics, health, found);
-        Ok(NodeState { identity: args.identity, shell: Shell::new(machine, io, args.clock) })
+        let shell = Shell::new(machine, io, Arc::clone(&args.clock));
+        let mut state = NodeState { identity: args.identity, shell, joining: None };
+        if let (Some(cluster), Some(proposer)) = (args.cluster, links.proposer) {
+            let beating = Beating {
+                calls: cluster.calls,
+                images: Arc::clone(&state.shell.io.images),
+                shards: working,
+                unable: links.unable,
+                ending: cluster.ending,
+                proposer,
+            };
+            let io = JoiningIo {
+                node: me,
+                controller: state.shell.io.controller.clone(),
+                register: state.register(),
+                door: cluster.door,
+                on_granted: cluster.on_granted,
+                on_over: cluster.on_over,
+            };
+            let node = &state.identity.node;
+            let process = node.process.unwrap_or_default();
+            let machine = Registering::new(broker_id, process, node.incarnation);
+            state.joining = Some(Joining::new(machine, io, args.clock, beating));
+        }
+        Ok(state)
     }
 
     async fn post_start(
@@ -157,16 +195,12 @@ impl Actor for NodeActor {
         me: ActorRef<NodeMsg>,
         state: &mut NodeState,
     ) -> Result<(), ActorProcessingErr> {
-        let NodeIdentity { node, alone } = state.identity.clone();
-        let logs = state.shell.io.recovered.values();
-        let mut last: HashMap<TopicPartition, LeaderEpoch> = HashMap::new();
-        for (id, (epoch, _)) in logs.filter_map(|log| Some((log.id, log.epochs.last()?))) {
-            // A partition may have a stray replica beside its own.
-            last.entry(id).and_modify(|last| *last = (*last).max(*epoch)).or_insert(*epoch);
+        if let Some(joining) = &mut state.joining {
+            joining.step(&me, registration::Input::Begin);
+            state.follow_images(&me);
+            return Ok(());
         }
-        let log_epochs = last.into_iter().collect();
-        let register = Ask::Register { node: Box::new(node), alone, log_epochs };
-        let answer = state.shell.io.controller.ask(register);
+        let answer = state.shell.io.controller.ask(state.register());
         tokio::spawn(async move {
             let _ = me.cast(NodeMsg::Registered(answer.get().await));
         });
@@ -180,6 +214,23 @@ impl Actor for NodeActor {
         state: &mut NodeState,
     ) -> Result<(), ActorProcessingErr> {
         let input = match message {
+            NodeMsg::Registered(said) if state.joining.is_some() => {
+                state.join(&me, registration::Input::Said(said));
+                return Ok(());
+            }
+            NodeMsg::RegisterTick => {
+                state.join(&me, registration::Input::Tick);
+                return Ok(());
+            }
+            NodeMsg::Granted(epoch, stored) => {
+                stored.map_err(|why| format!("the broker epoch could not be stored: {why}"))?;
+                let from = Peer { broker: state.shell.io.broker_id, epoch };
+                if let Some(joining) = &mut state.joining {
+                    joining.granted(from);
+                }
+                state.shell.step(Input::Registered { epoch });
+                Input::Image(state.shell.io.images.current())
+            }
             NodeMsg::Registered(Said::Done(epoch)) => {
                 state.follow_images(&me);
                 Input::Registered { epoch }
@@ -187,7 +238,11 @@ impl Actor for NodeActor {
             NodeMsg::Registered(other) => {
                 return Err(format!("this node could not register: {other:?}").into());
             }
-            NodeMsg::Image => Input::Image(state.shell.io.images.current()),
+            NodeMsg::Image => {
+                let image = state.shell.io.images.current();
+                state.join(&me, registration::Input::Image(Arc::clone(&image)));
+                Input::Image(image)
+            }
             NodeMsg::Ready(life) => Input::Ready(life),
             NodeMsg::Broken(life) => Input::Broken(life),
             NodeMsg::Spent(life, leader_epoch) => Input::Spent { life, leader_epoch },
@@ -233,6 +288,28 @@ impl Actor for NodeActor {
 }
 
 impl NodeState {
+    /// The words of this process to the controller.
+    fn register(&self) -> Ask {
+        let NodeIdentity { mut node, alone } = self.identity.clone();
+        if alone.is_none() {
+            let unclean = |log: &&ReplicaState| log.stray.is_none() && log.verdict != Verdict::Clean;
+            node.unclean = self.shell.io.recovered.values().filter(unclean).map(|log| log.id).collect();
+        }
+        let logs = self.shell.io.recovered.values();
+        let mut last: HashMap<TopicPartition, LeaderEpoch> = HashMap::new();
+        for (id, (epoch, _)) in logs.filter_map(|log| Some((log.id, log.epochs.last()?))) {
+            // A partition may have a stray replica beside its own.
+            last.entry(id).and_modify(|last| *last = (*last).max(*epoch)).or_insert(*epoch);
+        }
+        Ask::Register { node: Box::new(node), alone, log_epochs: last.into_iter().collect() }
+    }
+
+    fn join(&mut self, me: &ActorRef<NodeMsg>, input: registration::Input) {
+        if let Some(joining) = &mut self.joining {
+            joining.step(me, input);
+        }
+    }
+
     /// Tells the node of the present image, and of each that follows.
     fn follow_images(&self, me: &ActorRef<NodeMsg>) {
         let (mut images, me) = (self.shell.io.images.watch(), me.clone());
@@ -349,4 +426,39 @@ impl Perform<Effect> for NodeIo {
 fn found(shard: usize, state: &ReplicaState) -> Found {
     let ReplicaState { id, replica, seq, stray, ref verdict, .. } = *state;
     Found { id, shard, replica, seq, stray, verdict: verdict.clone() }
+}
+
+/// The parts that the actors of a cluster are spawned with.
+struct Around<'a> {
+    me: &'a ActorRef<NodeMsg>,
+    broker_id: BrokerId,
+    directory: &'a Arc<Directory>,
+    clock: &'a Arc<dyn Clock>,
+}
+
+impl Around<'_> {
+    /// Spawns judge, proposer and controller, in this order, and opens the door for them.
+    async fn of_cluster(
+        &self,
+        cluster: &ClusterArgs,
+        controller: ControllerArgs,
+    ) -> Result<(ControllerHandle, Links), ActorProcessingErr> {
+        let (door, me, clock) = (&cluster.door, self.broker_id, || Arc::clone(self.clock));
+        let sessions = SessionsArgs { me, door: Arc::clone(door), clock: clock() };
+        let (sessions, _) = Actor::spawn_linked(None, SessionsActor, sessions, self.me.get_cell()).await?;
+        let router = Arc::new(Router::new(me, Arc::clone(door), Arc::clone(&cluster.calls)));
+        let asks = Arc::clone(&router);
+        let ask = Box::new(move |ask| asks.ask_once(ask));
+        let proposer = ProposerArgs { me, ask, directory: Arc::clone(self.directory), clock: clock() };
+        let (proposer, _) = Actor::spawn_linked(None, ProposerActor, proposer, self.me.get_cell()).await?;
+        // The controller opens the door itself, before it hears the log.
+        door.hearers(sessions, proposer.clone());
+        Actor::spawn_linked(None, ControllerActor, controller, self.me.get_cell()).await?;
+        let links = Links {
+            replication: Arc::clone(&cluster.replication),
+            proposer: Some(proposer),
+            unable: Arc::default(),
+        };
+        Ok((ControllerHandle::routed(router), links))
+    }
 }

@@ -7,7 +7,6 @@ use callboard_actors::controller::ControllerHandle;
 use callboard_actors::directory::Directory;
 use callboard_actors::group::{Coordinators, CoordinatorsArgs};
 use callboard_actors::images::Images;
-use callboard_actors::links::Links;
 use callboard_actors::node::{NodeArgs, NodeIdentity};
 use callboard_actors::partition::TailBudget;
 use callboard_actors::ports::{OpenLog, Shard};
@@ -73,7 +72,7 @@ impl Shared {
                 statics: Arc::clone(&self.statics),
             },
             coordinators,
-            links: Links::default(),
+            cluster: None,
             ready,
         }
     }

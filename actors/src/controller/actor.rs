@@ -14,6 +14,7 @@
 
 use super::messages::ControllerMsg;
 use crate::clock::Clock;
+use crate::cluster::{Door, SessionsMsg};
 use crate::images::Images;
 use crate::metrics;
 use crate::ports::{MetadataLog, OpenLog};
@@ -21,7 +22,7 @@ use crate::reply::Reply;
 use crate::shell::{Perform, Shell};
 use crate::tickets::Tickets;
 use callboard_core::metadata::controller::{Effect, Input, Reply as Said};
-use callboard_core::metadata::{ControllerMachine, TopicDefaults};
+use callboard_core::metadata::{Committed, ControllerMachine, TopicDefaults};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub struct ControllerArgs {
     pub images: Arc<Images>,
     pub clock: Arc<dyn Clock>,
     pub defaults: TopicDefaults,
+    /// In a cluster: the door behind which the judge of sessions and the proposer hear of each image and leadership.
+    pub door: Option<Arc<Door>>,
 }
 
 /// The shell's actor. Its state is [`ControllerState`].
@@ -45,6 +48,7 @@ struct ControllerIo {
     me: ActorRef<ControllerMsg>,
     log: Arc<dyn MetadataLog>,
     images: Arc<Images>,
+    door: Option<Arc<Door>>,
     replies: Tickets<Reply<Said>>,
 }
 
@@ -57,7 +61,12 @@ impl Perform<Effect> for ControllerIo {
                     let _ = me.cast(ControllerMsg::Proposed(id, proposed.await));
                 });
             }
-            Effect::Publish(image) => self.images.publish(image),
+            Effect::Publish(image) => {
+                self.images.publish(Arc::clone(&image));
+                if let Some(door) = &self.door {
+                    door.tell(SessionsMsg::Image(image));
+                }
+            }
             Effect::Dropped(records) => metrics::dropped(records),
             Effect::Answer(ticket, said) => {
                 if let Some(reply) = self.replies.take(ticket) {
@@ -88,7 +97,10 @@ impl Actor for ControllerActor {
                 }
             }
         });
-        let io = ControllerIo { me, log, images: args.images, replies: Tickets::default() };
+        if let Some(door) = &args.door {
+            door.open(me.clone());
+        }
+        let io = ControllerIo { me, log, images: args.images, door: args.door, replies: Tickets::default() };
         let machine = ControllerMachine::new(first, args.defaults);
         Ok(ControllerState { shell: Shell::new(machine, io, args.clock) })
     }
@@ -99,13 +111,22 @@ impl Actor for ControllerActor {
         message: ControllerMsg,
         state: &mut ControllerState,
     ) -> Result<(), ActorProcessingErr> {
+        let led = match &message {
+            ControllerMsg::Log(Committed::Lead(leadership)) => Some(*leadership),
+            _ => None,
+        };
         let input = match message {
             ControllerMsg::Ask(ask, reply) => Input::Ask { ticket: state.shell.io.replies.keep(reply), ask },
             ControllerMsg::Log(event) => Input::Log(event),
             ControllerMsg::Proposed(id, result) => Input::Proposed(id, result),
+            ControllerMsg::Judged(judgement) => Input::Judged(judgement),
             ControllerMsg::Tick => Input::Tick,
         };
         state.shell.step(input);
+        // Behind the images that the log showed before this leadership (R35).
+        if let (Some(leadership), Some(door)) = (led, &state.shell.io.door) {
+            door.leads(leadership);
+        }
         state.shell.rearm(&me, || ControllerMsg::Tick);
         Ok(())
     }

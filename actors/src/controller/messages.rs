@@ -3,7 +3,7 @@
 use crate::reply::{Reply, Unavailable};
 use callboard_core::ErrorCode;
 use callboard_core::metadata::controller::{Ask, Reply as Said};
-use callboard_core::metadata::{Committed, ProposalId, ProposeResult, Refusal};
+use callboard_core::metadata::{Committed, Judgement, ProposalId, ProposeResult, Refusal};
 
 impl Unavailable for Said {
     fn unavailable() -> Said {
@@ -20,6 +20,8 @@ pub enum ControllerMsg {
     Log(Committed),
     /// The metadata log's answer to a proposal.
     Proposed(ProposalId, ProposeResult),
+    /// The judge of sessions has found something out.
+    Judged(Judgement),
     /// A deadline of the machine has come.
     Tick,
 }

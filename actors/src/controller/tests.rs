@@ -59,7 +59,7 @@ fn defaults() -> TopicDefaults {
 async fn controller(log: OpenLog) -> (ControllerHandle, Arc<Images>) {
     let images: Arc<Images> = Arc::default();
     let clock = Arc::new(SystemClock::default());
-    let args = ControllerArgs { log, images: Arc::clone(&images), clock, defaults: defaults() };
+    let args = ControllerArgs { log, images: Arc::clone(&images), clock, defaults: defaults(), door: None };
     let (actor, _) = Actor::spawn(None, ControllerActor, args).await.unwrap();
     (ControllerHandle::new(actor), images)
 }
@@ -126,7 +126,7 @@ async fn a_controller_that_fails_ends_its_node() {
         tails: Arc::new(TailBudget::new(0)),
         defaults: defaults(),
         coordinators,
-        links: Default::default(),
+        cluster: None,
         ready,
     };
     let (_, ended) = Actor::spawn(None, NodeActor, args).await.unwrap();

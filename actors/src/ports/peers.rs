@@ -68,6 +68,10 @@ pub trait Calls: Send + Sync + 'static {
         question: Bytes,
         within: Duration,
     ) -> BoxFuture<'static, Result<Bytes, CallError>>;
+
+    /// Says something to a member over every control connection with it, whichever of the two dialled it (R45). Nothing
+    /// tells whether it arrives.
+    fn tell(&self, to: BrokerId, service: Service, words: Bytes);
 }
 
 /// The node that asks, as its connection proved it.

@@ -86,7 +86,7 @@ pub enum Standing {
 }
 
 /// The name of a standing, without its content.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Stage {
     Virgin,
     Joining,

@@ -4,6 +4,7 @@ use super::identity::{ClusterId, Grant, Identity, Seat, Stage};
 use super::seeds::SeedList;
 use super::words::{Refusal, Word};
 use crate::ids::{BrokerId, NodeUuid, ProcessId, Ticket};
+use serde::{Deserialize, Serialize};
 
 /// Random values, drawn by the shell at a start. The machine uses those that it has no stored value for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -16,7 +17,7 @@ pub struct Fresh {
 }
 
 /// A node's words about itself when it is probed, over a connection that proved the uuid and the key.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct ProbeReply {
     pub uuid: NodeUuid,
     pub key_hash: String,
@@ -35,7 +36,7 @@ pub struct ProbeReply {
 }
 
 /// A seed's answer to a founder.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum GrantAnswer {
     /// The whole grant is on disk.
     Yes,
@@ -43,7 +44,7 @@ pub enum GrantAnswer {
 }
 
 /// The end of a JOIN.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum JoinOutcome {
     Joined(BrokerId),
     /// The uuid was removed from the cluster.

@@ -1,10 +1,11 @@
 //! A seed list in one spelling, so that two machines which mean the same list also write the same.
 
 use crate::ids::BrokerId;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// The seeds of a cluster, sorted and without repetition: the order on the command line does not matter.
-#[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct SeedList(Vec<String>);
 
 impl SeedList {

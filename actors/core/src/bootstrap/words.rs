@@ -2,6 +2,7 @@
 
 use super::identity::{ClusterId, Stage};
 use crate::ids::NodeUuid;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// One line for the operator.
@@ -86,7 +87,7 @@ pub enum Word {
 }
 
 /// The reason of a seed that says no.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Refusal {
     NotVirgin(Stage),
     /// It promised itself to this node.

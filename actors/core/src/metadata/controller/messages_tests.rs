@@ -53,6 +53,7 @@ fn each_ask_survives() {
             rack: rack.map(str::to_owned),
             levels: LevelRange { min: 1, max: 4 },
             synced: [(DirectoryId([4; 16]), [(0, 7), (1, u64::MAX)].into())].into(),
+            unclean: rack.map(|_| AT).into_iter().collect(),
         }),
         alone: rack.map(str::to_owned),
         log_epochs: vec![(AT, 7)],

@@ -1,0 +1,87 @@
+//! The heartbeats of one life of this node: twice a second, and soon after each new image and each new controller.
+//!
+//! A heartbeat says how far the node has applied the metadata log, how its disks do, and which replicas cannot serve. A
+//! heartbeat behind an image lets the controller answer a config change as soon as the leaders know it.
+//!
+//! The task decides nothing. It ends when its handle is dropped.
+
+use super::door::Door;
+use super::messages::SessionsMsg;
+use crate::images::Images;
+use crate::links::Unable;
+use crate::ports::{Calls, Service, Shard};
+use bytes::Bytes;
+use callboard_core::Peer;
+use callboard_core::metadata::SyncedPositions;
+use callboard_core::sessions::{HEARTBEAT_MS, Heartbeat};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+/// Time between two heartbeats at least.
+const GAP: Duration = Duration::from_millis(50);
+
+/// Everything that a heartbeat speaks of.
+pub struct Heartbeats {
+    pub from: Peer,
+    pub door: Arc<Door>,
+    pub calls: Arc<dyn Calls>,
+    pub images: Arc<Images>,
+    pub shards: Vec<Arc<dyn Shard>>,
+    pub unable: Arc<Unable>,
+    /// Whether the node wants to end.
+    pub ending: Arc<AtomicBool>,
+}
+
+impl Heartbeats {
+    /// Sends heartbeats for as long as the task lives.
+    pub async fn run(self) {
+        let mut every = interval(Duration::from_millis(HEARTBEAT_MS));
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut images, mut lead) = (self.images.watch(), self.door.lead());
+        let mut number = 0;
+        loop {
+            number += 1;
+            self.send(number);
+            let next = Instant::now() + GAP;
+            tokio::select! {
+                _ = every.tick() => {}
+                changed = images.changed() => if changed.is_err() {
+                    return;
+                },
+                _ = lead.changed() => {}
+            }
+            sleep_until(next).await;
+            images.mark_unchanged();
+            lead.mark_unchanged();
+        }
+    }
+
+    fn heartbeat(&self, number: u64) -> Heartbeat {
+        let ages = self.shards.iter().map(|shard| shard.stats().sync_age_ms);
+        Heartbeat {
+            from: self.from,
+            number,
+            applied: self.images.current().applied,
+            recovered: true,
+            ending: self.ending.load(Ordering::Relaxed),
+            sync_age_ms: ages.max().unwrap_or(0),
+            synced: SyncedPositions::new(),
+            unable: self.unable.all(),
+        }
+    }
+
+    fn send(&self, number: u64) {
+        let lead = *self.door.lead().borrow();
+        let Some(lead) = lead else { return };
+        let heartbeat = self.heartbeat(number);
+        if lead.node == self.from.broker {
+            return self.door.tell(SessionsMsg::Heartbeat(heartbeat));
+        }
+        match serde_json::to_vec(&heartbeat) {
+            Ok(words) => self.calls.tell(lead.node, Service::Heartbeat, Bytes::from(words)),
+            Err(error) => tracing::error!("a heartbeat cannot be written: {error}"),
+        }
+    }
+}

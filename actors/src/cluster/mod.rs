@@ -1,0 +1,27 @@
+//! A node among others: questions to the controller wherever it is, the judge of sessions, heartbeats, and the forming of
+//! the cluster.
+//!
+//! ```text
+//!   ControllerHandle ── Router ──> Calls ──> Door of the controller's node ──> ControllerActor
+//!   Heartbeats ───────────────────> Calls ──> Door ──> SessionsActor ── judgements ──┘
+//!   FormingActor   probes, grants, Raft's begin: until this node is a member that serves
+//! ```
+//!
+//! These are shells. `core/metadata/controller/forward.rs` says when a question is asked again, `core/sessions` who is
+//! alive, `core/bootstrap` who founds.
+
+mod door;
+mod forming;
+mod heartbeats;
+mod joining;
+mod messages;
+mod router;
+mod sessions;
+
+pub use door::Door;
+pub use forming::{Forming, FormingActor, FormingArgs, FormingMsg, FormingView};
+pub(crate) use joining::{Beating, Joining, JoiningIo};
+pub use joining::{ClusterArgs, OnGranted, OnOver};
+pub use messages::SessionsMsg;
+pub use router::Router;
+pub use sessions::{SessionsActor, SessionsArgs};
