@@ -21,6 +21,15 @@ pub struct Flags {
     /// What clients are told to connect to [default: the address they reached]
     #[arg(long, value_name = "HOST:PORT", env = "CALLBOARD_ADVERTISED")]
     pub advertised: Option<String>,
+    /// Where other nodes connect, by UDP [default with seeds: 0.0.0.0:7946]
+    #[arg(long, value_name = "HOST:PORT", env = "CALLBOARD_CLUSTER")]
+    pub cluster: Option<String>,
+    /// The nodes that form the cluster, the same list on every node
+    #[arg(long, value_name = "HOST:PORT,…", env = "CALLBOARD_SEEDS", value_delimiter = ',')]
+    pub seeds: Option<Vec<String>>,
+    /// File with the secret that all nodes of the cluster share
+    #[arg(long, value_name = "FILE", env = "CALLBOARD_CLUSTER_SECRET_FILE")]
+    pub cluster_secret_file: Option<PathBuf>,
     /// Where metrics and health are served over HTTP; empty: nowhere [default: 127.0.0.1:9644]
     #[arg(long, value_name = "HOST:PORT", env = "CALLBOARD_HTTP")]
     pub http: Option<String>,

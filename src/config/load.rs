@@ -28,10 +28,13 @@ impl Config {
                 field.clone_from(value);
             }
         }
-        let Config { kafka, console, topics, storage, .. } = self;
+        let Config { kafka, cluster, console, topics, storage, .. } = self;
         set(&mut storage.data, &flags.data);
         set(&mut kafka.listen, &flags.kafka);
         set(&mut kafka.advertised, &flags.advertised);
+        set(&mut cluster.listen, &flags.cluster);
+        set(&mut cluster.seeds, &flags.seeds);
+        set(&mut cluster.cluster_secret_file, &flags.cluster_secret_file);
         set(&mut console.listen, &flags.http);
         set(&mut kafka.rack, &flags.rack);
         set(&mut topics.durability, &flags.durability);
@@ -57,6 +60,7 @@ pub(super) fn parse(text: &str) -> Result<Config, toml::de::Error> {
     let mut errors: Vec<_> = toml::from_str::<Names>(text).err().into_iter().collect();
     let config = Config {
         kafka: part(text, &mut errors),
+        cluster: part(text, &mut errors),
         console: part(text, &mut errors),
         topics: part(text, &mut errors),
         groups: part(text, &mut errors),

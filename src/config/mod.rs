@@ -1,7 +1,7 @@
 //! Configuration: one struct for each component, each in a file of its own.
 //!
 //! ```text
-//!   kafka.rs console.rs topics.rs groups.rs fetch.rs storage.rs memory.rs   fields, defaults, checks
+//!   cluster.rs kafka.rs console.rs topics.rs groups.rs fetch.rs storage.rs memory.rs   fields, defaults, checks
 //!   flags.rs   the command line and the environment
 //!   load.rs    file <- environment <- flags
 //!   names.rs   which names a file may set; error.rs: why one is refused
@@ -10,6 +10,7 @@
 //! new setting is a field, a default and a check in its component's file, and a line in the sample; tests hold these
 //! together. This module decides nothing about the machine: `limits::fit` in core scales memory down.
 
+mod cluster;
 mod console;
 mod error;
 mod fetch;
@@ -24,6 +25,7 @@ mod storage;
 mod tests;
 mod topics;
 
+pub use cluster::Cluster;
 pub use console::Console;
 pub use error::ConfigError;
 pub use fetch::Fetch;
@@ -42,6 +44,7 @@ use std::net::SocketAddr;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     pub kafka: Kafka,
+    pub cluster: Cluster,
     pub console: Console,
     pub topics: Topics,
     pub groups: Groups,
@@ -54,6 +57,7 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         self.topics.check()?;
         self.kafka.check()?;
+        self.cluster.check()?;
         self.groups.check()?;
         self.fetch.check()?;
         self.storage.check()?;

@@ -4,6 +4,7 @@
 //! unseen. `Names` reads only the names and refuses such a one where it stands in the file. The list comes from the
 //! structs themselves: `fields` reads a struct with a deserializer that gives no data and keeps the names serde asks for.
 
+use super::cluster::Cluster;
 use super::console::Console;
 use super::fetch::Fetch;
 use super::groups::Groups;
@@ -23,6 +24,7 @@ pub(super) fn known() -> &'static [&'static str] {
         let parts = [
             fields::<Storage>(),
             fields::<Kafka>(),
+            fields::<Cluster>(),
             fields::<Console>(),
             fields::<Topics>(),
             fields::<Groups>(),

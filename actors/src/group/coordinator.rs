@@ -69,10 +69,8 @@ impl Actor for CoordinatorActor {
         args: CoordinatorArgs,
     ) -> Result<CoordinatorState, ActorProcessingErr> {
         let io = CoordinatorIo::new(me, (args.handle, args.tenure), args.loaded, args.table);
-        // On a single node whatever was acknowledged lies below the high watermark shown, so that stands for the log end.
-        let mark = io.handle.view().high_watermark;
-        let mut shell = Shell::new(CoordinatorMachine::new(args.config), io, Arc::clone(&args.clock));
-        shell.step(Input::Marked { end: mark, high_watermark: mark });
+        io.mark();
+        let shell = Shell::new(CoordinatorMachine::new(args.config), io, Arc::clone(&args.clock));
         Ok(CoordinatorState {
             shell,
             clock: args.clock,
@@ -89,6 +87,10 @@ impl Actor for CoordinatorActor {
         state: &mut CoordinatorState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
+            CoordinatorMsg::Marked(end, high_watermark) => {
+                state.shell.step(Input::Marked { end, high_watermark });
+            }
+            CoordinatorMsg::Advanced(high_watermark) => state.shell.step(Input::Advanced(high_watermark)),
             CoordinatorMsg::Loaded(Ok(replay)) => state.loaded(&me, *replay).await?,
             CoordinatorMsg::Loaded(Err(Unloaded::NotLed(reject))) => {
                 tracing::info!(partition = %state.shell.io.handle.id, "group state is not read: {reject}");

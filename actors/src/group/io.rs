@@ -99,6 +99,28 @@ impl CoordinatorIo {
         CoordinatorIo { me, handle, tenure, loaded, table, groups, storing, answers }
     }
 
+    /// Asks the replica for its log end, through its mailbox, and follows the high watermark up to there (R34).
+    pub fn mark(&self) {
+        let (handle, me, tenure) = (Arc::clone(&self.handle), self.me.clone(), self.tenure);
+        tokio::spawn(async move {
+            let (end, mut high_watermark) = match handle.ends(tenure).get().await {
+                Ok(ends) => ends,
+                Err(reject) => {
+                    let _ = me.cast(CoordinatorMsg::Loaded(Err(Unloaded::NotLed(reject))));
+                    return;
+                }
+            };
+            let _ = me.cast(CoordinatorMsg::Marked(end, high_watermark));
+            while high_watermark < end {
+                let Some(now) = handle.committed_above(tenure, high_watermark).await else { return };
+                high_watermark = now;
+                if me.cast(CoordinatorMsg::Advanced(now)).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
     fn read(&self, until: Offset) {
         let (handle, me) = (Arc::clone(&self.handle), self.me.clone());
         tokio::spawn(async move {

@@ -48,6 +48,10 @@ pub(super) enum Unloaded {
 
 /// What a coordinator is told.
 pub(super) enum CoordinatorMsg {
+    /// The replica has told its log end and its high watermark.
+    Marked(Offset, Offset),
+    /// The high watermark has moved, and the mark is not reached yet.
+    Advanced(Offset),
     Loaded(Result<Box<Replay<GroupRecord>>, Unloaded>),
     Ask {
         group: String,

@@ -9,7 +9,7 @@
 
 use super::messages::{Appending, Heard, ReplicaMsg, Trimming};
 use super::tail::Tail;
-use super::waiters::Waiters;
+use super::waiters::{Waiter, Waiters};
 use crate::changes::Changes;
 use crate::ports::{Part, ReadError, ReadRequest, Shard, Slices, TimeHit};
 use crate::reply::{Answer, Reply};
@@ -233,6 +233,33 @@ impl PartitionHandle {
     #[must_use]
     pub fn producers(&self) -> Answer<Result<Vec<ActiveProducer>, Reject>> {
         self.ask(None, ReplicaMsg::Producers)
+    }
+
+    /// The log end and the high watermark behind everything that any actor of this tenure's life was sent before (R34).
+    #[must_use]
+    pub fn ends(&self, tenure: Tenure) -> Answer<Result<(Offset, Offset), Reject>> {
+        self.ask(Some(tenure.life), ReplicaMsg::Ends)
+    }
+
+    /// Waits until the high watermark lies above this offset, and gives it. None if another leadership or life has begun.
+    pub async fn committed_above(&self, tenure: Tenure, offset: Offset) -> Option<Offset> {
+        loop {
+            let waiter = Waiter::new(1);
+            self.waiters.hang(&waiter, offset);
+            let view = self.view();
+            let holds = Tenure::of(&view.role, view.leader_epoch, self.life()) == Some(tenure);
+            let moved = view.high_watermark > offset;
+            if holds && !moved && !self.waiters.is_closed() {
+                waiter.woken().await;
+            }
+            self.waiters.unhang(&waiter);
+            if !holds || self.waiters.is_closed() {
+                return None;
+            }
+            if moved {
+                return Some(view.high_watermark);
+            }
+        }
     }
 
     /// Bytes of the tail's batches in `from .. until`; none if the tail does not reach back. The question counts as a

@@ -126,6 +126,8 @@ pub enum ReplicaMsg {
     /// The store has read the log again, after a truncation.
     Reread(Result<Box<ReplicaState>, ShardError>),
     Producers(Reply<Result<Vec<ActiveProducer>, Reject>>),
+    /// Asks for the log end and the high watermark, behind everything that was appended before (R34).
+    Ends(Reply<Result<(Offset, Offset), Reject>>),
     /// The topic was deleted.
     Delete,
     /// The image no longer gives this node a replica of the partition.

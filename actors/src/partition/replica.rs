@@ -309,6 +309,10 @@ impl Actor for ReplicaActor {
                 reply.send(state.shell.machine().producers());
                 return Ok(());
             }
+            ReplicaMsg::Ends(reply) => {
+                reply.send(state.shell.machine().ends());
+                return Ok(());
+            }
             ReplicaMsg::Delete => Input::Delete,
             ReplicaMsg::Leave => Input::Leave,
             ReplicaMsg::Heard(heard) => state.heard(heard),

@@ -7,8 +7,9 @@
 use crate::storage::disk::port::Disk;
 use crate::storage::store::error::StoreError;
 use callboard_actors::ports::Verdict;
-use callboard_core::Lsn;
+use callboard_core::bootstrap::{self, Seat};
 use callboard_core::storage::Boot;
+use callboard_core::{Lsn, ProcessId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -47,6 +48,20 @@ pub struct Identity {
     /// Shards that could not be opened at some start, and why: what they hold when they come back is not trusted.
     #[serde(default)]
     pub lost: BTreeMap<u16, String>,
+    /// The part of a node that forms a cluster or belongs to one; none for a node that is alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forming: Option<Forming>,
+}
+
+/// The promises of a directory towards a cluster.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Forming {
+    pub identity: bootstrap::Identity,
+    /// The founding nodes of the grant that this directory gave. They are kept when it has become a member, because Raft
+    /// needs them before the first record is applied.
+    pub seats: Vec<Seat>,
+    /// The process that was granted a broker epoch last (R46).
+    pub granted: Option<ProcessId>,
 }
 
 /// A verdict on record.
@@ -99,6 +114,7 @@ impl Identity {
             pinned: BTreeMap::new(),
             sync_failed: None,
             lost: BTreeMap::new(),
+            forming: None,
         }
     }
 

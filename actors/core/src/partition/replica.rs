@@ -32,7 +32,7 @@ use super::replication::{PositionNumber, RefusedFor};
 use super::retention::Checks;
 use super::view::{Role, View};
 use crate::Reject;
-use crate::ids::{BrokerId, LeaderEpoch};
+use crate::ids::{BrokerId, LeaderEpoch, Offset};
 use crate::machine::{Effects, Machine};
 use crate::mutant::{Mutant, planted};
 use crate::records::BatchHead;
@@ -123,6 +123,11 @@ impl ReplicaMachine {
     /// The producers that a leader knows; a refusal in any other role.
     pub fn producers(&self) -> Result<Vec<ActiveProducer>, Reject> {
         self.role().serves().map(|()| self.log.producers().active())
+    }
+
+    /// The log end and the high watermark of a leader; a refusal in any other role (R34).
+    pub fn ends(&self) -> Result<(Offset, Offset), Reject> {
+        self.role().serves().map(|()| (self.log.end(), self.log.high_watermark()))
     }
 
     pub(super) fn role(&self) -> Role {
