@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::controller::ControllerMsg;
 use crate::shell::{Perform, Shell};
 use callboard_core::BrokerId;
+use callboard_core::metadata::Verdict;
 use callboard_core::sessions::{Effect, Input, Sessions};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
@@ -30,6 +31,11 @@ pub struct SessionsIo(Arc<Door>);
 
 impl Perform<Effect> for SessionsIo {
     fn perform(&mut self, Effect::Judge(judgement): Effect) {
+        for verdict in &judgement.verdicts {
+            if let Verdict::Fence { peer, why, .. } = verdict {
+                tracing::info!("{peer} is to be fenced: {why}");
+            }
+        }
         if let Some(controller) = self.0.controller() {
             let _ = controller.cast(ControllerMsg::Judged(judgement));
         }

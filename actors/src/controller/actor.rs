@@ -22,7 +22,7 @@ use crate::reply::Reply;
 use crate::shell::{Perform, Shell};
 use crate::tickets::Tickets;
 use callboard_core::metadata::controller::{Effect, Input, Reply as Said};
-use callboard_core::metadata::{Committed, ControllerMachine, TopicDefaults};
+use callboard_core::metadata::{Committed, ControllerMachine, TopicDefaults, told};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 
@@ -50,6 +50,16 @@ struct ControllerIo {
     images: Arc<Images>,
     door: Option<Arc<Door>>,
     replies: Tickets<Reply<Said>>,
+}
+
+impl ControllerIo {
+    /// Tells the operator of a cluster what a batch changes about nodes and leaders.
+    fn say(&self, message: &ControllerMsg) {
+        let ControllerMsg::Log(Committed::Batch { index, records, .. }) = message else { return };
+        if self.door.is_some() {
+            told(&self.images.current(), *index, records).iter().for_each(|line| tracing::info!("{line}"));
+        }
+    }
 }
 
 impl Perform<Effect> for ControllerIo {
@@ -111,6 +121,7 @@ impl Actor for ControllerActor {
         message: ControllerMsg,
         state: &mut ControllerState,
     ) -> Result<(), ActorProcessingErr> {
+        state.shell.io.say(&message);
         let led = match &message {
             ControllerMsg::Log(Committed::Lead(leadership)) => Some(*leadership),
             _ => None,

@@ -9,6 +9,7 @@ use super::broker::SyncedPositions;
 use super::log::Leadership;
 use crate::ids::{Peer, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// Why a node is fenced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +22,17 @@ pub enum FencedFor {
     Disk,
     /// The kernel says that its process is gone.
     Gone,
+}
+
+impl fmt::Display for FencedFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FencedFor::Silent => "nothing was heard of it for a session",
+            FencedFor::Behind => "it has not applied what was committed a session ago",
+            FencedFor::Disk => "one of its syncs does not end",
+            FencedFor::Gone => "its process is gone",
+        })
+    }
 }
 
 /// One thing that the judge has found out about one life of a node.

@@ -1,0 +1,168 @@
+//! The lines that an operator reads about one committed batch: who was fenced, who leads what from now on, and why.
+//!
+//! ```text
+//!   image before + records ──> "t-3: leader 1 -> 2, leader epoch 4 -> 5, ISR [1, 2, 3] -> [2, 3]: node 1 is fenced"
+//! ```
+//! A batch is one event (R12), so its records about nodes are the reason of its records about partitions. Behind the first
+//! twenty partitions one line counts the others. The lines decide nothing.
+
+use super::image::Image;
+use super::record::{MetadataRecord, PartitionChange};
+use crate::ids::BrokerId;
+
+/// Partitions of one event that have a line of their own.
+pub const LINES: usize = 20;
+
+/// The lines about a batch that this index commits, against the image before it.
+#[must_use]
+pub fn told(before: &Image, index: u64, records: &[MetadataRecord]) -> Vec<String> {
+    let mut lines: Vec<String> = records.iter().filter_map(|record| about_node(record, index)).collect();
+    let why = if lines.is_empty() { "as its leader asked".to_owned() } else { reasons(records) };
+    let changes = records.iter().filter_map(|record| match record {
+        MetadataRecord::PartitionChange(change) => about_partition(before, change, &why),
+        _ => None,
+    });
+    let (mut more, mut elections) = (0, 0);
+    for (n, (line, election)) in changes.enumerate() {
+        if n < LINES {
+            lines.push(line);
+        } else {
+            more += 1;
+            elections += usize::from(election);
+        }
+    }
+    if more > 0 {
+        lines.push(format!("and {more} partitions more, {elections} of them with another leader: {why}"));
+    }
+    lines
+}
+
+fn about_node(record: &MetadataRecord, index: u64) -> Option<String> {
+    match record {
+        MetadataRecord::Registered { node, .. } => {
+            Some(format!("node {} is registered, broker epoch {index}", node.broker))
+        }
+        MetadataRecord::BrokerChange { broker_id, epoch, fenced: Some(true), .. } => {
+            Some(format!("node {broker_id} is fenced, broker epoch {epoch}"))
+        }
+        MetadataRecord::BrokerChange { broker_id, epoch, fenced: Some(false), .. } => {
+            Some(format!("node {broker_id} is unfenced, broker epoch {epoch}"))
+        }
+        MetadataRecord::BrokerChange { broker_id, shutting_down: Some(true), .. } => {
+            Some(format!("node {broker_id} ends, and its leaderships move"))
+        }
+        _ => None,
+    }
+}
+
+fn reasons(records: &[MetadataRecord]) -> String {
+    let named = |record: &MetadataRecord| match record {
+        MetadataRecord::Registered { node, .. } => Some(format!("node {} starts anew", node.broker)),
+        MetadataRecord::BrokerChange { broker_id, fenced: Some(fenced), .. } => {
+            Some(format!("node {broker_id} is {}", if *fenced { "fenced" } else { "unfenced" }))
+        }
+        MetadataRecord::BrokerChange { broker_id, shutting_down: Some(true), .. } => {
+            Some(format!("node {broker_id} ends"))
+        }
+        _ => None,
+    };
+    records.iter().filter_map(named).collect::<Vec<_>>().join(", ")
+}
+
+/// The line about a partition, and whether another node leads it now.
+fn about_partition(before: &Image, change: &PartitionChange, why: &str) -> Option<(String, bool)> {
+    let topic = before.topics.get(&change.topic)?;
+    let p = topic.partition(change.partition)?;
+    let mut parts = Vec::new();
+    let election = p.leader != change.leader;
+    if election {
+        parts.push(format!("leader {} -> {}", leader(p.leader), leader(change.leader)));
+    }
+    if p.leader_epoch != change.leader_epoch {
+        parts.push(format!("leader epoch {} -> {}", p.leader_epoch, change.leader_epoch));
+    }
+    if p.isr != change.isr {
+        parts.push(format!("ISR {:?} -> {:?}", p.isr, change.isr));
+    }
+    if let Some(unclean) = change.unclean.as_ref().filter(|unclean| **unclean != p.unclean) {
+        parts.push(format!("unclean members {:?} -> {unclean:?}", p.unclean));
+    }
+    if parts.is_empty() {
+        return None;
+    }
+    let epochs = format!("partition epoch {}", change.partition_epoch);
+    Some((format!("{}-{}: {}, {epochs}: {why}", topic.name, change.partition, parts.join(", ")), election))
+}
+
+fn leader(id: BrokerId) -> String {
+    if id < 0 { "none".to_owned() } else { id.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::TopicId;
+    use crate::metadata::SyncedPositions;
+
+    fn image(partitions: usize) -> Image {
+        let mut image = Image::default();
+        let topic = MetadataRecord::Topic {
+            id: TopicId([1; 16]),
+            name: "t".into(),
+            replicas: vec![vec![1, 2, 3]; partitions],
+            isr: Vec::new(),
+            default_factor: false,
+            configs: Default::default(),
+        };
+        image.apply_batch(1, &[topic]);
+        image
+    }
+
+    fn change(partition: i32, leader: i32) -> MetadataRecord {
+        MetadataRecord::PartitionChange(PartitionChange {
+            topic: TopicId([1; 16]),
+            partition,
+            leader,
+            leader_epoch: 1,
+            isr: vec![2, 3],
+            partition_epoch: 1,
+            ..PartitionChange::default()
+        })
+    }
+
+    fn fenced() -> MetadataRecord {
+        let synced = SyncedPositions::new();
+        MetadataRecord::BrokerChange {
+            broker_id: 1,
+            epoch: 5,
+            fenced: Some(true),
+            shutting_down: None,
+            synced,
+        }
+    }
+
+    #[test]
+    fn an_election_is_told_with_its_reason() {
+        let lines = told(&image(1), 9, &[fenced(), change(0, 2)]);
+        assert_eq!(
+            lines,
+            [
+                "node 1 is fenced, broker epoch 5",
+                "t-0: leader 1 -> 2, leader epoch 0 -> 1, ISR [1, 2, 3] -> [2, 3], partition epoch 1: node 1 is fenced",
+            ]
+        );
+        let lines = told(&image(1), 9, &[change(0, 1)]);
+        assert!(lines[0].ends_with("partition epoch 1: as its leader asked"), "{lines:?}");
+    }
+
+    #[test]
+    fn many_partitions_are_summed_up() {
+        let records: Vec<_> = [fenced()].into_iter().chain((0..50).map(|n| change(n, 1 + n % 2))).collect();
+        let lines = told(&image(50), 9, &records);
+        assert_eq!(lines.len(), 1 + LINES + 1);
+        assert_eq!(
+            lines.last().unwrap(),
+            "and 30 partitions more, 15 of them with another leader: node 1 is fenced"
+        );
+    }
+}
