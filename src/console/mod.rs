@@ -45,6 +45,8 @@ pub trait Observed: Send + Sync + 'static {
 /// The life of a node, as `/ready` tells it.
 enum Stage {
     Starting,
+    /// The node waits for other nodes; the function says for whom.
+    Waiting(Box<dyn Fn() -> String + Send + Sync>),
     Serving(Arc<dyn Observed>),
     Ending,
 }
@@ -63,6 +65,11 @@ impl Console {
         Console { recorder, process: process::Process::new(), stage: RwLock::new(Stage::Starting) }
     }
 
+    /// Shows from now on that the node waits for others, with the reasons of each moment.
+    pub fn waiting(&self, why: impl Fn() -> String + Send + Sync + 'static) {
+        *self.stage.write() = Stage::Waiting(Box::new(why));
+    }
+
     /// Shows this node from now on, which serves.
     pub fn serving(&self, node: Arc<dyn Observed>) {
         *self.stage.write() = Stage::Serving(node);
@@ -76,13 +83,14 @@ impl Console {
     fn node(&self) -> Option<Arc<dyn Observed>> {
         match &*self.stage.read() {
             Stage::Serving(node) => Some(Arc::clone(node)),
-            Stage::Starting | Stage::Ending => None,
+            Stage::Starting | Stage::Waiting(_) | Stage::Ending => None,
         }
     }
 
     fn ready(&self) -> Result<(), String> {
         match &*self.stage.read() {
             Stage::Starting => Err("starting: the data directory is being recovered".to_owned()),
+            Stage::Waiting(why) => Err(why()),
             Stage::Serving(node) => node.ready(),
             Stage::Ending => Err("ending: no new requests are taken".to_owned()),
         }

@@ -33,7 +33,7 @@ pub use shard::engine::{Engine, EngineOptions};
 pub use shard::handle::ShardHandle;
 pub use shard::inner::OnFault;
 pub use store::error::StoreError;
-pub use store::identity::{Identity, StoredVerdict};
+pub use store::identity::{Forming, Identity, StoredVerdict};
 pub use store::open::{Opened, Recovered, Store, StoreOptions};
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::reply::Reply;
 use crate::shell::{Perform, Shell};
 use crate::tickets::Tickets;
 use callboard_core::metadata::controller::{Effect, Input, Reply as Said};
-use callboard_core::metadata::{Committed, ControllerMachine, TopicDefaults, told};
+use callboard_core::metadata::{Committed, ControllerMachine, TopicDefaults, event_lines};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 
@@ -57,7 +57,9 @@ impl ControllerIo {
     fn say(&self, message: &ControllerMsg) {
         let ControllerMsg::Log(Committed::Batch { index, records, .. }) = message else { return };
         if self.door.is_some() {
-            told(&self.images.current(), *index, records).iter().for_each(|line| tracing::info!("{line}"));
+            event_lines(&self.images.current(), *index, records)
+                .iter()
+                .for_each(|line| tracing::info!("{line}"));
         }
     }
 }

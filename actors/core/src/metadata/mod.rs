@@ -10,6 +10,7 @@
 mod broker;
 pub mod configs;
 pub mod controller;
+mod events;
 mod image;
 mod isr;
 mod log;
@@ -18,7 +19,6 @@ mod offsets_topic;
 mod partition;
 mod producer_ids;
 mod record;
-mod told;
 mod verdict;
 
 #[cfg(test)]
@@ -47,6 +47,7 @@ pub use controller::{
     Alteration, ConfigOp, ControllerMachine, MorePartitions, NewTopic, Refusal, ResourceKind, TopicDefaults,
     TopicRef,
 };
+pub use events::event_lines;
 pub use image::{Dropped, Image, Topic};
 pub use isr::{IsrOutcome, IsrWish};
 pub use log::{Committed, Leadership, ProposalId, ProposeResult};
@@ -55,5 +56,4 @@ pub use offsets_topic::{OFFSETS_TOPIC_WAIT, missing_offsets_topic, offsets_topic
 pub use partition::{Opened, Partition};
 pub use producer_ids::ProducerIdBlock;
 pub use record::{ConfigOf, MetadataRecord, PartitionChange};
-pub use told::told;
 pub use verdict::{FencedFor, Judgement, Verdict};

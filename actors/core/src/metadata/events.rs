@@ -15,7 +15,7 @@ pub const LINES: usize = 20;
 
 /// The lines about a batch that this index commits, against the image before it.
 #[must_use]
-pub fn told(before: &Image, index: u64, records: &[MetadataRecord]) -> Vec<String> {
+pub fn event_lines(before: &Image, index: u64, records: &[MetadataRecord]) -> Vec<String> {
     let mut lines: Vec<String> = records.iter().filter_map(|record| about_node(record, index)).collect();
     let why = if lines.is_empty() { "as its leader asked".to_owned() } else { reasons(records) };
     let changes = records.iter().filter_map(|record| match record {
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn an_election_is_told_with_its_reason() {
-        let lines = told(&image(1), 9, &[fenced(), change(0, 2)]);
+        let lines = event_lines(&image(1), 9, &[fenced(), change(0, 2)]);
         assert_eq!(
             lines,
             [
@@ -151,14 +151,14 @@ mod tests {
                 "t-0: leader 1 -> 2, leader epoch 0 -> 1, ISR [1, 2, 3] -> [2, 3], partition epoch 1: node 1 is fenced",
             ]
         );
-        let lines = told(&image(1), 9, &[change(0, 1)]);
+        let lines = event_lines(&image(1), 9, &[change(0, 1)]);
         assert!(lines[0].ends_with("partition epoch 1: as its leader asked"), "{lines:?}");
     }
 
     #[test]
     fn many_partitions_are_summed_up() {
         let records: Vec<_> = [fenced()].into_iter().chain((0..50).map(|n| change(n, 1 + n % 2))).collect();
-        let lines = told(&image(50), 9, &records);
+        let lines = event_lines(&image(50), 9, &records);
         assert_eq!(lines.len(), 1 + LINES + 1);
         assert_eq!(
             lines.last().unwrap(),

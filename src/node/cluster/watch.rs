@@ -1,0 +1,104 @@
+//! The tasks that follow the image for a forming node: they found the cluster, tell the forming actor what is committed,
+//! and forgive replicas that are back in their ISRs.
+//!
+//! Each task ends with the node. `core` decides what founding writes; these tasks only notice and ask.
+
+use crate::storage::Store;
+use callboard_actors::cluster::{Door, FormingMsg};
+use callboard_actors::images::Images;
+use callboard_core::bootstrap::{ClusterId, Seat};
+use callboard_core::metadata::Partition;
+use callboard_core::metadata::controller::Ask;
+use callboard_core::{BrokerId, TopicPartition};
+use ractor::ActorRef;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Time between two questions to found the cluster. The record is committed once, whoever asks.
+const FOUND_AGAIN: Duration = Duration::from_millis(300);
+
+/// Asks this node's controller to found the cluster, while this node leads a log that holds no cluster yet.
+pub(super) async fn found(
+    me: BrokerId,
+    cluster: ClusterId,
+    seats: Vec<Seat>,
+    door: Arc<Door>,
+    images: Arc<Images>,
+) {
+    let (mut lead, mut changed) = (door.lead(), images.watch());
+    while images.current().cluster_id.is_none() {
+        let leads = lead.borrow_and_update().is_some_and(|lead| lead.node == me);
+        if leads {
+            let ask = Ask::Found { cluster_id: cluster.0.clone(), seats: seats.clone() };
+            let said = door.ask(ask).get().await;
+            tracing::debug!("founding: {said:?}");
+        }
+        tokio::select! {
+            gone = lead.changed() => if gone.is_err() {
+                return;
+            },
+            gone = changed.changed() => if gone.is_err() {
+                return;
+            },
+            () = tokio::time::sleep(FOUND_AGAIN), if leads => {}
+        }
+    }
+}
+
+/// Tells the forming actor when the cluster is committed, and when this life of the node is unfenced.
+pub(super) async fn tell(
+    me: BrokerId,
+    epoch: Arc<AtomicU64>,
+    forming: ActorRef<FormingMsg>,
+    images: Arc<Images>,
+) {
+    let mut changed = images.watch();
+    let (mut committed, mut unfenced) = (false, false);
+    while !(committed && unfenced) {
+        let image = images.current();
+        if let (false, Some(cluster)) = (committed, &image.cluster_id) {
+            committed = true;
+            let _ = forming.cast(FormingMsg::Committed(ClusterId(cluster.clone())));
+        }
+        let mine = image.brokers.get(&me).filter(|broker| broker.epoch == epoch.load(Ordering::Acquire));
+        if !unfenced && mine.is_some_and(|broker| !broker.fenced) {
+            unfenced = true;
+            let _ = forming.cast(FormingMsg::Unfenced);
+        }
+        if changed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Takes the unclean verdicts off the disk, once every replica that has one is back in its ISR.
+pub(super) async fn forgive(
+    me: BrokerId,
+    epoch: Arc<AtomicU64>,
+    mut unclean: BTreeSet<TopicPartition>,
+    store: Arc<Store>,
+    images: Arc<Images>,
+) {
+    let mut changed = images.watch();
+    while !unclean.is_empty() {
+        let image = images.current();
+        let epoch = epoch.load(Ordering::Acquire);
+        // An older image shows the ISRs of the former life.
+        if epoch > 0 && image.applied >= epoch {
+            let back = |p: &Partition| p.isr.contains(&me) && !p.unclean.contains(&me) && p.leader >= 0;
+            unclean.retain(|id| image.partition(*id).is_some_and(|p| !back(p)));
+        }
+        if unclean.is_empty() {
+            break;
+        }
+        if changed.changed().await.is_err() {
+            return;
+        }
+    }
+    let forgiven = tokio::task::spawn_blocking(move || store.forgive_unclean()).await;
+    if let Ok(Err(error)) = forgiven {
+        tracing::warn!("the verdicts of a former start stay on record: {error}");
+    }
+}
