@@ -15,10 +15,10 @@ pub struct Flags {
     /// Data directory
     #[arg(long, value_name = "DIR", env = "CALLBOARD_DATA")]
     pub data: Option<PathBuf>,
-    /// Where Kafka clients connect
+    /// Where Kafka clients connect; several networks: NAME://HOST:PORT,…
     #[arg(long, value_name = "HOST:PORT", env = "CALLBOARD_KAFKA")]
     pub kafka: Option<String>,
-    /// What clients are told to connect to [default: the address they reached]
+    /// What clients are told to connect to; several networks: NAME://HOST:PORT,… [default: the address they reached]
     #[arg(long, value_name = "HOST:PORT", env = "CALLBOARD_ADVERTISED")]
     pub advertised: Option<String>,
     /// Where other nodes connect, by UDP [default with seeds: 0.0.0.0:7946]

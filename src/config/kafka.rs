@@ -1,18 +1,18 @@
 //! Settings of the Kafka front-end: where clients connect, which address they are told, what connections may take.
 
 use super::error::{ConfigError, range};
+use super::listeners::{self, NamedAddress};
 use callboard_core::limits;
 use serde::Deserialize;
-use std::net::SocketAddr;
 
-/// The Kafka listener, and the bounds of its connections.
+/// The Kafka listeners, and the bounds of their connections.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Kafka {
-    /// Where Kafka clients connect: HOST:PORT; port 0 takes a free one.
+    /// Where Kafka clients connect: HOST:PORT, or NAME://HOST:PORT of each listener; port 0 takes a free one.
     #[serde(rename = "kafka")]
     pub listen: String,
-    /// The address that clients are told: HOST:PORT; empty tells them the address they reached.
+    /// The addresses that clients are told, by listener; a listener without one tells the address they reached.
     pub advertised: String,
     /// The rack of this node, as Metadata names it; empty is none.
     pub rack: String,
@@ -50,35 +50,43 @@ impl Kafka {
             let wants = "it takes -1, or 4096 to 1073741824";
             return Err(ConfigError::value("socket_send_buffer_bytes", buffer, wants));
         }
-        self.advertised_parts().map(|_| ())
+        listeners::check(&self.listeners()?, &self.advertised()?)
     }
 
-    /// Host and port that clients are told, if they are set.
-    pub fn advertised_parts(&self) -> Result<Option<(String, u16)>, ConfigError> {
+    /// The listeners, in their order.
+    pub fn listeners(&self) -> Result<Vec<NamedAddress>, ConfigError> {
+        listeners::read("kafka", &self.listen)
+    }
+
+    /// The addresses that clients are told, by the names of listeners.
+    pub fn advertised(&self) -> Result<Vec<NamedAddress>, ConfigError> {
         if self.advertised.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let parts = self.advertised.rsplit_once(':').and_then(|(host, port)| {
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            (!host.is_empty()).then_some((host.to_owned(), port.parse().ok()?))
-        });
-        parts
-            .map(Some)
-            .ok_or_else(|| ConfigError::value("advertised", &self.advertised, "it takes HOST:PORT"))
+        listeners::read("advertised", &self.advertised)
     }
 
-    /// These settings under Kafka's names. `address` is the one that the listener got.
-    pub(super) fn statics(&self, address: SocketAddr) -> Vec<(&'static str, String)> {
-        let host = self.listen.rsplit_once(':').map_or("", |(host, _)| host);
+    /// Refuses addresses that a node of a cluster cannot have: clients of other nodes would be told a wildcard.
+    pub fn check_for_cluster(&self) -> Result<(), ConfigError> {
+        listeners::unreachable(&self.listeners()?, &self.advertised()?)
+    }
+
+    /// These settings under Kafka's names. `ports` are those that the listeners got, in their order.
+    pub(super) fn statics(&self, ports: &[u16]) -> Vec<(&'static str, String)> {
+        let listed = |addresses: &[NamedAddress]| {
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        };
+        let mut listeners = self.listeners().unwrap_or_default();
+        listeners.iter_mut().zip(ports).for_each(|(listener, port)| listener.port = *port);
         let mut out = vec![
             ("connections.max.idle.ms", self.connections_max_idle_ms.to_string()),
-            ("listeners", format!("PLAINTEXT://{host}:{}", address.port())),
+            ("listeners", listed(&listeners)),
             ("max.connections", self.max_connections.to_string()),
             ("socket.request.max.bytes", self.socket_request_max_bytes.to_string()),
             ("socket.send.buffer.bytes", self.socket_send_buffer_bytes.to_string()),
         ];
-        if !self.advertised.is_empty() {
-            out.push(("advertised.listeners", format!("PLAINTEXT://{}", self.advertised)));
+        if let Some(advertised) = self.advertised().ok().filter(|advertised| !advertised.is_empty()) {
+            out.push(("advertised.listeners", listed(&advertised)));
         }
         if !self.rack.is_empty() {
             out.push(("broker.rack", self.rack.clone()));

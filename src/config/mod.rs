@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   cluster.rs kafka.rs console.rs topics.rs groups.rs fetch.rs storage.rs memory.rs   fields, defaults, checks
+//!   listeners.rs   addresses with names
 //!   flags.rs   the command line and the environment
 //!   load.rs    file <- environment <- flags
 //!   names.rs   which names a file may set; error.rs: why one is refused
@@ -17,6 +18,7 @@ mod fetch;
 mod flags;
 mod groups;
 mod kafka;
+mod listeners;
 mod load;
 mod memory;
 mod names;
@@ -32,13 +34,13 @@ pub use fetch::Fetch;
 pub use flags::Flags;
 pub use groups::Groups;
 pub use kafka::Kafka;
+pub use listeners::{NamedAddress, PLAINTEXT};
 pub use memory::Memory;
 pub use storage::Storage;
 pub use topics::{Durability, Topics};
 
 use callboard_core::limits::{self, Budgets};
 use callboard_core::metadata::configs::Statics;
-use std::net::SocketAddr;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,16 +66,16 @@ impl Config {
         self.memory.check()
     }
 
-    /// What these settings say under the names of Kafka's broker configs.
+    /// What these settings say under the names of Kafka's broker configs. `ports` are those that the listeners got.
     #[must_use]
-    pub fn statics(&self, node_id: i32, address: SocketAddr) -> Statics {
+    pub fn statics(&self, node_id: i32, ports: &[u16]) -> Statics {
         let node = [
             ("broker.id", node_id.to_string()),
             ("node.id", node_id.to_string()),
             ("process.roles", "broker,controller".to_owned()),
         ];
         let parts = [
-            self.kafka.statics(address),
+            self.kafka.statics(ports),
             self.topics.statics(),
             self.groups.statics(),
             self.fetch.statics(),

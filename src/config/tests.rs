@@ -58,9 +58,24 @@ fn a_number_of_replicas_that_is_set_is_told_apart_from_none() {
     let said = |factor| {
         let mut config = Config::default();
         (config.topics.default_replication_factor, config.topics.replica_lag_time_max_ms) = (factor, 4_000);
-        let statics = config.statics(1, "127.0.0.1:9092".parse().unwrap());
+        let statics = config.statics(1, &[9092]);
         assert_eq!(statics.get("replica.lag.time.max.ms"), Some("4000"));
         statics.get("default.replication.factor").map(str::to_owned)
     };
     assert_eq!((said(-1), said(1), said(3)), (None, Some("1".into()), Some("3".into())));
+}
+
+#[test]
+fn listeners_are_told_under_kafkas_names_with_the_ports_they_got() {
+    let mut config = Config::default();
+    config.kafka.listen = "A://[::1]:0,B://0.0.0.0:9093".into();
+    config.kafka.advertised = "B://b.example:19093".into();
+    config.check().unwrap();
+    let statics = config.statics(1, &[40_001, 9093]);
+    assert_eq!(statics.get("listeners"), Some("A://[::1]:40001,B://0.0.0.0:9093"));
+    assert_eq!(statics.get("advertised.listeners"), Some("B://b.example:19093"));
+    assert_eq!(Config::default().statics(1, &[9092]).get("advertised.listeners"), None);
+    config.kafka.check_for_cluster().unwrap();
+    config.kafka.advertised.clear();
+    assert!(config.kafka.check_for_cluster().unwrap_err().to_string().contains("B://HOST:9093"));
 }

@@ -42,10 +42,17 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Pieces of one vectored write at most.
 const PIECES: usize = 256;
 
+/// Where a connection comes from.
+pub(super) struct Came {
+    /// The name of the listener that accepted it.
+    pub listener: Arc<str>,
+    pub peer: SocketAddr,
+}
+
 /// Serves one connection until either side ends it; `slot` is its place among `max.connections`.
-pub async fn serve(
+pub(super) async fn serve(
     socket: TcpStream,
-    peer: SocketAddr,
+    came: Came,
     context: Arc<Context>,
     stop: watch::Receiver<bool>,
     slot: Permit,
@@ -53,8 +60,9 @@ pub async fn serve(
     metrics::opened();
     let local = socket.local_addr().ok();
     let (mut reading, mut writing) = socket.into_split();
+    let Came { listener, peer } = came;
     let (client, answers) =
-        (Client { peer, local, transactions_refused: Arc::default() }, Answers::default());
+        (Client { peer, local, listener, transactions_refused: Arc::default() }, Answers::default());
     let why = {
         let read = pin!(read(&mut reading, &client, &context, &answers, stop));
         let mut write = pin!(write(&mut writing, &answers, &context));

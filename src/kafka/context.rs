@@ -17,8 +17,8 @@ use callboard_core::fetch_session::FetchSessions;
 use callboard_core::metadata::configs::Statics;
 use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::metadata::{
-    NewTopic, OFFSETS_TOPIC_WAIT, ProducerIdBlock, Refusal, missing_offsets_topic, offsets_topic_made,
-    topic_on_request,
+    Listener, NewTopic, OFFSETS_TOPIC_WAIT, ProducerIdBlock, Refusal, missing_offsets_topic,
+    offsets_topic_made, topic_on_request,
 };
 use callboard_core::{BrokerId, ErrorCode, TopicId, limits};
 use parking_lot::Mutex;
@@ -30,8 +30,8 @@ use tokio::sync::Semaphore;
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub broker_id: BrokerId,
-    /// `advertised.listeners`. Without them a client is told the address it came to.
-    pub advertised: Option<(String, u16)>,
+    /// `advertised.listeners` of this node. Through a listener without one, a client is told the address it came to.
+    pub advertised: Vec<Listener>,
     pub auto_create_topics_enable: bool,
     pub connections_max_idle: Duration,
     pub socket_request_max_bytes: usize,

@@ -1,9 +1,16 @@
-//! Accepts connections, and ends them when the node ends.
+//! One listener: binds its port when the node starts, accepts connections when it serves, ends them when it ends.
+//!
+//! ```text
+//!   bind   the port is ours, and a client that connects is refused at once and tries another node (R16)
+//!   listen the system takes clients      serve   a task for each
+//! ```
+//! A port on which somebody listens is found at `bind`. A port that another process has bound and not opened yet is
+//! found at `listen`.
 //!
 //! At `max.connections` the listener accepts nothing until a connection ends, as in Kafka: clients wait in the
 //! system's queue. A failure to accept never ends the listener.
 
-use super::conn;
+use super::conn::{self, Came};
 use super::context::Context;
 use super::metrics;
 use callboard_actors::permit::Permit;
@@ -23,26 +30,33 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// Time that connections get to end by themselves.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// The bound socket of Kafka clients.
+/// A bound port of Kafka clients, which takes none yet.
 pub struct Listener {
+    name: Arc<str>,
+    socket: TcpSocket,
+}
+
+/// A port that takes clients.
+pub struct Listening {
+    name: Arc<str>,
     socket: TcpListener,
 }
 
 impl Listener {
-    /// Binds the first address of the name that can be bound, and accepts nothing yet. The system buffers
-    /// `send_buffer` bytes of answers for each connection; none leaves that to the system.
-    pub async fn bind(address: &str, send_buffer: Option<u32>) -> io::Result<Listener> {
+    /// Binds the first address of the host that can be bound. The system buffers `send_buffer` bytes of answers for
+    /// each connection; none leaves that to the system.
+    pub async fn bind(name: &str, host: &str, port: u16, send_buffer: Option<u32>) -> io::Result<Listener> {
         let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
-        for address in lookup_host(address).await? {
+        for address in lookup_host((host, port)).await? {
             match Listener::on(address, send_buffer) {
-                Ok(listener) => return Ok(listener),
+                Ok(socket) => return Ok(Listener { name: name.into(), socket }),
                 Err(error) => failed = error,
             }
         }
         Err(failed)
     }
 
-    fn on(address: SocketAddr, send_buffer: Option<u32>) -> io::Result<Listener> {
+    fn on(address: SocketAddr, send_buffer: Option<u32>) -> io::Result<TcpSocket> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         if let Some(bytes) = send_buffer {
@@ -50,7 +64,13 @@ impl Listener {
             socket.set_send_buffer_size(bytes)?;
         }
         socket.bind(address)?;
-        Ok(Listener { socket: socket.listen(BACKLOG)? })
+        Ok(socket)
+    }
+
+    /// The name under which clients are told addresses.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The address that clients connect to.
@@ -58,6 +78,13 @@ impl Listener {
         self.socket.local_addr()
     }
 
+    /// Lets the system take clients, which wait until they are served.
+    pub fn listen(self) -> io::Result<Listening> {
+        Ok(Listening { name: self.name, socket: self.socket.listen(BACKLOG)? })
+    }
+}
+
+impl Listening {
     /// Serves until `stop` says so; then takes no new request, waits for answers in flight, and returns.
     pub async fn serve(self, context: Arc<Context>, mut stop: watch::Receiver<bool>) {
         let (mut connections, for_connections) = (JoinSet::new(), stop.clone());
@@ -67,7 +94,8 @@ impl Listener {
                     Ok((socket, peer, slot)) => {
                         let _ = socket.set_nodelay(true);
                         let (context, stop) = (Arc::clone(&context), for_connections.clone());
-                        connections.spawn(conn::serve(socket, peer, context, stop, slot));
+                        let came = Came { listener: Arc::clone(&self.name), peer };
+                        connections.spawn(conn::serve(socket, came, context, stop, slot));
                     }
                     // The client has gone already.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

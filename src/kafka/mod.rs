@@ -25,6 +25,6 @@ mod sample;
 pub mod wire;
 
 pub use context::{Bounds, Context, ProducerIds, Refusals, Settings};
-pub use listener::Listener;
+pub use listener::{Listener, Listening};
 pub use pools::Pools;
 pub use sample::sample;

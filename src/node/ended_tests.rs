@@ -44,7 +44,7 @@ struct Client(TcpStream);
 
 impl Client {
     async fn connect(node: &Node) -> Client {
-        Client(TcpStream::connect(node.address()).await.unwrap())
+        Client(TcpStream::connect(node.addresses()[0]).await.unwrap())
     }
 
     async fn send(&mut self, api: ApiKey, version: i16, body: &impl Message) {

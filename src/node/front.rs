@@ -1,13 +1,13 @@
-//! The two listeners of a node: Kafka's with the context of its requests, and the console's over HTTP.
+//! What a node listens on: Kafka's ports with the context of their requests, and the console's over HTTP.
 //!
-//! Both sockets are bound before anything else starts, because a port in use has to be found before a file is touched.
+//! All sockets are bound before anything else starts, because a port in use has to be found before a file is touched.
 //! The console serves at once and says that the node starts; Kafka clients are accepted when the node serves.
 
 use super::machine::Fitted;
 use super::shared::Shared;
-use crate::config::Config;
+use crate::config::{Config, NamedAddress};
 use crate::console::{Console, HttpListener, recorder};
-use crate::kafka::{Context, Listener, Pools, ProducerIds, Refusals, Settings};
+use crate::kafka::{Context, Listener, Listening, Pools, ProducerIds, Refusals, Settings};
 use crate::storage::ShardHandle;
 use anyhow::Context as _;
 use callboard_actors::controller::ControllerHandle;
@@ -50,18 +50,54 @@ impl Http {
     }
 }
 
-/// Binds the port for Kafka clients; nothing is accepted yet.
-pub(super) async fn bind_kafka(config: &Config) -> anyhow::Result<Listener> {
-    let refused = || {
-        format!(
-            "{}: cannot listen there; choose another --kafka HOST:PORT, or end what uses it",
-            config.kafka.listen
-        )
-    };
+/// Binds the ports for Kafka clients; no client is taken yet.
+pub(super) async fn bind_kafka(config: &Config) -> anyhow::Result<Vec<Listener>> {
     // -1 is the system's choice.
-    Listener::bind(&config.kafka.listen, u32::try_from(config.kafka.socket_send_buffer_bytes).ok())
-        .await
-        .with_context(refused)
+    let send_buffer = u32::try_from(config.kafka.socket_send_buffer_bytes).ok();
+    let mut out = Vec::new();
+    for NamedAddress { name, host, port } in config.kafka.listeners()? {
+        let bound = Listener::bind(&name, &host, port, send_buffer).await;
+        out.push(bound.with_context(|| taken(&format!("{host}:{port}")))?);
+    }
+    Ok(out)
+}
+
+/// Lets clients connect to all bound ports.
+pub(super) fn listen(bound: Vec<Listener>) -> anyhow::Result<Vec<Listening>> {
+    let opened = bound.into_iter().map(|listener| {
+        let address = listener.address()?;
+        listener.listen().with_context(|| taken(&address.to_string()))
+    });
+    opened.collect()
+}
+
+fn taken(address: &str) -> String {
+    format!("{address}: cannot listen there; choose another --kafka HOST:PORT, or end what uses it")
+}
+
+/// The listeners that this node registers: for each name the advertised address, else the bound one.
+pub(super) fn registered(
+    config: &Config,
+    bound: &[Listener],
+) -> anyhow::Result<Vec<callboard_core::metadata::Listener>> {
+    let advertised = advertised(config)?;
+    let told = bound.iter().map(|listener| {
+        let told = advertised.iter().find(|told| told.name == listener.name());
+        let address = listener.address()?;
+        Ok(told.cloned().unwrap_or_else(|| named(listener.name(), address.ip().to_string(), address.port())))
+    });
+    told.collect()
+}
+
+/// The addresses that clients are told in place of those that they reached.
+fn advertised(config: &Config) -> anyhow::Result<Vec<callboard_core::metadata::Listener>> {
+    let addresses = config.kafka.advertised()?.into_iter();
+    Ok(addresses.map(|address| named(&address.name, address.host, address.port)).collect())
+}
+
+fn named(name: &str, host: String, port: u16) -> callboard_core::metadata::Listener {
+    let name = name.to_owned();
+    callboard_core::metadata::Listener { name, ..callboard_core::metadata::Listener::plaintext(host, port) }
 }
 
 /// All that the front-end is made of, once the actors serve.
@@ -79,7 +115,7 @@ impl Front<'_> {
         let (closings, unaccepted) = Context::lines();
         let settings = Settings {
             broker_id,
-            advertised: config.kafka.advertised_parts()?,
+            advertised: advertised(config)?,
             auto_create_topics_enable: config.topics.auto_create_topics_enable,
             connections_max_idle: Duration::from_millis(config.kafka.connections_max_idle_ms),
             socket_request_max_bytes: config.kafka.socket_request_max_bytes,

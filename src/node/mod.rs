@@ -35,7 +35,8 @@ pub const EXIT_NO_SHARD: i32 = 70;
 
 /// A running node; `stop` ends it cleanly.
 pub struct Node {
-    address: SocketAddr,
+    /// One for each listener, in the order of the configuration.
+    addresses: Vec<SocketAddr>,
     store: Arc<Store>,
     shards: Vec<Arc<ShardHandle>>,
     readers: Arc<Readers>,
@@ -58,10 +59,10 @@ pub enum Ended {
 }
 
 impl Node {
-    /// Where Kafka clients connect.
+    /// Where Kafka clients connect: one address for each listener, in the order of the configuration.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Where metrics and health are served, if they are.

@@ -13,7 +13,6 @@ use callboard_actors::ports::{OpenLog, Shard};
 use callboard_core::coordinator::CoordinatorConfig;
 use callboard_core::metadata::TopicDefaults;
 use callboard_core::metadata::configs::Statics;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -28,9 +27,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(fitted: &Fitted, node_id: i32, address: SocketAddr) -> Shared {
+    pub fn new(fitted: &Fitted, node_id: i32, ports: &[u16]) -> Shared {
         Shared {
-            statics: Arc::new(fitted.config.statics(node_id, address)),
+            statics: Arc::new(fitted.config.statics(node_id, ports)),
             directory: Arc::default(),
             images: Arc::default(),
             tails: Arc::new(TailBudget::new(fitted.budgets.tail)),

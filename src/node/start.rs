@@ -5,19 +5,20 @@
 //! ```
 
 use super::data::{Shards, open_store, remember, start_shards};
-use super::front::{Front, Http, bind_kafka};
+use super::front::{Front, Http, bind_kafka, listen, registered};
 use super::machine::Fitted;
 use super::shared::Shared;
 use super::{Node, observe};
-use crate::config::Config;
+use crate::config::{Config, PLAINTEXT};
 use crate::controller::SingleLog;
-use crate::kafka::Context;
+use crate::kafka::{Context, Listener};
 use crate::storage::disk::Disk;
 use crate::storage::{Identity, Readers, RealDisk};
 use anyhow::{Context as _, bail};
 use callboard_actors::node::{NodeActor, NodeIdentity};
-use callboard_core::metadata::{LEVELS, Listener, Registration};
+use callboard_core::metadata::{LEVELS, Registration};
 use callboard_core::{DirectoryId, NodeUuid, ProcessId};
+use futures_util::future::join_all;
 use ractor::Actor;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,10 +30,10 @@ impl Node {
     pub async fn start(config: Config) -> anyhow::Result<Node> {
         let began = Instant::now();
         tracing::info!("callboard {} starts", env!("CARGO_PKG_VERSION"));
-        // The port is bound first, so that a port in use is found before a file is touched. Nothing is accepted
-        // yet.
-        let listener = bind_kafka(&config).await?;
-        let address = listener.address()?;
+        // The ports are bound first, so that a port in use is found before a file is touched. No client is taken
+        // until the node serves: one that waits for a node without its controller would wait long (R16).
+        let bound = bind_kafka(&config).await?;
+        let addresses = addresses(&bound)?;
         let http = Http::start(&config).await?;
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let fitted = Fitted::new(config, cores)?;
@@ -49,9 +50,9 @@ impl Node {
         let opened =
             SingleLog::open(&disk, &config.storage.data, identity.node_id, identity.cluster_id.as_deref())?;
         let log = Arc::clone(&opened.log);
-        let shared = Shared::new(&fitted, identity.node_id, address);
+        let shared = Shared::new(&fitted, identity.node_id, &ports(&addresses));
         let (ready, serving) = oneshot::channel();
-        let who = who(config, &identity, address)?;
+        let who = who(config, &identity, &bound)?;
         let args = shared.args(config, who, for_actors, opened, ready);
         let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
         let (controller, epoch) = serving.await.context("the node's actors ended while they started")?;
@@ -69,10 +70,12 @@ impl Node {
             lags: Default::default(),
             each_partition: config.console.metrics_partitions,
         }));
-        let listener = tokio::spawn(listener.serve(Arc::clone(&context), stopped));
-        say_serving(config, &context, address, began);
+        let serving = listen(bound)?.into_iter().map(|l| l.serve(Arc::clone(&context), stopped.clone()));
+        let serving: Vec<_> = serving.collect();
+        let listener = tokio::spawn(async move { drop(join_all(serving).await) });
+        say_serving(config, &context, &addresses, began);
         Ok(Node {
-            address,
+            addresses: addresses.into_iter().map(|(_, address)| address).collect(),
             store,
             shards: handles,
             readers,
@@ -88,16 +91,24 @@ impl Node {
     }
 }
 
+/// The names of the listeners and the addresses that they got.
+fn addresses(bound: &[Listener]) -> anyhow::Result<Vec<(String, SocketAddr)>> {
+    bound.iter().map(|listener| Ok((listener.name().to_owned(), listener.address()?))).collect()
+}
+
+fn ports(addresses: &[(String, SocketAddr)]) -> Vec<u16> {
+    addresses.iter().map(|(_, address)| address.port()).collect()
+}
+
 /// What this node says of itself when it registers; the cluster id counts only if there is no cluster yet.
-fn who(config: &Config, identity: &Identity, address: SocketAddr) -> anyhow::Result<NodeIdentity> {
-    let (host, port) = config.kafka.advertised_parts()?.unwrap_or((address.ip().to_string(), address.port()));
+fn who(config: &Config, identity: &Identity, bound: &[Listener]) -> anyhow::Result<NodeIdentity> {
     let node = Registration {
         broker: identity.node_id,
         uuid: NodeUuid::parse(&identity.node_uuid),
         process: Some(ProcessId(*uuid::Uuid::new_v4().as_bytes())),
         incarnation: identity.incarnation,
         directories: DirectoryId::parse(&identity.directory_id).into_iter().collect(),
-        listeners: vec![Listener::plaintext(host, port)],
+        listeners: registered(config, bound)?,
         rack: (!config.kafka.rack.is_empty()).then(|| config.kafka.rack.clone()),
         levels: LEVELS,
         ..Registration::default()
@@ -117,9 +128,14 @@ fn new_cluster_id() -> String {
     out
 }
 
-fn say_serving(config: &Config, context: &Context, address: SocketAddr, began: Instant) {
+fn say_serving(config: &Config, context: &Context, addresses: &[(String, SocketAddr)], began: Instant) {
     let partitions = context.directory.len();
     tracing::info!("{partitions} partitions are served, durability {:?}", config.topics.durability);
-    tracing::info!("listening for kafka clients on {address}");
+    for (name, address) in addresses {
+        match &**name {
+            PLAINTEXT => tracing::info!("listening for kafka clients on {address}"),
+            name => tracing::info!("listening for kafka clients on {address}, named {name}"),
+        }
+    }
     tracing::info!("ready in {} ms", began.elapsed().as_millis());
 }

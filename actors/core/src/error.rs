@@ -85,6 +85,7 @@ error_codes! {
     GroupIdNotFound = 69,
     FetchSessionIdNotFound = 70,
     InvalidFetchSessionEpoch = 71,
+    ListenerNotFound = 72,
     TopicDeletionDisabled = 73,
     FencedLeaderEpoch = 74,
     UnknownLeaderEpoch = 75,
@@ -176,6 +177,12 @@ pub enum Reject {
     /// This node does not lead the partition (any more).
     #[error("this node does not lead the partition: refresh the metadata")]
     NotLeader,
+    /// The client's metadata is older than this node's leadership.
+    #[error("a newer leader epoch than the client's has begun: refresh the metadata")]
+    FencedLeaderEpoch,
+    /// The client's metadata is newer than what this node knows.
+    #[error("the client knows of a newer leader epoch than this node: try again")]
+    UnknownLeaderEpoch,
     /// The committed ISR is smaller than `min.insync.replicas`; nothing was appended.
     #[error("too few replicas are in sync for acks=all: the batch was not appended, try again")]
     NotEnoughReplicas,
@@ -224,6 +231,8 @@ impl Reject {
             Reject::InvalidTxnState => ErrorCode::InvalidTxnState,
             Reject::NoTransactionalId => ErrorCode::TransactionalIdAuthorizationFailed,
             Reject::NotLeader | Reject::Unavailable => ErrorCode::NotLeaderOrFollower,
+            Reject::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
+            Reject::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,
             Reject::NotEnoughReplicas => ErrorCode::NotEnoughReplicas,
             Reject::NotEnoughReplicasAfterAppend => ErrorCode::NotEnoughReplicasAfterAppend,
             Reject::NotDeletable => ErrorCode::PolicyViolation,

@@ -1,7 +1,7 @@
 //! What a fetch may read of a partition: up to which offset, or why not at all.
 //!
 //! ```text
-//!   role ─> leader epoch ─> divergence ─> range ─> up to the high watermark, or the last stable offset
+//!   leader epoch ─> role ─> divergence ─> range ─> up to the high watermark, or the last stable offset
 //! ```
 //!
 //! The order is Kafka's, because a request that is wrong in two ways gets the answer of the first. This file decides on a
@@ -24,14 +24,9 @@ pub struct Readable {
 /// What a request may read of a partition. `committed` asks for the records of finished transactions only. `by_id` says
 /// whether the request names topics by their ids, because the codes of a deleted topic differ.
 pub fn readable(view: &View, wanted: &Wanted, committed: bool, by_id: bool) -> Result<Readable, ErrorCode> {
-    view.role.serves().map_err(|reject| reject.code_for(by_id))?;
-    match wanted.current_leader_epoch {
-        // Like Kafka, any number below 0 names no epoch.
-        ..0 => {}
-        epoch if epoch < view.leader_epoch => return Err(ErrorCode::FencedLeaderEpoch),
-        epoch if epoch > view.leader_epoch => return Err(ErrorCode::UnknownLeaderEpoch),
-        _ => {}
-    }
+    // Like Kafka, any number below 0 names no epoch.
+    let claimed = Some(wanted.current_leader_epoch).filter(|epoch| *epoch >= 0);
+    view.leads(claimed).map_err(|reject| reject.code_for(by_id))?;
     let diverging = diverging(view, wanted.last_fetched_epoch, wanted.fetch_offset)?;
     // A client whose log parts from this one may well have a longer one: it is told where to cut.
     let beyond = wanted.fetch_offset > view.end && diverging.is_none();

@@ -9,7 +9,7 @@ use crate::kafka::wire::{Message, RequestHeader, frame_response};
 use callboard_actors::permit::Permit;
 use callboard_actors::ports::Part;
 use callboard_core::metadata::controller::Reply as Said;
-use callboard_core::metadata::{Broker, Refusal};
+use callboard_core::metadata::{Broker, Image, Listener, Refusal, Told};
 use callboard_core::{ErrorCode, limits};
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
@@ -23,6 +23,8 @@ pub struct Client {
     pub peer: SocketAddr,
     /// The address of this node that it connected to.
     pub local: Option<SocketAddr>,
+    /// The name of the listener that it came by.
+    pub listener: Arc<str>,
     /// Whether the log has a line of its first request for transactions.
     pub transactions_refused: Arc<AtomicBool>,
 }
@@ -86,17 +88,25 @@ impl Call {
         }
     }
 
-    /// The address of a broker for this client: this node by its advertised address or the one the client reached,
-    /// others by the address they registered.
-    pub(super) fn address_of(&self, broker: &Broker) -> (String, u16) {
-        let settings = &self.context.settings;
-        match (&settings.advertised, self.client.local) {
-            (None, Some(local)) if broker.id == settings.broker_id => (local.ip().to_string(), local.port()),
-            _ => {
-                let (host, port) = broker.address();
-                (host.to_owned(), port)
-            }
+    /// An image as this client is told of it.
+    pub(super) fn told<'a>(&'a self, image: &'a Image) -> Told<'a> {
+        Told { image, listener: &self.client.listener, me: self.context.settings.broker_id }
+    }
+
+    /// The address of a broker for this client, under the name of the listener that it came by. Another broker
+    /// without such a listener has none, as in Kafka, because its other addresses belong to other networks. This
+    /// node's own address is the advertised one, or the one that the client reached.
+    pub(super) fn address_of(&self, broker: &Broker) -> Option<(String, u16)> {
+        let (settings, name) = (&self.context.settings, &*self.client.listener);
+        let under = |listeners: &[Listener]| {
+            let found = listeners.iter().find(|listener| listener.name == name);
+            found.map(|listener| (listener.host.clone(), listener.port))
+        };
+        if broker.id != settings.broker_id {
+            return under(&broker.listeners);
         }
+        let reached = self.client.local.map(|local| (local.ip().to_canonical().to_string(), local.port()));
+        under(&settings.advertised).or(reached).or_else(|| under(&broker.listeners))
     }
 
     /// Counts a refusal and logs it, with client and reason.

@@ -73,6 +73,7 @@ fn ask(
         let why = "records of an internal topic are not deleted by offset".to_owned();
         return Err((ErrorCode::InvalidTopicException, why));
     }
+    handle.view().leads(None).map_err(|reject| (reject.code(), reject.to_string()))?;
     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     Ok(handle.trim(TrimTo::of(offset), wait_ms))
 }

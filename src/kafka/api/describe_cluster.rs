@@ -1,12 +1,13 @@
 //! DescribeCluster (KIP-700, KIP-919, KIP-1073): the brokers and the controller.
 //!
-//! This listener belongs to a broker and refuses questions to a controller. No node is fenced, so asking for fenced
-//! ones adds none.
+//! This listener belongs to a broker and refuses questions to a controller, as Kafka's does. Fenced nodes are listed
+//! only where they are asked for.
 
 use super::call::{Call, Outcome};
 use crate::kafka::wire::messages::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
 use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;
+use callboard_core::metadata::Broker;
 
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
@@ -22,14 +23,16 @@ pub(super) async fn handle(call: Call, request: DescribeClusterRequest) -> Outco
         return call.reply(&body, Permit::free());
     }
     let image = call.context.images.current();
-    let brokers = image.brokers.values().map(|broker| {
-        let (host, port) = call.address_of(broker);
+    let told = call.told(&image);
+    let asked = |broker: &&Broker| !broker.fenced || request.include_fenced_brokers;
+    let brokers = told.registered().filter(asked).filter_map(|broker| {
+        let (host, port) = call.address_of(broker)?;
         let (broker_id, port, rack) = (broker.id, i32::from(port), broker.rack.clone());
-        DescribeClusterBroker { broker_id, host, port, rack, is_fenced: false }
+        Some(DescribeClusterBroker { broker_id, host, port, rack, is_fenced: broker.fenced })
     });
     let mut body = DescribeClusterResponse {
         cluster_id: image.cluster_id.clone().unwrap_or_default(),
-        controller_id: call.context.settings.broker_id,
+        controller_id: told.controller(),
         brokers: brokers.collect(),
         ..Default::default()
     };

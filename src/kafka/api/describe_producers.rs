@@ -3,15 +3,15 @@
 //! Without transactions the coordinator epoch and the transaction's start are always -1.
 
 use super::call::{Call, Outcome};
-use super::topic::find;
+use super::topic::{Unled, led};
 use crate::kafka::wire::messages::{
     DescribeProducersPartitionResponse, DescribeProducersRequest, DescribeProducersResponse,
     DescribeProducersTopicResponse, ProducerState,
 };
 use callboard_actors::permit::Permit;
+use callboard_core::ErrorCode;
 use callboard_core::metadata::{Image, check_name};
 use callboard_core::partition::ActiveProducer;
-use callboard_core::{ErrorCode, TopicId};
 
 /// A code, and a message if there is one.
 type Refused = (ErrorCode, Option<String>);
@@ -53,8 +53,10 @@ fn check_topic(image: &Image, name: &str) -> Option<(ErrorCode, String)> {
 }
 
 async fn look(call: &Call, image: &Image, name: &str, index: i32) -> Result<Vec<ActiveProducer>, Refused> {
-    let handle =
-        find(&call.context, image, name, TopicId::ZERO, false, index).map_err(|code| (code, None))?;
+    let (handle, _) = led(call, image, (name, index), -1).map_err(|unled| match unled {
+        Unled::NotHere(code) => (code, None),
+        Unled::Refused(reject) => (reject.code(), Some(reject.to_string())),
+    })?;
     handle.producers().get().await.map_err(|reject| (reject.code(), Some(reject.to_string())))
 }
 

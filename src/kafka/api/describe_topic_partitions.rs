@@ -4,7 +4,7 @@
 //! ```text
 //!   names asked for, or all ─> sorted, from the cursor's on ─> partitions until the limit ─> next cursor
 //! ```
-//! The lists of eligible leader replicas are empty, because only in-sync replicas may lead here.
+//! The lists of eligible leader replicas are those of the image.
 
 use super::call::{Call, Outcome};
 use super::topic::{ALL_OPERATIONS, describe_partition};
@@ -14,7 +14,7 @@ use crate::kafka::wire::messages::{
     MetadataResponsePartition, TopicPartitionsCursor,
 };
 use callboard_actors::permit::Permit;
-use callboard_core::metadata::{Image, check_name, is_internal};
+use callboard_core::metadata::{Image, Topic, check_name, is_internal};
 use callboard_core::{ErrorCode, limits};
 use std::collections::BTreeSet;
 
@@ -34,6 +34,7 @@ pub(super) async fn handle(call: Call, request: DescribeTopicPartitionsRequest) 
             return call.reply(&body, Permit::free());
         }
     };
+    let told = call.told(&image);
     let limit = usize::try_from(request.response_partition_limit).unwrap_or(0);
     let mut left = limit.clamp(1, limits::DESCRIBED_PARTITIONS_MAX);
     let mut body = DescribeTopicPartitionsResponse::default();
@@ -51,9 +52,8 @@ pub(super) async fn handle(call: Call, request: DescribeTopicPartitionsRequest) 
             continue;
         };
         let partitions: Vec<_> = (from..=i32::MAX)
-            .map_while(|index| describe_partition(&call, topic, index))
+            .map_while(|index| Some(partition(describe_partition(&call, &told, topic, index)?, topic)))
             .take(left)
-            .map(partition)
             .collect();
         left -= partitions.len();
         let next =
@@ -109,7 +109,8 @@ fn answer(name: String, code: ErrorCode) -> DescribeTopicPartitionsResponseTopic
     }
 }
 
-fn partition(p: MetadataResponsePartition) -> DescribeTopicPartitionsResponsePartition {
+fn partition(p: MetadataResponsePartition, topic: &Topic) -> DescribeTopicPartitionsResponsePartition {
+    let stored = topic.partition(p.partition_index);
     DescribeTopicPartitionsResponsePartition {
         error_code: p.error_code,
         partition_index: p.partition_index,
@@ -117,8 +118,8 @@ fn partition(p: MetadataResponsePartition) -> DescribeTopicPartitionsResponsePar
         leader_epoch: p.leader_epoch,
         replica_nodes: p.replica_nodes,
         isr_nodes: p.isr_nodes,
-        eligible_leader_replicas: Some(Vec::new()),
-        last_known_elr: Some(Vec::new()),
+        eligible_leader_replicas: Some(stored.map_or_else(Vec::new, |p| p.elr.clone())),
+        last_known_elr: Some(stored.map_or_else(Vec::new, |p| p.last_known_elr.clone())),
         offline_replicas: p.offline_replicas,
     }
 }

@@ -10,12 +10,12 @@
 //! request looks them up again, so it sees topics that were deleted or created meanwhile.
 
 use super::call::{Call, Outcome, throttle_ms};
-use super::topic::{find, named};
+use super::topic::{Hints, find, named};
 use crate::kafka::metrics::WaitingFetch;
 use crate::kafka::pools::Pools;
 use crate::kafka::wire::RecordBytes;
 use crate::kafka::wire::messages::{
-    EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
+    EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
 };
 use callboard_actors::partition::{PartitionHandle, Waiter};
 use callboard_actors::permit::Permit;
@@ -31,6 +31,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// Bytes of an answer at most (Kafka: the broker's `fetch.max.bytes`).
 const RESPONSE_MAX: usize = 55 * limits::MIB;
+/// First version whose answers name the leader of a partition that has moved (KIP-951).
+const HINTS_FROM: i16 = 16;
 /// Longest wait, whatever the client asks for.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
@@ -116,7 +118,15 @@ pub(super) async fn handle(call: Call, request: FetchRequest) -> Outcome {
     let max_bytes = usize::try_from(asked_max).unwrap_or(0).min(RESPONSE_MAX);
     let (id, epoch) = (request.session_id, request.session_epoch);
     if !(0..=1).contains(&request.isolation_level) {
-        return unknown_isolation(&call, request);
+        let why = "no such isolation level: 0 reads all that is written, 1 what is committed";
+        return refuse_all(&call, request, ErrorCode::UnknownServerError, ("isolation", why));
+    }
+    // A replica that were taken for a follower would count as one that holds what it fetches.
+    let replica = request.replica_id.max(request.replica_state.replica_id);
+    if replica >= 0 {
+        let why = "replicas of this cluster do not fetch here: a consumer asks with replica id -1";
+        let what = (&*format!("replica {replica}"), why);
+        return refuse_all(&call, request, ErrorCode::ClusterAuthorizationFailed, what);
     }
     let request = session_request(request, call.version() >= 13);
     let begun = call.context.fetch_sessions.lock().begin(call.context.clock.now().mono, request);
@@ -136,6 +146,7 @@ pub(super) async fn handle(call: Call, request: FetchRequest) -> Outcome {
         left: max_bytes,
         empty: true,
         charge: Charge::new(&call),
+        hints: Hints::default(),
     };
     let (mut answers, mut found) = (Vec::with_capacity(parts.len()), Vec::with_capacity(parts.len()));
     for part in parts {
@@ -143,7 +154,7 @@ pub(super) async fn handle(call: Call, request: FetchRequest) -> Outcome {
         answers.push((part.asked, said(&data)));
         found.push(data);
     }
-    let Charge { permit: charged, throttled, .. } = reading.charge;
+    let Reading { charge: Charge { permit: charged, throttled, .. }, hints, .. } = reading;
     let now = call.context.clock.now().mono;
     let verdict = call.context.fetch_sessions.lock().finish(now, kind, number(kind), &answers);
     let told = match verdict.result {
@@ -153,7 +164,10 @@ pub(super) async fn handle(call: Call, request: FetchRequest) -> Outcome {
     let kept = answers.into_iter().zip(found).zip(told).filter(|(_, told)| *told);
     let responses = by_topic(kept.map(|(((part, _), data), _)| (part.key, data)));
     let (session_id, throttle_time_ms) = (verdict.session_id, throttle_ms(call.api, throttled));
-    call.reply(&FetchResponse { session_id, throttle_time_ms, responses, ..Default::default() }, charged)
+    let node_endpoints = hints.endpoints();
+    let body =
+        FetchResponse { session_id, throttle_time_ms, responses, node_endpoints, ..Default::default() };
+    call.reply(&body, charged)
 }
 
 /// Refuses a request whose session or epoch is not the one it names.
@@ -162,12 +176,11 @@ fn refuse(call: &Call, code: ErrorCode, (id, epoch): (i32, i32), session_id: i32
     call.reply(&FetchResponse { error_code: code.code(), session_id, ..Default::default() }, Permit::free())
 }
 
-/// Refuses an unknown isolation level, because a weaker one would show more than was asked for. As in Kafka each
-/// partition carries the error before version 13.
-fn unknown_isolation(call: &Call, request: FetchRequest) -> Outcome {
-    let error_code = ErrorCode::UnknownServerError.code();
-    let why = "no such isolation level: 0 reads all that is written, 1 what is committed";
-    call.refused(ErrorCode::UnknownServerError, "isolation", why);
+/// Refuses a whole request. An unknown isolation level is refused, because a weaker one would show more than was asked
+/// for. As in Kafka each partition carries the error before version 13.
+fn refuse_all(call: &Call, request: FetchRequest, code: ErrorCode, (what, why): (&str, &str)) -> Outcome {
+    let error_code = code.code();
+    call.refused(code, what, why);
     let topics = if call.version() < 13 { request.topics } else { Vec::new() };
     let refused = topics.into_iter().map(|topic| FetchableTopicResponse {
         topic: topic.topic,
@@ -311,6 +324,7 @@ struct Reading<'a> {
     left: usize,
     empty: bool,
     charge: Charge<'a>,
+    hints: Hints,
 }
 
 /// The part of the responses' pool that an answer holds: taken before a read, and corrected after it.
@@ -374,11 +388,9 @@ impl Reading<'_> {
         let (name, id, _) = names(&part.asked.key);
         let why = format!("fetch at offset {}{ended}", part.offset());
         self.call.refused(code, &named(name, id, part.asked.key.partition), &why);
-        if let Some(view) = view
-            && matches!(code, ErrorCode::FencedLeaderEpoch | ErrorCode::NotLeaderOrFollower)
-        {
-            let (leader_id, leader_epoch) = (self.call.context.settings.broker_id, view.leader_epoch);
-            out.current_leader = LeaderIdAndEpoch { leader_id, leader_epoch };
+        let moved = matches!(code, ErrorCode::FencedLeaderEpoch | ErrorCode::NotLeaderOrFollower);
+        if moved && self.call.version() >= HINTS_FROM {
+            out.current_leader = self.hints.leader(self.call, name, id, partition);
         }
         out
     }

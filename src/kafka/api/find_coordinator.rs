@@ -74,17 +74,15 @@ async fn find(call: &Call, key_type: i8, key: &str) -> Found {
     // A client that is told to come back later would wait longer.
     let _ = tokio::time::timeout(LOAD_WAIT, call.context.coordinators.loaded(key)).await;
     let image = call.context.images.current();
-    // The leader of the group's partition; on a single node it is this one.
-    let leader = call
-        .context
-        .coordinators
-        .partition(key)
-        .and_then(|partition| Some(image.topic(OFFSETS_TOPIC)?.partition(partition)?.leader));
-    let Some(broker) = leader.and_then(|leader| image.brokers.get(&leader)) else {
-        let why = "the group's partition of __consumer_offsets has no leader: try again";
+    let partition = call.context.coordinators.partition(key);
+    let partition = partition.and_then(|partition| image.topic(OFFSETS_TOPIC)?.partition(partition));
+    let leader = partition.and_then(|p| call.told(&image).leader(p).ok());
+    let Some((broker, (host, port))) = leader.and_then(|broker| Some((broker, call.address_of(broker)?)))
+    else {
+        let why =
+            "the group's partition of __consumer_offsets has no leader that this client can reach: try again";
         return refuse(ErrorCode::CoordinatorNotAvailable, why);
     };
-    let (host, port) = call.address_of(broker);
     Ok((broker.id, host, i32::from(port)))
 }
 

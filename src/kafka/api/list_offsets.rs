@@ -2,16 +2,15 @@
 //! offset, not that of its batch.
 
 use super::call::{Call, Outcome};
-use super::topic::find;
+use super::topic::led;
 use crate::kafka::wire::messages::{
-    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
-    ListOffsetsTopicResponse,
+    ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
 };
 use callboard_actors::partition::PartitionHandle;
 use callboard_actors::permit::Permit;
 use callboard_actors::ports::ReadError;
-use callboard_core::partition::epoch_at;
-use callboard_core::{ErrorCode, Offset, TopicId};
+use callboard_core::partition::{View, epoch_at};
+use callboard_core::{ErrorCode, Offset};
 use std::collections::BTreeMap;
 
 const LATEST: i64 = -1;
@@ -20,6 +19,8 @@ const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
+/// First version whose clients know OFFSET_NOT_AVAILABLE (KIP-207).
+const NOT_AVAILABLE_FROM: i16 = 5;
 
 /// The first version that knows a special timestamp.
 fn known_from(timestamp: i64) -> Option<i16> {
@@ -48,14 +49,16 @@ pub(super) async fn handle(call: Call, request: ListOffsetsRequest) -> Outcome {
                 _ if !(0..=1).contains(&request.isolation_level) => Err(ErrorCode::UnknownServerError),
                 _ if times > 1 => Err(ErrorCode::InvalidRequest),
                 Some(from) if call.version() >= from => {
-                    find(&call.context, &image, &topic.name, TopicId::ZERO, false, wanted.partition_index)
+                    let named = (topic.name.as_str(), wanted.partition_index);
+                    led(&call, &image, named, wanted.current_leader_epoch).map_err(|unled| unled.code())
                 }
                 _ => Err(ErrorCode::UnsupportedVersion),
             };
             let result = match found {
-                Ok(handle) => look(&call, &handle, &wanted, committed).await,
+                Ok((handle, view)) => look(&call, &handle, &view, wanted.timestamp, committed).await,
                 Err(code) => Err(code),
             };
+            let result = result.map_err(|code| as_of(call.version(), code));
             let mut out = ListOffsetsPartitionResponse {
                 partition_index: wanted.partition_index,
                 ..Default::default()
@@ -88,22 +91,26 @@ fn asked(request: &ListOffsetsRequest) -> BTreeMap<(String, i32), usize> {
     times
 }
 
+/// Older clients do not know OFFSET_NOT_AVAILABLE, and repeat the question on both.
+fn as_of(version: i16, code: ErrorCode) -> ErrorCode {
+    match code {
+        ErrorCode::OffsetNotAvailable if version < NOT_AVAILABLE_FROM => ErrorCode::LeaderNotAvailable,
+        code => code,
+    }
+}
+
+/// While a new leader does not know the newest committed offset, it answers no question for it. A look-up that finds
+/// nothing below the high watermark might find something later (R4).
 async fn look(
     call: &Call,
     handle: &PartitionHandle,
-    wanted: &ListOffsetsPartition,
+    view: &View,
+    timestamp: i64,
     committed: bool,
 ) -> Result<(i64, Offset, i32), ErrorCode> {
-    let view = handle.view();
-    view.role.serves().map_err(|reject| reject.code())?;
-    match wanted.current_leader_epoch {
-        -1 => {}
-        epoch if epoch < view.leader_epoch => return Err(ErrorCode::FencedLeaderEpoch),
-        epoch if epoch > view.leader_epoch => return Err(ErrorCode::UnknownLeaderEpoch),
-        _ => {}
-    }
     let end = if committed { view.last_stable_offset } else { view.high_watermark };
-    let hit = match wanted.timestamp {
+    let hit = match timestamp {
+        LATEST if view.is_catching_up() => return Err(ErrorCode::OffsetNotAvailable),
         LATEST => return Ok((-1, end, view.leader_epoch)),
         EARLIEST | EARLIEST_LOCAL => {
             let epoch = epoch_at(&view.epochs, view.log_start).unwrap_or(-1);
@@ -122,6 +129,7 @@ async fn look(
     };
     match hit {
         Ok(Some(hit)) => Ok((hit.timestamp, hit.offset, hit.epoch)),
+        Ok(None) if view.is_catching_up() => Err(ErrorCode::OffsetNotAvailable),
         Ok(None) => Ok((-1, -1, -1)),
         Err(ReadError::Busy | ReadError::OutOfRange(_)) => Err(ErrorCode::OffsetNotAvailable),
         Err(ReadError::Refused(reject)) => Err(reject.code()),

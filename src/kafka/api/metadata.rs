@@ -4,15 +4,18 @@ use super::call::{Call, Outcome};
 use super::describe_cluster;
 use super::topic::{ALL_OPERATIONS, describe_partition};
 use crate::kafka::wire::messages::{
-    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponseTopic,
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
+    MetadataResponsePartition, MetadataResponseTopic,
 };
 use callboard_actors::permit::Permit;
 use callboard_core::metadata::controller::Reply as Said;
-use callboard_core::metadata::{Broker, Image, Topic, check_name, is_internal};
+use callboard_core::metadata::{Broker, Told, Topic, check_name, is_internal};
 use callboard_core::{ErrorCode, TopicId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// First version that tells a leader without the client's listener from no leader.
+const LISTENERS_FROM: i16 = 6;
 /// Longest wait for an auto-created topic.
 const CREATE_WAIT: Duration = Duration::from_secs(15);
 
@@ -35,19 +38,20 @@ pub(super) async fn handle(call: Call, request: MetadataRequest) -> Outcome {
         BTreeMap::new()
     };
     let image = call.context.images.current();
+    let told = call.told(&image);
     let mut topics: Vec<MetadataResponseTopic> = if everything {
-        image.by_name.keys().filter_map(|name| image.topic(name)).map(|t| describe(&call, t)).collect()
+        image.by_name.keys().filter_map(|name| image.topic(name)).map(|t| describe(&call, &told, t)).collect()
     } else {
-        asked.iter().map(|topic| answer_one(&call, &image, topic, &refused)).collect()
+        asked.iter().map(|topic| answer_one(&call, &told, topic, &refused)).collect()
     };
     if request.include_topic_authorized_operations {
         let known = topics.iter_mut().filter(|t| t.error_code == 0);
         known.for_each(|t| t.topic_authorized_operations = ALL_OPERATIONS);
     }
     let mut body = MetadataResponse {
-        brokers: image.brokers.values().map(|b| broker(&call, b)).collect(),
+        brokers: told.live().filter_map(|b| broker(&call, b)).collect(),
         cluster_id: Some(image.cluster_id.clone().unwrap_or_default()),
-        controller_id: call.context.settings.broker_id,
+        controller_id: told.controller(),
         topics,
         ..MetadataResponse::default()
     };
@@ -117,7 +121,7 @@ async fn create_missing(call: &Call, asked: &[MetadataRequestTopic]) -> BTreeMap
 
 fn answer_one(
     call: &Call,
-    image: &Image,
+    told: &Told<'_>,
     asked: &MetadataRequestTopic,
     refused: &BTreeMap<String, ErrorCode>,
 ) -> MetadataResponseTopic {
@@ -129,12 +133,12 @@ fn answer_one(
                 Err(_) => ErrorCode::InvalidTopicException,
                 Ok(()) => refused.get(name).copied().unwrap_or(ErrorCode::UnknownTopicOrPartition),
             };
-            (image.topic(name), missing)
+            (told.image.topic(name), missing)
         }
-        None => (image.topics.get(&asked.topic_id), ErrorCode::UnknownTopicId),
+        None => (told.image.topics.get(&asked.topic_id), ErrorCode::UnknownTopicId),
     };
     match found {
-        Some(topic) => describe(call, topic),
+        Some(topic) => describe(call, told, topic),
         None => MetadataResponseTopic {
             error_code: code.code(),
             name: named.cloned(),
@@ -144,19 +148,39 @@ fn answer_one(
     }
 }
 
-fn describe(call: &Call, topic: &Topic) -> MetadataResponseTopic {
+fn describe(call: &Call, told: &Told<'_>, topic: &Topic) -> MetadataResponseTopic {
     let partitions = (0..).take(topic.partitions.len());
+    let partition = |index| Some(as_of(call.version(), told, describe_partition(call, told, topic, index)?));
     MetadataResponseTopic {
         name: Some(topic.name.clone()),
         topic_id: topic.id,
         is_internal: is_internal(&topic.name),
-        partitions: partitions.filter_map(|index| describe_partition(call, topic, index)).collect(),
+        partitions: partitions.filter_map(partition).collect(),
         ..MetadataResponseTopic::default()
     }
 }
 
 /// A broker with the address that this client reaches it at.
-fn broker(call: &Call, broker: &Broker) -> MetadataResponseBroker {
-    let (host, port) = call.address_of(broker);
-    MetadataResponseBroker { node_id: broker.id, host, port: i32::from(port), rack: broker.rack.clone() }
+fn broker(call: &Call, broker: &Broker) -> Option<MetadataResponseBroker> {
+    let (host, port) = call.address_of(broker)?;
+    let (port, rack) = (i32::from(port), broker.rack.clone());
+    Some(MetadataResponseBroker { node_id: broker.id, host, port, rack })
+}
+
+/// A partition in the words of a version. The first clients take an id that is no listed broker for a mistake, so they
+/// are told only replicas that they can reach, and an error if some are left out.
+fn as_of(version: i16, told: &Told<'_>, mut p: MetadataResponsePartition) -> MetadataResponsePartition {
+    if version < LISTENERS_FROM && p.error_code == ErrorCode::ListenerNotFound.code() {
+        p.error_code = ErrorCode::LeaderNotAvailable.code();
+    }
+    if version == 0 {
+        let all = p.replica_nodes.len() + p.isr_nodes.len();
+        for ids in [&mut p.replica_nodes, &mut p.isr_nodes] {
+            ids.retain(|id| told.node(*id).is_some());
+        }
+        if p.error_code == 0 && p.replica_nodes.len() + p.isr_nodes.len() < all {
+            p.error_code = ErrorCode::ReplicaNotAvailable.code();
+        }
+    }
+    p
 }

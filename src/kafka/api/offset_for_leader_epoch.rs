@@ -2,14 +2,13 @@
 //! (KIP-320).
 
 use super::call::{Call, Outcome};
-use super::topic::find;
+use super::topic::led;
 use crate::kafka::wire::messages::{
     LeaderEpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
-    OffsetForLeaderPartition, OffsetForLeaderTopicResult,
+    OffsetForLeaderTopicResult,
 };
 use callboard_actors::permit::Permit;
-use callboard_core::partition::{View, last_offset_for};
-use callboard_core::{ErrorCode, LeaderEpoch, Offset, TopicId};
+use callboard_core::partition::last_offset_for;
 
 pub(super) async fn handle(call: Call, request: OffsetForLeaderEpochRequest) -> Outcome {
     let image = call.context.images.current();
@@ -17,8 +16,11 @@ pub(super) async fn handle(call: Call, request: OffsetForLeaderEpochRequest) -> 
     for asked in request.topics {
         let mut partitions = Vec::with_capacity(asked.partitions.len());
         for wanted in asked.partitions {
-            let found = find(&call.context, &image, &asked.topic, TopicId::ZERO, false, wanted.partition);
-            let result = found.and_then(|handle| look(&handle.view(), &wanted));
+            let named = (asked.topic.as_str(), wanted.partition);
+            let led = led(&call, &image, named, wanted.current_leader_epoch);
+            let result = led.map_err(|unled| unled.code()).map(|(_, view)| {
+                last_offset_for(&view.epochs, view.leader_epoch, wanted.leader_epoch, view.end)
+            });
             let mut out = LeaderEpochEndOffset { partition: wanted.partition, ..Default::default() };
             match result {
                 Ok(end) => (out.leader_epoch, out.end_offset) = end.unwrap_or((-1, -1)),
@@ -33,15 +35,4 @@ pub(super) async fn handle(call: Call, request: OffsetForLeaderEpochRequest) -> 
         topics.push(OffsetForLeaderTopicResult { topic: asked.topic, partitions });
     }
     call.reply(&OffsetForLeaderEpochResponse { topics, ..Default::default() }, Permit::free())
-}
-
-fn look(view: &View, wanted: &OffsetForLeaderPartition) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
-    view.role.serves().map_err(|reject| reject.code())?;
-    match wanted.current_leader_epoch {
-        -1 => {}
-        epoch if epoch < view.leader_epoch => return Err(ErrorCode::FencedLeaderEpoch),
-        epoch if epoch > view.leader_epoch => return Err(ErrorCode::UnknownLeaderEpoch),
-        _ => {}
-    }
-    Ok(last_offset_for(&view.epochs, view.leader_epoch, wanted.leader_epoch, view.end))
 }

@@ -9,13 +9,13 @@
 //! of requests.
 
 use super::call::{Call, Outcome, throttle_ms};
-use super::topic::{find, named};
+use super::topic::{Hints, find, named};
 use crate::kafka::frame::Frame;
 use crate::kafka::opening::{self, Opening};
 use crate::kafka::wire::RecordBytes;
 use crate::kafka::wire::messages::{
-    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceRequest,
-    ProduceResponse, TopicProduceData, TopicProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
+    TopicProduceResponse,
 };
 use bytes::BytesMut;
 use callboard_actors::partition::{Appending, PartitionHandle};
@@ -32,6 +32,8 @@ use std::time::{Duration, Instant};
 
 /// First version whose clients know zstd (KIP-110).
 const ZSTD_FROM: i16 = 7;
+/// First version whose answers name the leader of a partition that has moved (KIP-951).
+const HINTS_FROM: i16 = 10;
 /// First version that names topics by id.
 const IDS_FROM: i16 = 13;
 
@@ -121,7 +123,7 @@ pub(super) async fn handle(call: Call, request: ProduceRequest, frame: Frame) ->
     if let Ok(acks) = acks {
         parts.into_iter().for_each(|part| send(part, acks, timeout_ms, pinned));
     }
-    Box::pin(answer(call, image, topics, silent, throttled))
+    Box::pin(answer(call, topics, silent, throttled))
 }
 
 /// Splits the frame into parts. The rest of the frame and of its permit is freed, because batches carry their own.
@@ -184,7 +186,7 @@ fn part_of(
         return Err(Refused::Code(ErrorCode::InvalidTopicException, "an internal topic takes no records"));
     }
     let view = handle.view();
-    view.role.serves()?;
+    view.leads(None)?;
     if let Some(full) = handle.refuses() {
         return Err(full.into());
     }
@@ -225,17 +227,11 @@ fn send(part: &mut Part, acks: Acks, timeout_ms: u64, pinned: usize) {
     };
 }
 
-async fn answer(
-    call: Call,
-    image: Arc<Image>,
-    topics: Vec<Topic>,
-    silent: bool,
-    throttled: Duration,
-) -> Outcome {
+async fn answer(call: Call, topics: Vec<Topic>, silent: bool, throttled: Duration) -> Outcome {
     let throttle_time_ms = throttle_ms(call.api, throttled);
     let mut response = ProduceResponse { throttle_time_ms, ..Default::default() };
     let mut failed = false;
-    let mut moved = false;
+    let mut hints = Hints::default();
     for topic in topics {
         let mut partition_responses = Vec::with_capacity(topic.parts.len());
         for (index, part) in topic.parts {
@@ -262,9 +258,8 @@ async fn answer(
                     let closed = if silent { "; acks=0: the connection is closed" } else { "" };
                     call.refused(code, &named(&topic.name, topic.id, index), &format!("{why}{closed}"));
                     (out.error_code, out.base_offset) = (code.code(), -1);
-                    if code == ErrorCode::NotLeaderOrFollower {
-                        moved = true;
-                        out.current_leader = leader_of(&image, &topic.name, topic.id, index);
+                    if code == ErrorCode::NotLeaderOrFollower && call.version() >= HINTS_FROM {
+                        out.current_leader = hints.leader(&call, &topic.name, topic.id, index);
                     }
                     failed = true;
                     out.error_message = Some(why);
@@ -283,27 +278,10 @@ async fn answer(
         // With acks=0 the closed connection is the only answer, as in Kafka.
         return if failed { Outcome::HangUp } else { Outcome::Nothing };
     }
-    if moved {
-        response.node_endpoints = image.brokers.values().map(endpoint).collect();
-    }
+    response.node_endpoints = hints.endpoints();
     call.reply(&response, Permit::free())
 }
 
 fn record_error(bad: BadRecord) -> BatchIndexAndErrorMessage {
     BatchIndexAndErrorMessage { batch_index: bad.index, batch_index_error_message: Some(bad.why) }
-}
-
-fn endpoint(broker: &callboard_core::metadata::Broker) -> NodeEndpoint {
-    let (host, port) = broker.address();
-    let (host, port) = (host.to_owned(), i32::from(port));
-    NodeEndpoint { node_id: broker.id, host, port, rack: broker.rack.clone() }
-}
-
-fn leader_of(image: &Image, name: &str, id: TopicId, partition: i32) -> LeaderIdAndEpoch {
-    let topic = image.topics.get(&id).or_else(|| image.topic(name));
-    let partition = topic.and_then(|t| t.partition(partition));
-    partition.map_or_else(LeaderIdAndEpoch::default, |p| LeaderIdAndEpoch {
-        leader_id: p.leader,
-        leader_epoch: p.leader_epoch,
-    })
 }

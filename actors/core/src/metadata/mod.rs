@@ -19,6 +19,7 @@ mod offsets_topic;
 mod partition;
 mod producer_ids;
 mod record;
+mod told;
 mod verdict;
 
 #[cfg(test)]
@@ -56,4 +57,5 @@ pub use offsets_topic::{OFFSETS_TOPIC_WAIT, missing_offsets_topic, offsets_topic
 pub use partition::{Opened, Partition};
 pub use producer_ids::ProducerIdBlock;
 pub use record::{ConfigOf, MetadataRecord, PartitionChange};
+pub use told::Told;
 pub use verdict::{FencedFor, Judgement, Verdict};

@@ -6,6 +6,7 @@ use super::config::ReplicaConfig;
 use crate::Reject;
 use crate::ids::{BrokerId, LeaderEpoch, Offset};
 use crate::records::Rules;
+use std::cmp::Ordering;
 
 /// This node's part in a partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,6 +79,25 @@ impl View {
             epochs: std::sync::Arc::default(),
         }
     }
+
+    /// The refusal of a request that needs the leader, if any. `claimed` is the leader epoch that its client knows.
+    /// Like Kafka, a replica that leads or follows judges the epoch before its role.
+    pub fn leads(&self, claimed: Option<LeaderEpoch>) -> Result<(), Reject> {
+        if let (Role::Leader | Role::Follower { .. }, Some(claimed)) = (&self.role, claimed) {
+            match claimed.cmp(&self.leader_epoch) {
+                Ordering::Less => return Err(Reject::FencedLeaderEpoch),
+                Ordering::Greater => return Err(Reject::UnknownLeaderEpoch),
+                Ordering::Equal => {}
+            }
+        }
+        self.role.serves()
+    }
+
+    /// Whether the newest committed offset is not known yet, because this leadership has just begun (R4).
+    #[must_use]
+    pub fn is_catching_up(&self) -> bool {
+        self.high_watermark < self.epoch_start
+    }
 }
 
 #[cfg(test)]
@@ -89,6 +109,7 @@ mod tests {
         // Each row: the role, the code for a request by name, the code for a request by topic id.
         let rows = [
             (Role::Leader, 0, 0),
+            (Role::Follower { leader: 2 }, 6, 6),
             (Role::Idle, 6, 6),
             (Role::Offline("the disk is broken".into()), 56, 56),
             (Role::Deleted, 3, 100),
@@ -97,5 +118,19 @@ mod tests {
             let code = |by_id| role.serves().map_or_else(|reject| reject.code_for(by_id).code(), |()| 0);
             assert_eq!((code(false), code(true)), (by_name, by_id), "{role:?}");
         }
+    }
+
+    #[test]
+    fn who_leads_or_follows_judges_the_epoch_first() {
+        let code = |role, claimed| {
+            View::unknown(role, 5).leads(claimed).map_or_else(|reject| reject.code().code(), |()| 0)
+        };
+        let follower = || Role::Follower { leader: 2 };
+        let fenced = [code(Role::Leader, Some(4)), code(follower(), Some(4))];
+        let unknown = [code(Role::Leader, Some(6)), code(follower(), Some(6))];
+        assert_eq!((fenced, unknown), ([74; 2], [75; 2]));
+        assert_eq!([code(Role::Leader, Some(5)), code(Role::Leader, None)], [0; 2]);
+        assert_eq!([code(follower(), Some(5)), code(follower(), None)], [6; 2]);
+        assert_eq!([code(Role::Idle, Some(4)), code(Role::Deleted, Some(4))], [6, 3]);
     }
 }
