@@ -73,6 +73,10 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
                 tracing::error!("no shard works any more: the process ends; mend the disk and start again");
                 std::process::exit(EXIT_NO_SHARD);
             }
+            Ended::Over(why) => {
+                tracing::error!("{why}");
+                std::process::exit(i32::from(EXIT_CONFIG));
+            }
             Ended::Actors => {
                 tracing::error!("the node's root actor ended, by a fault of its own: see the lines above, and start again");
                 std::process::exit(EXIT_FAULT);

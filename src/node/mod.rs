@@ -9,6 +9,7 @@
 //! No other module knows two adapters. This one connects them and decides nothing about records or topics; it owns the
 //! order in which parts start and end, because each part needs those before it.
 
+mod cluster;
 mod data;
 #[cfg(test)]
 mod ended_tests;
@@ -20,6 +21,7 @@ mod start;
 mod stop;
 
 use crate::storage::{Readers, ShardHandle, Store};
+use crate::transport::Transport;
 use callboard_actors::group::Coordinators;
 use callboard_actors::messages::NodeMsg;
 use callboard_actors::ports::MetadataLog;
@@ -48,6 +50,27 @@ pub struct Node {
     http: Http,
     stop: watch::Sender<bool>,
     all_lost: watch::Receiver<bool>,
+    others: Others,
+}
+
+/// The parts of a node that reach other nodes. A node that is alone has none.
+#[derive(Default)]
+struct Others {
+    transport: Option<Arc<Transport>>,
+    /// Set when the node cannot go on, with the reason.
+    over: Option<watch::Receiver<Option<String>>>,
+    /// Tasks and actors that end with the node.
+    tasks: Tasks,
+}
+
+/// Tasks that end when this is dropped.
+#[derive(Default)]
+struct Tasks(Vec<JoinHandle<()>>);
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
 }
 
 /// How a node ended without being asked to.
@@ -56,6 +79,8 @@ pub enum Ended {
     NoShard,
     /// The root actor failed.
     Actors,
+    /// The node cannot go on in its cluster, for this reason.
+    Over(String),
 }
 
 impl Node {
@@ -76,6 +101,17 @@ impl Node {
         tokio::select! {
             _ = self.all_lost.wait_for(|lost| *lost) => Ended::NoShard,
             _ = &mut self.ended => Ended::Actors,
+            why = over(&mut self.others.over) => Ended::Over(why),
         }
     }
+}
+
+/// Resolves with the reason why the node cannot go on in its cluster; never for a node that is alone.
+async fn over(watched: &mut Option<watch::Receiver<Option<String>>>) -> String {
+    if let Some(watched) = watched
+        && let Ok(why) = watched.wait_for(Option::is_some).await
+    {
+        return why.clone().unwrap_or_default();
+    }
+    std::future::pending().await
 }

@@ -2,6 +2,7 @@
 
 use super::machine::Fitted;
 use crate::config::Config;
+use callboard_actors::cluster::ClusterArgs;
 use callboard_actors::clock::{Clock, SystemClock};
 use callboard_actors::controller::ControllerHandle;
 use callboard_actors::directory::Directory;
@@ -38,6 +39,11 @@ impl Shared {
         }
     }
 
+    /// Takes the id that the node got in its cluster, after the start.
+    pub fn of_node(&mut self, fitted: &Fitted, node_id: i32, ports: &[u16]) {
+        self.statics = Arc::new(fitted.config.statics(node_id, ports));
+    }
+
     /// What the root actor starts with. It sends on `ready` when everything recovered is served.
     pub fn args(
         &self,
@@ -45,6 +51,7 @@ impl Shared {
         identity: NodeIdentity,
         shards: Vec<Result<Arc<dyn Shard>, String>>,
         log: OpenLog,
+        cluster: Option<ClusterArgs>,
         ready: oneshot::Sender<(ControllerHandle, u64)>,
     ) -> NodeArgs {
         let coordinators = CoordinatorsArgs {
@@ -71,7 +78,7 @@ impl Shared {
                 statics: Arc::clone(&self.statics),
             },
             coordinators,
-            cluster: None,
+            cluster,
             ready,
         }
     }

@@ -8,28 +8,93 @@ use super::data::{Shards, open_store, remember, start_shards};
 use super::front::{Front, Http, bind_kafka, listen, registered};
 use super::machine::Fitted;
 use super::shared::Shared;
-use super::{Node, observe};
+use super::{Node, Others, cluster, observe};
 use crate::config::{Config, PLAINTEXT};
 use crate::controller::SingleLog;
 use crate::kafka::{Context, Listener};
 use crate::storage::disk::Disk;
-use crate::storage::{Identity, Readers, RealDisk};
+use crate::storage::{Identity, Readers, RealDisk, ShardHandle, Store};
 use anyhow::{Context as _, bail};
+use callboard_actors::controller::ControllerHandle;
+use callboard_actors::messages::NodeMsg;
 use callboard_actors::node::{NodeActor, NodeIdentity};
+use callboard_actors::ports::{MetadataLog, Shard, Verdict};
 use callboard_core::metadata::{LEVELS, Registration};
-use callboard_core::{DirectoryId, NodeUuid, ProcessId};
+use callboard_core::{DirectoryId, NodeUuid, ProcessId, TopicPartition};
 use futures_util::future::join_all;
-use ractor::Actor;
+use ractor::{Actor, ActorRef};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+/// A node whose ports are bound and whose data directory is open. It has no metadata and no actors yet.
+pub(super) struct Opened {
+    began: Instant,
+    pub fitted: Fitted,
+    pub bound: Vec<Listener>,
+    pub addresses: Vec<(String, SocketAddr)>,
+    pub http: Http,
+    pub disk: Arc<dyn Disk>,
+    pub store: Arc<Store>,
+    readers: Arc<Readers>,
+    handles: Vec<Arc<ShardHandle>>,
+    /// The shards by number, taken by the actors.
+    pub for_actors: Vec<Result<Arc<dyn Shard>, String>>,
+    lost: Vec<u16>,
+    all_lost: watch::Receiver<bool>,
+    /// Replicas that recovery found unclean.
+    pub unclean: BTreeSet<TopicPartition>,
+}
+
+/// The actors of a node that serves the image of its registration.
+pub(super) struct Running {
+    pub node_id: i32,
+    pub shared: Shared,
+    pub actor: ActorRef<NodeMsg>,
+    pub ended: JoinHandle<()>,
+    pub controller: ControllerHandle,
+    pub log: Arc<dyn MetadataLog>,
+    pub others: Others,
+}
 
 impl Node {
     /// Starts a node; returns when it serves.
     pub async fn start(config: Config) -> anyhow::Result<Node> {
-        let began = Instant::now();
         tracing::info!("callboard {} starts", env!("CARGO_PKG_VERSION"));
+        cluster::check(&config)?;
+        let opened = Opened::open(config).await?;
+        if opened.fitted.config.cluster.is_on() { cluster::start(opened).await } else { alone(opened).await }
+    }
+}
+
+/// Starts a node that is alone: its metadata log is its own.
+async fn alone(mut opened: Opened) -> anyhow::Result<Node> {
+    let identity = opened.store.identity();
+    let data = opened.fitted.config.storage.data.clone();
+    if identity.forming.is_some() {
+        bail!("{} belongs to a cluster: start it with --seeds and --cluster-secret-file", data.display());
+    }
+    let log = SingleLog::open(&opened.disk, &data, identity.node_id, identity.cluster_id.as_deref())?;
+    let port = Arc::clone(&log.log);
+    let shared = Shared::new(&opened.fitted, identity.node_id, &opened.ports());
+    let (ready, serving) = oneshot::channel();
+    let who = NodeIdentity { node: opened.registration(&identity)?, alone: Some(new_cluster_id()) };
+    let shards = std::mem::take(&mut opened.for_actors);
+    let args = shared.args(&opened.fitted.config, who, shards, log, None, ready);
+    let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
+    let (controller, epoch) = serving.await.context("the node's actors ended while they started")?;
+    remember(&opened.store, &shared.images, epoch)?;
+    let others = Others::default();
+    let node_id = identity.node_id;
+    opened.serve(Running { node_id, shared, actor, ended, controller, log: port, others })
+}
+
+impl Opened {
+    async fn open(config: Config) -> anyhow::Result<Opened> {
+        let began = Instant::now();
         // The ports are bound first, so that a port in use is found before a file is touched. No client is taken
         // until the node serves: one that waits for a node without its controller would wait long (R16).
         let bound = bind_kafka(&config).await?;
@@ -40,55 +105,97 @@ impl Node {
         let config = &fitted.config;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let (store, opened) = open_store(config, Arc::clone(&disk), cores).await?;
-        let identity = store.identity();
+        let unclean = unclean(&opened);
         let readers = Arc::new(Readers::start(2 * cores)?);
         let Shards { handles, for_actors, lost, all_lost } = start_shards(&store, opened, &readers)?;
         if *all_lost.borrow() {
             let data = config.storage.data.display();
             bail!("no shard of {data} works: see the lines above; nothing is created in their place");
         }
-        let opened =
-            SingleLog::open(&disk, &config.storage.data, identity.node_id, identity.cluster_id.as_deref())?;
-        let log = Arc::clone(&opened.log);
-        let shared = Shared::new(&fitted, identity.node_id, &ports(&addresses));
-        let (ready, serving) = oneshot::channel();
-        let who = who(config, &identity, &bound)?;
-        let args = shared.args(config, who, for_actors, opened, ready);
-        let (actor, ended) = Actor::spawn(None, NodeActor, args).await?;
-        let (controller, epoch) = serving.await.context("the node's actors ended while they started")?;
-        remember(&store, &shared.images, epoch)?;
-        let (tails, coordinators) = (Arc::clone(&shared.tails), Arc::clone(&shared.coordinators));
-        let context = Front { fitted: &fitted, shared, controller, shards: &handles };
-        let context = context.context(identity.node_id)?;
-        let (stop, stopped) = watch::channel(false);
-        http.console.serving(Arc::new(observe::Parts {
-            context: Arc::clone(&context),
-            shards: handles.clone(),
+        Ok(Opened {
+            began,
+            fitted,
+            bound,
+            addresses,
+            http,
+            disk,
+            store,
+            readers,
+            handles,
+            for_actors,
             lost,
-            readers: Arc::clone(&readers),
+            all_lost,
+            unclean,
+        })
+    }
+
+    /// The ports of the listeners.
+    pub fn ports(&self) -> Vec<u16> {
+        self.addresses.iter().map(|(_, address)| address.port()).collect()
+    }
+
+    /// The words of this node about itself when it registers.
+    pub fn registration(&self, identity: &Identity) -> anyhow::Result<Registration> {
+        let config = &self.fitted.config;
+        Ok(Registration {
+            broker: identity.node_id,
+            uuid: NodeUuid::parse(&identity.node_uuid),
+            process: Some(ProcessId(*uuid::Uuid::new_v4().as_bytes())),
+            incarnation: identity.incarnation,
+            directories: DirectoryId::parse(&identity.directory_id).into_iter().collect(),
+            listeners: registered(config, &self.bound)?,
+            rack: (!config.kafka.rack.is_empty()).then(|| config.kafka.rack.clone()),
+            levels: LEVELS,
+            ..Registration::default()
+        })
+    }
+
+    /// Takes clients: the last step of a start.
+    pub fn serve(self, running: Running) -> anyhow::Result<Node> {
+        let Running { node_id, shared, actor, ended, controller, log, others } = running;
+        let (tails, coordinators) = (Arc::clone(&shared.tails), Arc::clone(&shared.coordinators));
+        let context = Front { fitted: &self.fitted, shared, controller, shards: &self.handles };
+        let context = context.context(node_id)?;
+        let (stop, stopped) = watch::channel(false);
+        self.http.console.serving(Arc::new(observe::Parts {
+            context: Arc::clone(&context),
+            shards: self.handles.clone(),
+            lost: self.lost,
+            readers: Arc::clone(&self.readers),
             tails,
             lags: Default::default(),
-            each_partition: config.console.metrics_partitions,
+            each_partition: self.fitted.config.console.metrics_partitions,
         }));
-        let serving = listen(bound)?.into_iter().map(|l| l.serve(Arc::clone(&context), stopped.clone()));
+        let serving = listen(self.bound)?.into_iter().map(|l| l.serve(Arc::clone(&context), stopped.clone()));
         let serving: Vec<_> = serving.collect();
         let listener = tokio::spawn(async move { drop(join_all(serving).await) });
-        say_serving(config, &context, &addresses, began);
+        say_serving(&self.fitted.config, &context, &self.addresses, self.began);
         Ok(Node {
-            addresses: addresses.into_iter().map(|(_, address)| address).collect(),
-            store,
-            shards: handles,
-            readers,
+            addresses: self.addresses.into_iter().map(|(_, address)| address).collect(),
+            store: self.store,
+            shards: self.handles,
+            readers: self.readers,
             log,
             actor,
             ended,
             listener,
             coordinators,
-            http,
+            http: self.http,
             stop,
-            all_lost,
+            all_lost: self.all_lost,
+            others,
         })
     }
+}
+
+/// The replicas whose bytes recovery does not trust whole.
+fn unclean(opened: &[crate::storage::Opened]) -> BTreeSet<TopicPartition> {
+    let states = opened.iter().flat_map(|opened| match opened {
+        crate::storage::Opened::Shard { states, .. } => &states[..],
+        crate::storage::Opened::Lost { .. } => &[],
+    });
+    let unclean = |verdict: &Verdict| matches!(verdict, Verdict::Unclean(_));
+    states.filter(|state| state.stray.is_none() && unclean(&state.verdict)).map(|state| state.id).collect()
 }
 
 /// The names of the listeners and the addresses that they got.
@@ -96,28 +203,8 @@ fn addresses(bound: &[Listener]) -> anyhow::Result<Vec<(String, SocketAddr)>> {
     bound.iter().map(|listener| Ok((listener.name().to_owned(), listener.address()?))).collect()
 }
 
-fn ports(addresses: &[(String, SocketAddr)]) -> Vec<u16> {
-    addresses.iter().map(|(_, address)| address.port()).collect()
-}
-
-/// What this node says of itself when it registers; the cluster id counts only if there is no cluster yet.
-fn who(config: &Config, identity: &Identity, bound: &[Listener]) -> anyhow::Result<NodeIdentity> {
-    let node = Registration {
-        broker: identity.node_id,
-        uuid: NodeUuid::parse(&identity.node_uuid),
-        process: Some(ProcessId(*uuid::Uuid::new_v4().as_bytes())),
-        incarnation: identity.incarnation,
-        directories: DirectoryId::parse(&identity.directory_id).into_iter().collect(),
-        listeners: registered(config, bound)?,
-        rack: (!config.kafka.rack.is_empty()).then(|| config.kafka.rack.clone()),
-        levels: LEVELS,
-        ..Registration::default()
-    };
-    Ok(NodeIdentity { node, alone: Some(new_cluster_id()) })
-}
-
 /// A random id of 22 characters, as Kafka's cluster ids.
-fn new_cluster_id() -> String {
+pub(super) fn new_cluster_id() -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut bits = u128::from_be_bytes(*uuid::Uuid::new_v4().as_bytes());
     let mut out = String::new();

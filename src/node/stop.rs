@@ -36,6 +36,9 @@ impl Node {
             tracing::error!("the clean end could not be marked: {error}");
             clean = false;
         }
+        if let Some(transport) = self.others.transport {
+            transport.close().await;
+        }
         // The console goes last, so that the end is seen.
         drop(self.http.tasks);
         tracing::info!("ended{}", if clean { " cleanly" } else { "" });

@@ -23,6 +23,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// Time between two log lines of the same word.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
@@ -110,6 +111,8 @@ pub struct FormingArgs {
     pub outside: Arc<dyn Forming>,
     pub clock: Arc<dyn Clock>,
     pub view: Arc<ArcSwap<FormingView>>,
+    /// Becomes true when the start is on disk.
+    pub begun: watch::Sender<bool>,
 }
 
 enum Asked {
@@ -214,6 +217,7 @@ pub struct FormingActor;
 pub struct FormingState {
     shell: Shell<BootstrapMachine, FormingIo>,
     view: Arc<ArcSwap<FormingView>>,
+    begun: watch::Sender<bool>,
 }
 
 impl Actor for FormingActor {
@@ -235,7 +239,8 @@ impl Actor for FormingActor {
             serving: false,
             begun: false,
         };
-        let mut state = FormingState { shell: Shell::new(args.machine, io, args.clock), view: args.view };
+        let shell = Shell::new(args.machine, io, args.clock);
+        let mut state = FormingState { shell, view: args.view, begun: args.begun };
         state.shell.step(Input::Started);
         state.shell.rearm(&me, || FormingMsg::Tick);
         Ok(state)
@@ -296,5 +301,6 @@ impl FormingState {
                 serving: io.serving,
             }));
         }
+        self.begun.send_if_modified(|begun| !std::mem::replace(begun, io.begun) && io.begun);
     }
 }

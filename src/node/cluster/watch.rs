@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::watch as latest;
 
 /// Time between two questions to found the cluster. The record is committed once, whoever asks.
 const FOUND_AGAIN: Duration = Duration::from_millis(300);
@@ -100,5 +101,22 @@ pub(super) async fn forgive(
     let forgiven = tokio::task::spawn_blocking(move || store.forgive_unclean()).await;
     if let Ok(Err(error)) = forgiven {
         tracing::warn!("the verdicts of a former start stay on record: {error}");
+    }
+}
+
+/// Tells the forming actor that this node's Raft log holds something.
+pub(super) async fn holds(mut first: latest::Receiver<bool>, forming: ActorRef<FormingMsg>) {
+    if first.wait_for(|holds| *holds).await.is_ok() {
+        let _ = forming.cast(FormingMsg::RaftHolds);
+    }
+}
+
+/// Ends the node when openraft has ended by itself.
+pub(super) async fn broken(
+    mut broken: latest::Receiver<Option<String>>,
+    over: Arc<latest::Sender<Option<String>>>,
+) {
+    if let Ok(why) = broken.wait_for(Option::is_some).await {
+        over.send_replace(Some(format!("the metadata log has ended: {}", why.as_deref().unwrap_or("-"))));
     }
 }
