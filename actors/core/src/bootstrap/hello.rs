@@ -46,6 +46,9 @@ pub enum HelloRefusal {
     Cluster { here: ClusterId, there: ClusterId },
     ClusterEpoch { here: u64, there: u64 },
     OtherNode { dialled: NodeUuid, found: NodeUuid },
+    /// The cluster committed another key for this uuid. The composition root compares them, for keys are no matter of
+    /// this module.
+    OtherKey,
     OldDirectory,
     Removed,
 }
@@ -96,6 +99,9 @@ impl fmt::Display for HelloRefusal {
             HelloRefusal::OtherNode { dialled, found } => {
                 write!(f, "the address leads to node {found} and not to node {dialled}")
             }
+            HelloRefusal::OtherKey => f.write_str(
+                "the cluster knows this node by another key; restore its node.key, or empty the whole directory",
+            ),
             HelloRefusal::OldDirectory => {
                 f.write_str("this directory is older than the cluster knows; empty it")
             }
