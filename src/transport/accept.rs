@@ -108,7 +108,10 @@ fn admit(shared: &Shared, met: &Met) -> Result<Option<Data>, Refusal> {
     let Kind::Data { shard, number } = met.kind else { return Ok(None) };
     let refuse = |reason, words: &str| Err(Refusal::new(reason, words));
     let Some(broker) = shared.gate.broker_of(met.hello.uuid) else {
-        return refuse(Reason::Unregistered, "this node does not know the id of the one that dials; dial again");
+        return refuse(
+            Reason::Unregistered,
+            "this node does not know the id of the one that dials; dial again",
+        );
     };
     let Some(epoch) = met.epoch else {
         return refuse(Reason::Unregistered, "data connections are dialled after registration; dial again");

@@ -8,10 +8,10 @@
 
 use super::hello::{self, Failed, Kind, Met};
 use super::keys::NAME;
+use super::metrics;
 use super::refusal::By;
 use super::settings;
 use super::shared::Shared;
-use super::metrics;
 use callboard_core::NodeUuid;
 use quinn::{ClientConfig, Connection};
 use std::net::SocketAddr;

@@ -164,8 +164,7 @@ impl<'a> Proof<'a> {
 
     fn check(&self, role: Role, words: &Words) -> Result<(), Failed> {
         let proof = hex::read(&words.mac).unwrap_or_default();
-        let proved =
-            self.secret.verifies(&self.words(role, words.uuid, words.cluster.as_ref()), &proof);
+        let proved = self.secret.verifies(&self.words(role, words.uuid, words.cluster.as_ref()), &proof);
         proved.then_some(()).ok_or_else(|| Failed::Refused(Refusal::new(Reason::Secret, OTHER_SECRET)))
     }
 }
@@ -208,9 +207,7 @@ impl Greeter<'_> {
         let answer: Answer = read(&mut inbox).await?;
         outbox.settle();
         match answer {
-            Answer::Refused { reason, words } => {
-                Err(Failed::Told(Refusal::new(Reason::of(&reason), &words)))
-            }
+            Answer::Refused { reason, words } => Err(Failed::Told(Refusal::new(Reason::of(&reason), &words))),
             Answer::Welcome(words) => {
                 proof.check(Role::Acceptor, &words)?;
                 self.judge(connection, words, expected)
@@ -265,12 +262,7 @@ impl Greeter<'_> {
         Ok((met, own))
     }
 
-    fn judge(
-        self,
-        connection: &Connection,
-        words: Words,
-        expected: Option<NodeUuid>,
-    ) -> Result<Met, Failed> {
+    fn judge(self, connection: &Connection, words: Words, expected: Option<NodeUuid>) -> Result<Met, Failed> {
         let key_hash =
             tls::peer_hash(connection).ok_or_else(|| malformed("the peer shows no certificate"))?;
         let (kind, epoch) = (words.kind, words.epoch);
@@ -336,9 +328,7 @@ mod tests {
         };
         let said = words(&proof, Role::Dialler, &virgin);
         assert!(proof.check(Role::Dialler, &said).is_ok());
-        let refused = |checked: Result<(), Failed>| {
-            matches!(checked, Err(Failed::Refused(refusal)) if refusal.reason == Reason::Secret)
-        };
+        let refused = |checked: Result<(), Failed>| matches!(checked, Err(Failed::Refused(refusal)) if refusal.reason == Reason::Secret);
         assert!(refused(proof.check(Role::Acceptor, &said)), "sent back to its maker");
         assert!(refused(Proof { secret: &secret, exporter: [8; 32] }.check(Role::Dialler, &said)));
         assert!(refused(Proof { secret: &other, exporter: [7; 32] }.check(Role::Dialler, &said)));

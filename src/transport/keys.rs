@@ -36,7 +36,9 @@ pub enum KeyError {
     #[error("{FILE} in {dir}: {error}; check the directory's owner, its rights and free space")]
     File { dir: String, error: io::Error },
     /// The file is there and holds no key.
-    #[error("{FILE} in {dir} is damaged ({why}); restore it, or empty the whole directory and let the node join anew")]
+    #[error(
+        "{FILE} in {dir} is damaged ({why}); restore it, or empty the whole directory and let the node join anew"
+    )]
     Damaged { dir: String, why: String },
     /// The library made no key.
     #[error("no key could be made: {0}")]

@@ -11,10 +11,10 @@
 use super::dial::Target;
 use super::gate::Member;
 use super::link::Link;
+use super::metrics;
 use super::question;
 use super::shared::Shared;
 use super::slot::Slot;
-use super::metrics;
 use bytes::Bytes;
 use callboard_actors::ports::{CallError, Caller, Service};
 use callboard_core::{BrokerId, NodeUuid};
@@ -97,8 +97,7 @@ impl Links {
         question: Bytes,
         until: Instant,
     ) -> Result<Bytes, CallError> {
-        let target =
-            Target { addresses: member.addresses.clone(), expected: Some(member.uuid), first: None };
+        let target = Target { addresses: member.addresses.clone(), expected: Some(member.uuid), first: None };
         let slot = slot(&self.members, to);
         let known = slot.up(Some(member.uuid)).or_else(|| self.by_uuid(member.uuid));
         let link = match known {

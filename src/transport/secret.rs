@@ -19,7 +19,9 @@ pub enum SecretError {
     #[error("the secret file {path} cannot be read: {error}")]
     File { path: String, error: std::io::Error },
     /// Its length is out of bounds.
-    #[error("the cluster secret has {0} bytes; it needs {SHORTEST} to {LONGEST}, for example from: openssl rand -hex 32")]
+    #[error(
+        "the cluster secret has {0} bytes; it needs {SHORTEST} to {LONGEST}, for example from: openssl rand -hex 32"
+    )]
     Length(usize),
 }
 
@@ -47,7 +49,10 @@ impl Secret {
         let failed = |error| SecretError::File { path: path.display().to_string(), error };
         let file = std::fs::File::open(path).map_err(failed)?;
         if file.metadata().map_err(failed)?.permissions().mode() & 0o004 != 0 {
-            tracing::warn!("everybody may read the cluster secret in {}: run chmod 600 on it", path.display());
+            tracing::warn!(
+                "everybody may read the cluster secret in {}: run chmod 600 on it",
+                path.display()
+            );
         }
         let mut bytes = Vec::new();
         file.take(LONGEST as u64 + 2).read_to_end(&mut bytes).map_err(failed)?;

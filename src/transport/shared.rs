@@ -49,7 +49,9 @@ impl Shared {
             shared.registry.leave(&link);
             match Refusal::told(&end) {
                 Some(refusal) => shared.refusals.note(By::Peer, link.address(), &refusal),
-                None => tracing::debug!("control connection with {} at {}: {end}", link.uuid(), link.address()),
+                None => {
+                    tracing::debug!("control connection with {} at {}: {end}", link.uuid(), link.address())
+                }
             }
         });
     }

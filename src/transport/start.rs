@@ -6,6 +6,7 @@
 //! It answers hellos from the start, because seeds probe a node that does not serve yet. Who may talk is the gate's
 //! judgement; what is said is known to the users.
 
+use super::accept;
 use super::data::DataAccepts;
 use super::dial;
 use super::endpoint::{self, EndpointError};
@@ -20,7 +21,6 @@ use super::secret::Secret;
 use super::serve::Desk;
 use super::shared::Shared;
 use super::tls;
-use super::accept;
 use bytes::Bytes;
 use callboard_actors::ports::{CallError, Caller, Calls, Serves, Service};
 use callboard_actors::samples::Samples;

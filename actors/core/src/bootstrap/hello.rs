@@ -42,10 +42,22 @@ pub enum Known {
 /// The reason to end a connection. Both sides log it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HelloRefusal {
-    Version { here: u16, there: u16 },
-    Cluster { here: ClusterId, there: ClusterId },
-    ClusterEpoch { here: u64, there: u64 },
-    OtherNode { dialled: NodeUuid, found: NodeUuid },
+    Version {
+        here: u16,
+        there: u16,
+    },
+    Cluster {
+        here: ClusterId,
+        there: ClusterId,
+    },
+    ClusterEpoch {
+        here: u64,
+        there: u64,
+    },
+    OtherNode {
+        dialled: NodeUuid,
+        found: NodeUuid,
+    },
     /// The cluster committed another key for this uuid. The composition root compares them, for keys are no matter of
     /// this module.
     OtherKey,
