@@ -13,7 +13,7 @@ use crate::ports::{Calls, Service, Shard};
 use bytes::Bytes;
 use callboard_core::Peer;
 use callboard_core::metadata::SyncedPositions;
-use callboard_core::sessions::{HEARTBEAT_MS, Heartbeat};
+use callboard_core::sessions::{HEARTBEAT_MS, Heartbeat, SESSION_MS};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -80,7 +80,15 @@ impl Heartbeats {
             return self.door.tell(SessionsMsg::Heartbeat(heartbeat));
         }
         match serde_json::to_vec(&heartbeat) {
-            Ok(words) => self.calls.tell(lead.node, Service::Heartbeat, Bytes::from(words)),
+            Ok(words) => {
+                let within = Duration::from_millis(SESSION_MS);
+                let said = self.calls.call(lead.node, Service::Heartbeat, Bytes::from(words), within);
+                tokio::spawn(async move {
+                    if let Err(error) = said.await {
+                        tracing::debug!(controller = lead.node, "a heartbeat did not arrive: {error}");
+                    }
+                });
+            }
             Err(error) => tracing::error!("a heartbeat cannot be written: {error}"),
         }
     }

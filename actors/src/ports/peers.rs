@@ -60,7 +60,8 @@ pub enum CallError {
 
 /// Questions to other nodes.
 pub trait Calls: Send + Sync + 'static {
-    /// Asks a member, which has to prove that it is this node.
+    /// Asks a member, which has to prove that it is this node. A heartbeat goes over every control connection with it,
+    /// whichever of the two dialled it, and the first answer counts (R45).
     fn call(
         &self,
         to: BrokerId,
@@ -68,10 +69,6 @@ pub trait Calls: Send + Sync + 'static {
         question: Bytes,
         within: Duration,
     ) -> BoxFuture<'static, Result<Bytes, CallError>>;
-
-    /// Says something to a member over every control connection with it, whichever of the two dialled it (R45). Nothing
-    /// tells whether it arrives.
-    fn tell(&self, to: BrokerId, service: Service, words: Bytes);
 }
 
 /// The node that asks, as its connection proved it.

@@ -13,11 +13,15 @@ const ROOTS: [&str; 1] = ["node"];
 const ALLOWED: [(&str, &str); 2] = [("controller", "storage"), ("controller", "transport")];
 
 /// A foreign crate and the places that may name it.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("redb", &["src/storage/", "src/controller/"]),
     ("kafka_protocol", &[]),
     ("rkyv", &["src/transport/frame.rs"]),
     ("quinn", &["src/transport/"]),
+    ("quinn_proto", &["src/transport/"]),
+    ("rustls", &["src/transport/"]),
+    ("rcgen", &["src/transport/"]),
+    ("ring", &["src/transport/"]),
     ("chitchat", &["src/gossip/"]),
     ("openraft", &["src/controller/"]),
     ("hyper", &["src/console/"]),

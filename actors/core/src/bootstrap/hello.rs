@@ -58,7 +58,8 @@ pub enum HelloRefusal {
         dialled: NodeUuid,
         found: NodeUuid,
     },
-    /// The node came with another key than the one that the cluster knows (RELIABILITY §11.1).
+    /// The cluster committed another key for this uuid. The composition root compares them, for keys are no matter of
+    /// this module.
     OtherKey,
     OldDirectory,
     Removed,
@@ -110,9 +111,9 @@ impl fmt::Display for HelloRefusal {
             HelloRefusal::OtherNode { dialled, found } => {
                 write!(f, "the address leads to node {found} and not to node {dialled}")
             }
-            HelloRefusal::OtherKey => {
-                f.write_str("the node has another key than the cluster knows: put its node.key back")
-            }
+            HelloRefusal::OtherKey => f.write_str(
+                "the cluster knows this node by another key; restore its node.key, or empty the whole directory",
+            ),
             HelloRefusal::OldDirectory => {
                 f.write_str("this directory is older than the cluster knows; empty it")
             }
