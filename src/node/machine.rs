@@ -99,7 +99,8 @@ impl Fitted {
 }
 
 fn extent(config: &Config, cores: usize, shards: usize) -> Extent {
-    Extent { shards, readers: 2 * cores, look_ups: cores, request_max: config.kafka.socket_request_max_bytes }
+    let request_max = config.kafka.socket_request_max_bytes;
+    Extent { shards, readers: 2 * cores, look_ups: cores, request_max, peers: 0 }
 }
 
 /// The number of shards: those in the data directory, else the configured number.

@@ -6,6 +6,8 @@
 //!   + tail 96 + tickets 64 Ki · 256 B + fetch sessions 32 + connections 10,000 · 24 KiB + look-ups cores · 34
 //!   + small batches that are opened cores · 3
 //!   + readers 2 · cores · 1 + shards · (redb's cache 32 + run index 32 + settling 16)                       MiB
+//!   with peers: + replication 64 + what the largest frame takes beyond a shard's share of that
+//!   + peers · (QUIC's windows 8 + shards · cold reads 1)                                                    MiB
 //! ```
 //!
 //! From 2 GiB on these are the defaults. Below, defaults are halved until the sum fits; if it never fits, the node
@@ -109,6 +111,12 @@ pub const LOOK_UP_BYTES: usize = 34 * MIB;
 pub const SETTLE_BYTES: usize = 16 * MIB;
 /// Memory of a run in the run index.
 pub const RUN_BYTES: usize = 32;
+/// Bytes that a feed to a follower reads from the store at once. One larger batch is read alone.
+pub const FEED_READ_BYTES: usize = MIB;
+/// Memory of the windows of QUIC towards one other node.
+pub const PEER_WINDOW_BYTES: usize = 8 * MIB;
+/// Least memory of a shard for frames from leaders: a usual frame with its head.
+pub const REPLICATION_SHARE_LEAST: usize = 384 * 1024;
 /// Memory of the process without load: code, threads, allocator, redb's own, a few thousand partitions.
 pub const PROCESS_BASE: usize = 96 * MIB;
 
@@ -134,6 +142,8 @@ pub struct Budgets {
     /// Waiting produce answers ([`TICKET_BYTES`] each).
     pub tickets: usize,
     pub connections: usize,
+    /// Frames of leaders that are not written yet, divided by shard. A single node takes none.
+    pub replication: usize,
 }
 
 impl Default for Budgets {
@@ -149,6 +159,7 @@ impl Default for Budgets {
             unsettled: 256 * MIB,
             tickets: 64 * 1024,
             connections: CONNECTIONS_DEFAULT,
+            replication: 64 * MIB,
         }
     }
 }
@@ -162,6 +173,8 @@ pub struct Extent {
     pub look_ups: usize,
     /// `socket.request.max.bytes`, the size of the reserve that every frame fits.
     pub request_max: usize,
+    /// Other nodes of the cluster; 0 on a single node.
+    pub peers: usize,
 }
 
 /// One bound on memory, with the name that metrics show.
@@ -176,6 +189,12 @@ impl Budgets {
     /// All bounds on memory, as terms of the sum.
     #[must_use]
     pub fn terms(&self, of: &Extent) -> Vec<Term> {
+        let share = self.replication_share(of.shards);
+        let (replication, larger) = match of.peers {
+            0 => (0, 0),
+            _ => (share, MESSAGE_MAX_BYTES_CEILING.saturating_sub(share)),
+        };
+        let peer = PEER_WINDOW_BYTES.saturating_add(of.shards.saturating_mul(FEED_READ_BYTES));
         let terms = [
             ("produce", self.produce),
             ("requests", self.requests),
@@ -193,8 +212,17 @@ impl Budgets {
             ("store_cache", of.shards.saturating_mul(self.redb_cache)),
             ("run_index", of.shards.saturating_mul(RUN_INDEX_MAX * RUN_BYTES)),
             ("settling", of.shards.saturating_mul(SETTLE_BYTES)),
+            ("replication", of.shards.saturating_mul(replication)),
+            ("largest_frame", of.shards.saturating_mul(larger)),
+            ("peers", of.peers.saturating_mul(peer)),
         ];
         terms.into_iter().map(|(what, bytes)| Term { what, bytes }).collect()
+    }
+
+    /// Memory of each shard for frames from leaders. A larger frame takes all of it, and goes alone.
+    #[must_use]
+    pub fn replication_share(&self, shards: usize) -> usize {
+        (self.replication / shards.max(1)).max(REPLICATION_SHARE_LEAST)
     }
 
     /// The sum of all terms, in bytes.
@@ -218,6 +246,7 @@ impl Budgets {
             redb_cache: half(self.redb_cache, before.redb_cache, 2 * MIB),
             tickets: half(self.tickets, before.tickets, 4096),
             connections: half(self.connections, before.connections, 256),
+            replication: half(self.replication, before.replication, 4 * MIB),
             unsettled: self.unsettled,
         }
     }
@@ -269,7 +298,7 @@ mod tests {
     use super::*;
 
     const TWO_CORES: Extent =
-        Extent { shards: 1, readers: 4, look_ups: 2, request_max: SOCKET_REQUEST_MAX_BYTES };
+        Extent { shards: 1, readers: 4, look_ups: 2, request_max: SOCKET_REQUEST_MAX_BYTES, peers: 0 };
 
     #[test]
     fn from_two_gib_on_the_defaults_hold_and_below_they_are_scaled() {
@@ -277,6 +306,9 @@ mod tests {
         assert_eq!(fit(default, &TWO_CORES, 2048 * MIB), Ok(default));
         let four_cores = Extent { shards: 2, readers: 8, look_ups: 4, ..TWO_CORES };
         assert_eq!(fit(default, &four_cores, 2048 * MIB), Ok(default));
+        let three_nodes = Extent { peers: 2, ..four_cores };
+        assert_eq!(fit(default, &three_nodes, 2048 * MIB), Ok(default));
+        assert!(fit(default, &Extent { peers: 2, ..TWO_CORES }, 768 * MIB).unwrap().replication < 64 * MIB);
         for memory in [512 * MIB, 768 * MIB, 1024 * MIB] {
             let scaled = fit(default, &TWO_CORES, memory).unwrap();
             assert!(scaled.produce < default.produce && scaled.produce >= 4 * MIB, "{memory}: {scaled:?}");
@@ -314,5 +346,14 @@ mod tests {
         assert_eq!(one(|b| b.tickets += 1), TICKET_BYTES);
         assert_eq!(one(|b| b.connections += 1), CONNECTION_BYTES);
         assert_eq!(one(|b| b.unsettled += 1), 0);
+        assert_eq!(one(|b| b.replication += 1), 0, "a single node follows nobody");
+        let sum = |peers, replication| {
+            let budgets = Budgets { replication, ..Budgets::default() };
+            budgets.sum(&Extent { peers, shards: 4, ..TWO_CORES })
+        };
+        assert_eq!(sum(1, 256 * MIB) - sum(0, 0), (256 + 8 + 4) * MIB);
+        assert_eq!(sum(2, 64 * MIB) - sum(1, 64 * MIB), (8 + 4) * MIB);
+        // A share of 16 MiB, and a frame of 32 that takes it.
+        assert_eq!(sum(1, 64 * MIB) - sum(0, 0), (4 * 32 + 8 + 4) * MIB);
     }
 }

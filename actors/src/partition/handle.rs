@@ -7,11 +7,12 @@
 //! may fail and be started again. Requests that hold the handle see both without looking the partition up anew. The
 //! handle decides no offset and no epoch: the replica's machine and the supervisors above it do.
 
+use super::feeds::Feeds;
 use super::messages::{Appending, Heard, ReplicaMsg, Trimming};
 use super::tail::Tail;
 use super::waiters::{Waiter, Waiters};
 use crate::changes::Changes;
-use crate::ports::{Part, ReadError, ReadRequest, Shard, Slices, TimeHit};
+use crate::ports::{Admission, Part, ReadError, ReadRequest, Shard, Slices, TimeHit};
 use crate::reply::{Answer, Reply};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use callboard_core::coordinator::epoch::Tenure;
@@ -32,6 +33,8 @@ pub struct PartitionHandle {
     pub(super) tail: Mutex<Tail>,
     /// Fetches that wait for bytes of this partition.
     pub waiters: Waiters,
+    /// The feeds of followers that read this partition.
+    pub(super) feeds: Feeds,
     /// None if no working shard has a replica.
     shard: Option<Arc<dyn Shard>>,
     /// Set once the replica is open.
@@ -66,12 +69,37 @@ impl PartitionHandle {
             view: ArcSwap::from_pointee(View::unknown(Role::Idle, 0)),
             tail: Mutex::default(),
             waiters: Waiters::default(),
+            feeds: Feeds::default(),
             shard,
             replica: OnceLock::new(),
             serving: ArcSwapOption::empty(),
             lives: Mutex::new(0),
             roles,
         }
+    }
+
+    /// A replica that is open already, with this actor behind it. Tests of what talks to replicas use it.
+    #[must_use]
+    pub fn with_actor(
+        id: TopicPartition,
+        shard: Option<Arc<dyn Shard>>,
+        actor: ActorRef<ReplicaMsg>,
+    ) -> PartitionHandle {
+        let handle = PartitionHandle::new(id, shard, Arc::default());
+        handle.begin(ReplicaId(1), actor);
+        handle
+    }
+
+    /// The number of its shard; none if no working shard has the replica.
+    #[must_use]
+    pub fn shard_index(&self) -> Option<u16> {
+        Some(self.shard.as_ref()?.index())
+    }
+
+    /// How much more its shard takes; none if no working shard has the replica.
+    #[must_use]
+    pub fn admission(&self) -> Option<Arc<dyn Admission>> {
+        Some(Arc::clone(self.shard.as_ref()?) as Arc<dyn Admission>)
     }
 
     /// The replica's id in its shard; none before it is open.
@@ -121,10 +149,11 @@ impl PartitionHandle {
         self.view.load_full()
     }
 
-    /// Shows new boundaries, and wakes the fetches that wait for them.
+    /// Shows new boundaries, and wakes the feeds and the fetches that wait for them.
     pub fn publish(&self, view: View) {
         let before = self.view.swap(Arc::new(view));
         let now = self.view.load();
+        self.feeds.moved(self.id, &before, &now);
         let role = before.role != now.role || before.leader_epoch != now.leader_epoch;
         if role || before.log_start != now.log_start {
             self.waiters.wake_all();
@@ -331,7 +360,7 @@ impl PartitionHandle {
     ///
     /// A leader never truncates, so the answer is that this node does not lead. The client keeps its offset and asks again;
     /// after OFFSET_OUT_OF_RANGE it would go to another one, and could skip records.
-    fn found<T>(&self, view: &View, read: Result<T, ReadError>) -> Result<T, ReadError> {
+    pub(super) fn found<T>(&self, view: &View, read: Result<T, ReadError>) -> Result<T, ReadError> {
         let now = self.view.load();
         let cut = now.log_id != view.log_id;
         match now.role.serves() {
@@ -365,7 +394,7 @@ impl PartitionHandle {
     }
 
     /// The shard and the replica in it, if this view's role lets them be read.
-    fn home(&self, view: &View) -> Result<(&Arc<dyn Shard>, ReplicaId), Reject> {
+    pub(super) fn home(&self, view: &View) -> Result<(&Arc<dyn Shard>, ReplicaId), Reject> {
         view.role.serves()?;
         self.shard.as_ref().zip(self.replica()).ok_or(Reject::Unavailable)
     }
@@ -379,131 +408,5 @@ fn refused<T>(reject: Reject) -> Answer<Result<T, Reject>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-    use callboard_core::TopicId;
-    use ractor::{Actor, ActorProcessingErr};
-
-    struct Nobody;
-
-    impl Actor for Nobody {
-        type Msg = ReplicaMsg;
-        type State = ();
-        type Arguments = ();
-
-        async fn pre_start(&self, _me: ActorRef<ReplicaMsg>, _args: ()) -> Result<(), ActorProcessingErr> {
-            Ok(())
-        }
-    }
-
-    #[tokio::test]
-    async fn a_former_actor_that_ends_late_takes_nothing_from_the_next() {
-        let id = TopicPartition { topic: TopicId([1; 16]), partition: 0 };
-        let roles = Arc::new(Changes::default());
-        let handle = PartitionHandle::new(id, None, Arc::clone(&roles));
-        let leader = || View::unknown(Role::Leader, 3);
-        let (former, _) = Actor::spawn(None, Nobody, ()).await.unwrap();
-        let (next, _) = Actor::spawn(None, Nobody, ()).await.unwrap();
-        handle.begin(ReplicaId(1), former.clone());
-        handle.publish(leader());
-        let mut watch = roles.watch();
-        // The same role in the same epoch, yet another life: its coordinator has to be another one.
-        handle.begin(ReplicaId(1), next.clone());
-        handle.publish(leader());
-        assert!(watch.has_changed().unwrap());
-        watch.mark_unchanged();
-        handle.ended(former.get_id());
-        assert_eq!((handle.life(), &handle.view().role), (2, &Role::Leader));
-        assert!(!watch.has_changed().unwrap());
-        let tenure = |life| Tenure { leader_epoch: 3, life };
-        let late = handle.compacted(tenure(1), 5).get().await;
-        assert_eq!(late, Err(Reject::Unavailable), "the former coordinator trims nothing");
-        handle.ended(next.get_id());
-        assert_eq!(handle.view().role, Role::Idle);
-        assert!(watch.has_changed().unwrap());
-        former.stop(None);
-        next.stop(None);
-    }
-
-    /// A leader's handle whose tail holds the batches 0 to 9, 10 to 19 and so on up to 40, committed up to 30.
-    fn held() -> PartitionHandle {
-        let id = TopicPartition { topic: TopicId([1; 16]), partition: 0 };
-        let handle = PartitionHandle::new(id, None, Arc::default());
-        for n in 0..4 {
-            handle.tail.lock().push(n * 10, n * 10 + 10, Bytes::from(vec![n as u8; 100]));
-        }
-        handle.publish(View { end: 40, high_watermark: 30, ..View::unknown(Role::Leader, 3) });
-        handle
-    }
-
-    #[tokio::test]
-    async fn a_consumer_reads_below_the_high_watermark_of_its_view_alone() {
-        let handle = held();
-        let view = handle.view();
-        for until in [30, 40, Offset::MAX] {
-            assert_eq!(handle.read(0, until, 1_000).await.unwrap().next, 30, "{until}");
-            assert_eq!(handle.read_to_send(&view, 10, until, 1_000).await.unwrap().next, 30, "{until}");
-        }
-        handle.publish(View { high_watermark: 40, ..View::clone(&view) });
-        assert_eq!(handle.read_to_send(&view, 10, 40, 1_000).await.unwrap().next, 30, "its own view");
-        assert_eq!(handle.read(10, 40, 1_000).await.unwrap().next, 40);
-        let follower = View { role: Role::Follower { leader: 2 }, ..View::clone(&view) };
-        let refused = handle.read_to_send(&follower, 0, 30, 1_000).await.unwrap_err();
-        assert_eq!(refused, ReadError::Refused(Reject::NotLeader));
-    }
-
-    #[tokio::test]
-    async fn a_read_that_a_truncation_overtook_is_asked_for_again() {
-        let storage = || Role::Offline("EIO".into());
-        // Each row: the role and the log id after the read; the answer to a read that went well, and to one that did not.
-        let lost = || Some(Reject::NotLeader);
-        let rows = [
-            (Role::Leader, 0, None, None),
-            (Role::Leader, 1, lost(), lost()),
-            (Role::Follower { leader: 2 }, 0, None, lost()),
-            (Role::Follower { leader: 2 }, 1, lost(), lost()),
-            (Role::Idle, 1, Some(Reject::Unavailable), Some(Reject::Unavailable)),
-            (storage(), 0, None, Some(Reject::Storage("EIO".into()))),
-        ];
-        for (role, log_id, well, badly) in rows {
-            let handle = held();
-            let view = handle.view();
-            handle.publish(View { role: role.clone(), log_id, ..View::clone(&view) });
-            let said =
-                |reject: Option<Reject>, otherwise| reject.map_or(otherwise, |r| Err(ReadError::Refused(r)));
-            assert_eq!(handle.found(&view, Ok(7)), said(well.clone(), Ok(7)), "{role:?} {log_id}");
-            let error = Err(ReadError::OutOfRange(5));
-            assert_eq!(handle.found::<i32>(&view, error.clone()), said(badly, error), "{role:?} {log_id}");
-            let read = handle.read_to_send(&view, 0, 30, 1_000).await;
-            assert_eq!(read.err(), well.map(ReadError::Refused), "from the tail: {role:?} {log_id}");
-        }
-    }
-
-    #[tokio::test]
-    async fn the_tail_is_cut_with_the_log() {
-        let left = |entry: Entry| {
-            let handle = held();
-            handle.cut(&entry);
-            (handle.tail_bytes(0, 40), handle)
-        };
-        let rows = [
-            (Entry::Truncate { to: 40 }, Some(400)),
-            (Entry::Truncate { to: 20 }, Some(200)),
-            (Entry::Truncate { to: 15 }, Some(100)),
-            (Entry::Truncate { to: 0 }, None),
-            (Entry::Reset { at: 40 }, None),
-            (Entry::Reset { at: 15 }, None),
-            (Entry::Fence, Some(400)),
-        ];
-        for (entry, bytes) in rows {
-            assert_eq!(left(entry).0, bytes, "{entry:?}");
-        }
-        // A leader's next batch may lie behind a gap, exactly where the former log ended.
-        let (_, handle) = left(Entry::Truncate { to: 20 });
-        handle.tail.lock().push(40, 50, Bytes::from(vec![9; 100]));
-        handle.publish(View { log_id: 1, end: 50, high_watermark: 50, ..View::unknown(Role::Leader, 4) });
-        assert_eq!(handle.tail_bytes(20, 50), None, "bytes of the former log");
-        assert_eq!(handle.read(40, 50, 1_000).await.unwrap().bytes, 100);
-    }
-}
+#[path = "handle_tests.rs"]
+mod tests;

@@ -95,6 +95,21 @@ impl Tail {
         Some((parts, bytes, next))
     }
 
+    /// Whether the tail reaches back to `from` and holds at most `limit` bytes in `from .. until`.
+    #[must_use]
+    pub fn is_within(&self, from: Offset, until: Offset, limit: usize) -> bool {
+        if self.entries.front().is_none_or(|first| from < first.base) {
+            return false;
+        }
+        let start = self.entries.partition_point(|e| e.next <= from);
+        let mut left = limit;
+        self.entries.range(start..).take_while(|e| e.base < until).all(|entry| {
+            let fits = entry.bytes.len() <= left;
+            left = left.saturating_sub(entry.bytes.len());
+            fits
+        })
+    }
+
     /// Bytes of the held batches in `from .. until`; none if the tail does not reach back.
     #[must_use]
     pub fn bytes_between(&self, from: Offset, until: Offset) -> Option<usize> {
@@ -125,6 +140,9 @@ mod tests {
         assert_eq!(tail.read(15, 40, 10).unwrap().1, 100, "the first batch whole");
         assert_eq!(tail.read(40, 40, 10).unwrap().1, 0);
         assert_eq!(tail.bytes_between(20, 40), Some(200));
+        for (from, limit, within) in [(20, 200, true), (20, 199, false), (40, 0, true), (5, 1_000, false)] {
+            assert_eq!(tail.is_within(from, 40, limit), within, "{from} {limit}");
+        }
         tail.push(70, 80, Bytes::from_static(b"x"));
         assert!(tail.read(15, 80, 1000).is_none(), "a gap: what was held is let go");
     }
