@@ -4,6 +4,7 @@
 //!   launch   finds the binary; starts every child so that it dies with the test process
 //!   lines    a child's stderr: kept for failure messages, waited on instead of time
 //!   broker   Broker: start, kill -9, restart on the same port and directory, stop
+//!   nodes    Nodes: several brokers that form one cluster
 //!   client   kcat, python, java: needed, run to their end, output kept
 //!   faults   disks that are slow, hang, fail or are full, under a broker that knows nothing of it
 //!   java     the Maven project: compiled once, one class path
@@ -27,6 +28,7 @@ mod kafka;
 mod launch;
 mod lines;
 pub mod load;
+mod nodes;
 mod programs;
 mod raw;
 pub mod verdict;
@@ -37,6 +39,7 @@ pub use client::{Finished, Running, find_python, need, run, say, scratch};
 pub use java::{Java, find_java};
 pub use kafka::Kafka;
 pub use lines::Lines;
+pub use nodes::Nodes;
 pub use programs::find_program;
 pub use raw::Raw;
 
