@@ -26,7 +26,7 @@ fn main() -> ExitCode {
             return ExitCode::from(if said.use_stderr() { EXIT_CONFIG } else { 0 });
         }
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = log_filter(std::env::var("RUST_LOG").ok());
     let colours = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(colours);
     log.with_writer(std::io::stderr).init();
@@ -56,6 +56,18 @@ fn main() -> ExitCode {
             ExitCode::from(EXIT_CONFIG)
         }
     }
+}
+
+/// The filter of the log. openraft and ractor tell of every step, so they say only what is wrong unless the operator names
+/// them. openraft calls each attempt at a dead node a warning.
+fn log_filter(wanted: Option<String>) -> EnvFilter {
+    let mut wanted = wanted.filter(|wanted| !wanted.is_empty()).unwrap_or_else(|| "info".to_owned());
+    for (name, level) in [("openraft", "error"), ("ractor", "warn")] {
+        if !wanted.contains(name) {
+            wanted.push_str(&format!(",{name}={level}"));
+        }
+    }
+    EnvFilter::try_new(&wanted).unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
 async fn run(config: Config) -> anyhow::Result<ExitCode> {

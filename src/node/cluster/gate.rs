@@ -3,7 +3,7 @@
 //! ```text
 //!   own words     the forming's view (identity on disk), the granted epoch
 //!   who is who    the image's brokers, and before they have registered the seats of the grant
-//!   addresses     the address that a node registered, and every seed: the uuid that it proves decides
+//!   addresses     the address that a node registered, and its seed: the uuid that it proves decides
 //! ```
 //! `core/bootstrap/hello.rs` says whom to refuse. Nothing here is stored.
 
@@ -102,16 +102,11 @@ impl Gate for NodeGate {
         let broker = image.brokers.get(&node);
         let seat = || Some(self.seat(|seat| seat.place == node)?.uuid);
         let uuid = broker.and_then(|broker| broker.uuid).or_else(seat)?;
-        let registered = broker.and_then(|broker| broker.cluster_address.clone());
-        let mut addresses: Vec<String> = registered.into_iter().collect();
-        addresses.extend(self.seeds.at(node).cloned());
-        addresses.extend(self.seeds.entries().iter().cloned());
-        let mut once = Vec::with_capacity(addresses.len());
-        addresses.into_iter().for_each(|address| {
-            if !once.contains(&address) {
-                once.push(address);
-            }
-        });
-        Some(Member { uuid, addresses: once })
+        let mut addresses: Vec<String> = broker.and_then(|b| b.cluster_address.clone()).into_iter().collect();
+        // A seed of the founding has the place of its id. Names are looked up at each dial.
+        if let Some(seed) = self.seeds.at(node).filter(|seed| !addresses.contains(seed)) {
+            addresses.push(seed.clone());
+        }
+        Some(Member { uuid, addresses })
     }
 }

@@ -22,7 +22,7 @@ use super::{Node, Others, Tasks};
 use crate::config::Config;
 use crate::controller::RaftLog;
 use crate::storage::{Identity as StoreIdentity, Store};
-use crate::transport::replication::Replicator;
+use crate::transport::replication::{Dialling, Replicator};
 use crate::transport::{NodeKey, Secret, Transport, TransportConfig};
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
@@ -52,7 +52,7 @@ use tokio::task::JoinHandle;
 /// Refuses a configuration with which a node of a cluster would mislead clients.
 pub(super) fn check(config: &Config) -> anyhow::Result<()> {
     if config.cluster.is_on() {
-        config.kafka.reachable()?;
+        config.kafka.check_for_cluster()?;
     }
     Ok(())
 }
@@ -61,26 +61,11 @@ pub(super) fn check(config: &Config) -> anyhow::Result<()> {
 pub(super) async fn start(opened: Opened) -> anyhow::Result<Node> {
     let mut forming = Forming::begin(opened).await?;
     loop {
-        let Forming { steps, over, running, .. } = &mut forming;
-        let ended = async {
-            match running {
-                Some(running) => drop((&mut running.ended).await),
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            step = steps.recv() => match step {
-                Some(Step::RunRaft { node }) => forming.run_raft(node).await?,
-                Some(Step::Initialise { voters, learners }) => forming.initialise(&voters, learners).await?,
-                Some(Step::OpenListeners) => return forming.serve().await,
-                Some(Step::Stop(why)) => bail!(why),
-                None => bail!("the forming of the cluster ended by a fault of its own: see the lines above"),
-            },
-            why = over.wait_for(Option::is_some) => match why {
-                Ok(why) => bail!(why.clone().unwrap_or_default()),
-                Err(_) => bail!("the node ended while it started"),
-            },
-            () = ended => bail!("the node's actors ended while they started: see the lines above"),
+        match forming.next().await? {
+            Step::RunRaft { node } => forming.run_raft(node).await?,
+            Step::Initialise { voters, learners } => forming.initialise(&voters, learners).await?,
+            Step::OpenListeners => return forming.serve().await,
+            Step::Stop(why) => bail!(why),
         }
     }
 }
@@ -200,6 +185,26 @@ impl Forming {
         })
     }
 
+    /// The next step of the forming; an error if the node cannot go on.
+    async fn next(&mut self) -> anyhow::Result<Step> {
+        let ended = async {
+            match &mut self.running {
+                Some(running) => drop((&mut running.ended).await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            step = self.steps.recv() => {
+                step.context("the forming of the cluster ended by a fault of its own: see the lines above")
+            }
+            why = self.over.wait_for(Option::is_some) => match why {
+                Ok(why) => bail!(why.clone().unwrap_or_default()),
+                Err(_) => bail!("the node ended while it started"),
+            },
+            () = ended => bail!("the node's actors ended while they started: see the lines above"),
+        }
+    }
+
     /// Opens the metadata log under this node's id, and starts the actors over it.
     async fn run_raft(&mut self, node_id: BrokerId) -> anyhow::Result<()> {
         if self.running.is_some() {
@@ -216,7 +221,7 @@ impl Forming {
         let shards = self.opened.for_actors.len();
         let share = self.opened.fitted.budgets.replication_share(shards);
         let directory = Arc::clone(&self.shared.directory);
-        let replicator = Replicator::new(Arc::clone(&self.transport) as Arc<_>, directory, shards, share);
+        let replicator = Replicator::new(Dialling::over(&self.transport), directory, shards, share);
         self.transport.accept_data(Arc::clone(&replicator) as Arc<_>);
         let over = Arc::clone(&self.overs);
         let cluster = ClusterArgs {
