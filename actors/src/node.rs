@@ -452,7 +452,7 @@ impl Around<'_> {
         let proposer = ProposerArgs { me, ask, directory: Arc::clone(self.directory), clock: clock() };
         let (proposer, _) = Actor::spawn_linked(None, ProposerActor, proposer, self.me.get_cell()).await?;
         // The controller opens the door itself, before it hears the log.
-        door.hearers(sessions, proposer.clone());
+        door.hearers(sessions, proposer.clone(), Arc::clone(&controller.images));
         Actor::spawn_linked(None, ControllerActor, controller, self.me.get_cell()).await?;
         let links = Links {
             replication: Arc::clone(&cluster.replication),

@@ -2,8 +2,8 @@
 
 use super::machine::Fitted;
 use crate::config::Config;
-use callboard_actors::cluster::ClusterArgs;
 use callboard_actors::clock::{Clock, SystemClock};
+use callboard_actors::cluster::ClusterArgs;
 use callboard_actors::controller::ControllerHandle;
 use callboard_actors::directory::Directory;
 use callboard_actors::group::{Coordinators, CoordinatorsArgs};

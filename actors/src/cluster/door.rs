@@ -5,16 +5,23 @@
 
 use super::messages::SessionsMsg;
 use crate::controller::ControllerMsg;
+use crate::images::Images;
 use crate::proposer::ProposerMsg;
-use crate::reply::{Answer, Reply};
+use crate::reply::Reply;
 use bytes::Bytes;
 use callboard_core::BrokerId;
 use callboard_core::metadata::Leadership;
 use callboard_core::metadata::controller::{Ask, Reply as Said};
 use callboard_core::sessions::Heartbeat;
 use ractor::ActorRef;
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// Time that a config change waits for nodes that do not say that they know it.
+const KNOWN_WITHIN: Duration = Duration::from_secs(1);
 
 /// The actors that others ask, and the leadership that this node knows.
 #[derive(Debug)]
@@ -22,7 +29,10 @@ pub struct Door {
     controller: OnceLock<ActorRef<ControllerMsg>>,
     sessions: OnceLock<ActorRef<SessionsMsg>>,
     proposer: OnceLock<ActorRef<ProposerMsg>>,
+    images: OnceLock<Arc<Images>>,
     lead: watch::Sender<Option<Leadership>>,
+    /// How far each node has applied the metadata log, by its last heartbeat here.
+    applied: watch::Sender<BTreeMap<BrokerId, u64>>,
 }
 
 impl Default for Door {
@@ -31,14 +41,22 @@ impl Default for Door {
             controller: OnceLock::new(),
             sessions: OnceLock::new(),
             proposer: OnceLock::new(),
+            images: OnceLock::new(),
             lead: watch::Sender::new(None),
+            applied: watch::Sender::default(),
         }
     }
 }
 
 impl Door {
     /// Names the actors that hear of images and leaderships, before the controller can tell them any.
-    pub(crate) fn hearers(&self, sessions: ActorRef<SessionsMsg>, proposer: ActorRef<ProposerMsg>) {
+    pub(crate) fn hearers(
+        &self,
+        sessions: ActorRef<SessionsMsg>,
+        proposer: ActorRef<ProposerMsg>,
+        images: Arc<Images>,
+    ) {
+        let _ = self.images.set(images);
         let _ = self.sessions.set(sessions);
         let _ = self.proposer.set(proposer);
     }
@@ -65,6 +83,13 @@ impl Door {
 
     /// Tells the judge of sessions something.
     pub fn tell(&self, message: SessionsMsg) {
+        if let SessionsMsg::Heartbeat(heartbeat) = &message {
+            let (node, applied) = (heartbeat.from.broker, heartbeat.applied);
+            self.applied.send_if_modified(|all| {
+                let before = all.insert(node, applied);
+                before != Some(applied)
+            });
+        }
         if let Some(sessions) = self.sessions.get() {
             let _ = sessions.cast(message);
         }
@@ -74,14 +99,30 @@ impl Door {
         self.controller.get()
     }
 
-    /// Asks this node's controller.
-    #[must_use]
-    pub fn ask(&self, ask: Ask) -> Answer<Said> {
+    /// Asks this node's controller, and waits for the answer. A config change is answered when the nodes know it.
+    pub async fn ask(&self, ask: Ask) -> Said {
+        let configures = matches!(&ask, Ask::AlterConfigs { validate_only: false, .. });
         let (reply, answer) = Reply::new();
         if let Some(controller) = self.controller.get() {
             let _ = controller.cast(ControllerMsg::Ask(ask, reply));
         }
-        answer
+        let said = answer.get().await;
+        if let (true, Said::Altered(_, index)) = (configures, &said) {
+            let _ = timeout(KNOWN_WITHIN, self.known(*index)).await;
+        }
+        said
+    }
+
+    /// Waits until the heartbeats of all unfenced nodes show this index.
+    async fn known(&self, index: u64) {
+        let Some(images) = self.images.get() else { return };
+        let mut applied = self.applied.subscribe();
+        let all = |applied: &BTreeMap<BrokerId, u64>| {
+            let image = images.current();
+            let mut unfenced = image.brokers.values().filter(|broker| !broker.fenced);
+            unfenced.all(|broker| applied.get(&broker.id).is_some_and(|at| *at >= index))
+        };
+        let _ = applied.wait_for(all).await;
     }
 
     /// Answers a question of another node.
@@ -90,7 +131,7 @@ impl Door {
         if let Some(named) = speaker(&ask).into_iter().find(|named| Some(*named) != from) {
             return Err(format!("the question speaks for node {named}, and another node asks it"));
         }
-        let said = self.ask(ask).get().await;
+        let said = self.ask(ask).await;
         serde_json::to_vec(&said).map(Bytes::from).map_err(|e| e.to_string())
     }
 

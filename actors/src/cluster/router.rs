@@ -84,7 +84,7 @@ impl Router {
             return Attempt::NotSent("no controller is known yet".to_owned());
         };
         if lead.node == self.me {
-            return match timeout(within, self.door.ask(ask.clone()).get()).await {
+            return match timeout(within, self.door.ask(ask.clone())).await {
                 Ok(said) => Attempt::Said(said),
                 Err(_) => Attempt::Lost("this node's controller has not answered yet".to_owned()),
             };

@@ -60,8 +60,7 @@ impl Serves for Desk {
                 serde_json::to_vec(&reply).map(Bytes::from).map_err(|e| e.to_string())
             }),
             Service::Grant => Box::pin(async move {
-                let grant: Grant =
-                    serde_json::from_slice(&question).map_err(|e| format!("no grant: {e}"))?;
+                let grant: Grant = serde_json::from_slice(&question).map_err(|e| format!("no grant: {e}"))?;
                 let (reply, answer) = Reply::new();
                 let _ = forming.cast(FormingMsg::GrantAsked(from.uuid, Box::new(grant), reply));
                 let answer = answer.get().await.ok_or("a write is in flight: ask again")?;

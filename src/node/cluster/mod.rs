@@ -147,7 +147,10 @@ impl Forming {
         let (actor, _) = Actor::spawn(None, FormingActor, args).await?;
         let _ = gate.forming.set(actor.clone());
         // No packet leaves before the start is on disk (R16).
-        begins.wait_for(|begun| *begun).await.context("this start could not be stored: see the lines above")?;
+        begins
+            .wait_for(|begun| *begun)
+            .await
+            .context("this start could not be stored: see the lines above")?;
         let listen = config.address().to_owned();
         let transport =
             Transport::start(TransportConfig { listen, secret, dir: data }, Arc::clone(&gate) as Arc<_>)?;
@@ -285,7 +288,8 @@ impl Forming {
 
     /// Takes clients. From now on a `Stop` ends the running node.
     async fn serve(self) -> anyhow::Result<Node> {
-        let Forming { opened, shared, running, raft, transport, over, overs, mut steps, mut tasks, .. } = self;
+        let Forming { opened, shared, running, raft, transport, over, overs, mut steps, mut tasks, .. } =
+            self;
         let (Some(running), Some(raft)) = (running, raft.get().cloned()) else {
             bail!("clients were to be taken before the metadata log was open");
         };

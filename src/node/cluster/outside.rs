@@ -107,7 +107,8 @@ impl Forming for Outside {
             let asked = (Service::Probe, Bytes::new(), PROBE);
             let (from, reply): (Caller, ProbeReply) = ask(transport, (seed, None), asked).await?;
             // The connection proved uuid and key, so a reply that names others is no node's own word.
-            (reply.uuid == from.uuid && reply.key_hash == from.key_hash && reply.version == PROTOCOL).then_some(reply)
+            (reply.uuid == from.uuid && reply.key_hash == from.key_hash && reply.version == PROTOCOL)
+                .then_some(reply)
         })
     }
 

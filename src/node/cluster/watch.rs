@@ -33,7 +33,7 @@ pub(super) async fn found(
         let leads = lead.borrow_and_update().is_some_and(|lead| lead.node == me);
         if leads {
             let ask = Ask::Found { cluster_id: cluster.0.clone(), seats: seats.clone() };
-            let said = door.ask(ask).get().await;
+            let said = door.ask(ask).await;
             tracing::debug!("founding: {said:?}");
         }
         tokio::select! {
