@@ -17,5 +17,6 @@ pub fn describe_metrics() {
     kafka::metrics::describe();
     storage::metrics::describe();
     console::metrics::describe();
+    transport::replication::metrics::describe();
     callboard_actors::metrics::describe();
 }

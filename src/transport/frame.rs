@@ -191,6 +191,12 @@ impl Lengths {
     pub fn body(&self) -> usize {
         self.meta + self.payload
     }
+
+    /// Bytes of batches behind the archive.
+    #[must_use]
+    pub fn payload(&self) -> usize {
+        self.payload
+    }
 }
 
 /// The items of a received frame, validated and in place.
@@ -376,6 +382,18 @@ impl Packer {
         }
         self.chunks.push(batch);
         Ok(())
+    }
+
+    /// Bytes of all batches so far.
+    #[must_use]
+    pub fn payload(&self) -> usize {
+        self.payload
+    }
+
+    /// Number of parts so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.parts.len()
     }
 
     /// Whether no part was begun.

@@ -5,7 +5,8 @@
 //!               core/partition/replication.rs          words.rs             frame.rs
 //! ```
 //!
-//! Connections come with later steps. Nothing here decides about offsets or epochs.
+//! `replication` runs on the data connections. Nothing here decides about offsets or epochs.
 
 pub mod frame;
+pub mod replication;
 pub mod words;
