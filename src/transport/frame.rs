@@ -121,7 +121,7 @@ pub enum Items {
     Acks(Vec<Ack>),
 }
 
-/// The archive's root.
+/// The archive's root, which is at its end and has the same bytes in every version.
 #[derive(Archive, Serialize, Clone, PartialEq, Eq, Debug)]
 #[rkyv(derive(Debug))]
 pub struct Meta {
@@ -240,6 +240,7 @@ impl ArchivedPart {
 }
 
 impl ArchivedLogEnd {
+    /// A copy with this machine's numbers.
     #[must_use]
     pub fn to_native(&self) -> LogEnd {
         LogEnd { epoch: self.epoch.to_native(), offset: self.offset.to_native() }
@@ -247,6 +248,7 @@ impl ArchivedLogEnd {
 }
 
 impl ArchivedSubject {
+    /// A copy with this machine's numbers.
     #[must_use]
     pub fn to_native(&self) -> Subject {
         Subject {

@@ -36,7 +36,7 @@ const WRITTEN_SOON: Duration = Duration::from_millis(10);
 /// Pause before a failed read is tried again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
-/// The two rings.
+/// The ring in which a partition waits, by what it lacks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ring {
     Near,
@@ -226,10 +226,10 @@ impl Cursors {
                 Next::Part(_) if !packer.takes(0) => return Ok(Turn::Full),
                 Next::Part(part) => feeding.tell(&part, probe, packer)?,
                 Next::Read { part, until, .. } => {
-                    if let Some(turn) = feeding.from_cold(&part, until, packer)? {
+                    if let Some(turn) = feeding.take_cold(&part, until, packer)? {
                         return Ok(turn);
                     }
-                    if let Some(turn) = feeding.from_tail((&view, until), &part, room, packer)? {
+                    if let Some(turn) = feeding.take_tail((&view, until), &part, room, packer)? {
                         return Ok(turn);
                     }
                     if feeding.not_before.is_some_and(|moment| moment > Instant::now()) {

@@ -67,7 +67,7 @@ impl Feeding {
     }
 
     /// Adds batches of a cold read; none if there are none for this place.
-    pub fn from_cold(
+    pub fn take_cold(
         &mut self,
         part: &Part,
         until: Offset,
@@ -107,7 +107,7 @@ impl Feeding {
     }
 
     /// Adds batches of the tail, of `room` bytes or one larger batch; none if they are not there.
-    pub fn from_tail(
+    pub fn take_tail(
         &mut self,
         (view, until): (&View, Offset),
         part: &Part,

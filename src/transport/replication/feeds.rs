@@ -62,7 +62,7 @@ struct Routes {
 }
 
 impl Feeds {
-    /// No connection yet.
+    /// Feeds of the replicas in this directory, without a connection yet.
     pub fn new(directory: Arc<Directory>) -> Arc<Feeds> {
         let (slots, routes, connected) = Default::default();
         Arc::new(Feeds { directory, slots, routes, connected })
@@ -200,7 +200,7 @@ impl Feeds {
         }
     }
 
-    /// Ends a feed.
+    /// Ends the feed of a partition over whichever connection it runs.
     pub fn unfeed(&self, id: TopicPartition, to: BrokerId) {
         if let Some(inbox) = self.route(id, to) {
             inbox.order(id, Order::Unfeed);

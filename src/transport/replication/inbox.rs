@@ -55,7 +55,7 @@ pub struct Waiting {
 }
 
 impl Inbox {
-    /// An empty inbox.
+    /// The inbox of a connection from this life of a node.
     pub fn new(peer: Peer) -> Arc<Inbox> {
         Arc::new(Inbox { peer, waiting: Mutex::default(), wake: Notify::new() })
     }

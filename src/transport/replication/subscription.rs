@@ -53,7 +53,7 @@ struct State {
     followed: HashMap<TopicPartition, Arc<PartitionHandle>>,
     /// When the last follower left.
     left: Option<Instant>,
-    /// The node ends.
+    /// Set when the node ends; the connection is closed even though replicas follow.
     closed: bool,
     outbox: Outbox,
 }

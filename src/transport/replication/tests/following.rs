@@ -126,7 +126,7 @@ async fn a_frame_waits_for_the_gate_and_for_the_pool_and_a_large_one_takes_all_o
     hand.send_parts(&[(0, NOTHING, &[])]).await;
     node.heard().await;
     let large = batch(0, super::rig::SHARE + 100);
-    hand.send_parts(&[(0, AFTER, &[large.clone()])]).await;
+    hand.send_parts(&[(0, AFTER, std::slice::from_ref(&large))]).await;
     hand.send_parts(&[(0, AFTER, &[batch(1, 10)])]).await;
     assert!(node.silent());
     shard.gate.send_replace(true);
