@@ -18,5 +18,6 @@ pub fn describe_metrics() {
     storage::metrics::describe();
     console::metrics::describe();
     transport::metrics::describe();
+    transport::replication::metrics::describe();
     callboard_actors::metrics::describe();
 }

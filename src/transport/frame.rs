@@ -121,7 +121,7 @@ pub enum Items {
     Acks(Vec<Ack>),
 }
 
-/// The archive's root.
+/// The archive's root, which is at its end and has the same bytes in every version.
 #[derive(Archive, Serialize, Clone, PartialEq, Eq, Debug)]
 #[rkyv(derive(Debug))]
 pub struct Meta {
@@ -191,6 +191,12 @@ impl Lengths {
     pub fn body(&self) -> usize {
         self.meta + self.payload
     }
+
+    /// Bytes of batches behind the archive.
+    #[must_use]
+    pub fn payload(&self) -> usize {
+        self.payload
+    }
 }
 
 /// The items of a received frame, validated and in place.
@@ -234,6 +240,7 @@ impl ArchivedPart {
 }
 
 impl ArchivedLogEnd {
+    /// A copy with this machine's numbers.
     #[must_use]
     pub fn to_native(&self) -> LogEnd {
         LogEnd { epoch: self.epoch.to_native(), offset: self.offset.to_native() }
@@ -241,6 +248,7 @@ impl ArchivedLogEnd {
 }
 
 impl ArchivedSubject {
+    /// A copy with this machine's numbers.
     #[must_use]
     pub fn to_native(&self) -> Subject {
         Subject {
@@ -376,6 +384,18 @@ impl Packer {
         }
         self.chunks.push(batch);
         Ok(())
+    }
+
+    /// Bytes of all batches so far.
+    #[must_use]
+    pub fn payload(&self) -> usize {
+        self.payload
+    }
+
+    /// Number of parts so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.parts.len()
     }
 
     /// Whether no part was begun.

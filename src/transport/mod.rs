@@ -10,7 +10,8 @@
 //!               core/partition/replication.rs          words.rs             frame.rs
 //! ```
 //!
-//! Each node dials its peers and uses what it dialled. Nothing here decides about offsets or epochs.
+//! Each node dials its peers and uses what it dialled; `replication` runs on the data connections. Nothing here decides about
+//! offsets or epochs.
 
 mod accept;
 mod data;
@@ -28,6 +29,7 @@ pub mod metrics;
 mod question;
 mod refusal;
 mod registry;
+pub mod replication;
 mod secret;
 mod serve;
 mod settings;
