@@ -152,7 +152,8 @@ fn speaker(ask: &Ask) -> Vec<BrokerId> {
         Ask::Register { node, .. } => vec![node.broker],
         Ask::Opened(replicas) => replicas.iter().map(|(_, opened)| opened.broker).collect(),
         Ask::AlterIsr { from, .. } | Ask::RenewEpochs { from, .. } => vec![from.broker],
-        Ask::CreateTopics { .. }
+        Ask::Found { .. }
+        | Ask::CreateTopics { .. }
         | Ask::DeleteTopics(_)
         | Ask::CreatePartitions { .. }
         | Ask::AlterConfigs { .. }

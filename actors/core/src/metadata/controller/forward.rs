@@ -87,7 +87,8 @@ impl Forwarded {
 /// Whether asking again changes nothing that the first attempt did not change (R44).
 fn may_repeat(ask: &Ask) -> bool {
     match ask {
-        Ask::Register { .. }
+        Ask::Found { .. }
+        | Ask::Register { .. }
         | Ask::CreateTopics { .. }
         | Ask::ProducerIds
         | Ask::Opened(_)

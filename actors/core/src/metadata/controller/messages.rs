@@ -3,6 +3,7 @@
 //! [`Ask`] and [`Reply`] are plain data without tickets or shared pointers. Any node takes any request, so both have
 //! to travel between nodes. A ticket belongs to one shell, and therefore stands beside the ask in [`Input`].
 
+use crate::bootstrap::Seat;
 use crate::error::ErrorCode;
 use crate::ids::{BrokerId, LeaderEpoch, Peer, Ticket, TopicId, TopicPartition};
 use crate::metadata::broker::Registration;
@@ -165,6 +166,12 @@ pub struct Alteration {
 /// A question to the controller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
+    /// Founds a cluster under this id, unless there is one: then nothing changes, and the image says which.
+    Found {
+        cluster_id: String,
+        /// The nodes that found it.
+        seats: Vec<Seat>,
+    },
     /// A node's process starts.
     Register {
         node: Box<Registration>,

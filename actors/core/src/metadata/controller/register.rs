@@ -11,6 +11,7 @@ use super::basis::{Basis, LogEpochs};
 use super::isr::unchanged;
 use super::judged::fence;
 use super::messages::{PRODUCER_ID_BLOCK, Refusal, refuse};
+use crate::bootstrap::Seat;
 use crate::error::ErrorCode;
 use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, NodeUuid, TopicPartition};
 use crate::metadata::broker::{Broker, LEVELS, Registration};
@@ -22,6 +23,20 @@ use crate::metadata::record::{ConfigOf, MetadataRecord, PartitionChange};
 const FOUND_EPOCH_MAX: LeaderEpoch = 1 << 30;
 
 impl Basis<'_> {
+    /// The records that found a cluster of these nodes; none if there is a cluster.
+    pub(super) fn found(&self, cluster_id: &str, seats: &[Seat]) -> Vec<MetadataRecord> {
+        if self.image.cluster_id.is_some() {
+            return Vec::new();
+        }
+        let changes = [("min.insync.replicas".to_owned(), Some("2".to_owned()))].into();
+        let (cluster_id, seats) = (cluster_id.to_owned(), seats.to_vec());
+        vec![
+            MetadataRecord::Cluster { cluster_id, cluster_epoch: 0, seats },
+            MetadataRecord::FeatureLevel { level: LEVELS.max },
+            MetadataRecord::Configs { of: ConfigOf::Cluster, changes },
+        ]
+    }
+
     /// Registers a node that is alone.
     pub(super) fn register_alone(
         &self,

@@ -72,6 +72,7 @@ fn of_client(ask: &Ask) -> bool {
         | Ask::CreatePartitions { .. }
         | Ask::AlterConfigs { .. } => true,
         Ask::Register { .. }
+        | Ask::Found { .. }
         | Ask::ProducerIds
         | Ask::Opened(_)
         | Ask::AlterIsr { .. }
