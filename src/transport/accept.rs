@@ -19,7 +19,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Hellos in progress.
+/// Hellos in progress at most; each may take five seconds.
 const HELLOS: usize = 64;
 /// From here on a dialler has to show that its address is its own.
 const MANY: usize = HELLOS / 2;

@@ -11,7 +11,6 @@ use quinn::Connection;
 pub struct DataLink {
     /// The follower, with the broker epoch of its hello.
     pub from: Peer,
-    /// The follower's shard.
     pub shard: u16,
     /// It rises in the follower's process.
     pub number: u64,

@@ -25,7 +25,7 @@ const RESOLVING: Duration = Duration::from_secs(2);
 /// Addresses that one dial tries at most.
 const MOST: usize = 16;
 
-/// What to dial.
+/// The candidates of a dial, and the node that one of them has to be.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub addresses: Vec<String>,

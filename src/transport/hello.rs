@@ -3,15 +3,14 @@
 //! ```text
 //!   dialler  ── u32 length | JSON { words, kind, mac } ──>  acceptor: secret first, then the gate, then its own words
 //!   dialler  <── u32 length | JSON { welcome: words, mac } or { refused: reason, words } ──  acceptor
-//!   mac = HMAC-SHA256(secret, exporter of this connection | role | uuid | cluster or "virgin")
 //! ```
-//! A relay between two nodes has two connections with two exporters, so a proof is worth nothing on the other one. The
-//! role keeps a side from sending a proof back to its maker. A peer with a wrong secret is told only that it is wrong.
+//! The mac proves the secret on this one connection (`proof.rs`). A peer with a wrong secret is told only that it is wrong.
 //! Here stands no judgement about clusters and directories: the gate has it.
 
 use super::gate::Gate;
 use super::hex;
 use super::message::{Broken, Inbox, Outbox};
+use super::proof::{Proof, Role};
 use super::refusal::{Reason, Refusal};
 use super::secret::Secret;
 use super::tls;
@@ -29,17 +28,18 @@ pub(super) const LIMIT: Duration = Duration::from_secs(5);
 /// What this build can do beyond the protocol's version.
 pub(super) const FEATURES: u16 = 1;
 const LARGEST: usize = 64 << 10;
-const EXPORTER: &[u8] = b"EXPORTER-callboard-hello-1";
 const OTHER_SECRET: &str = "the cluster secrets differ; give every node the same secret file";
 
 /// The use of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
-    /// Questions and answers.
     Control,
     /// Replication for one shard of the follower that dials. The number rises in its process (R37).
-    Data { shard: u16, number: u64 },
+    Data {
+        shard: u16,
+        number: u64,
+    },
 }
 
 /// A peer that proved the secret and that the gate let in.
@@ -54,10 +54,8 @@ pub(super) struct Met {
 /// Why two nodes do not talk.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum Failed {
-    /// This side refused.
     #[error("refused here: {0}")]
     Refused(Refusal),
-    /// The other side refused.
     #[error("refused there: {0}")]
     Told(Refusal),
     /// The connection did not last.
@@ -82,13 +80,6 @@ impl From<Broken> for Failed {
 
 fn malformed(why: &str) -> Failed {
     Failed::Refused(Refusal::new(Reason::Malformed, &format!("the hello cannot be read: {why}")))
-}
-
-/// The side that speaks, as a proof names it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Role {
-    Dialler = 1,
-    Acceptor = 2,
 }
 
 /// A side's words, as they travel. Unknown fields are passed over, for newer releases.
@@ -129,46 +120,6 @@ impl Words {
     }
 }
 
-/// What the two proofs of one connection are made over.
-struct Proof<'a> {
-    secret: &'a Secret,
-    exporter: [u8; 32],
-}
-
-impl<'a> Proof<'a> {
-    fn new(secret: &'a Secret, connection: &Connection) -> Result<Proof<'a>, Failed> {
-        let mut exporter = [0; 32];
-        let exported = connection.export_keying_material(&mut exporter, EXPORTER, b"");
-        exported.map_err(|_| Failed::Lost("TLS exports no key for the proof".to_owned()))?;
-        Ok(Proof { secret, exporter })
-    }
-
-    fn words(&self, role: Role, uuid: NodeUuid, cluster: Option<&ClusterId>) -> Vec<u8> {
-        let mut words = self.exporter.to_vec();
-        words.push(role as u8);
-        words.extend(uuid.0);
-        // The leading byte tells a virgin from a cluster of that name.
-        match cluster {
-            None => words.extend(b"\0virgin"),
-            Some(cluster) => {
-                words.push(1);
-                words.extend(cluster.0.as_bytes());
-            }
-        }
-        words
-    }
-
-    fn make(&self, role: Role, hello: &Hello) -> Vec<u8> {
-        self.secret.sign(&self.words(role, hello.uuid, hello.cluster.as_ref()))
-    }
-
-    fn check(&self, role: Role, words: &Words) -> Result<(), Failed> {
-        let proof = hex::read(&words.mac).unwrap_or_default();
-        let proved = self.secret.verifies(&self.words(role, words.uuid, words.cluster.as_ref()), &proof);
-        proved.then_some(()).ok_or_else(|| Failed::Refused(Refusal::new(Reason::Secret, OTHER_SECRET)))
-    }
-}
-
 /// One side of hellos: its gate and its secret.
 #[derive(Clone, Copy)]
 pub(super) struct Greeter<'a> {
@@ -176,7 +127,7 @@ pub(super) struct Greeter<'a> {
     pub secret: &'a Secret,
 }
 
-impl Greeter<'_> {
+impl<'a> Greeter<'a> {
     /// Says hello on a connection that this node dialled. A refusal of this side closes it with the words.
     pub(super) async fn dialled(
         self,
@@ -199,17 +150,18 @@ impl Greeter<'_> {
         kind: Kind,
         expected: Option<NodeUuid>,
     ) -> Result<Met, Failed> {
-        let proof = Proof::new(self.secret, connection)?;
+        let proof = self.proof(connection)?;
         let (send, recv) = connection.open_bi().await.map_err(|error| Failed::of(&error))?;
         let (mut outbox, mut inbox) = (Outbox::new(send), Inbox::new(recv));
-        let own = Words::of(self.gate, kind, |hello| proof.make(Role::Dialler, hello));
+        let own =
+            Words::of(self.gate, kind, |hello| proof.make(Role::Dialler, hello.uuid, hello.cluster.as_ref()));
         write(&mut outbox, &own).await?;
         let answer: Answer = read(&mut inbox).await?;
         outbox.settle();
         match answer {
             Answer::Refused { reason, words } => Err(Failed::Told(Refusal::new(Reason::of(&reason), &words))),
             Answer::Welcome(words) => {
-                proof.check(Role::Acceptor, &words)?;
+                proved(&proof, Role::Acceptor, &words)?;
                 self.judge(connection, words, expected)
             }
         }
@@ -253,13 +205,20 @@ impl Greeter<'_> {
         inbox: &mut Inbox,
         admit: impl FnOnce(&Met) -> Result<(), Refusal>,
     ) -> Result<(Met, Words), Failed> {
-        let proof = Proof::new(self.secret, connection)?;
+        let proof = self.proof(connection)?;
         let words: Words = read(inbox).await?;
-        proof.check(Role::Dialler, &words)?;
+        proved(&proof, Role::Dialler, &words)?;
         let met = self.judge(connection, words, None)?;
         admit(&met).map_err(Failed::Refused)?;
-        let own = Words::of(self.gate, met.kind, |hello| proof.make(Role::Acceptor, hello));
+        let own = Words::of(self.gate, met.kind, |hello| {
+            proof.make(Role::Acceptor, hello.uuid, hello.cluster.as_ref())
+        });
         Ok((met, own))
+    }
+
+    fn proof(self, connection: &Connection) -> Result<Proof<'a>, Failed> {
+        Proof::new(self.secret, connection)
+            .ok_or_else(|| Failed::Lost("TLS exports no key for the proof".to_owned()))
     }
 
     fn judge(self, connection: &Connection, words: Words, expected: Option<NodeUuid>) -> Result<Met, Failed> {
@@ -278,6 +237,14 @@ impl Greeter<'_> {
     }
 }
 
+fn proved(proof: &Proof<'_>, role: Role, words: &Words) -> Result<(), Failed> {
+    let mac = hex::read(&words.mac).unwrap_or_default();
+    match proof.check(role, words.uuid, words.cluster.as_ref(), &mac) {
+        true => Ok(()),
+        false => Err(Failed::Refused(Refusal::new(Reason::Secret, OTHER_SECRET))),
+    }
+}
+
 async fn write(outbox: &mut Outbox, words: &impl Serialize) -> Result<(), Failed> {
     let json = serde_json::to_vec(words).map_err(|error| Failed::Lost(error.to_string()))?;
     let length = u32::try_from(json.len()).ok().filter(|length| *length as usize <= LARGEST);
@@ -292,56 +259,4 @@ async fn read<T: DeserializeOwned>(inbox: &mut Inbox) -> Result<T, Failed> {
     }
     let json = inbox.body(length).await?;
     serde_json::from_slice(&json).map_err(|error| malformed(&error.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(proof: &Proof<'_>, role: Role, hello: &Hello) -> Words {
-        Words {
-            version: hello.version,
-            cluster: hello.cluster.clone(),
-            cluster_epoch: 0,
-            uuid: hello.uuid,
-            incarnation: 1,
-            processes: Vec::new(),
-            kind: Kind::Control,
-            epoch: None,
-            features: FEATURES,
-            mac: hex::write(&proof.make(role, hello)),
-        }
-    }
-
-    #[test]
-    fn a_proof_holds_for_one_connection_role_uuid_and_cluster() {
-        let secret = Secret::new(b"0123456789abcdef").unwrap();
-        let other = Secret::new(b"0123456789abcdeg").unwrap();
-        let proof = Proof { secret: &secret, exporter: [7; 32] };
-        let virgin = Hello {
-            version: 1,
-            cluster: None,
-            cluster_epoch: 0,
-            uuid: NodeUuid([1; 16]),
-            incarnation: 1,
-            processes: Vec::new(),
-        };
-        let said = words(&proof, Role::Dialler, &virgin);
-        assert!(proof.check(Role::Dialler, &said).is_ok());
-        let refused = |checked: Result<(), Failed>| matches!(checked, Err(Failed::Refused(refusal)) if refusal.reason == Reason::Secret);
-        assert!(refused(proof.check(Role::Acceptor, &said)), "sent back to its maker");
-        assert!(refused(Proof { secret: &secret, exporter: [8; 32] }.check(Role::Dialler, &said)));
-        assert!(refused(Proof { secret: &other, exporter: [7; 32] }.check(Role::Dialler, &said)));
-        let mut changed = said.clone();
-        changed.uuid = NodeUuid([2; 16]);
-        assert!(refused(proof.check(Role::Dialler, &changed)));
-        let mut changed = said.clone();
-        changed.cluster = Some(ClusterId("virgin".to_owned()));
-        assert!(refused(proof.check(Role::Dialler, &changed)));
-        for mac in ["", "zz", &said.mac[..62]] {
-            let mut changed = said.clone();
-            changed.mac = mac.to_owned();
-            assert!(refused(proof.check(Role::Dialler, &changed)));
-        }
-    }
 }

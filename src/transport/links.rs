@@ -42,7 +42,7 @@ impl Links {
         Links { shared, members: Mutex::default(), addresses: Mutex::default() }
     }
 
-    /// Asks a member.
+    /// Asks a member; with a heartbeat, over each link that there is.
     pub(super) async fn call(
         &self,
         to: BrokerId,

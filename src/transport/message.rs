@@ -68,7 +68,6 @@ impl Inbox {
         Ok(read?.map(|chunk| chunk.bytes))
     }
 
-    /// Reads a head.
     pub(super) async fn exactly<const N: usize>(&mut self) -> Result<[u8; N], Broken> {
         let mut head = [0; N];
         let mut rest = head.as_mut_slice();

@@ -1,14 +1,11 @@
 //! What the transport counts: names, units, help and labels in one place.
 //!
-//! Refusals, connections, round trips and packet sizes are read at a scrape (`Transport::sample`); the rest is counted
+//! Refusals, connections, round trips and packet sizes are read at a scrape (`sample.rs`); the rest is counted
 //! when it happens.
 
-use super::link::{Link, Side};
-use super::refusal::Refusals;
 use callboard_actors::ports::{CallError, Service};
-use callboard_actors::samples::{Family, Samples};
+use callboard_actors::samples::Family;
 use metrics::{Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
-use std::sync::Arc;
 
 /// Counter, label `reason` = secret | version | cluster | uuid | old_directory | removed | unregistered | starting |
 /// malformed: connections that a hello ended, whichever side refused.
@@ -26,10 +23,10 @@ pub const CALLS: &str = "callboard_transport_calls_total";
 /// Gauge: questions of this node whose stream is open.
 pub const OPEN: &str = "callboard_transport_questions_open";
 
-const REFUSALS: Family = Family::counter(REFUSED, "connections ended at their hello, by reason");
-const LINKS: Family = Family::gauge(CONNECTIONS, "connections with other nodes");
-const MTU_BYTES: Family = Family::gauge(MTU, "UDP payload that reaches the peer");
-const RTT_SECONDS: Family = Family::gauge(RTT, "round trip to the peer");
+pub(super) const REFUSALS: Family = Family::counter(REFUSED, "connections ended at their hello, by reason");
+pub(super) const LINKS: Family = Family::gauge(CONNECTIONS, "connections with other nodes");
+pub(super) const MTU_BYTES: Family = Family::gauge(MTU, "UDP payload that reaches the peer");
+pub(super) const RTT_SECONDS: Family = Family::gauge(RTT, "round trip to the peer");
 
 /// Tells the exporter what the names mean.
 pub fn describe() {
@@ -72,34 +69,5 @@ pub(super) fn question_open() -> Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.decrement(1.0);
-    }
-}
-
-/// Writes what is read at a scrape. `peers` are labels with links; one label may have several.
-pub(super) fn sample(
-    refusals: &Refusals,
-    connections: usize,
-    peers: &[(String, Arc<Link>)],
-    out: &mut Samples,
-) {
-    let mut series = out.family(&REFUSALS);
-    for (reason, n) in refusals.counts() {
-        series.add(&[("reason", reason.name())], n as f64);
-    }
-    let mut series = out.family(&LINKS);
-    series.add(&[("kind", "control")], peers.len() as f64);
-    series.add(&[("kind", "data")], connections.saturating_sub(peers.len()) as f64);
-    // One link speaks for each peer: the one that this node dialled, if there is one.
-    let mut one: Vec<&(String, Arc<Link>)> = peers.iter().collect();
-    one.sort_by_key(|(peer, link)| (peer.as_str(), link.side == Side::Accepted));
-    one.dedup_by_key(|(peer, _)| peer.as_str());
-    let mut series = out.family(&MTU_BYTES);
-    for (peer, link) in &one {
-        let mtu = link.connection.stats().path.current_mtu;
-        series.add(&[("peer", peer)], f64::from(mtu));
-    }
-    let mut series = out.family(&RTT_SECONDS);
-    for (peer, link) in &one {
-        series.add(&[("peer", peer)], link.connection.rtt().as_secs_f64());
     }
 }

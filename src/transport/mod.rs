@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   endpoint.rs  one UDP port       keys.rs tls.rs secret.rs settings.rs    identity and settings of its connections
-//!   dial.rs accept.rs ──> hello.rs, judged by gate.rs, refused by refusal.rs
+//!   dial.rs accept.rs ──> hello.rs with proof.rs, judged by gate.rs, refused by refusal.rs
 //!   control: links.rs ─> slot.rs ─> link.rs ═══ message.rs, question.rs ═══> serve.rs      (ports Calls and Serves)
 //!   data:    start.rs (dial_data) ═════════════════════════════════════════> data.rs
 //!
@@ -26,10 +26,12 @@ mod link;
 mod links;
 mod message;
 pub mod metrics;
+mod proof;
 mod question;
 mod refusal;
 mod registry;
 pub mod replication;
+mod sample;
 mod secret;
 mod serve;
 mod settings;

@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 type Outcome = Result<Arc<Link>, String>;
 type Dial = watch::Receiver<Option<Outcome>>;
 
-/// One target's link.
+/// The place of one target's link, whether it is up or not.
 #[derive(Default)]
 pub(super) struct Slot(Mutex<State>);
 

@@ -14,9 +14,9 @@ use super::gate::Gate;
 use super::hello::Kind;
 use super::keys::{KeyError, NodeKey};
 use super::links::Links;
-use super::metrics;
 use super::refusal::{DONE, Refusals};
 use super::registry::Registry;
+use super::sample;
 use super::secret::Secret;
 use super::serve::Desk;
 use super::shared::Shared;
@@ -39,7 +39,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Where a node listens and what proves it.
 #[derive(Clone, Debug)]
 pub struct TransportConfig {
-    /// HOST:PORT of UDP.
+    /// A name or an address with the UDP port.
     pub listen: String,
     pub secret: Secret,
     /// The data directory, which keeps the node's key.
@@ -49,10 +49,8 @@ pub struct TransportConfig {
 /// Why there is no transport.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// The node's key.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The port, TLS or QUIC.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
 }
@@ -142,7 +140,7 @@ impl Transport {
         };
         let links = self.shared.registry.all();
         let peers: Vec<_> = links.into_iter().map(|link| (label(link.uuid()), link)).collect();
-        metrics::sample(&self.shared.refusals, self.shared.endpoint.open_connections(), &peers, out);
+        sample::write(&self.shared.refusals, self.shared.endpoint.open_connections(), &peers, out);
     }
 
     /// Ends all connections and tells the peers.
