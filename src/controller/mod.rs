@@ -1,10 +1,17 @@
 //! The metadata log, as an adapter behind the port `MetadataLog`.
 //!
-//! A single node keeps the log in redb (`single.rs`). A replicated log will stand beside it behind the same port. An
-//! adapter stores and orders records; the controller decides them.
+//! ```text
+//!   single.rs   a node alone: redb, no other node        worker.rs  its thread      rows.rs  its rows
+//!   raft/       a node of a cluster: openraft over redb  file.rs    what both know of `meta.redb`
+//! ```
+//! An adapter stores and orders records; the controller decides them.
 
+mod file;
+mod raft;
 mod rows;
 mod single;
 mod worker;
 
-pub use single::{OpenError, SingleLog};
+pub use file::OpenError;
+pub use raft::{Limits, RaftLog, RaftStatus};
+pub use single::SingleLog;

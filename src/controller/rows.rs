@@ -1,4 +1,4 @@
-//! The rows of `meta.redb`, and how they are read and written.
+//! The rows of a single node's `meta.redb`, and how they are read and written.
 //!
 //! ```text
 //!   log       index → crc32c · version · records (JSON)
@@ -14,6 +14,10 @@ use redb::{Database, ReadableDatabase, TableDefinition};
 
 pub(super) const LOG: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("log");
 pub(super) const SNAPSHOT: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("snapshot");
+/// The tables of a single node, by name.
+pub(super) const ALONE: [&str; 2] = ["log", "snapshot"];
+/// The table that each voter of a cluster has in its file.
+pub(super) const RAFT_LOG: &str = "raft_log";
 
 /// Format version of the rows.
 const VERSION: u8 = 1;
@@ -26,7 +30,7 @@ pub(super) fn seal(json: Vec<u8>) -> Vec<u8> {
     row
 }
 
-fn unseal(row: &[u8]) -> Result<&[u8], String> {
+pub(super) fn unseal(row: &[u8]) -> Result<&[u8], String> {
     let (crc, body) = row.split_first_chunk::<4>().ok_or("a row is cut short")?;
     if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
         return Err("a row's checksum does not match: restore the file from a backup".into());

@@ -12,27 +12,25 @@
 //!
 //! `rows.rs` has the bytes, `worker.rs` the thread and what a full or broken disk means.
 
-use super::rows::{Recovered, load};
-use super::worker::{Place, Proposal, RESERVE_BYTES, Worker};
+use super::file::{OpenError, Place, RESERVE_BYTES, first_proposal, foreign, missing, tables};
+use super::rows::{RAFT_LOG, Recovered, load};
+use super::worker::{Proposal, Worker};
 use crate::storage::{Reserve, disk::Disk};
 use callboard_actors::ports::{MetadataLog, OpenLog};
 use callboard_core::BrokerId;
 use callboard_core::metadata::{Committed, Leadership, MetadataRecord, ProposalId, ProposeResult};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 const TERM: u64 = 1;
-/// The reason why the metadata log cannot be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("{path}: {why}")]
-pub struct OpenError {
-    path: PathBuf,
-    why: String,
-}
+
+/// The words of a file that a voter of a cluster has written.
+const OF_A_CLUSTER: &str = "this directory is of a node of a cluster: start the node with the seeds of its cluster; \
+                            alone it would lose what the others committed";
 
 /// A single node's metadata log, with the thread that commits to it.
 pub struct SingleLog {
@@ -56,12 +54,9 @@ impl SingleLog {
         let failed = |why: String| OpenError { path: path.clone(), why };
         let fresh = !disk.exists(&path).map_err(|e| failed(e.to_string()))?;
         if let (true, Some(cluster)) = (fresh, cluster) {
-            return Err(failed(format!(
-                "the metadata of cluster {cluster} is missing: restore the file from a backup; nothing is created in \
-                 its place"
-            )));
+            return Err(failed(missing(cluster)));
         }
-        let place = Place { disk: Arc::clone(disk), path: path.clone(), ran_out: Arc::default() };
+        let place = Place::new(disk, &path);
         let db = match place.open() {
             // A kill during the first start leaves the file half made. No request was served from it, because the
             // data directory knows no cluster yet.
@@ -79,14 +74,14 @@ impl SingleLog {
         if fresh {
             disk.sync_dir(dir).map_err(|e| failed(e.to_string()))?;
         }
+        if tables(&db).map_err(failed)?.contains(RAFT_LOG) {
+            return Err(failed(OF_A_CLUSTER.into()));
+        }
         let Recovered { image, since_snapshot } = load(&db).map_err(failed)?;
         if let (Some(cluster), found) = (cluster, image.cluster_id.as_deref())
             && found != Some(cluster)
         {
-            let found = found.unwrap_or("no cluster");
-            return Err(failed(format!(
-                "it is of {found}, the data directory of cluster {cluster}: restore the file from its own backup"
-            )));
+            return Err(failed(foreign(found, cluster)));
         }
         let leadership = Leadership { term: TERM, node };
         let (stream, committed) = mpsc::unbounded_channel();
@@ -107,13 +102,6 @@ impl SingleLog {
         };
         Ok(OpenLog { log: Arc::new(log), committed, first: first_proposal(node) })
     }
-}
-
-/// The id of a process's first proposal. Its number is 62 random bits, so that no number of a former process comes
-/// again.
-fn first_proposal(node: BrokerId) -> ProposalId {
-    let [.., a, b, c, d, e, f, g, h] = *uuid::Uuid::new_v4().as_bytes();
-    ProposalId { node, number: u64::from_be_bytes([a, b, c, d, e, f, g, h]) }
 }
 
 impl MetadataLog for SingleLog {

@@ -4,46 +4,22 @@
 //! Without room the batch is refused, and the next one is tried. Any other fault of the disk ends the log until the
 //! node is started again, because the fate of the batch in hand is not known.
 
+use super::file::{Place, RESERVE_BYTES};
 use super::rows::{append, load};
-use crate::storage::{Backend, Reserve, disk::Disk};
+use crate::storage::Reserve;
 use callboard_core::metadata::{Committed, Image, MetadataRecord, ProposalId, ProposeResult};
 use redb::Database;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc as std_mpsc};
 use tokio::sync::{mpsc, oneshot};
 
 /// Batches between two snapshots.
 pub(super) const SNAPSHOT_EVERY: u64 = 256;
-/// Bytes held back in a file. On a full disk they give room to a few batches, so that deletes can be committed.
-pub(super) const RESERVE_BYTES: u64 = 2 << 20;
 
 /// A batch on its way to the thread.
 pub(super) struct Proposal {
     pub id: ProposalId,
     pub records: Vec<MetadataRecord>,
     pub answer: oneshot::Sender<ProposeResult>,
-}
-
-/// The place of the file, so that it can be opened again.
-pub(super) struct Place {
-    pub disk: Arc<dyn Disk>,
-    pub path: PathBuf,
-    pub ran_out: Arc<AtomicBool>,
-}
-
-impl Place {
-    pub fn open(&self) -> Result<Database, String> {
-        let file = self.disk.open(&self.path, true).map_err(|e| e.to_string())?;
-        let backend = Backend::new(file, Arc::clone(&self.ran_out));
-        let builder = &mut Database::builder();
-        builder.set_cache_size(4 << 20).create_with_backend(backend).map_err(|e| e.to_string())
-    }
-
-    /// Whether a write has found the disk full since the last call.
-    fn ran_out(&self) -> bool {
-        self.ran_out.swap(false, Ordering::AcqRel)
-    }
 }
 
 /// The reason why a batch is not committed.

@@ -1,0 +1,32 @@
+//! The metadata log of a node of a cluster: openraft behind the port `MetadataLog`.
+//!
+//! ```text
+//!   controller ── propose ──> log.rs ──> openraft ──> store/      entries, vote and snapshot in `meta.redb`
+//!                                           │ └─────> network.rs ── Calls ──> serve.rs of another node
+//!   controller <── stream ── machine.rs <───┘ apply
+//! ```
+//! openraft decides who leads and what is committed. `machine.rs` turns what is committed into the ordered stream: a
+//! snapshot, leaderships, batches. The image lives in memory, and a start builds it from the snapshot and the log.
+//!
+//! openraft runs on a thread and a runtime of its own (`open.rs`), so its timers do not wait behind requests of clients.
+//! `guard.rs` keeps openraft off its known faults: it alone asks for snapshots and purges, and it sees a core that died.
+//!
+//! Membership holds ids of nodes and no addresses, because the transport finds a node by its id. This version starts
+//! with the voters of the founding and changes none of them.
+
+#[cfg(test)]
+mod faulty;
+mod guard;
+mod log;
+mod machine;
+mod network;
+mod open;
+mod serve;
+mod store;
+#[cfg(test)]
+mod tests;
+mod types;
+mod wire;
+
+pub use guard::Limits;
+pub use log::{RaftLog, RaftStatus};
