@@ -128,7 +128,8 @@ impl RaftLog {
         self.holds.clone()
     }
 
-    /// Becomes a text when openraft has ended by itself. The process must end then, because its log answers nothing.
+    /// Becomes a text when openraft has ended by itself. The process must end then, because its log answers nothing. A
+    /// log that was closed ends the watch without a text.
     #[must_use]
     pub fn broken(&self) -> watch::Receiver<Option<String>> {
         self.broken.clone()

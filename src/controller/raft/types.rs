@@ -57,3 +57,8 @@ pub fn broker(node: u64) -> BrokerId {
 pub fn leadership(lead: Lead) -> Leadership {
     Leadership { term: lead.term, node: broker(lead.node_id) }
 }
+
+/// The index behind a position.
+pub fn next(position: Option<LogId>) -> u64 {
+    position.map_or(0, |id| id.index.saturating_add(1))
+}

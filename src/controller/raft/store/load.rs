@@ -9,9 +9,8 @@
 
 use super::super::super::file::{Place, tables};
 use super::super::super::rows::{ALONE, RAFT_LOG, unseal};
-use super::super::types::{Entry, LogId, SnapshotMeta, Vote};
+use super::super::types::{Entry, LogId, SnapshotMeta, Vote, next};
 use super::rows::{COMMITTED, LOG, META, NODE, PURGED, SNAPSHOT, VOTE, decode, encode, other};
-use super::view::next;
 use callboard_core::BrokerId;
 use callboard_core::metadata::{Image, MetadataRecord};
 use openraft::EntryPayload;

@@ -49,7 +49,8 @@ struct Build;
 impl StoreBuilder<TypeConfig, LogStore, Machine, (TempDir, Stream)> for Build {
     async fn build(&self) -> Result<((TempDir, Stream), LogStore, Machine), StorageError<TypeConfig>> {
         let dir = tempfile::tempdir().unwrap();
-        let (Parts { log, machine, .. }, events) = open(dir.path());
+        let (Parts { mut log, machine, .. }, events) = open(dir.path());
+        log.begins_anywhere = true;
         Ok(((dir, events), log, machine))
     }
 }

@@ -3,7 +3,7 @@
 //! Positions and the vote are kept in memory, and so are the newest entries. Entries that are not durable yet must be
 //! readable, and followers that keep up are served from here. Older entries are read from the file.
 
-use super::super::types::{Entry, LogId, Vote};
+use super::super::types::{Entry, LogId, Vote, next};
 use super::load::Loaded;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,7 +14,7 @@ const KEPT: usize = 1_024;
 const KEPT_BYTES: usize = 8 << 20;
 
 /// An entry, and the length of its row.
-pub type Sized = (Entry, usize);
+pub type Measured = (Entry, usize);
 
 /// Positions, vote and newest entries.
 #[derive(Default)]
@@ -23,13 +23,8 @@ pub struct View {
     pub committed: Option<LogId>,
     pub purged: Option<LogId>,
     pub last: Option<LogId>,
-    recent: BTreeMap<u64, Sized>,
+    recent: BTreeMap<u64, Measured>,
     recent_bytes: usize,
-}
-
-/// The index behind a position.
-pub fn next(position: Option<LogId>) -> u64 {
-    position.map_or(0, |id| id.index.saturating_add(1))
 }
 
 impl View {
@@ -40,7 +35,7 @@ impl View {
     }
 
     /// Makes the entries readable; the caller queues them for the disk.
-    pub fn append(&mut self, entries: Vec<Sized>) {
+    pub fn append(&mut self, entries: Vec<Measured>) {
         for (entry, bytes) in entries {
             let id = entry.log_id;
             self.recent_bytes += bytes;
@@ -83,14 +78,14 @@ impl View {
         self.last = self.last.max(Some(upto));
     }
 
-    fn forget(&mut self, gone: BTreeMap<u64, Sized>) {
+    fn forget(&mut self, gone: BTreeMap<u64, Measured>) {
         let bytes: usize = gone.values().map(|(_, bytes)| bytes).sum();
         self.recent_bytes = self.recent_bytes.saturating_sub(bytes);
     }
 
     /// Narrows a range to what exists. Returns the part to read from the file, and the entries behind it, as many as
     /// fit the limit and one more.
-    pub fn read(&self, range: Range<u64>, limit: usize) -> (Range<u64>, Vec<Sized>) {
+    pub fn read(&self, range: Range<u64>, limit: usize) -> (Range<u64>, Vec<Measured>) {
         let start = range.start.max(next(self.purged));
         let end = range.end.min(next(self.last)).max(start);
         let first = self.recent.keys().next().copied().unwrap_or(end).clamp(start, end);
@@ -100,6 +95,6 @@ impl View {
             bytes = bytes.saturating_add(*size);
             fits
         });
-        (start..first, within.map(|(_, sized)| sized.clone()).collect())
+        (start..first, within.map(|(_, measured)| measured.clone()).collect())
     }
 }
