@@ -100,7 +100,9 @@ impl Fitted {
 
 fn extent(config: &Config, cores: usize, shards: usize) -> Extent {
     let request_max = config.kafka.socket_request_max_bytes;
-    Extent { shards, readers: 2 * cores, look_ups: cores, request_max, peers: 0 }
+    // One seed is this node.
+    let peers = config.cluster.seeds.len().saturating_sub(1);
+    Extent { shards, readers: 2 * cores, look_ups: cores, request_max, peers }
 }
 
 /// The number of shards: those in the data directory, else the configured number.

@@ -22,6 +22,7 @@ mod stop;
 
 use crate::storage::{Readers, ShardHandle, Store};
 use crate::transport::Transport;
+use crate::transport::replication::Replicator;
 use callboard_actors::group::Coordinators;
 use callboard_actors::messages::NodeMsg;
 use callboard_actors::ports::MetadataLog;
@@ -56,11 +57,12 @@ pub struct Node {
 /// The parts of a node that reach other nodes. A node that is alone has none.
 #[derive(Default)]
 struct Others {
-    transport: Option<Arc<Transport>>,
+    /// The connections with them.
+    links: Option<(Arc<Transport>, Arc<Replicator>)>,
     /// Set when the node cannot go on, with the reason.
     over: Option<watch::Receiver<Option<String>>>,
     /// Tasks and actors that end with the node.
-    tasks: Tasks,
+    _tasks: Tasks,
 }
 
 /// Tasks that end when this is dropped.

@@ -3,6 +3,8 @@
 use crate::console::Observed;
 use crate::kafka::Context;
 use crate::storage::{Readers, ShardHandle};
+use crate::transport::Transport;
+use crate::transport::replication::Replicator;
 use crate::{kafka, storage};
 use callboard_actors::group::LagReader;
 use callboard_actors::lag::GroupLags;
@@ -27,6 +29,8 @@ pub(super) struct Parts {
     pub readers: Arc<Readers>,
     pub tails: Arc<TailBudget>,
     pub lags: GroupLags,
+    /// The connections with other nodes; none for a node that is alone.
+    pub links: Option<(Arc<Transport>, Arc<Replicator>)>,
     pub each_partition: bool,
 }
 
@@ -69,11 +73,15 @@ impl Observed for Parts {
     }
 
     fn sample(&self, out: &mut Samples) {
-        let Parts { context, shards, lost, readers, tails, lags, each_partition } = self;
+        let Parts { context, shards, lost, readers, tails, lags, links, each_partition } = self;
         kafka::sample(context, out);
         storage::scrape::sample(shards, lost, readers, out);
         let image = context.images.current();
         callboard_actors::metrics::sample(&image, &context.directory, tails, *each_partition, out);
         lags.sample(&context.coordinators, out);
+        if let Some((transport, replicator)) = links {
+            transport.sample(out);
+            replicator.sample(out);
+        }
     }
 }

@@ -164,6 +164,7 @@ impl Opened {
             readers: Arc::clone(&self.readers),
             tails,
             lags: Default::default(),
+            links: others.links.clone(),
             each_partition: self.fitted.config.console.metrics_partitions,
         }));
         let serving = listen(self.bound)?.into_iter().map(|l| l.serve(Arc::clone(&context), stopped.clone()));

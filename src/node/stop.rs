@@ -36,7 +36,8 @@ impl Node {
             tracing::error!("the clean end could not be marked: {error}");
             clean = false;
         }
-        if let Some(transport) = self.others.transport {
+        if let Some((transport, replicator)) = self.others.links {
+            replicator.close();
             transport.close().await;
         }
         // The console goes last, so that the end is seen.

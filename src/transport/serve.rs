@@ -14,13 +14,14 @@ use super::message::{Broken, Inbox, Outbox};
 use super::question::{self, ANSWERED, BULK, BULKS, HEAD, REFUSED, SMALL};
 use bytes::Bytes;
 use callboard_actors::ports::{Caller, Serves, Service};
+use callboard_core::limits;
 use parking_lot::RwLock;
 use quinn::ConnectionError;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bodies above 1 MiB that all connections together may bring at once.
-pub(super) const LARGE_BYTES: usize = 128 << 20;
+pub(super) const LARGE_BYTES: usize = limits::LARGE_QUESTION_BYTES;
 /// Permits for them are counted in this unit, because a semaphore hands out `u32` of them.
 const UNIT: usize = 1 << 10;
 

@@ -7,7 +7,7 @@
 //!   + small batches that are opened cores · 3
 //!   + readers 2 · cores · 1 + shards · (redb's cache 32 + run index 32 + settling 16)                       MiB
 //!   with peers: + replication 64 + what the largest frame takes beyond a shard's share of that
-//!   + peers · (QUIC's windows 8 + shards · cold reads 1)                                                    MiB
+//!   + peers · (QUIC's windows 8 + shards · cold reads 1 + questions 16) + large questions 64                   MiB
 //! ```
 //!
 //! From 2 GiB on these are the defaults. Below, defaults are halved until the sum fits; if it never fits, the node
@@ -113,6 +113,10 @@ pub const SETTLE_BYTES: usize = 16 * MIB;
 pub const RUN_BYTES: usize = 32;
 /// Bytes that a feed to a follower reads from the store at once. One larger batch is read alone.
 pub const FEED_READ_BYTES: usize = MIB;
+/// Questions of one peer that are being read or answered: sixteen large ones of a MiB each.
+pub const QUESTION_BYTES: usize = 16 * MIB;
+/// Snapshots of the metadata log and other questions above a MiB, of all peers together.
+pub const LARGE_QUESTION_BYTES: usize = 64 * MIB;
 /// Memory of the windows of QUIC towards one other node.
 pub const PEER_WINDOW_BYTES: usize = 8 * MIB;
 /// Least memory of a shard for frames from leaders: a usual frame with its head.
@@ -194,7 +198,9 @@ impl Budgets {
             0 => (0, 0),
             _ => (share, MESSAGE_MAX_BYTES_CEILING.saturating_sub(share)),
         };
-        let peer = PEER_WINDOW_BYTES.saturating_add(of.shards.saturating_mul(FEED_READ_BYTES));
+        let peer = PEER_WINDOW_BYTES
+            .saturating_add(of.shards.saturating_mul(FEED_READ_BYTES))
+            .saturating_add(QUESTION_BYTES);
         let terms = [
             ("produce", self.produce),
             ("requests", self.requests),
@@ -215,6 +221,7 @@ impl Budgets {
             ("replication", of.shards.saturating_mul(replication)),
             ("largest_frame", of.shards.saturating_mul(larger)),
             ("peers", of.peers.saturating_mul(peer)),
+            ("large_questions", if of.peers > 0 { LARGE_QUESTION_BYTES } else { 0 }),
         ];
         terms.into_iter().map(|(what, bytes)| Term { what, bytes }).collect()
     }
@@ -351,9 +358,9 @@ mod tests {
             let budgets = Budgets { replication, ..Budgets::default() };
             budgets.sum(&Extent { peers, shards: 4, ..TWO_CORES })
         };
-        assert_eq!(sum(1, 256 * MIB) - sum(0, 0), (256 + 8 + 4) * MIB);
-        assert_eq!(sum(2, 64 * MIB) - sum(1, 64 * MIB), (8 + 4) * MIB);
+        assert_eq!(sum(1, 256 * MIB) - sum(0, 0), (256 + 8 + 4 + 16 + 64) * MIB);
+        assert_eq!(sum(2, 64 * MIB) - sum(1, 64 * MIB), (8 + 4 + 16) * MIB);
         // A share of 16 MiB, and a frame of 32 that takes it.
-        assert_eq!(sum(1, 64 * MIB) - sum(0, 0), (4 * 32 + 8 + 4) * MIB);
+        assert_eq!(sum(1, 64 * MIB) - sum(0, 0), (4 * 32 + 8 + 4 + 16 + 64) * MIB);
     }
 }

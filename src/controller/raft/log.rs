@@ -158,6 +158,12 @@ impl RaftLog {
         }
     }
 
+    /// Gives the log to one more node, which does not vote. Only the leader can.
+    pub async fn add_learner(&self, node: BrokerId) -> Result<(), String> {
+        let id = node_id(node).ok_or_else(|| format!("{node} is no id of a node"))?;
+        self.raft.add_learner(id, EmptyNode {}, false).await.map(drop).map_err(|error| error.to_string())
+    }
+
     /// Answers a question of another voter. `from` is the id that its connection proved.
     pub async fn serve(&self, from: BrokerId, question: Bytes) -> Result<Bytes, String> {
         answer(&self.raft, from, &question).await

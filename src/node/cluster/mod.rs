@@ -89,6 +89,7 @@ struct Forming {
     over: latest::Receiver<Option<String>>,
     overs: Arc<latest::Sender<Option<String>>>,
     running: Option<Actors>,
+    replicator: Option<Arc<Replicator>>,
     tasks: Tasks,
 }
 
@@ -184,6 +185,7 @@ impl Forming {
             over,
             overs: Arc::new(overs),
             running: None,
+            replicator: None,
             tasks: Tasks(vec![tokio::spawn(keep(transports))]),
         })
     }
@@ -226,6 +228,7 @@ impl Forming {
         let directory = Arc::clone(&self.shared.directory);
         let replicator = Replicator::new(Dialling::over(&self.transport), directory, shards, share);
         self.transport.accept_data(Arc::clone(&replicator) as Arc<_>);
+        self.replicator = Some(Arc::clone(&replicator));
         let over = Arc::clone(&self.overs);
         let cluster = ClusterArgs {
             door: Arc::clone(&self.door),
@@ -274,6 +277,8 @@ impl Forming {
         let forgive = watch::forgive(node_id, epoch(), unclean, Arc::clone(&self.opened.store), images());
         self.tasks.0.push(tokio::spawn(tell));
         self.tasks.0.push(tokio::spawn(forgive));
+        let seats: Vec<BrokerId> = self.gate.seats.load().iter().map(|seat| seat.place).collect();
+        self.tasks.0.push(tokio::spawn(watch::learners(node_id, Arc::clone(raft), seats, self.door.lead())));
         self.tasks.0.push(tokio::spawn(watch::holds(raft.first_entry(), self.actor.clone())));
         self.tasks.0.push(tokio::spawn(watch::broken(raft.broken(), Arc::clone(&self.overs))));
     }
@@ -288,8 +293,19 @@ impl Forming {
 
     /// Takes clients. From now on a `Stop` ends the running node.
     async fn serve(self) -> anyhow::Result<Node> {
-        let Forming { opened, shared, running, raft, transport, over, overs, mut steps, mut tasks, .. } =
-            self;
+        let Forming {
+            opened,
+            shared,
+            running,
+            raft,
+            transport,
+            replicator,
+            over,
+            overs,
+            mut steps,
+            mut tasks,
+            ..
+        } = self;
         let (Some(running), Some(raft)) = (running, raft.get().cloned()) else {
             bail!("clients were to be taken before the metadata log was open");
         };
@@ -305,7 +321,8 @@ impl Forming {
                 }
             }
         }));
-        let others = Others { transport: Some(transport), over: Some(over), tasks };
+        let links = replicator.map(|replicator| (transport, replicator));
+        let others = Others { links, over: Some(over), _tasks: tasks };
         opened.serve(Running { node_id, shared, actor, ended, controller, log: raft, others })
     }
 }

@@ -3,12 +3,13 @@
 //!
 //! Each task ends with the node. `core` decides what founding writes; these tasks only notice and ask.
 
+use crate::controller::RaftLog;
 use crate::storage::Store;
 use callboard_actors::cluster::{Door, FormingMsg};
 use callboard_actors::images::Images;
 use callboard_core::bootstrap::{ClusterId, Seat};
-use callboard_core::metadata::Partition;
 use callboard_core::metadata::controller::Ask;
+use callboard_core::metadata::{Leadership, Partition};
 use callboard_core::{BrokerId, TopicPartition};
 use ractor::ActorRef;
 use std::collections::BTreeSet;
@@ -118,5 +119,35 @@ pub(super) async fn broken(
 ) {
     if let Ok(why) = broken.wait_for(Option::is_some).await {
         over.send_replace(Some(format!("the metadata log has ended: {}", why.as_deref().unwrap_or("-"))));
+    }
+}
+
+/// Gives the log to founding nodes that do not vote: with one or two seeds the founder alone does.
+pub(super) async fn learners(
+    me: BrokerId,
+    raft: Arc<RaftLog>,
+    seats: Vec<BrokerId>,
+    mut lead: latest::Receiver<Option<Leadership>>,
+) {
+    loop {
+        let status = raft.status();
+        let known = |seat: &&BrokerId| status.voters.contains(seat) || status.learners.contains(seat);
+        let missing = seats.iter().find(|seat| !known(seat)).copied();
+        // An empty membership is that of a log which has not begun.
+        if missing.is_none() && !status.voters.is_empty() {
+            return;
+        }
+        let leads = lead.borrow_and_update().is_some_and(|lead| lead.node == me);
+        if let (Some(seat), true, false) = (missing, leads, status.voters.is_empty())
+            && let Err(why) = raft.add_learner(seat).await
+        {
+            tracing::debug!(seat, "it is not a learner yet: {why}");
+        }
+        tokio::select! {
+            gone = lead.changed() => if gone.is_err() {
+                return;
+            },
+            () = tokio::time::sleep(FOUND_AGAIN) => {}
+        }
     }
 }
