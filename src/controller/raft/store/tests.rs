@@ -70,7 +70,7 @@ fn entry(term: u64, index: u64, records: Vec<MetadataRecord>) -> Entry {
 }
 
 fn cluster(id: &str) -> Vec<MetadataRecord> {
-    vec![MetadataRecord::Cluster { cluster_id: id.into(), cluster_epoch: 0 }]
+    vec![MetadataRecord::Cluster { cluster_id: id.into(), cluster_epoch: 0, seats: Vec::new() }]
 }
 
 async fn begin_append(
