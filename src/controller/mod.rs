@@ -7,4 +7,4 @@ mod rows;
 mod single;
 mod worker;
 
-pub use single::{OpenError, SingleLog};
+pub use single::{OpenError, SINGLE_TERM, SingleLog};

@@ -25,7 +25,9 @@ use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
-const TERM: u64 = 1;
+/// The term in which the only node leads, for ever.
+pub const SINGLE_TERM: u64 = 1;
+
 /// The reason why the metadata log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {why}")]
@@ -88,7 +90,7 @@ impl SingleLog {
                 "it is of {found}, the data directory of cluster {cluster}: restore the file from its own backup"
             )));
         }
-        let leadership = Leadership { term: TERM, node };
+        let leadership = Leadership { term: SINGLE_TERM, node };
         let (stream, committed) = mpsc::unbounded_channel();
         let snapshot = Committed::Snapshot { index: image.applied, image: Arc::new(image.clone()) };
         let _ = stream.send(snapshot);
@@ -150,7 +152,7 @@ mod tests {
     use crate::controller::worker::SNAPSHOT_EVERY;
     use crate::storage::RealDisk;
 
-    const LEAD: Leadership = Leadership { term: TERM, node: 7 };
+    const LEAD: Leadership = Leadership { term: SINGLE_TERM, node: 7 };
 
     fn open(dir: &Path) -> OpenLog {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);

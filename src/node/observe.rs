@@ -1,5 +1,6 @@
 //! The node as the console sees it: whether it serves, and the values of every component at this moment.
 
+use super::exposed::Exposed;
 use crate::console::Observed;
 use crate::kafka::Context;
 use crate::storage::{Readers, ShardHandle};
@@ -28,6 +29,7 @@ pub(super) struct Parts {
     pub tails: Arc<TailBudget>,
     pub lags: GroupLags,
     pub each_partition: bool,
+    pub exposed: Exposed,
 }
 
 /// A disk hangs if one of its syncs runs for so long.
@@ -69,11 +71,12 @@ impl Observed for Parts {
     }
 
     fn sample(&self, out: &mut Samples) {
-        let Parts { context, shards, lost, readers, tails, lags, each_partition } = self;
+        let Parts { context, shards, lost, readers, tails, lags, each_partition, exposed } = self;
         kafka::sample(context, out);
         storage::scrape::sample(shards, lost, readers, out);
         let image = context.images.current();
         callboard_actors::metrics::sample(&image, &context.directory, tails, *each_partition, out);
         lags.sample(&context.coordinators, out);
+        exposed.sample(out);
     }
 }

@@ -5,8 +5,10 @@
 //! ```
 
 use super::data::{Shards, open_store, remember, start_shards};
+use super::exposed::Exposed;
 use super::front::{Front, Http, bind_kafka, listen, registered};
 use super::machine::Fitted;
+use super::quorum::Alone;
 use super::shared::Shared;
 use super::{Node, observe};
 use crate::config::{Config, PLAINTEXT};
@@ -35,6 +37,10 @@ impl Node {
         let bound = bind_kafka(&config).await?;
         let addresses = addresses(&bound)?;
         let http = Http::start(&config).await?;
+        let exposed = Exposed::of(addresses.iter().map(|(_, address)| *address), http.address);
+        if let Some(warning) = exposed.warning() {
+            tracing::warn!("{warning}");
+        }
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let fitted = Fitted::new(config, cores)?;
         let config = &fitted.config;
@@ -58,7 +64,13 @@ impl Node {
         let (controller, epoch) = serving.await.context("the node's actors ended while they started")?;
         remember(&store, &shared.images, epoch)?;
         let (tails, coordinators) = (Arc::clone(&shared.tails), Arc::clone(&shared.coordinators));
-        let context = Front { fitted: &fitted, shared, controller, shards: &handles };
+        let quorum = Arc::new(Alone {
+            node: identity.node_id,
+            directory: DirectoryId::parse(&identity.directory_id),
+            images: Arc::clone(&shared.images),
+            clock: Arc::clone(&shared.clock),
+        });
+        let context = Front { fitted: &fitted, shared, controller, quorum, shards: &handles };
         let context = context.context(identity.node_id)?;
         let (stop, stopped) = watch::channel(false);
         http.console.serving(Arc::new(observe::Parts {
@@ -69,6 +81,7 @@ impl Node {
             tails,
             lags: Default::default(),
             each_partition: config.console.metrics_partitions,
+            exposed,
         }));
         let serving = listen(bound)?.into_iter().map(|l| l.serve(Arc::clone(&context), stopped.clone()));
         let serving: Vec<_> = serving.collect();

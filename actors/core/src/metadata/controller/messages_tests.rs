@@ -57,13 +57,15 @@ fn each_ask_survives() {
         alone: rack.map(str::to_owned),
         log_epochs: vec![(AT, 7)],
     };
-    let more = |assignments| MorePartitions { name: "t".into(), count: 4, assignments };
+    let more = |assignments| MorePartitions { name: "t".into(), id: ID, count: 4, assignments };
     survives(&[
+        Ask::Found { cluster_id: "c".into() },
         registration(Some("r")),
         registration(None),
         Ask::CreateTopics { topics: vec![new_topic, NewTopic::new("u", ID)], validate_only: true },
         Ask::DeleteTopics(vec![
             TopicRef::Name("t".into()),
+            TopicRef::Named("t".into(), ID),
             TopicRef::Id(ID),
             TopicRef::Both("t".into(), TopicId::ZERO),
         ]),

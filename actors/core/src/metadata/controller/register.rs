@@ -1,4 +1,4 @@
-//! Decides the registration of a node, and gives out producer ids.
+//! Decides the founding of a cluster and the registration of a node, and gives out producer ids.
 //!
 //! A registration begins a new life of a node, so its old life ends first, in the same batch (R12). A life that still
 //! holds a session keeps its place: two processes of one node may not run at once (R17).
@@ -22,6 +22,20 @@ use crate::metadata::record::{ConfigOf, MetadataRecord, PartitionChange};
 const FOUND_EPOCH_MAX: LeaderEpoch = 1 << 30;
 
 impl Basis<'_> {
+    /// Founds a cluster that several nodes will join, unless one is founded. It waits for two in-sync replicas, because an
+    /// acknowledged record then survives the loss of any one node.
+    pub(super) fn found(&self, cluster_id: &str) -> Vec<MetadataRecord> {
+        if self.image.cluster_id.is_some() {
+            return Vec::new();
+        }
+        let changes = [("min.insync.replicas".to_owned(), Some("2".to_owned()))].into();
+        vec![
+            MetadataRecord::Cluster { cluster_id: cluster_id.to_owned(), cluster_epoch: 0 },
+            MetadataRecord::FeatureLevel { level: LEVELS.max },
+            MetadataRecord::Configs { of: ConfigOf::Cluster, changes },
+        ]
+    }
+
     /// Registers a node that is alone.
     pub(super) fn register_alone(
         &self,
