@@ -95,6 +95,10 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
             }
         },
     }
-    node.stop().await?;
+    tokio::select! {
+        stopped = node.stop() => stopped?,
+        _ = terminate.recv() => std::process::exit(EXIT_FAULT),
+        _ = interrupt.recv() => std::process::exit(EXIT_FAULT),
+    }
     Ok(ExitCode::SUCCESS)
 }

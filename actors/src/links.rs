@@ -8,7 +8,7 @@ use crate::proposer::ProposerMsg;
 use callboard_core::TopicPartition;
 use parking_lot::Mutex;
 use ractor::ActorRef;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The ways to other nodes.
@@ -28,23 +28,25 @@ impl Default for Links {
 
 /// The replicas of this node that cannot serve now. The heartbeat names them (R38).
 #[derive(Debug, Default)]
-pub struct Unable(Mutex<BTreeSet<TopicPartition>>);
+pub struct Unable(Mutex<BTreeMap<TopicPartition, u64>>);
 
 impl Unable {
-    /// Notes whether a replica cannot serve.
-    pub fn set(&self, id: TopicPartition, unable: bool) {
+    /// Notes whether a replica cannot serve, as the actor of this number says it. An actor takes back its own word alone,
+    /// because the end of a former one may come late.
+    pub fn set(&self, id: TopicPartition, number: u64, unable: bool) {
         let mut all = self.0.lock();
         if unable {
-            tracing::warn!(partition = %id, "it cannot serve, because its log is read again");
-            all.insert(id);
-        } else if all.remove(&id) {
+            tracing::warn!(partition = %id, "it cannot serve now");
+            all.insert(id, number);
+        } else if all.get(&id) == Some(&number) {
             tracing::info!(partition = %id, "it can serve again");
+            all.remove(&id);
         }
     }
 
     /// All that cannot serve now.
     #[must_use]
     pub fn all(&self) -> BTreeSet<TopicPartition> {
-        self.0.lock().clone()
+        self.0.lock().keys().copied().collect()
     }
 }

@@ -247,6 +247,7 @@ impl ShardState {
         let (node, life) = (self.args.node.clone(), local.life);
         // Between two numbers lies room for all Positions of one life.
         self.numbers += 1 << 32;
+        let number = self.numbers;
         let beginning = Beginning { first_n: self.numbers, rebuilt: std::mem::take(&mut local.failed) };
         let spent = self.args.node.clone();
         let (proposer, unable) = (self.args.links.proposer.clone(), Arc::clone(&self.args.links.unable));
@@ -271,12 +272,13 @@ impl ShardState {
                     let _ = proposer.cast(ProposerMsg::Wish(wish));
                 }
             }),
-            on_unable: Box::new(move |is| unable.set(id, is)),
+            on_unable: Box::new(move |is| unable.set(id, number, is)),
             replication: Arc::clone(&self.args.links.replication),
         };
         match Actor::spawn_linked(None, ReplicaActor, args, me.get_cell()).await {
             Ok((actor, _)) => {
                 self.by_actor.insert(actor.get_id(), id);
+                self.args.links.unable.set(id, u64::MAX, false);
                 local.at = At::Actor(actor);
             }
             Err(error) => self.leave_offline(id, error.to_string()),
@@ -414,6 +416,7 @@ impl ShardState {
         let Some(local) = self.locals.get_mut(&id) else { return };
         tracing::error!(partition = %id, "offline: {why}");
         local.at = At::Down;
+        self.args.links.unable.set(id, u64::MAX, true);
         local.handle.offline(local.assigned.leader_epoch, why);
         let _ = self.args.node.cast(NodeMsg::Broken(local.life));
     }

@@ -132,6 +132,7 @@ fn write_requests() {
     );
     put_messages::<theirs::OffsetDeleteRequest, theirs::OffsetDeleteResponse>(ApiKey::OffsetDelete);
     put_messages::<theirs::DescribeClusterRequest, theirs::DescribeClusterResponse>(ApiKey::DescribeCluster);
+    put_messages::<theirs::DescribeQuorumRequest, theirs::DescribeQuorumResponse>(ApiKey::DescribeQuorum);
     put_messages::<theirs::DescribeProducersRequest, theirs::DescribeProducersResponse>(
         ApiKey::DescribeProducers,
     );

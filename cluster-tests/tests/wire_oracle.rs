@@ -170,6 +170,7 @@ apis! {
     delete_groups: DeleteGroups, DeleteGroupsRequest, DeleteGroupsResponse;
     incremental_alter_configs: IncrementalAlterConfigs, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
     offset_delete: OffsetDelete, OffsetDeleteRequest, OffsetDeleteResponse;
+    describe_quorum: DescribeQuorum, DescribeQuorumRequest, DescribeQuorumResponse;
     describe_cluster: DescribeCluster, DescribeClusterRequest, DescribeClusterResponse;
     describe_producers: DescribeProducers, DescribeProducersRequest, DescribeProducersResponse;
     list_config_resources: ListConfigResources, ListConfigResourcesRequest, ListConfigResourcesResponse;

@@ -14,4 +14,4 @@ mod worker;
 
 pub use file::OpenError;
 pub use raft::{Limits, RaftLog, RaftStatus};
-pub use single::SingleLog;
+pub use single::{SINGLE_TERM, SingleLog};

@@ -26,7 +26,8 @@ use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
-const TERM: u64 = 1;
+/// The term in which the only node leads, for ever.
+pub const SINGLE_TERM: u64 = 1;
 
 /// The words of a file that a voter of a cluster has written.
 const OF_A_CLUSTER: &str = "this directory is of a node of a cluster: start the node with the seeds of its cluster; \
@@ -83,7 +84,7 @@ impl SingleLog {
         {
             return Err(failed(foreign(found, cluster)));
         }
-        let leadership = Leadership { term: TERM, node };
+        let leadership = Leadership { term: SINGLE_TERM, node };
         let (stream, committed) = mpsc::unbounded_channel();
         let snapshot = Committed::Snapshot { index: image.applied, image: Arc::new(image.clone()) };
         let _ = stream.send(snapshot);
@@ -138,7 +139,7 @@ mod tests {
     use crate::controller::worker::SNAPSHOT_EVERY;
     use crate::storage::RealDisk;
 
-    const LEAD: Leadership = Leadership { term: TERM, node: 7 };
+    const LEAD: Leadership = Leadership { term: SINGLE_TERM, node: 7 };
 
     fn open(dir: &Path) -> OpenLog {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);

@@ -13,7 +13,7 @@
 //! disconnected. When the node ends, requests that it has read are answered; fetches that wait for records are not.
 
 use super::answers::{Answers, Half};
-use super::api::{self, Client, Outcome, Pending};
+use super::api::{self, Client, Outcome, Pending, Undispatched};
 use super::context::Context;
 use super::frame::{FrameEnd, read_frame};
 use super::metrics;
@@ -115,6 +115,10 @@ enum End {
     Frame(#[from] FrameEnd),
     #[error("{0}")]
     Request(String),
+    #[error(
+        "the client wants to log in with SASL, which this build does not have: set security.protocol=PLAINTEXT"
+    )]
+    Sasl,
     #[error("the client took nothing of an answer for connections.max.idle.ms")]
     Stalled,
     #[error("an answer that was taken slower than 64 KiB/s while others waited for memory")]
@@ -134,11 +138,21 @@ impl End {
         match self {
             End::Frame(end) => end.word(),
             End::Request(_) => "request",
+            End::Sasl => "sasl",
             End::Stalled => "stalled",
             End::SlowAnswer => "slow_answer",
             End::Io(_) => "io",
             End::Refused => "refused",
             End::Answered => "answered",
+        }
+    }
+}
+
+impl From<Undispatched> for End {
+    fn from(why: Undispatched) -> End {
+        match why {
+            Undispatched::Sasl => End::Sasl,
+            Undispatched::Request(why) => End::Request(why),
         }
     }
 }
@@ -160,12 +174,14 @@ async fn read(
     answers: &Answers,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), End> {
+    let mut first = true;
     loop {
         let frame = tokio::select! {
-            frame = read_frame(socket, context) => frame?,
+            frame = read_frame(socket, context, first) => frame?,
             () = stopped(&mut stop) => return Ok(()),
         };
-        let pending = api::dispatch(context, client, frame).await.map_err(End::Request)?;
+        first = false;
+        let pending = api::dispatch(context, client, frame).await?;
         place(socket, answers).await?;
         answers.push(pending);
     }

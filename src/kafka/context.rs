@@ -6,19 +6,20 @@
 use super::lines::Lines;
 use super::metrics;
 use super::pools::Pools;
+use super::producer_ids::ProducerIds;
 use callboard_actors::clock::Clock;
 use callboard_actors::controller::{Ask, ControllerHandle};
 use callboard_actors::directory::Directory;
 use callboard_actors::group::Coordinators;
 use callboard_actors::images::Images;
 use callboard_actors::permit::Pool;
-use callboard_actors::ports::Shard;
+use callboard_actors::ports::{Quorum, Shard};
 use callboard_core::fetch_session::FetchSessions;
 use callboard_core::metadata::configs::Statics;
 use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::metadata::{
-    Listener, NewTopic, OFFSETS_TOPIC_WAIT, ProducerIdBlock, Refusal, missing_offsets_topic,
-    offsets_topic_made, topic_on_request,
+    Listener, NewTopic, OFFSETS_TOPIC_WAIT, Refusal, missing_offsets_topic, offsets_topic_made,
+    topic_on_request,
 };
 use callboard_core::{BrokerId, ErrorCode, TopicId, limits};
 use parking_lot::Mutex;
@@ -60,6 +61,8 @@ pub struct Context {
     /// Coordinators of groups on this node.
     pub coordinators: Arc<Coordinators>,
     pub controller: ControllerHandle,
+    /// Who votes on metadata.
+    pub quorum: Arc<dyn Quorum>,
     pub shards: Vec<Arc<dyn Shard>>,
     pub pools: Pools,
     /// Slots for connections: `max.connections`.
@@ -139,23 +142,6 @@ impl Context {
 #[must_use]
 pub fn fresh_id() -> TopicId {
     TopicId(*uuid::Uuid::new_v4().as_bytes())
-}
-
-/// Producer ids for this node's producers, a block at a time from the controller.
-#[derive(Default)]
-pub struct ProducerIds {
-    block: tokio::sync::Mutex<ProducerIdBlock>,
-}
-
-impl ProducerIds {
-    /// The next id. Requests wait for each other, so that only one of them asks for a block.
-    pub async fn next(&self, controller: &ControllerHandle) -> Result<i64, Refusal> {
-        let mut block = self.block.lock().await;
-        match block.take() {
-            Some(id) => Ok(id),
-            None => block.refill(controller.ask(Ask::ProducerIds).get().await),
-        }
-    }
 }
 
 /// Log lines of refusals per second at most.

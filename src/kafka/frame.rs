@@ -22,6 +22,9 @@ use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::timeout;
 
+/// How TLS begins: a handshake, of any version.
+const TLS: [u8; 2] = [0x16, 0x03];
+
 /// Why a connection gives no further frame.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameEnd {
@@ -34,6 +37,9 @@ pub enum FrameEnd {
     /// The announced length cannot be.
     #[error("a frame of {length} bytes: at least 8 and at most socket.request.max.bytes = {max} are allowed")]
     Length { length: i64, max: usize },
+    /// The client began with TLS.
+    #[error("the client speaks TLS, which this build does not: set security.protocol=PLAINTEXT")]
+    Tls,
     /// The client went away inside a frame.
     #[error("a frame cut short: {have} of {whole} bytes came")]
     Cut { have: usize, whole: usize },
@@ -52,6 +58,7 @@ impl FrameEnd {
             FrameEnd::Closed => "client",
             FrameEnd::Idle => "idle",
             FrameEnd::Length { .. } => "length",
+            FrameEnd::Tls => "tls",
             FrameEnd::Cut { .. } => "cut",
             FrameEnd::Slow => "slow",
             FrameEnd::Io(_) => "io",
@@ -79,11 +86,15 @@ pub struct Frame {
     pub throttled: Duration,
 }
 
-/// Reads the next frame, or tells why the connection ends.
-pub async fn read_frame(socket: &mut OwnedReadHalf, context: &Context) -> Result<Frame, FrameEnd> {
+/// Reads the next frame, or tells why the connection ends; `first` says whether it is the connection's first.
+pub async fn read_frame(
+    socket: &mut OwnedReadHalf,
+    context: &Context,
+    first: bool,
+) -> Result<Frame, FrameEnd> {
     let idle = context.settings.connections_max_idle;
     let Head { head, whole, at_once } =
-        read_head(socket, idle, context.settings.socket_request_max_bytes).await?;
+        read_head(socket, idle, context.settings.socket_request_max_bytes, first).await?;
     if at_once {
         // Tasks that got the last frame run first, because more frames may wait behind it.
         tokio::task::yield_now().await;
@@ -118,7 +129,12 @@ struct Head {
 }
 
 /// Reads the beginning of a frame; an impossible length ends it at once.
-async fn read_head(socket: &mut OwnedReadHalf, idle: Duration, max: usize) -> Result<Head, FrameEnd> {
+async fn read_head(
+    socket: &mut OwnedReadHalf,
+    idle: Duration,
+    max: usize,
+    first: bool,
+) -> Result<Head, FrameEnd> {
     let (mut head, mut have, mut whole, mut at_once) = ([0u8; 12], 0, 0, true);
     while have < head.len() {
         let read = match socket.try_read(&mut head[have..]) {
@@ -132,6 +148,10 @@ async fn read_head(socket: &mut OwnedReadHalf, idle: Duration, max: usize) -> Re
             (0, 0) => return Err(FrameEnd::Closed),
             (0, _) => return Err(FrameEnd::Cut { have: have.saturating_sub(4), whole }),
             _ => have += read,
+        }
+        // As a length these bytes would announce 352 MiB, with which no client begins.
+        if first && have >= TLS.len() && head.starts_with(&TLS) {
+            return Err(FrameEnd::Tls);
         }
         if have >= 4 {
             let length = i32::from_be_bytes([head[0], head[1], head[2], head[3]]);

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 pub const CONNECTIONS: &str = "callboard_kafka_connections";
 /// Counter: client connections since the start of the process.
 pub const OPENED: &str = "callboard_kafka_connections_opened_total";
-/// Counter, label `why` = client | idle | length | cut | slow | io | request | stalled | slow_answer | refused |
-/// shutdown: connections closed.
+/// Counter, label `why` = client | idle | length | tls | cut | slow | io | request | sasl | stalled | slow_answer |
+/// refused | shutdown: connections closed.
 pub const CLOSED: &str = "callboard_kafka_connections_closed_total";
 /// Counter, label `api`: requests answered.
 pub const REQUESTS: &str = "callboard_kafka_requests_total";

@@ -12,7 +12,7 @@ use crate::storage::ShardHandle;
 use anyhow::Context as _;
 use callboard_actors::controller::ControllerHandle;
 use callboard_actors::permit::Pool;
-use callboard_actors::ports::Shard;
+use callboard_actors::ports::{Quorum, Shard};
 use callboard_core::fetch_session::FetchSessions;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -55,9 +55,10 @@ pub(super) async fn bind_kafka(config: &Config) -> anyhow::Result<Vec<Listener>>
     // -1 is the system's choice.
     let send_buffer = u32::try_from(config.kafka.socket_send_buffer_bytes).ok();
     let mut out = Vec::new();
-    for NamedAddress { name, host, port } in config.kafka.listeners()? {
-        let bound = Listener::bind(&name, &host, port, send_buffer).await;
-        out.push(bound.with_context(|| taken(&format!("{host}:{port}")))?);
+    for address in config.kafka.listeners()? {
+        let NamedAddress { name, host, port } = &address;
+        let bound = Listener::bind(name, host, *port, send_buffer).await;
+        out.push(bound.with_context(|| taken(&address.host_port()))?);
     }
     Ok(out)
 }
@@ -105,6 +106,7 @@ pub(super) struct Front<'a> {
     pub fitted: &'a Fitted,
     pub shared: Shared,
     pub controller: ControllerHandle,
+    pub quorum: Arc<dyn Quorum>,
     pub shards: &'a [Arc<ShardHandle>],
 }
 
@@ -133,6 +135,7 @@ impl Front<'_> {
             directory: self.shared.directory,
             coordinators: self.shared.coordinators,
             controller: self.controller,
+            quorum: self.quorum,
             shards: self.shards.iter().map(|s| Arc::clone(s) as Arc<dyn Shard>).collect(),
             clock: self.shared.clock,
             producer_ids: ProducerIds::default(),

@@ -4,7 +4,8 @@
 //!   start.rs   the order of the start      data.rs    opens the data directory, starts its shards
 //!   stop.rs    the order of the end        shared.rs  what actors and front-end share
 //!   machine.rs what the machine gives      front.rs   the Kafka front-end and the console's listener
-//!                                          observe.rs the node as the console sees it
+//!   quorum.rs  the quorum of one node      observe.rs the node as the console sees it
+//!   exposed.rs listeners beyond loopback
 //! ```
 //! No other module knows two adapters. This one connects them and decides nothing about records or topics; it owns the
 //! order in which parts start and end, because each part needs those before it.
@@ -13,9 +14,11 @@ mod cluster;
 mod data;
 #[cfg(test)]
 mod ended_tests;
+mod exposed;
 mod front;
 mod machine;
 mod observe;
+mod quorum;
 mod shared;
 mod start;
 mod stop;

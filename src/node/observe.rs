@@ -1,5 +1,6 @@
 //! The node as the console sees it: whether it serves, and the values of every component at this moment.
 
+use super::exposed::Exposed;
 use crate::console::Observed;
 use crate::kafka::Context;
 use crate::storage::{Readers, ShardHandle};
@@ -32,6 +33,7 @@ pub(super) struct Parts {
     /// The connections with other nodes; none for a node that is alone.
     pub links: Option<(Arc<Transport>, Arc<Replicator>)>,
     pub each_partition: bool,
+    pub exposed: Exposed,
 }
 
 /// A disk hangs if one of its syncs runs for so long.
@@ -73,7 +75,7 @@ impl Observed for Parts {
     }
 
     fn sample(&self, out: &mut Samples) {
-        let Parts { context, shards, lost, readers, tails, lags, links, each_partition } = self;
+        let Parts { context, shards, lost, readers, tails, lags, links, each_partition, exposed } = self;
         kafka::sample(context, out);
         storage::scrape::sample(shards, lost, readers, out);
         let image = context.images.current();
@@ -83,5 +85,6 @@ impl Observed for Parts {
             transport.sample(out);
             replicator.sample(out);
         }
+        exposed.sample(out);
     }
 }

@@ -5,8 +5,10 @@
 //! ```
 
 use super::data::{Shards, open_store, remember, start_shards};
+use super::exposed::Exposed;
 use super::front::{Front, Http, bind_kafka, listen, registered};
 use super::machine::Fitted;
+use super::quorum::Alone;
 use super::shared::Shared;
 use super::{Node, Others, cluster, observe};
 use crate::config::{Config, PLAINTEXT};
@@ -18,12 +20,12 @@ use anyhow::{Context as _, bail};
 use callboard_actors::controller::ControllerHandle;
 use callboard_actors::messages::NodeMsg;
 use callboard_actors::node::{NodeActor, NodeIdentity};
-use callboard_actors::ports::{MetadataLog, Shard, Verdict};
+use callboard_actors::ports::{MetadataLog, Quorum, Shard, Verdict};
 use callboard_core::metadata::{LEVELS, Registration};
-use callboard_core::{DirectoryId, NodeUuid, ProcessId, TopicPartition};
+use callboard_core::{DirectoryId, NodeUuid, ProcessId, ReplicaId, TopicPartition};
 use futures_util::future::join_all;
 use ractor::{Actor, ActorRef};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -45,8 +47,9 @@ pub(super) struct Opened {
     pub for_actors: Vec<Result<Arc<dyn Shard>, String>>,
     lost: Vec<u16>,
     all_lost: watch::Receiver<bool>,
+    exposed: Exposed,
     /// Replicas that recovery found unclean.
-    pub unclean: BTreeSet<TopicPartition>,
+    pub unclean: BTreeMap<TopicPartition, (u16, ReplicaId)>,
 }
 
 /// The actors of a node that serves the image of its registration.
@@ -57,6 +60,7 @@ pub(super) struct Running {
     pub ended: JoinHandle<()>,
     pub controller: ControllerHandle,
     pub log: Arc<dyn MetadataLog>,
+    pub quorum: Arc<dyn Quorum>,
     pub others: Others,
 }
 
@@ -89,7 +93,13 @@ async fn alone(mut opened: Opened) -> anyhow::Result<Node> {
     remember(&opened.store, &shared.images, epoch)?;
     let others = Others::default();
     let node_id = identity.node_id;
-    opened.serve(Running { node_id, shared, actor, ended, controller, log: port, others })
+    let quorum = Arc::new(Alone {
+        node: node_id,
+        directory: DirectoryId::parse(&identity.directory_id),
+        images: Arc::clone(&shared.images),
+        clock: Arc::clone(&shared.clock),
+    });
+    opened.serve(Running { node_id, shared, actor, ended, controller, log: port, quorum, others })
 }
 
 impl Opened {
@@ -100,6 +110,10 @@ impl Opened {
         let bound = bind_kafka(&config).await?;
         let addresses = addresses(&bound)?;
         let http = Http::start(&config).await?;
+        let exposed = Exposed::of(addresses.iter().map(|(_, address)| *address), http.address);
+        if let Some(warning) = exposed.warning() {
+            tracing::warn!("{warning}");
+        }
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let fitted = Fitted::new(config, cores)?;
         let config = &fitted.config;
@@ -125,6 +139,7 @@ impl Opened {
             for_actors,
             lost,
             all_lost,
+            exposed,
             unclean,
         })
     }
@@ -152,9 +167,9 @@ impl Opened {
 
     /// Takes clients: the last step of a start.
     pub fn serve(self, running: Running) -> anyhow::Result<Node> {
-        let Running { node_id, shared, actor, ended, controller, log, others } = running;
+        let Running { node_id, shared, actor, ended, controller, log, quorum, others } = running;
         let (tails, coordinators) = (Arc::clone(&shared.tails), Arc::clone(&shared.coordinators));
-        let context = Front { fitted: &self.fitted, shared, controller, shards: &self.handles };
+        let context = Front { fitted: &self.fitted, shared, controller, quorum, shards: &self.handles };
         let context = context.context(node_id)?;
         let (stop, stopped) = watch::channel(false);
         self.http.console.serving(Arc::new(observe::Parts {
@@ -166,6 +181,7 @@ impl Opened {
             lags: Default::default(),
             links: others.links.clone(),
             each_partition: self.fitted.config.console.metrics_partitions,
+            exposed: self.exposed,
         }));
         let serving = listen(self.bound)?.into_iter().map(|l| l.serve(Arc::clone(&context), stopped.clone()));
         let serving: Vec<_> = serving.collect();
@@ -189,14 +205,16 @@ impl Opened {
     }
 }
 
-/// The replicas whose bytes recovery does not trust whole.
-fn unclean(opened: &[crate::storage::Opened]) -> BTreeSet<TopicPartition> {
-    let states = opened.iter().flat_map(|opened| match opened {
-        crate::storage::Opened::Shard { states, .. } => &states[..],
-        crate::storage::Opened::Lost { .. } => &[],
-    });
-    let unclean = |verdict: &Verdict| matches!(verdict, Verdict::Unclean(_));
-    states.filter(|state| state.stray.is_none() && unclean(&state.verdict)).map(|state| state.id).collect()
+/// The replicas that may lack a suffix, each with its place on disk.
+fn unclean(opened: &[crate::storage::Opened]) -> BTreeMap<TopicPartition, (u16, ReplicaId)> {
+    let mut found = BTreeMap::new();
+    for (shard, opened) in (0u16..).zip(opened) {
+        let crate::storage::Opened::Shard { states, .. } = opened else { continue };
+        let unclean = |verdict: &Verdict| matches!(verdict, Verdict::Unclean(_));
+        let states = states.iter().filter(|state| state.stray.is_none() && unclean(&state.verdict));
+        found.extend(states.map(|state| (state.id, (shard, state.replica))));
+    }
+    found
 }
 
 /// The names of the listeners and the addresses that they got.

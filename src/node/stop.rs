@@ -1,7 +1,7 @@
 //! The order of a clean end: each part ends before those that it needs.
 //!
 //! ```text
-//!   no new request ─> actors drained ─> shards settled and closed ─> readers, metadata log ─> clean marker ─> console
+//!   no new request ─> actors drained ─> metadata log ─> shards settled and closed ─> readers ─> clean marker ─> console
 //! ```
 //! The marker is written only if every shard closed without a fault, because the next start trusts it.
 
@@ -19,9 +19,10 @@ impl Node {
         self.actor.drain_and_wait(Some(Duration::from_secs(10))).await.ok();
         let (shards, readers, log) = (self.shards, self.readers, self.log);
         let closed = tokio::task::spawn_blocking(move || {
+            // Without its controller this node must not go on leading the metadata log, however long its disks take.
+            log.close();
             let closed: Vec<_> = shards.iter().map(|shard| shard.close()).collect();
             readers.stop();
-            log.close();
             closed
         });
         let mut clean = true;

@@ -91,6 +91,7 @@ struct Words {
     uuid: NodeUuid,
     incarnation: u64,
     processes: Vec<ProcessId>,
+    granted: BrokerEpoch,
     kind: Kind,
     epoch: Option<BrokerEpoch>,
     features: u16,
@@ -108,15 +109,27 @@ impl Words {
     fn of(gate: &dyn Gate, kind: Kind, prove: impl FnOnce(&Hello) -> Vec<u8>) -> Words {
         let hello = gate.hello();
         let mac = hex::write(&prove(&hello));
-        let Hello { version, cluster, cluster_epoch, uuid, incarnation, processes } = hello;
+        let Hello { version, cluster, cluster_epoch, uuid, incarnation, processes, granted } = hello;
         let epoch = gate.epoch();
         let features = FEATURES;
-        Words { version, cluster, cluster_epoch, uuid, incarnation, processes, kind, epoch, features, mac }
+        Words {
+            version,
+            cluster,
+            cluster_epoch,
+            uuid,
+            incarnation,
+            processes,
+            granted,
+            kind,
+            epoch,
+            features,
+            mac,
+        }
     }
 
     fn hello(self) -> Hello {
-        let Words { version, cluster, cluster_epoch, uuid, incarnation, processes, .. } = self;
-        Hello { version, cluster, cluster_epoch, uuid, incarnation, processes }
+        let Words { version, cluster, cluster_epoch, uuid, incarnation, processes, granted, .. } = self;
+        Hello { version, cluster, cluster_epoch, uuid, incarnation, processes, granted }
     }
 }
 

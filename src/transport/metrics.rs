@@ -47,6 +47,7 @@ pub(super) fn called<T>(service: Service, result: &Result<T, CallError>) {
         Service::Probe => "probe",
         Service::Grant => "grant",
         Service::Join => "join",
+        Service::Quorum => "quorum",
     };
     let result = match result {
         Ok(_) => "ok",

@@ -1,7 +1,7 @@
 //! Questions and answers as bytes: one stream each, `u8 service | u32 length | body` and `u8 status | u32 length | body`.
 //!
 //! Numbers are little endian. A length is checked against the bound of its service before a byte of the body is read:
-//! Raft may send a snapshot, all others are small. The meaning of a body is known to those who ask and serve.
+//! Raft may send a snapshot, a question to the controller may name many partitions, all others are small. The meaning of a body is known to those who ask and serve.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use callboard_actors::ports::Service;
@@ -14,8 +14,10 @@ pub(super) const BULK: usize = 64 << 10;
 pub(super) const BULKS: usize = 16;
 /// Largest body of most services.
 pub(super) const SMALL: usize = 1 << 20;
-/// Largest body of Raft.
+/// Largest body of Raft, which sends snapshots.
 const SNAPSHOT: usize = 64 << 20;
+/// Largest question to the controller: it may name each of a node's partitions.
+const ASK: usize = 16 << 20;
 
 /// The status of an answer.
 pub(super) const ANSWERED: u8 = 0;
@@ -25,6 +27,7 @@ pub(super) const REFUSED: u8 = 1;
 pub(super) fn longest(service: Service) -> usize {
     match service {
         Service::Raft => SNAPSHOT,
+        Service::Ask => ASK,
         _ => SMALL,
     }
 }
@@ -62,11 +65,13 @@ mod tests {
     }
 
     #[test]
-    fn only_raft_sends_snapshots() {
+    fn each_service_has_its_bound() {
         assert_eq!(too_long("it", Service::Raft, 64 << 20), None);
         assert!(too_long("it", Service::Raft, (64 << 20) + 1).is_some());
-        assert_eq!(too_long("it", Service::Ask, 1 << 20), None);
-        let words = too_long("the question", Service::Ask, (1 << 20) + 1).unwrap();
+        assert_eq!(too_long("it", Service::Ask, 16 << 20), None);
+        assert!(too_long("it", Service::Ask, (16 << 20) + 1).is_some());
+        assert_eq!(too_long("it", Service::Grant, 1 << 20), None);
+        let words = too_long("the question", Service::Grant, (1 << 20) + 1).unwrap();
         assert!(words.contains("1048577") && words.contains("1048576"), "{words}");
     }
 }

@@ -252,8 +252,11 @@ impl Actor for FormingActor {
         message: FormingMsg,
         state: &mut FormingState,
     ) -> Result<(), ActorProcessingErr> {
+        let writes = state.shell.machine().is_writing();
         let io = &mut state.shell.io;
         let input = match message {
+            // The founder asks again; a dropped reply says so at once.
+            FormingMsg::GrantAsked(..) if writes => return Ok(()),
             FormingMsg::Stored(Ok(())) => {
                 io.begun = true;
                 Input::Stored

@@ -31,6 +31,10 @@ use callboard_core::storage::{Durability, Entry, Retention};
 use callboard_core::{BrokerId, LeaderEpoch, Offset, Reject, ReplicaId, Seq, Ticket, records};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Time until a log is read again that the shard was too busy to read.
+const REREAD_AGAIN: Duration = Duration::from_millis(200);
 
 /// Told `true` when the replica is open and durable, which a restarted actor says again. Told `false` when it never will.
 pub type OnOpened = Box<dyn Fn(bool) + Send + Sync>;
@@ -170,6 +174,14 @@ impl ReplicaIo {
         });
     }
 
+    fn reread_later(&self) {
+        let (me, answer) = (self.me.clone(), self.shard.rebuild(self.replica));
+        tokio::spawn(async move {
+            tokio::time::sleep(REREAD_AGAIN).await;
+            let _ = me.cast(ReplicaMsg::Reread(answer.await.map(Box::new)));
+        });
+    }
+
     fn retain(&self, from: Offset, until: Offset, rules: Retention) {
         let (me, handle) = (self.me.clone(), Arc::clone(&self.handle));
         let answer = self.shard.expired(self.replica, from, until, rules);
@@ -224,7 +236,11 @@ impl Perform<Effect> for ReplicaIo {
             Effect::AskEpoch { leader_epoch } => (self.on_spent)(leader_epoch),
             Effect::Alarm(what) => tracing::error!(partition = %self.handle.id, "{what}"),
             Effect::Unable(unable) => (self.on_unable)(unable),
-            Effect::Follow(leader) => self.replication.follow(&self.handle, leader),
+            Effect::Follow(leader) => {
+                // The leader's batches do not pass the tail, so what it holds would hide them from a later leadership.
+                self.tails.forget(&self.handle);
+                self.replication.follow(&self.handle, leader);
+            }
             Effect::Unfollow(leader) => self.replication.unfollow(&self.handle, leader),
             Effect::Position { to, position } => self.replication.position(&self.handle, to, position),
             Effect::Ack { to, ack } => self.replication.ack(&self.handle, to, ack),
@@ -302,6 +318,11 @@ impl Actor for ReplicaActor {
                 Input::Trim { ticket: state.wait(reply, None), to, own, deadline }
             }
             ReplicaMsg::Reread(Ok(log)) => Input::Rebuilt(Box::new(start_of(*log))),
+            // The shard has too much to read now. The replica stays idle meanwhile (R38).
+            ReplicaMsg::Reread(Err(ShardError::Refused(_))) => {
+                state.shell.io.reread_later();
+                return Ok(());
+            }
             // The producers of the log are not known, so no role may be taken.
             ReplicaMsg::Reread(Err(error)) => Input::ShardFailed(error.to_string()),
             ReplicaMsg::Expired(to) => Input::Expired { to },

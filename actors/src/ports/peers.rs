@@ -32,14 +32,23 @@ pub enum Service {
     Grant = 5,
     /// The wish of a node to join.
     Join = 6,
+    /// A question how far the voters of the metadata log are, for its leader.
+    Quorum = 7,
 }
 
 impl Service {
     /// Reads the number of a service.
     #[must_use]
     pub fn of(number: u8) -> Option<Service> {
-        let all =
-            [Service::Raft, Service::Ask, Service::Heartbeat, Service::Probe, Service::Grant, Service::Join];
+        let all = [
+            Service::Raft,
+            Service::Ask,
+            Service::Heartbeat,
+            Service::Probe,
+            Service::Grant,
+            Service::Join,
+            Service::Quorum,
+        ];
         all.into_iter().find(|service| *service as u8 == number)
     }
 }

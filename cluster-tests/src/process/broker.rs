@@ -22,13 +22,22 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// A program and its arguments that start the binary; the binary's path follows them.
     pub wrap: Vec<String>,
+    /// What `--kafka` says, if not a free port of this machine. The broker's address is that of the first listener.
+    pub listeners: Option<String>,
     /// Environment variables of the broker (`CALLBOARD_…`), for further settings.
     pub env: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { shards: 1, durability: "fsync", data: None, wrap: Vec::new(), env: Vec::new() }
+        Self {
+            shards: 1,
+            durability: "fsync",
+            data: None,
+            wrap: Vec::new(),
+            listeners: None,
+            env: Vec::new(),
+        }
     }
 }
 
@@ -73,7 +82,11 @@ impl Broker {
         if self.child.is_some() {
             bail!("the broker runs already");
         }
-        let kafka = self.addr.map_or_else(|| "127.0.0.1:0".to_owned(), |addr| addr.to_string());
+        let free = || "127.0.0.1:0".to_owned();
+        let kafka = match &self.options.listeners {
+            Some(listeners) => listeners.clone(),
+            None => self.addr.map_or_else(free, |addr| addr.to_string()),
+        };
         let binary = launch::binary()?;
         let mut command = match self.options.wrap.split_first() {
             None => launch::dies_with_us(&binary),

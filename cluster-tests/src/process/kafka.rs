@@ -72,8 +72,8 @@ impl Kafka {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the reference Kafka ended with {status}:\n{}", self.log());
             }
-            // Another process that has taken the port would not list the key of DescribeQuorum.
-            if Wire::connect(self.addr).and_then(|mut wire| wire.lists(55)).is_ok_and(|listed| listed) {
+            // Another process that has taken the port would not list the key of UnregisterBroker.
+            if Wire::connect(self.addr).and_then(|mut wire| wire.lists(64)).is_ok_and(|listed| listed) {
                 return Ok(());
             }
             if begun.elapsed() > HANG {

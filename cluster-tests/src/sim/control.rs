@@ -88,6 +88,7 @@ impl World {
             rack: None,
             levels: LevelRange { min: 0, max: LEVELS.max },
             synced: SyncedPositions::from([(directory(node), BTreeMap::from([(0, position)]))]),
+            processes: Vec::new(),
             unclean: Vec::new(),
         };
         let last = |(replica, recovered): (&_, &crate::sim::disk::Recovered)| {

@@ -341,6 +341,24 @@ crate::twin::twins! {
             cluster_authorized_operations,
         }
     }
+    DescribeQuorum {
+        DescribeQuorumPartition = describe_quorum_request::PartitionData { partition_index }
+        DescribeQuorumTopic = describe_quorum_request::TopicData { topic_name, partitions }
+        DescribeQuorumRequest = describe_quorum_request::DescribeQuorumRequest { topics }
+        QuorumReplicaState = describe_quorum_response::ReplicaState {
+            replica_id, replica_directory_id, log_end_offset, last_fetch_timestamp, last_caught_up_timestamp,
+        }
+        DescribeQuorumPartitionData = describe_quorum_response::PartitionData {
+            partition_index, error_code, error_message absent None, leader_id, leader_epoch, high_watermark, current_voters,
+            observers,
+        }
+        DescribeQuorumTopicData = describe_quorum_response::TopicData { topic_name, partitions }
+        QuorumListener = describe_quorum_response::Listener { name, host, port }
+        QuorumNode = describe_quorum_response::Node { node_id, listeners }
+        DescribeQuorumResponse = describe_quorum_response::DescribeQuorumResponse {
+            error_code, error_message absent None, topics, nodes,
+        }
+    }
     DescribeProducers {
         DescribeProducersTopic = describe_producers_request::TopicRequest { name, partition_indexes }
         DescribeProducersRequest = describe_producers_request::DescribeProducersRequest { topics }

@@ -138,7 +138,7 @@ macro_rules! numbers {
         }
     )*};
 }
-numbers!(i8, i16, i32, i64);
+numbers!(i8, i16, u16, i32, i64);
 
 impl Optional for StrBytes {}
 impl<T: Twin> Optional for Vec<T> {}

@@ -19,10 +19,12 @@ use callboard_actors::ports::{Calls, MetadataLog, OpenLog};
 use callboard_core::BrokerId;
 use callboard_core::metadata::{Leadership, MetadataRecord, ProposalId, ProposeResult};
 use futures_util::future::BoxFuture;
+use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, InitializeError, RaftError};
 use openraft::impls::{EmptyNode, ProgressResponder};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +32,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// A voter's view of the metadata log, for `DescribeQuorum`.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct RaftStatus {
     pub leader: Option<BrokerId>,
     pub term: u64,
@@ -44,6 +46,8 @@ pub struct RaftStatus {
     pub purged: Option<u64>,
     /// Up to which index each voter and learner holds the log. Only the leader knows.
     pub matched: Option<BTreeMap<BrokerId, Option<u64>>>,
+    /// Milliseconds since each of them answered last. Only the leader knows.
+    pub silent_ms: BTreeMap<BrokerId, u64>,
 }
 
 /// The metadata log of a node of a cluster.
@@ -178,7 +182,12 @@ impl RaftLog {
         let matched = m.replication.as_ref().map(|replicas| {
             replicas.iter().map(|(node, id)| (broker(*node), id.as_ref().map(|id| id.index))).collect()
         });
+        let silent = m.heartbeat.iter().flatten().filter_map(|(node, heard)| {
+            let silence = heard.as_ref()?.elapsed().as_millis();
+            Some((broker(*node), u64::try_from(silence).unwrap_or(u64::MAX)))
+        });
         RaftStatus {
+            silent_ms: silent.collect(),
             leader: m.current_leader.map(broker),
             term: m.current_term,
             voters: voters.voter_ids().map(broker).collect(),

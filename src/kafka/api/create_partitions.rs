@@ -16,13 +16,14 @@ use tokio::time::timeout;
 
 pub(super) async fn handle(call: Call, request: CreatePartitionsRequest) -> Outcome {
     let names: Vec<String> = request.topics.iter().map(|t| t.name.clone()).collect();
+    // The names are those that this node shows at this moment (R44).
+    let image = call.context.images.current();
     let topics = request
         .topics
         .into_iter()
-        .map(|t| MorePartitions {
-            name: t.name,
-            count: t.count,
-            assignments: t.assignments.map(|all| all.into_iter().map(|a| a.broker_ids).collect()),
+        .map(|t| {
+            let assignments = t.assignments.map(|all| all.into_iter().map(|a| a.broker_ids).collect());
+            MorePartitions::named(&image, t.name, t.count, assignments)
         })
         .collect();
     let validate_only = request.validate_only;

@@ -7,7 +7,6 @@ use crate::kafka::wire::messages::{
 };
 use callboard_actors::permit::Permit;
 use callboard_core::metadata::NewTopic;
-use callboard_core::metadata::configs::topic_entries;
 use callboard_core::metadata::controller::{CreatedTopic, Reply as Said, TopicOutcome};
 use std::collections::BTreeSet;
 
@@ -60,7 +59,9 @@ pub(super) async fn handle(call: Call, request: CreateTopicsRequest) -> Outcome 
 
 fn created(call: &Call, name: String, topic: &CreatedTopic) -> CreatableTopicResult {
     let (settings, image) = (&call.context.settings, call.context.images.current());
-    let configs = topic_entries(&topic.configs, &image.layers(settings.broker_id, &settings.statics))
+    let layers = image.layers(settings.broker_id, &settings.statics);
+    let configs = image
+        .topic_entries(&topic.configs, topic.replication_factor, &layers)
         .into_iter()
         .map(|entry| CreatableTopicConfigs {
             name: entry.name.to_owned(),

@@ -11,10 +11,12 @@ use callboard_core::metadata::{Refusal, TopicRef};
 use tokio::time::timeout;
 
 pub(super) async fn handle(call: Call, request: DeleteTopicsRequest) -> Outcome {
-    let by_name = request.topic_names.into_iter().map(TopicRef::Name);
+    // The names are those that this node shows at this moment (R44).
+    let image = call.context.images.current();
+    let by_name = request.topic_names.into_iter().map(|name| TopicRef::named(&image, name));
     let either = request.topics.into_iter().map(|t| match t.name {
         None => TopicRef::Id(t.topic_id),
-        Some(name) if t.topic_id == TopicId::ZERO => TopicRef::Name(name),
+        Some(name) if t.topic_id == TopicId::ZERO => TopicRef::named(&image, name),
         Some(name) => TopicRef::Both(name, t.topic_id),
     });
     let topics: Vec<TopicRef> = by_name.chain(either).collect();
@@ -59,7 +61,7 @@ async fn delete(call: &Call, topics: Vec<TopicRef>, timeout_ms: i32) -> Said {
 
 fn failed(topic: TopicRef, refusal: Refusal) -> DeleteOutcome {
     match topic {
-        TopicRef::Name(name) => (Some(name), TopicId::ZERO, Err(refusal)),
+        TopicRef::Name(name) | TopicRef::Named(name, _) => (Some(name), TopicId::ZERO, Err(refusal)),
         TopicRef::Id(id) => (None, id, Err(refusal)),
         TopicRef::Both(name, id) => (Some(name), id, Err(refusal)),
     }

@@ -11,9 +11,9 @@ use crate::kafka::wire::messages::{
 use callboard_actors::permit::Permit;
 use callboard_core::ErrorCode;
 use callboard_core::metadata::configs::{
-    Entry, broker_entries, cluster_entries, group_entries, metrics_entries, topic_entries,
+    Entry, broker_entries, cluster_entries, group_entries, metrics_entries,
 };
-use callboard_core::metadata::{ConfigOf, Image, ResourceKind, check_name};
+use callboard_core::metadata::{ConfigOf, Image, Partition, ResourceKind, check_name};
 use std::collections::BTreeMap;
 
 type Refused = (ErrorCode, String);
@@ -78,7 +78,9 @@ fn entries(call: &Call, image: &Image, resource: &DescribeConfigsResource) -> Re
                 let why = "This server does not host this topic-partition.";
                 (ErrorCode::UnknownTopicOrPartition, why.to_owned())
             };
-            Ok(topic_entries(&image.topic(name).ok_or_else(unknown)?.configs, &layers))
+            let topic = image.topic(name).ok_or_else(unknown)?;
+            let replicas = topic.partitions.iter().map(Partition::counted_replicas).min().unwrap_or(1);
+            Ok(image.topic_entries(&topic.configs, replicas, &layers))
         }
         ResourceKind::Broker if name.is_empty() => Ok(cluster_entries(&layers)),
         ResourceKind::Broker => {

@@ -7,9 +7,9 @@
 use super::call::{Call, Client, Outcome, Pending};
 use super::{
     alter_configs, api_versions, create_partitions, create_topics, delete_records, delete_topics,
-    describe_cluster, describe_configs, describe_log_dirs, describe_producers, describe_topic_partitions,
-    fetch, find_coordinator, group, incremental_alter_configs, init_producer_id, list_config_resources,
-    list_offsets, metadata, offset_for_leader_epoch, produce,
+    describe_cluster, describe_configs, describe_log_dirs, describe_producers, describe_quorum,
+    describe_topic_partitions, fetch, find_coordinator, group, incremental_alter_configs, init_producer_id,
+    list_config_resources, list_offsets, metadata, offset_for_leader_epoch, produce,
 };
 use crate::kafka::context::Context;
 use crate::kafka::frame::Frame;
@@ -87,14 +87,30 @@ answers! {
     OffsetForLeaderEpoch: offset_for_leader_epoch;
     DescribeCluster: describe_cluster;
     DescribeProducers: describe_producers;
+    DescribeQuorum: describe_quorum;
     DescribeTopicPartitions: describe_topic_partitions;
 }
 
+/// Why a frame gets no answer, and the connection closes.
+#[derive(Debug)]
+pub enum Undispatched {
+    /// The client wants to log in.
+    Sasl,
+    Request(String),
+}
+
+/// The keys of SaslHandshake and SaslAuthenticate.
+const SASL: [i16; 2] = [17, 36];
+
 /// Turns a frame into an answer to come; an error closes the connection. It waits only where large batches are opened.
-pub async fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> Result<Pending, String> {
+pub async fn dispatch(
+    context: &Arc<Context>,
+    client: &Client,
+    frame: Frame,
+) -> Result<Pending, Undispatched> {
     let (received, bytes, waited) = (Instant::now(), frame.bytes.len(), frame.waited);
     let mut reader = Reader::new(&frame.bytes);
-    let header = RequestHeader::decode(&mut reader).map_err(|e| e.to_string())?;
+    let header = RequestHeader::decode(&mut reader).map_err(|e| Undispatched::Request(e.to_string()))?;
     let at = reader.position();
     let known = ApiKey::of(header.api_key);
     let (key, version) = (header.api_key, header.api_version);
@@ -108,14 +124,18 @@ pub async fn dispatch(context: &Arc<Context>, client: &Client, frame: Frame) -> 
                 waits_for_others: false,
             });
         }
-        return Err(format!(
+        if SASL.contains(&key) {
+            return Err(Undispatched::Sasl);
+        }
+        return Err(Undispatched::Request(format!(
             "API {key} version {version} is not known: the client must choose from ApiVersions"
-        ));
+        )));
     };
     let apart = Apart::default();
     let call =
         Call { context: Arc::clone(context), client: client.clone(), api, header, apart: apart.clone() };
-    let answer = answer(call, frame, at).await.map_err(|e| format!("a request that cannot be read: {e}"))?;
+    let unread = |e| Undispatched::Request(format!("a request that cannot be read: {e}"));
+    let answer = answer(call, frame, at).await.map_err(unread)?;
     let request = Request::new(api.name(), bytes, waited, received, apart);
     let waits_for_others = matches!(api, ApiKey::Fetch | ApiKey::JoinGroup | ApiKey::SyncGroup);
     Ok(Pending { request, answer, waits_for_others })

@@ -17,6 +17,7 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
 mod dispatch;
 mod fetch;
@@ -32,4 +33,4 @@ mod produce;
 mod topic;
 
 pub use call::{Client, Outcome, Pending};
-pub use dispatch::dispatch;
+pub use dispatch::{Undispatched, dispatch};

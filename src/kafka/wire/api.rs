@@ -32,6 +32,7 @@ pub enum ApiKey {
     DeleteGroups,
     IncrementalAlterConfigs,
     OffsetDelete,
+    DescribeQuorum,
     DescribeCluster,
     DescribeProducers,
     ListConfigResources,
@@ -53,7 +54,7 @@ const fn row(api: ApiKey, key: i16, versions: RangeInclusive<i16>, flexible: i16
 /// Stands for "no version": the API has no tagged fields.
 const NEVER: i16 = i16::MAX;
 
-const TABLE: [Row; 30] = [
+const TABLE: [Row; 31] = [
     row(ApiKey::Produce, 0, 3..=13, 9, "Produce"),
     row(ApiKey::Fetch, 1, 4..=18, 12, "Fetch"),
     row(ApiKey::ListOffsets, 2, 1..=11, 6, "ListOffsets"),
@@ -80,6 +81,7 @@ const TABLE: [Row; 30] = [
     row(ApiKey::DeleteGroups, 42, 0..=2, 2, "DeleteGroups"),
     row(ApiKey::IncrementalAlterConfigs, 44, 0..=1, 1, "IncrementalAlterConfigs"),
     row(ApiKey::OffsetDelete, 47, 0..=0, NEVER, "OffsetDelete"),
+    row(ApiKey::DescribeQuorum, 55, 0..=2, 0, "DescribeQuorum"),
     row(ApiKey::DescribeCluster, 60, 0..=2, 0, "DescribeCluster"),
     row(ApiKey::DescribeProducers, 61, 0..=0, 0, "DescribeProducers"),
     row(ApiKey::ListConfigResources, 74, 0..=1, 0, "ListConfigResources"),

@@ -39,7 +39,7 @@ macro_rules! number {
         }
     )*};
 }
-number!(i8, i16, i32, i64);
+number!(i8, i16, u16, i32, i64);
 
 impl Field for bool {
     fn take(reader: &mut Reader<'_>, _: Cx) -> Result<bool, WireError> {

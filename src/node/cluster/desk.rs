@@ -66,6 +66,13 @@ impl Serves for Desk {
                 let answer = answer.get().await.ok_or("a write is in flight: ask again")?;
                 serde_json::to_vec(&answer).map(Bytes::from).map_err(|e| e.to_string())
             }),
+            Service::Quorum => {
+                let status = self.raft.get().map(|raft| raft.status());
+                Box::pin(async move {
+                    let status = status.ok_or("this node's metadata log is not open yet")?;
+                    serde_json::to_vec(&status).map(Bytes::from).map_err(|e| e.to_string())
+                })
+            }
             Service::Join => Box::pin(async {
                 Err("nodes beyond the seeds join with a later release: name every node in --seeds".to_owned())
             }),

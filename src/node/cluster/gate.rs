@@ -30,6 +30,8 @@ pub(super) struct NodeGate {
     pub seeds: SeedList,
     /// The granted broker epoch; 0 before there is one.
     pub epoch: Arc<AtomicU64>,
+    /// The last broker epoch that this directory was granted, also in a former process.
+    pub granted: Arc<AtomicU64>,
     pub forming: OnceLock<ActorRef<FormingMsg>>,
 }
 
@@ -48,7 +50,8 @@ impl NodeGate {
             return (None, key);
         };
         let incarnation = broker.incarnation;
-        let known = broker.process.map(|process| Known::Registered { process, incarnation });
+        let epoch = broker.epoch;
+        let known = broker.process.map(|process| Known::Registered { process, incarnation, epoch });
         (known, broker.key_hash.clone().or(key))
     }
 }
@@ -64,6 +67,7 @@ impl Gate for NodeGate {
             uuid: identity.uuid,
             incarnation: identity.incarnation,
             processes: identity.processes.clone(),
+            granted: self.granted.load(Ordering::Acquire),
         }
     }
 

@@ -6,7 +6,7 @@
 //!     └─> RaftLog ─> NodeActor ─> registered ─> caught up, unfenced ─> OpenListeners ─> clients
 //!
 //!   gate.rs      own words, who is who         desk.rs    questions of other nodes
-//!   outside.rs   the forming actor's outside   watch.rs   tasks that follow the image
+//!   outside.rs   the forming actor's outside   watch.rs   tasks that follow the image      quorum.rs  DescribeQuorum
 //! ```
 //! `core/bootstrap` decides how the cluster forms. This directory connects the parts, in the order in which each needs the
 //! one before, and ends them with the node.
@@ -14,6 +14,7 @@
 mod desk;
 mod gate;
 mod outside;
+mod quorum;
 mod watch;
 
 use super::shared::Shared;
@@ -44,7 +45,7 @@ use gate::{NodeGate, PROTOCOL};
 use outside::{Outside, Step};
 use ractor::{Actor, ActorRef};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot, watch as latest};
 use tokio::task::JoinHandle;
@@ -137,6 +138,7 @@ impl Forming {
             seats: Arc::clone(&seats),
             seeds: seeds.clone(),
             epoch: Arc::new(AtomicU64::new(0)),
+            granted: Arc::new(AtomicU64::new(u64::try_from(identity.last_broker_epoch).unwrap_or(0))),
             forming: OnceLock::new(),
         });
         let (step, steps) = mpsc::unbounded_channel();
@@ -234,7 +236,7 @@ impl Forming {
             door: Arc::clone(&self.door),
             calls,
             replication: replicator,
-            on_granted: granted(&self.opened.store, node_id, self.process, &self.gate.epoch),
+            on_granted: granted(&self.opened.store, node_id, self.process, &self.gate),
             on_over: Box::new(move |why| drop(over.send_replace(Some(why)))),
             ending: Arc::default(),
         };
@@ -256,6 +258,7 @@ impl Forming {
             broker: node_id,
             uuid: Some(view.identity.uuid),
             incarnation: view.identity.incarnation,
+            processes: view.identity.processes.clone(),
             cluster_address: Some(own.unwrap_or(listens)),
             ..self.node.clone()
         }
@@ -267,8 +270,8 @@ impl Forming {
         let images = || Arc::clone(&images);
         let view = self.view.load();
         if let Some(cluster) = view.identity.raft_cluster() {
-            let (cluster, seats) = (cluster.clone(), self.gate.seats.load_full());
-            let found = watch::found(node_id, cluster, seats.to_vec(), Arc::clone(&self.door), images());
+            let (cluster, seats) = (cluster.clone(), Arc::clone(&self.gate.seats));
+            let found = watch::found(node_id, cluster, seats, Arc::clone(&self.door), images());
             self.tasks.0.push(tokio::spawn(found));
         }
         let epoch = || Arc::clone(&self.gate.epoch);
@@ -310,7 +313,14 @@ impl Forming {
             bail!("clients were to be taken before the metadata log was open");
         };
         let Actors { node_id, actor, ended, serving } = running;
-        let (controller, epoch) = serving.await.context("the node's actors ended while they started")?;
+        let mut fails = over.clone();
+        let (controller, epoch) = tokio::select! {
+            served = serving => served.context("the node's actors ended while they started")?,
+            why = fails.wait_for(Option::is_some) => match why {
+                Ok(why) => bail!(why.clone().unwrap_or_default()),
+                Err(_) => bail!("the node ended while it started"),
+            },
+        };
         let image = shared.images.current();
         let cluster = image.cluster_id.as_deref().unwrap_or("-");
         tracing::info!("cluster {cluster}, node {node_id}, broker epoch {epoch}");
@@ -321,9 +331,16 @@ impl Forming {
                 }
             }
         }));
+        let quorum = Arc::new(quorum::Voters {
+            me: node_id,
+            raft: Arc::clone(&raft),
+            calls: Arc::clone(&transport) as Arc<_>,
+            images: Arc::clone(&shared.images),
+            clock: Arc::clone(&shared.clock),
+        });
         let links = replicator.map(|replicator| (transport, replicator));
         let others = Others { links, over: Some(over), _tasks: tasks };
-        opened.serve(Running { node_id, shared, actor, ended, controller, log: raft, others })
+        opened.serve(Running { node_id, shared, actor, ended, controller, log: raft, quorum, others })
     }
 }
 
@@ -379,15 +396,10 @@ fn waits(view: &FormingView) -> String {
 }
 
 /// Stores the broker epoch of this process, before anything is served under it (R17).
-fn granted(
-    store: &Arc<Store>,
-    node_id: BrokerId,
-    process: ProcessId,
-    epoch_of: &Arc<AtomicU64>,
-) -> OnGranted {
-    let (store, epoch_of) = (Arc::clone(store), Arc::clone(epoch_of));
+fn granted(store: &Arc<Store>, node_id: BrokerId, process: ProcessId, gate: &Arc<NodeGate>) -> OnGranted {
+    let (store, gate) = (Arc::clone(store), Arc::clone(gate));
     Box::new(move |epoch| {
-        let (store, epoch_of) = (Arc::clone(&store), Arc::clone(&epoch_of));
+        let (store, gate) = (Arc::clone(&store), Arc::clone(&gate));
         Box::pin(async move {
             let stored = tokio::task::spawn_blocking(move || {
                 store.update_identity(|identity| {
@@ -400,7 +412,8 @@ fn granted(
             });
             match stored.await {
                 Ok(Ok(())) => {
-                    epoch_of.store(epoch, std::sync::atomic::Ordering::Release);
+                    gate.granted.store(epoch, Ordering::Release);
+                    gate.epoch.store(epoch, Ordering::Release);
                     Ok(())
                 }
                 Ok(Err(error)) => Err(error.to_string()),

@@ -5,14 +5,15 @@
 
 use crate::controller::RaftLog;
 use crate::storage::Store;
+use arc_swap::ArcSwap;
 use callboard_actors::cluster::{Door, FormingMsg};
 use callboard_actors::images::Images;
 use callboard_core::bootstrap::{ClusterId, Seat};
 use callboard_core::metadata::controller::Ask;
 use callboard_core::metadata::{Leadership, Partition};
-use callboard_core::{BrokerId, TopicPartition};
+use callboard_core::{BrokerId, ReplicaId, TopicPartition};
 use ractor::ActorRef;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,7 +26,7 @@ const FOUND_AGAIN: Duration = Duration::from_millis(300);
 pub(super) async fn found(
     me: BrokerId,
     cluster: ClusterId,
-    seats: Vec<Seat>,
+    seats: Arc<ArcSwap<Vec<Seat>>>,
     door: Arc<Door>,
     images: Arc<Images>,
 ) {
@@ -33,7 +34,7 @@ pub(super) async fn found(
     while images.current().cluster_id.is_none() {
         let leads = lead.borrow_and_update().is_some_and(|lead| lead.node == me);
         if leads {
-            let ask = Ask::Found { cluster_id: cluster.0.clone(), seats: seats.clone() };
+            let ask = Ask::Found { cluster_id: cluster.0.clone(), seats: seats.load().to_vec() };
             let said = door.ask(ask).await;
             tracing::debug!("founding: {said:?}");
         }
@@ -75,11 +76,11 @@ pub(super) async fn tell(
     }
 }
 
-/// Takes the unclean verdicts off the disk, once every replica that has one is back in its ISR.
+/// Takes each unclean verdict off the disk, once its replica is back in the ISR.
 pub(super) async fn forgive(
     me: BrokerId,
     epoch: Arc<AtomicU64>,
-    mut unclean: BTreeSet<TopicPartition>,
+    mut unclean: BTreeMap<TopicPartition, (u16, ReplicaId)>,
     store: Arc<Store>,
     images: Arc<Images>,
 ) {
@@ -87,21 +88,25 @@ pub(super) async fn forgive(
     while !unclean.is_empty() {
         let image = images.current();
         let epoch = epoch.load(Ordering::Acquire);
+        let back = |id: &TopicPartition| {
+            let p = image.partition(*id);
+            p.is_some_and(|p: &Partition| p.isr.contains(&me) && !p.unclean.contains(&me) && p.leader >= 0)
+        };
         // An older image shows the ISRs of the former life.
-        if epoch > 0 && image.applied >= epoch {
-            let back = |p: &Partition| p.isr.contains(&me) && !p.unclean.contains(&me) && p.leader >= 0;
-            unclean.retain(|id| image.partition(*id).is_some_and(|p| !back(p)));
-        }
-        if unclean.is_empty() {
-            break;
+        let sound: Vec<TopicPartition> = match epoch > 0 && image.applied >= epoch {
+            true => unclean.keys().copied().filter(back).collect(),
+            false => Vec::new(),
+        };
+        for (shard, replica) in sound.iter().filter_map(|id| unclean.remove(id)) {
+            let store = Arc::clone(&store);
+            let forgiven = tokio::task::spawn_blocking(move || store.forgive(shard, replica.0)).await;
+            if let Ok(Err(error)) = forgiven {
+                tracing::warn!("the verdict of a former start stays on record: {error}");
+            }
         }
         if changed.changed().await.is_err() {
             return;
         }
-    }
-    let forgiven = tokio::task::spawn_blocking(move || store.forgive_unclean()).await;
-    if let Ok(Err(error)) = forgiven {
-        tracing::warn!("the verdicts of a former start stay on record: {error}");
     }
 }
 

@@ -155,6 +155,17 @@ impl Store {
         })
     }
 
+    /// Takes the unclean verdict of one replica off the record, once its return to the ISR is committed.
+    pub fn forgive(&self, shard: u16, replica: u32) -> Result<(), StoreError> {
+        self.update_identity(|identity| {
+            if let Some(verdicts) = identity.verdicts.get_mut(&shard)
+                && matches!(verdicts.get(&replica), Some(StoredVerdict::Unclean(_)))
+            {
+                verdicts.remove(&replica);
+            }
+        })
+    }
+
     /// Records a failed sync for the next start, as well as the disk lets it.
     pub fn record_failure(&self, why: &str) {
         if let Err(error) = self.update_identity(|identity| identity.sync_failed = Some(why.to_owned())) {

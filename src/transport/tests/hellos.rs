@@ -53,7 +53,7 @@ async fn a_foreign_cluster_and_a_removed_node_are_refused_on_both_sides() {
     counted(&[&one, &two], "cluster", 1.0).await;
     two.gate.facts.lock().cluster = Some(ClusterId("one".to_owned()));
     // The dialler refuses: the acceptor hears of it by the close.
-    let registered = Known::Registered { process: ProcessId([8; 16]), incarnation: 1 };
+    let registered = Known::Registered { process: ProcessId([8; 16]), incarnation: 1, epoch: 1 };
     one.gate.facts.lock().known.insert(uuid(2), registered);
     let dial = async || match one.ask(2, b"?").await {
         Err(CallError::NotSent(words)) if words.contains("older than the cluster knows") => Some(()),

@@ -8,7 +8,7 @@
 //! JOIN come from it.
 
 use super::identity::ClusterId;
-use crate::ids::{NodeUuid, ProcessId};
+use crate::ids::{BrokerEpoch, NodeUuid, ProcessId};
 use std::fmt;
 
 /// A peer's words about itself.
@@ -22,6 +22,8 @@ pub struct Hello {
     pub incarnation: u64,
     /// The starts since its last granted broker epoch, that one included (R46).
     pub processes: Vec<ProcessId>,
+    /// The last broker epoch that this directory was granted and has stored; 0 for none.
+    pub granted: BrokerEpoch,
 }
 
 /// The facts that this node compares with a hello.
@@ -35,7 +37,7 @@ pub struct Here {
 /// The last committed word about a uuid, from this node's image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Known {
-    Registered { process: ProcessId, incarnation: u64 },
+    Registered { process: ProcessId, incarnation: u64, epoch: BrokerEpoch },
     Removed,
 }
 
@@ -89,8 +91,10 @@ pub fn refuses(
     }
     match known? {
         Known::Removed => Some(HelloRefusal::Removed),
-        Known::Registered { process, incarnation } => {
-            let older = hello.incarnation < incarnation || !hello.processes.contains(&process);
+        Known::Registered { process, incarnation, epoch } => {
+            // A later grant than this node's image knows: this node is behind, and the list has gone on.
+            let newer = hello.granted > epoch;
+            let older = hello.incarnation < incarnation || !(newer || hello.processes.contains(&process));
             older.then_some(HelloRefusal::OldDirectory)
         }
     }

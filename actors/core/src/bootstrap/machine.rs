@@ -99,6 +99,12 @@ impl BootstrapMachine {
         &self.identity
     }
 
+    /// Whether a write is in flight. A founder's question gets no answer meanwhile.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
     /// Whether the machine said `Stop`.
     #[must_use]
     pub fn ended(&self) -> bool {

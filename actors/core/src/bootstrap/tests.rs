@@ -698,8 +698,10 @@ fn a_hello_is_judged_row_by_row() {
         uuid: uuid(1),
         incarnation: 5,
         processes: vec![old, new],
+        granted: 3,
     };
-    let known = |process, incarnation| Some(Known::Registered { process, incarnation });
+    let known = |process, incarnation| Some(Known::Registered { process, incarnation, epoch: 3 });
+    let before = Some(Known::Registered { process: ProcessId([3; 16]), incarnation: 5, epoch: 2 });
     let virgin = Hello { cluster: None, cluster_epoch: 0, ..hello.clone() };
     let foreign = Hello { cluster: Some(cluster("x")), ..hello.clone() };
     let table = [
@@ -742,6 +744,7 @@ fn a_hello_is_judged_row_by_row() {
             known(ProcessId([3; 16]), 5),
             Some(HelloRefusal::OldDirectory),
         ),
+        ("this node slept through two starts of the other", hello.clone(), None, before, None),
         ("a copy with fewer starts", hello.clone(), None, known(old, 6), Some(HelloRefusal::OldDirectory)),
         (
             "a virgin copy of a registered directory",

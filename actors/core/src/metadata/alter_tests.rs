@@ -10,7 +10,12 @@ use crate::node::{Effect as Done, Origin};
 use std::sync::Arc;
 
 fn more(name: &str, count: i32) -> MorePartitions {
-    MorePartitions { name: name.into(), count, assignments: None }
+    let id = match name {
+        "a" => TopicId([1; 16]),
+        "b" => TopicId([2; 16]),
+        _ => TopicId::ZERO,
+    };
+    MorePartitions { name: name.into(), id, count, assignments: None }
 }
 
 fn placed(name: &str, count: i32, assignments: &[&[i32]]) -> MorePartitions {

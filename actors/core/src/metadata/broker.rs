@@ -84,6 +84,10 @@ pub struct Registration {
     pub levels: LevelRange,
     /// Where the node's journals end, as its recovery found them.
     pub synced: SyncedPositions,
+    /// The starts of this directory since its last granted broker epoch, that one included (R46). The controller judges
+    /// them, and its record keeps none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<ProcessId>,
     /// Replicas that recovery found unclean or corrupt: each may lack bytes that it acknowledged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unclean: Vec<TopicPartition>,

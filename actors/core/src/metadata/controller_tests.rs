@@ -1,5 +1,6 @@
 //! Tests of the controller: topics, registration and producer ids, step by step.
 
+use super::MorePartitions;
 use super::controller::{Ask, ControllerMachine, Effect, Input, NewTopic, Reply, TopicDefaults, TopicRef};
 use super::{Committed, Image, LEVELS, Leadership, Listener, ProposalId, Registration};
 use crate::error::ErrorCode;
@@ -98,7 +99,8 @@ fn topics_are_created_deleted_and_created_again_with_a_new_id() {
     let mut rig = Rig::new();
     assert_eq!(rig.create(vec![topic("a", 1)]), [Ok(3)]);
     assert_eq!(rig.create(vec![topic("a", 2)]), [Err(ErrorCode::TopicAlreadyExists)]);
-    let gone = vec![TopicRef::Name("a".into()), TopicRef::Name("b".into()), TopicRef::Id(TopicId([9; 16]))];
+    let gone = |name: &str| TopicRef::named(&rig.image, name.into());
+    let gone = vec![gone("a"), gone("b"), TopicRef::Id(TopicId([9; 16]))];
     let Reply::Deleted(outcomes, _) = rig.ask(Ask::DeleteTopics(gone)) else { panic!() };
     assert!(outcomes[0].2.is_ok());
     assert_eq!(outcomes[1].2.as_ref().unwrap_err().code, ErrorCode::UnknownTopicOrPartition);
@@ -108,10 +110,32 @@ fn topics_are_created_deleted_and_created_again_with_a_new_id() {
 }
 
 #[test]
+fn a_late_question_by_name_never_means_the_next_topic_of_that_name() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.create(vec![topic("a", 1)]), [Ok(3)]);
+    let late = TopicRef::named(&rig.image, "a".into());
+    let more = MorePartitions::named(&rig.image, "a".into(), 9, None);
+    let unknown = TopicRef::named(&rig.image, "b".into());
+    let code = |rig: &mut Rig, topic: TopicRef| match rig.ask(Ask::DeleteTopics(vec![topic])) {
+        Reply::Deleted(told, _) => told[0].2.clone().map_err(|refusal| refusal.code),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(code(&mut rig, late.clone()), Ok(()));
+    assert_eq!(rig.create(vec![topic("a", 2), topic("b", 3)]), [Ok(3), Ok(3)]);
+    for late in [late, unknown] {
+        assert_eq!(code(&mut rig, late.clone()), Err(ErrorCode::UnknownTopicOrPartition), "{late:?}");
+    }
+    let grown = rig.ask(Ask::CreatePartitions { topics: vec![more], validate_only: false });
+    let Reply::Altered(told, _) = grown else { panic!("{grown:?}") };
+    assert_eq!(told[0].as_ref().unwrap_err().code, ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(rig.image.topic("a").map(|topic| topic.partitions.len()), Some(3));
+}
+
+#[test]
 fn who_names_a_topic_twice_deletes_nothing() {
     let mut rig = Rig::new();
     assert_eq!(rig.create(vec![topic("a", 1)]), [Ok(3)]);
-    let (name, id) = (TopicRef::Name("a".into()), TopicRef::Id(TopicId([1; 16])));
+    let (name, id) = (TopicRef::named(&rig.image, "a".into()), TopicRef::Id(TopicId([1; 16])));
     let asked = [
         vec![name.clone(), name.clone()],
         vec![id.clone(), id.clone()],

@@ -233,7 +233,8 @@ fn a_change_that_did_not_fit_is_made_again_in_peace() {
 fn a_success_that_rested_on_a_lost_proposal_is_not_told() {
     let mut cluster = Cluster::of(1);
     cluster.create(1, &[1]);
-    let (gone, again) = (TopicRef::Name("t1".into()), NewTopic::new("t1", TopicId([2; 16])));
+    let (gone, again) =
+        (TopicRef::Named("t1".into(), TopicId([1; 16])), NewTopic::new("t1", TopicId([2; 16])));
     cluster.ask(Ask::DeleteTopics(vec![gone]));
     let created = cluster.ask(Ask::CreateTopics { topics: vec![again], validate_only: false });
     let alteration = Alteration {

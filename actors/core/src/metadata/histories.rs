@@ -164,7 +164,7 @@ impl History {
 
     fn grow(&mut self, a: u8, b: u8) {
         let name = format!("t{}", a % 4);
-        let topics = vec![MorePartitions { name, count: 1 + i32::from(b % 4), assignments: None }];
+        let topics = vec![MorePartitions::named(&self.view(b), name, 1 + i32::from(b % 4), None)];
         self.cluster.ask(Ask::CreatePartitions { topics, validate_only: false });
     }
 

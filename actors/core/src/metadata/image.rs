@@ -7,7 +7,7 @@
 //! named to whoever applied it. The image decides nothing; the controller does.
 
 use super::broker::{Broker, Listener, Registration, raise};
-use super::configs::{Layers, Statics};
+use super::configs::{Entry, Layers, Statics, topic_entries, topic_entries_of};
 use super::partition::{Opened, Partition};
 use super::record::{ConfigOf, MetadataRecord, PartitionChange};
 use crate::bootstrap::Seat;
@@ -302,6 +302,19 @@ impl Image {
             statics,
             nodes: self.brokers.len(),
         }
+    }
+
+    /// The configs of a topic of this image, as they hold on one broker.
+    #[must_use]
+    pub fn topic_entries(
+        &self,
+        configs: &BTreeMap<String, String>,
+        replicas: usize,
+        layers: &Layers<'_>,
+    ) -> Vec<Entry> {
+        // A node of a cluster has an address for the others. A single node tells what is set.
+        let cluster = self.brokers.values().any(|broker| broker.cluster_address.is_some());
+        if cluster { topic_entries_of(configs, layers, replicas) } else { topic_entries(configs, layers) }
     }
 
     fn partition_mut(&mut self, id: TopicPartition) -> Option<&mut Partition> {

@@ -32,13 +32,17 @@ fn span(cluster: &Cluster, n: u8, of: impl Fn(&Partition) -> Vec<i32>) -> usize 
     most - least
 }
 
+fn more(n: u8, count: i32, assignments: Option<Vec<Vec<i32>>>) -> MorePartitions {
+    MorePartitions { name: format!("t{n}"), id: TopicId([n; 16]), count, assignments }
+}
+
 #[test]
 fn leaders_followers_and_their_successors_spread() {
     for nodes in [3, 4, 5, 7] {
         let mut cluster = Cluster::of(nodes);
         for (n, factor) in [(1u8, 1), (2, 2), (3, 3)] {
             assert_eq!(create(&mut cluster, wanted(n, 4 * i32::from(nodes), factor)), Ok(factor as usize));
-            let grown = MorePartitions { name: format!("t{n}"), count: 60, assignments: None };
+            let grown = more(n, 60, None);
             cluster.done(Ask::CreatePartitions { topics: vec![grown], validate_only: false });
             assert_eq!(partitions(&cluster, n).len(), 60);
             let case = format!("{nodes} nodes, factor {factor}");
@@ -139,18 +143,18 @@ fn replicas_that_a_client_chose_need_one_that_lives() {
     assert_eq!(create(&mut cluster, chosen(1, &[1, 2])), Err(ErrorCode::InvalidReplicaAssignment));
     assert_eq!(create(&mut cluster, chosen(2, &[1, 2, 3])), Ok(3));
     assert_eq!(cluster.led(id(2, 0)), (3, 0, vec![3]));
-    let more = |assignments: &[&[i32]]| {
+    let grow = |assignments: &[&[i32]]| {
         let assignments = Some(assignments.iter().map(|one| one.to_vec()).collect());
-        let topics = vec![MorePartitions { name: "t2".into(), count: 2, assignments }];
+        let topics = vec![more(2, 2, assignments)];
         Ask::CreatePartitions { topics, validate_only: false }
     };
     let three = cluster.fence(3);
-    let Reply::Altered(outcomes, _) = cluster.done(more(&[&[3, 1, 2]])) else { panic!() };
+    let Reply::Altered(outcomes, _) = cluster.done(grow(&[&[3, 1, 2]])) else { panic!() };
     assert!(outcomes[0].is_ok());
     assert_eq!(cluster.led(id(2, 1)), (3, 0, vec![3]));
     cluster.judge(vec![three]);
     cluster.commit();
-    let topics = vec![MorePartitions { name: "t2".into(), count: 3, assignments: Some(vec![vec![3, 1, 2]]) }];
+    let topics = vec![more(2, 3, Some(vec![vec![3, 1, 2]]))];
     let Reply::Altered(outcomes, _) = cluster.done(Ask::CreatePartitions { topics, validate_only: false })
     else {
         panic!()
@@ -222,9 +226,8 @@ fn a_request_for_too_many_partitions_is_refused_as_a_whole() {
     for n in 1..=2 {
         create(&mut cluster, wanted(n, 1, 1)).unwrap();
     }
-    let more = |n, count| MorePartitions { name: format!("t{n}"), count, assignments: None };
     for (one, two, judged) in [(5_001, 5_001, true), (5_001, 5_002, false), (i32::MAX, 1, false)] {
-        let topics = vec![more(1, one), more(2, two)];
+        let topics = vec![more(1, one, None), more(2, two, None)];
         let said = cluster.done(Ask::CreatePartitions { topics, validate_only: true });
         assert_eq!(matches!(said, Reply::Altered(..)), judged, "{one} {two}");
     }

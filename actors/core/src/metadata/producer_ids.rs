@@ -23,8 +23,8 @@ impl ProducerIdBlock {
         self.left.next()
     }
 
-    /// Replaces the rest of the block by the controller's answer, and gives the first id of the new block.
-    pub fn refill(&mut self, said: Reply) -> Result<i64, Refusal> {
+    /// Replaces the rest of the block by the controller's answer.
+    pub fn refill(&mut self, said: Reply) -> Result<(), Refusal> {
         let Reply::ProducerIds(first) = said else {
             return Err(match said {
                 Reply::Failed(_) => said.refusal(),
@@ -34,7 +34,7 @@ impl ProducerIdBlock {
             });
         };
         self.left = first..first.saturating_add(PRODUCER_ID_BLOCK);
-        self.take().ok_or_else(|| unusable("no producer ids are left in this cluster"))
+        if self.left.is_empty() { Err(unusable("no producer ids are left in this cluster")) } else { Ok(()) }
     }
 }
 
@@ -50,14 +50,14 @@ mod tests {
     fn a_block_gives_each_id_once_and_then_wants_another() {
         let mut block = ProducerIdBlock::default();
         assert_eq!(block.take(), None);
-        assert_eq!(block.refill(Reply::ProducerIds(3000)), Ok(3000));
-        let rest: Vec<i64> = std::iter::from_fn(|| block.take()).collect();
-        assert_eq!((rest.len(), rest.first(), rest.last()), (999, Some(&3001), Some(&3999)));
+        assert_eq!(block.refill(Reply::ProducerIds(3000)), Ok(()));
+        let all: Vec<i64> = std::iter::from_fn(|| block.take()).collect();
+        assert_eq!((all.len(), all.first(), all.last()), (1000, Some(&3000), Some(&3999)));
     }
 
     #[test]
     fn an_answer_without_ids_is_told_in_words() {
-        let refusal = |code, message: &str| Err::<i64, _>(Refusal { code, message: message.to_owned() });
+        let refusal = |code, message: &str| Err::<(), _>(Refusal { code, message: message.to_owned() });
         let not_controller = Refusal { code: ErrorCode::NotController, message: "elsewhere".to_owned() };
         let rows = [
             (Reply::Failed(not_controller), refusal(ErrorCode::NotController, "elsewhere")),

@@ -2,9 +2,9 @@
 
 use super::controller::{Ask, ControllerMachine, Effect, Input, Refusal, Reply};
 use super::controller_tests::{FIRST, LEAD, Rig, machine, register, snapshot, topic};
-use super::{Committed, Image, Leadership, MetadataRecord, ProposalId, ProposeResult, Registration};
+use super::{Committed, Image, LEVELS, Leadership, MetadataRecord, ProposalId, ProposeResult, Registration};
 use crate::error::ErrorCode;
-use crate::ids::{ProcessId, Ticket};
+use crate::ids::{ProcessId, Ticket, TopicId};
 use crate::machine::Machine;
 use crate::time::Now;
 use std::sync::Arc;
@@ -240,7 +240,7 @@ fn another_leadership_and_a_skip_end_all_that_is_on_its_way() {
 fn decisions_of_one_moment_know_each_other() {
     let mut machine = leading();
     step(&mut machine, create(1, "a"));
-    let delete = Ask::DeleteTopics(vec![super::TopicRef::Name("a".into())]);
+    let delete = Ask::DeleteTopics(vec![super::TopicRef::Named("a".into(), TopicId([1; 16]))]);
     let (_, _, records) =
         proposed(&step(&mut machine, Input::Ask { ticket: Ticket(2), ask: delete.clone() }));
     assert!(matches!(&records[..], [MetadataRecord::TopicDeleted { .. }]));
@@ -249,6 +249,26 @@ fn decisions_of_one_moment_know_each_other() {
     assert_eq!(outcomes[0].2.as_ref().unwrap_err().code, ErrorCode::UnknownTopicOrPartition);
     // The name is free for a new topic.
     proposed(&step(&mut machine, create(4, "a")));
+}
+
+#[test]
+fn a_cluster_is_founded_once() {
+    let mut machine = machine();
+    step(&mut machine, snapshot(&Arc::default()));
+    step(&mut machine, lead(1, 1));
+    let found = |ticket, id: &str| {
+        let ask = Ask::Found { cluster_id: id.into() };
+        Input::Ask { ticket: Ticket(ticket), ask }
+    };
+    let (_, first, records) = proposed(&step(&mut machine, found(1, "one")));
+    // Whoever asks meanwhile is told when the founding is committed, and founds nothing.
+    assert!(step(&mut machine, found(2, "two")).is_empty());
+    let effects = step(&mut machine, batch(1, Some(first), records));
+    assert_eq!(answers(&effects), [(1, Reply::Done(1)), (2, Reply::Done(1))]);
+    let Some(Effect::Publish(image)) = effects.first() else { panic!("{effects:?}") };
+    assert_eq!((image.cluster_id.as_deref(), image.feature_level), (Some("one"), Some(LEVELS.max)));
+    assert_eq!(image.cluster_configs["min.insync.replicas"], "2");
+    assert_eq!(answers(&step(&mut machine, found(3, "three"))), [(3, Reply::Done(1))]);
 }
 
 #[test]

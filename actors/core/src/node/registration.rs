@@ -23,6 +23,8 @@ use std::sync::Arc;
 const AGAIN_MS: u64 = 300;
 /// Milliseconds after which an ask without an answer is asked again.
 const ANSWER_MS: u64 = 3_000;
+/// Milliseconds between two words about a controller that does not answer.
+const SAY_AGAIN_MS: u64 = 10_000;
 /// Milliseconds for which another process may hold this node's place, before this one gives up (R17).
 const TAKEN_MS: u64 = 2 * SESSION_MS;
 
@@ -70,13 +72,15 @@ pub struct Registering {
     state: State,
     /// Since when another process has held the place.
     taken: Option<Millis>,
+    /// When the operator was told last that no controller answers.
+    said: Millis,
 }
 
 impl Registering {
     /// A process that has not asked yet.
     #[must_use]
     pub fn new(me: BrokerId, process: ProcessId, incarnation: u64) -> Registering {
-        Registering { me, process, incarnation, state: State::New, taken: None }
+        Registering { me, process, incarnation, state: State::New, taken: None, said: Millis(0) }
     }
 
     fn over(&mut self, why: String, out: &mut Effects<Effect>) {
@@ -89,20 +93,32 @@ impl Registering {
         out.push(Effect::Ask);
     }
 
+    /// Tells the operator every ten seconds why the node does not serve.
+    fn wait(&mut self, now: Millis, why: String, out: &mut Effects<Effect>) {
+        if now >= self.said.plus(SAY_AGAIN_MS) {
+            self.said = now;
+            out.push(Effect::Waits(why));
+        }
+    }
+
     fn said(&mut self, now: Millis, reply: Reply, out: &mut Effects<Effect>) {
         if !matches!(self.state, State::Asking(_)) {
             return;
         }
         let refusal = match reply {
             // The image brings the epoch. It may be behind, and then the next ask finds the process registered.
-            Reply::Done(_) | Reply::Unknown(_) => {
+            Reply::Done(_) => {
                 self.state = State::Again(now.plus(ANSWER_MS));
                 return;
+            }
+            Reply::Unknown(why) => {
+                self.state = State::Again(now.plus(ANSWER_MS));
+                return self.wait(now, why, out);
             }
             other => other.refusal(),
         };
         match refusal.code {
-            ErrorCode::NotController | ErrorCode::RequestTimedOut => {}
+            ErrorCode::NotController | ErrorCode::RequestTimedOut => self.wait(now, refusal.message, out),
             ErrorCode::DuplicateBrokerRegistration => {
                 let since = *self.taken.get_or_insert(now);
                 if now >= since.plus(TAKEN_MS) {

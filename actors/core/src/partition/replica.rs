@@ -237,6 +237,8 @@ impl ReplicaMachine {
             }
             (State::Leader(leader), AssignedRole::Leader(group)) if same => {
                 leader.followers.regroup(now.mono, group.clone(), out);
+                // A first follower has to see the whole log, whose newest batches nobody else needed to see.
+                self.publish(out);
                 return self.advance(now.mono, None, out);
             }
             _ => {}
@@ -341,6 +343,8 @@ impl ReplicaMachine {
             return;
         }
         self.end_role(State::Offline(why.clone()), &Reject::Storage(why), out);
+        // The controller takes the leadership away, because no other node sees that the replica is offline (R41).
+        out.push(Effect::Unable(true));
         self.publish(out);
     }
 

@@ -10,6 +10,7 @@ mod metadata;
 mod offsets;
 mod partitions;
 mod produce;
+mod quorum;
 mod topics;
 mod versions;
 
@@ -23,5 +24,6 @@ pub use metadata::*;
 pub use offsets::*;
 pub use partitions::*;
 pub use produce::*;
+pub use quorum::*;
 pub use topics::*;
 pub use versions::*;

@@ -142,6 +142,18 @@ pub fn topic_entries(own: &BTreeMap<String, String>, layers: &Layers<'_>) -> Vec
         .collect()
 }
 
+/// All configs of a topic of a cluster, by name, whose smallest partition has so many replicas. Stock tools compare
+/// `min.insync.replicas` with the ISR as it is told, so a default above the replicas is told as all of them.
+#[must_use]
+pub fn topic_entries_of(own: &BTreeMap<String, String>, layers: &Layers<'_>, replicas: usize) -> Vec<Entry> {
+    let mut entries = topic_entries(own, layers);
+    let unset = |entry: &&mut Entry| entry.name == MIN_INSYNC && !own.contains_key(MIN_INSYNC);
+    if let Some(entry) = entries.iter_mut().find(unset) {
+        entry.value = Some(min_insync_replicas(own, layers, replicas).to_string());
+    }
+    entries
+}
+
 fn broker_entry(config: &'static BrokerConfig, synonyms: Vec<Synonym>) -> Entry {
     Entry {
         read_only: match config.mode {

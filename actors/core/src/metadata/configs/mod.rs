@@ -53,6 +53,7 @@ pub use broker::{check_broker, is_broker_list};
 pub use entry::{Entry, Source, Synonym};
 pub use layers::{
     Layers, broker_entries, cluster_entries, min_insync_replicas, replica_config, topic_entries,
+    topic_entries_of,
 };
 pub use others::{check_group, check_metrics, group_entries, metrics_entries};
 pub use rows::Class;

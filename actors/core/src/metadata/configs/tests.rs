@@ -254,6 +254,22 @@ fn a_value_comes_from_the_first_layer_that_says_something() {
 }
 
 #[test]
+fn a_default_of_in_sync_replicas_is_told_as_what_a_topic_can_have() {
+    let (none, statics) = (Configs::new(), Statics::default());
+    let told = |mine: &Configs, cluster: &Configs, replicas| {
+        let entries = layered(&none, cluster, &statics, |layers| topic_entries_of(mine, layers, replicas));
+        let entry = entries.into_iter().find(|entry| entry.name == "min.insync.replicas").unwrap();
+        (entry.value.unwrap(), entry.source)
+    };
+    let two = own([("min.insync.replicas", "2")]);
+    let row = |value: &str, source| (value.to_owned(), source);
+    assert_eq!(told(&none, &two, 1), row("1", Source::DynamicDefault));
+    assert_eq!(told(&none, &two, 3), row("2", Source::DynamicDefault));
+    assert_eq!(told(&none, &none, 3), row("1", Source::Default));
+    assert_eq!(told(&two, &none, 1), row("2", Source::Topic), "its own value is told as it is set");
+}
+
+#[test]
 fn the_cluster_lists_what_is_set_for_all_and_a_broker_everything() {
     let (none, statics) = (Configs::new(), Statics::new([("num.partitions", "3".to_owned())]));
     let cluster = own([("message.max.bytes", "5")]);

@@ -256,13 +256,15 @@ impl Basis<'_> {
             }
             let also = |other: TopicRef| times.contains_key(&other);
             let (name, id) = match topic {
-                TopicRef::Name(name) => match self.image.topic(name) {
-                    Some(found) if also(TopicRef::Id(found.id)) => (Some(name.clone()), found.id),
-                    _ => (Some(name.clone()), TopicId::ZERO),
-                },
+                TopicRef::Named(name, id) if also(TopicRef::Id(*id)) => (Some(name.clone()), *id),
+                TopicRef::Name(name) | TopicRef::Named(name, _) => (Some(name.clone()), TopicId::ZERO),
                 // The request names this topic too, and the answer to the name tells its outcome.
                 TopicRef::Id(id)
-                    if self.image.topics.get(id).is_some_and(|t| also(TopicRef::Name(t.name.clone()))) =>
+                    if self
+                        .image
+                        .topics
+                        .get(id)
+                        .is_some_and(|t| also(TopicRef::Named(t.name.clone(), *id))) =>
                 {
                     continue;
                 }
@@ -291,13 +293,14 @@ impl Basis<'_> {
         match topic {
             TopicRef::Both(..) => refused("You may not specify both topic name and topic id."),
             TopicRef::Id(TopicId::ZERO) => refused("Neither topic name nor id were specified."),
-            TopicRef::Name(_) if twice => refused("Duplicate topic name."),
+            TopicRef::Name(_) | TopicRef::Named(..) if twice => refused("Duplicate topic name."),
             TopicRef::Id(_) if twice => refused("Duplicate topic id."),
-            TopicRef::Name(name) => match self.image.topic(name) {
+            TopicRef::Named(_, id) if also(TopicRef::Id(*id)) => {
+                refused("The provided topic name maps to an ID that was already supplied.")
+            }
+            TopicRef::Name(_) => refuse(ErrorCode::UnknownTopicOrPartition, UNKNOWN),
+            TopicRef::Named(_, id) => match self.image.topics.get(id) {
                 None => refuse(ErrorCode::UnknownTopicOrPartition, UNKNOWN),
-                Some(found) if also(TopicRef::Id(found.id)) => {
-                    refused("The provided topic name maps to an ID that was already supplied.")
-                }
                 Some(found) => Ok(found),
             },
             TopicRef::Id(id) => match self.image.topics.get(id) {

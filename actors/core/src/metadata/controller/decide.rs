@@ -51,10 +51,12 @@ impl Basis<'_> {
     /// Decides an ask. `index` goes into an answer that needs no record.
     pub(super) fn decide(&self, index: u64, ask: &Ask) -> Decision {
         match ask {
-            Ask::Found { cluster_id, seats } => Decision {
-                on_commits: true,
-                ..Decision::new(self.found(cluster_id, seats), Reply::Done(index))
-            },
+            Ask::Found { cluster_id, seats } => {
+                let records = self.found(cluster_id, seats);
+                // Word that a cluster is there must rest on commits: the founding that made it may be lost.
+                let on_commits = records.is_empty();
+                Decision { on_commits, ..Decision::new(records, Reply::Done(index)) }
+            }
             Ask::Register { node, alone: Some(cluster), log_epochs } => {
                 let log_epochs = log_epochs.iter().copied().collect();
                 Decision::all_or_nothing(self.register_alone(node, cluster, &log_epochs), index)

@@ -62,23 +62,55 @@ pub(super) fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T
     Err(Refusal { code, message: message.into() })
 }
 
-/// How a deletion names a topic.
+/// How a deletion names a topic. The node that takes the request resolves names once (R44): a question that is asked
+/// again, or comes late, never means the next topic of that name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TopicRef {
+    /// A name that the asking node's image does not have. It is refused, even if a topic has it by now: the answer is that
+    /// of the metadata that the client was shown.
     Name(String),
+    /// A name, and the id that it stands for.
+    Named(String, TopicId),
     Id(TopicId),
     /// Kafka allows only one of the two, so the controller refuses this form.
     Both(String, TopicId),
+}
+
+impl TopicRef {
+    /// A name, as the asking node resolves it.
+    #[must_use]
+    pub fn named(image: &Image, name: String) -> TopicRef {
+        match image.by_name.get(&name) {
+            Some(id) => TopicRef::Named(name, *id),
+            None => TopicRef::Name(name),
+        }
+    }
 }
 
 /// A client's wish for more partitions of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MorePartitions {
     pub name: String,
+    /// The id that the name stands for in the asking node's image (R44); zero if the image does not have the name.
+    pub id: TopicId,
     /// Number of partitions after the change.
     pub count: i32,
     /// Explicit replicas of each new partition. Without them the controller places the replicas.
     pub assignments: Option<Vec<Vec<BrokerId>>>,
+}
+
+impl MorePartitions {
+    /// The wish with the name as the asking node resolves it.
+    #[must_use]
+    pub fn named(
+        image: &Image,
+        name: String,
+        count: i32,
+        assignments: Option<Vec<Vec<BrokerId>>>,
+    ) -> MorePartitions {
+        let id = image.by_name.get(&name).copied().unwrap_or_default();
+        MorePartitions { name, id, count, assignments }
+    }
 }
 
 /// The kind of a resource that has configs.
@@ -249,7 +281,7 @@ pub type DeleteOutcome = (Option<String>, TopicId, Result<(), Refusal>);
 /// An answer of the controller. The number in it is an index, from which on the image holds the change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// Answers `Register`, where the index is the broker epoch, `Opened` and `RenewEpochs`.
+    /// Answers `Register`, where the index is the broker epoch, `Found`, `Opened` and `RenewEpochs`.
     Done(u64),
     /// Answers `CreateTopics`, in the order asked.
     Created(Vec<TopicOutcome>, u64),

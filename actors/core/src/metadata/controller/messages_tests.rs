@@ -53,18 +53,21 @@ fn each_ask_survives() {
             rack: rack.map(str::to_owned),
             levels: LevelRange { min: 1, max: 4 },
             synced: [(DirectoryId([4; 16]), [(0, 7), (1, u64::MAX)].into())].into(),
+            processes: rack.map(|_| ProcessId([5; 16])).into_iter().collect(),
             unclean: rack.map(|_| AT).into_iter().collect(),
         }),
         alone: rack.map(str::to_owned),
         log_epochs: vec![(AT, 7)],
     };
-    let more = |assignments| MorePartitions { name: "t".into(), count: 4, assignments };
+    let more = |assignments| MorePartitions { name: "t".into(), id: ID, count: 4, assignments };
     survives(&[
+        Ask::Found { cluster_id: "c".into() },
         registration(Some("r")),
         registration(None),
         Ask::CreateTopics { topics: vec![new_topic, NewTopic::new("u", ID)], validate_only: true },
         Ask::DeleteTopics(vec![
             TopicRef::Name("t".into()),
+            TopicRef::Named("t".into(), ID),
             TopicRef::Id(ID),
             TopicRef::Both("t".into(), TopicId::ZERO),
         ]),

@@ -24,7 +24,7 @@ impl Basis<'_> {
     /// partitions than one batch of records may hold.
     pub(super) fn more_partitions(&self, topics: &[MorePartitions]) -> Result<Grown, Refusal> {
         let added = |more: &MorePartitions| {
-            let has = self.image.topic(&more.name)?.partitions.len();
+            let has = self.image.topics.get(&more.id)?.partitions.len();
             Some(usize::try_from(more.count).ok()?.saturating_sub(has))
         };
         if topics.iter().filter_map(added).fold(0, usize::saturating_add) > PARTITIONS_MAX {
@@ -47,7 +47,7 @@ impl Basis<'_> {
     }
 
     fn grown(&self, more: &MorePartitions) -> Result<MetadataRecord, Refusal> {
-        let Some(topic) = self.image.topic(&more.name) else {
+        let Some(topic) = self.image.topics.get(&more.id) else {
             let message = "This server does not host this topic-partition.";
             return refuse(ErrorCode::UnknownTopicOrPartition, message);
         };

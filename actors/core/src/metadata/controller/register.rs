@@ -1,4 +1,4 @@
-//! Decides the registration of a node, and gives out producer ids.
+//! Decides the founding of a cluster and the registration of a node, and gives out producer ids.
 //!
 //! A registration begins a new life of a node, so its old life ends first, in the same batch (R12). A life that still
 //! holds a session keeps its place: two processes of one node may not run at once (R17).
@@ -23,7 +23,8 @@ use crate::metadata::record::{ConfigOf, MetadataRecord, PartitionChange};
 const FOUND_EPOCH_MAX: LeaderEpoch = 1 << 30;
 
 impl Basis<'_> {
-    /// The records that found a cluster of these nodes; none if there is a cluster.
+    /// Founds a cluster that several nodes will join, unless one is founded. It waits for two in-sync replicas, because an
+    /// acknowledged record then survives the loss of any one node.
     pub(super) fn found(&self, cluster_id: &str, seats: &[Seat]) -> Vec<MetadataRecord> {
         if self.image.cluster_id.is_some() {
             return Vec::new();
@@ -104,7 +105,8 @@ impl Basis<'_> {
                 records.push(fence(old.peer(), heard));
             }
         }
-        records.push(MetadataRecord::Registered { node: Box::new(node.clone()), fenced: true });
+        let said = Registration { processes: Vec::new(), ..node.clone() };
+        records.push(MetadataRecord::Registered { node: Box::new(said), fenced: true });
         Ok(records)
     }
 
@@ -168,6 +170,13 @@ impl Basis<'_> {
             );
             return refuse(CODE, message);
         }
+        if is_older(old, node) {
+            let message = format!(
+                "this directory of node {} is older than the cluster knows: it is a copy or a backup; empty it",
+                node.broker
+            );
+            return refuse(ErrorCode::InvalidRequest, message);
+        }
         let same = node.process.is_some() && node.process == old.process;
         if same || old.fenced || self.standing.silent.contains_key(&old.peer()) {
             return Ok(());
@@ -212,6 +221,13 @@ impl Basis<'_> {
 
 fn taken(id: BrokerId, held: NodeUuid, new: NodeUuid) -> String {
     format!("node id {id} belongs to the node {held}, not to {new}")
+}
+
+/// Whether a directory does not continue the last registration of its node, because that process is none of its starts
+/// (R46). A build that keeps no list says nothing.
+fn is_older(old: &Broker, node: &Registration) -> bool {
+    let known = old.process.is_none_or(|process| node.processes.contains(&process));
+    !known && !node.processes.is_empty() && old.uuid == node.uuid
 }
 
 /// Whether a process started before the one that is registered for its node. Its question may have waited longer than it

@@ -71,8 +71,8 @@ fn of_client(ask: &Ask) -> bool {
         | Ask::DeleteTopics(_)
         | Ask::CreatePartitions { .. }
         | Ask::AlterConfigs { .. } => true,
-        Ask::Register { .. }
-        | Ask::Found { .. }
+        Ask::Found { .. }
+        | Ask::Register { .. }
         | Ask::ProducerIds
         | Ask::Opened(_)
         | Ask::AlterIsr { .. }
