@@ -7,7 +7,7 @@ use redb::TableDefinition;
 use serde::{Serialize, de::DeserializeOwned};
 use std::io;
 
-/// Entries by index.
+/// One row an entry, without a gap from the purged position on.
 pub const LOG: TableDefinition<'static, u64, &[u8]> = TableDefinition::new(RAFT_LOG);
 /// Single rows, by the names below.
 pub const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("raft_meta");

@@ -18,7 +18,7 @@ use parking_lot::{Condvar, Mutex};
 use redb::{Database, Durability, Table};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{io, mem};
 use tokio::sync::oneshot;
 
@@ -59,9 +59,11 @@ impl Change {
 /// Called after the commit, on the writer's thread.
 pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 
+type Job = (Change, Done);
+
 #[derive(Default)]
 struct Queue {
-    jobs: Vec<(Change, Done)>,
+    jobs: Vec<Job>,
     bytes: usize,
     committed: Option<Vec<u8>>,
     /// The thread waits for room on the disk.
@@ -191,8 +193,7 @@ impl Thread {
     }
 
     /// The changes that wait and the committed position of the same instant, or `None` at the end.
-    #[allow(clippy::type_complexity)]
-    fn take(&self) -> Option<(Vec<(Change, Done)>, Option<Vec<u8>>)> {
+    fn take(&self) -> Option<(Vec<Job>, Option<Vec<u8>>)> {
         let mut queue = self.shared.queue.lock();
         loop {
             if queue.broken.is_some() {
@@ -241,7 +242,7 @@ impl Thread {
     fn pause(&self) -> bool {
         let mut queue = self.shared.queue.lock();
         queue.full = true;
-        let until = std::time::Instant::now() + AGAIN;
+        let until = Instant::now() + AGAIN;
         // Changes that are queued meanwhile wake the thread, and do not shorten the wait.
         while !queue.ending && queue.broken.is_none() {
             if self.shared.wake.wait_until(&mut queue, until).timed_out() {
