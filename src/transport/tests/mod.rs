@@ -46,7 +46,15 @@ impl Gate for FakeGate {
     fn hello(&self) -> Hello {
         let cluster = self.facts.lock().cluster.clone();
         let processes = vec![ProcessId([9; 16])];
-        Hello { version: 1, cluster, cluster_epoch: 0, uuid: self.uuid, incarnation: 1, processes, granted: 1 }
+        Hello {
+            version: 1,
+            cluster,
+            cluster_epoch: 0,
+            uuid: self.uuid,
+            incarnation: 1,
+            processes,
+            granted: 1,
+        }
     }
 
     fn epoch(&self) -> Option<BrokerEpoch> {

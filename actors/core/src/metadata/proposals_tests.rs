@@ -257,7 +257,7 @@ fn a_cluster_is_founded_once() {
     step(&mut machine, snapshot(&Arc::default()));
     step(&mut machine, lead(1, 1));
     let found = |ticket, id: &str| {
-        let ask = Ask::Found { cluster_id: id.into() };
+        let ask = Ask::Found { cluster_id: id.into(), seats: Vec::new() };
         Input::Ask { ticket: Ticket(ticket), ask }
     };
     let (_, first, records) = proposed(&step(&mut machine, found(1, "one")));

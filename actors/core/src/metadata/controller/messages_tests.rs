@@ -61,7 +61,7 @@ fn each_ask_survives() {
     };
     let more = |assignments| MorePartitions { name: "t".into(), id: ID, count: 4, assignments };
     survives(&[
-        Ask::Found { cluster_id: "c".into() },
+        Ask::Found { cluster_id: "c".into(), seats: Vec::new() },
         registration(Some("r")),
         registration(None),
         Ask::CreateTopics { topics: vec![new_topic, NewTopic::new("u", ID)], validate_only: true },
