@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::programs::find_program;
 
-/// The broker's binary: `CALLBOARD_BIN`, else the one that cargo built beside this test.
+/// The broker's binary: `CALLBOARD_BIN`, else the one that cargo built beside this program.
 pub(super) fn binary() -> Result<PathBuf> {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     FOUND.get_or_init(|| locate().map_err(|e| format!("{e:#}"))).clone().map_err(anyhow::Error::msg)
@@ -31,9 +31,10 @@ fn locate() -> Result<PathBuf> {
         }
         return Ok(path);
     }
-    let exe = std::env::current_exe().context("the path of this test")?;
-    let profile_dir =
-        exe.parent().and_then(Path::parent).context("this test does not lie in target/<profile>/deps")?;
+    let exe = std::env::current_exe().context("the path of this program")?;
+    let dir = exe.parent().context("this program lies in no directory")?;
+    // A test lies in target/<profile>/deps; the command lies one level higher.
+    let profile_dir = if dir.ends_with("deps") { dir.parent().unwrap_or(dir) } else { dir };
     let path = profile_dir.join("callboard");
     if !path.is_file() {
         build(profile_dir)?;

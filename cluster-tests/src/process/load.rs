@@ -61,19 +61,30 @@ pub struct Script {
     pub seed: u64,
     /// The timestamp of record 0. It is recent, because brokers delete records by the age of their timestamps.
     pub epoch: i64,
+    /// Whether all records are small, so that a long load fits into memory.
+    pub small: bool,
 }
 
 impl Script {
     /// A script for a load that begins now.
     pub fn now(seed: u64) -> Self {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { seed, epoch: since.as_millis() as i64 }
+        Self { seed, epoch: since.as_millis() as i64, small: false }
+    }
+
+    /// A script for a long load that begins now, with small records only.
+    pub fn small(seed: u64) -> Self {
+        Self { small: true, ..Self::now(seed) }
     }
 
     /// Record `n` of `producer`. Most are small; one in forty is large enough to make a run of its own in the journal.
     pub fn payload(self, producer: u32, n: u64) -> Bytes {
         let mut rng = Rng::new(self.seed ^ (u64::from(producer) << 40) ^ n);
-        let filler = if rng.below(40) == 0 { 20_000 + rng.below(80_000) } else { rng.below(2_000) };
+        let filler = match rng.below(40) {
+            _ if self.small => rng.below(160),
+            0 => 20_000 + rng.below(80_000),
+            _ => rng.below(2_000),
+        };
         let mut bytes = BytesMut::new();
         bytes.put_u32(producer);
         bytes.put_u64(n);
@@ -359,6 +370,25 @@ impl<'a> Producer<'a> {
         self.under_way.push_back(UnderWay { partition, first, count, acks, bytes: bytes.freeze() });
         Ok(())
     }
+}
+
+/// A batch of `count` records of an idempotent producer from number `first` on.
+pub fn batch(
+    script: Script,
+    producer: u32,
+    first: u64,
+    count: u64,
+    identity: (i64, i16),
+    sequence: i32,
+) -> Result<Bytes> {
+    let records = (0..count).map(|at| {
+        let (n, index) = (first + at, at as i32);
+        record(identity, index, sequence + index, script.timestamp(n), script.payload(producer, n))
+    });
+    let mut bytes = BytesMut::new();
+    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+    RecordBatchEncoder::encode(&mut bytes, &records.collect::<Vec<_>>(), &options)?;
+    Ok(bytes.freeze())
 }
 
 fn record(identity: (i64, i16), index: i32, sequence: i32, timestamp: i64, value: Bytes) -> Record {

@@ -211,7 +211,7 @@ mod tests {
     use super::super::load::Sent;
     use super::*;
 
-    const SCRIPT: Script = Script { seed: 7, epoch: 1_000 };
+    const SCRIPT: Script = Script { seed: 7, epoch: 1_000, small: false };
 
     fn read(offset: i64, n: u64) -> Read {
         Read { offset, timestamp: SCRIPT.timestamp(n), value: SCRIPT.payload(1, n) }

@@ -1,0 +1,38 @@
+//! Nodes of one cluster die under a verified load, again and again, and no acknowledged record may be lost.
+//!
+//! ```text
+//!   options  what a user chooses: kills, seed, nodes, durability, partitions, pace
+//!   cluster  the nodes as processes, their ids and logs; which of them is the controller's
+//!   map      where partitions are led, asked of any node over the Kafka port
+//!   work     the load: lanes, members of a group, times of all acknowledgements
+//!   lane     one idempotent producer to one partition, which follows the leader
+//!   member   one member of the group: it reads, commits, and never finds its place moved back
+//!   tape     times of acknowledgements, and the longest gap within a span of time
+//!   round    one kill: the victim, the wait, the restart, the full ISR again
+//!   tally    acknowledged, lost and duplicated records of each round
+//!   report   the table and the summary
+//!   run      all of it, from the first start to the verdict
+//! ```
+//!
+//! `process/verdict.rs` judges at the end, as it does for one node. Nothing here looks into a node: all that it knows
+//! comes from the Kafka port and from the log. Limits are guards against a hang; no time is asserted.
+
+mod cluster;
+mod lane;
+pub mod map;
+mod member;
+mod options;
+mod report;
+mod round;
+mod run;
+mod tally;
+mod tape;
+mod work;
+
+pub use cluster::Cluster;
+pub use map::Map;
+pub use options::Options;
+pub use report::{Kind, Report, Round};
+pub use round::{fire, outage_of_all};
+pub use run::{finish, run};
+pub use work::{TOPIC, Work};

@@ -1,0 +1,43 @@
+//! What a user chooses of a run, with values that fit a small machine.
+//!
+//! Every choice of a run follows from the seed. Times do not, so two runs of one seed differ in where a kill hits.
+
+use std::path::PathBuf;
+
+/// Choices of one run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Kills that count; a third of each kind.
+    pub kills: u32,
+    pub seed: u64,
+    pub nodes: usize,
+    /// `fsync` or `os`.
+    pub durability: &'static str,
+    pub partitions: i32,
+    /// Producers; each has one producer id and writes to every partition.
+    pub producers: u32,
+    /// Records a second of all producers together.
+    pub rate: u64,
+    pub shards: u32,
+    /// The shortest and the longest time that a killed node stays down, in milliseconds.
+    pub down_ms: (u64, u64),
+    /// The directory that keeps the logs of all nodes.
+    pub logs: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            kills: 60,
+            seed: 1,
+            nodes: 3,
+            durability: "fsync",
+            partitions: 6,
+            producers: 2,
+            rate: 2_000,
+            shards: 1,
+            down_ms: (1_000, 2_000),
+            logs: None,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A whole run: start, load, kills of each kind in turn, end, verdict.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::cluster::Cluster;
+use super::options::Options;
+use super::report::{Kind, Report, Round};
+use super::round::fire;
+use super::tally::tally;
+use super::work::{TOPIC, Work};
+use crate::process::load::{Ledger, Rng};
+use crate::process::verdict::{Counts, Read, judge, read_partition};
+use crate::process::wire::{RETRY, Wire};
+use crate::process::{HANG, say};
+
+/// Runs as the options say. A broken promise stands in the report; an error is a run that could not go on.
+pub fn run(options: &Options) -> Result<Report> {
+    let begun = Instant::now();
+    let mut cluster = Cluster::start(options)?;
+    say(&format!(
+        "seed {}: {} nodes formed in {} ms",
+        options.seed,
+        options.nodes,
+        cluster.formed.as_millis()
+    ));
+    let work = Work::start(cluster.map(), options).map_err(|error| cluster.story(&error))?;
+    let first = begun.elapsed();
+    say(&format!("each partition acknowledged after {} ms\n    {}", first.as_millis(), Round::head()));
+    let fired = rounds(&mut cluster, &work, options);
+    if fired.is_err() {
+        work.stop();
+    }
+    let (rounds, empty) = fired.map_err(|error| {
+        let (odd, refusals) = work.notes();
+        let notes = format!("clients met {odd:?}, refusals {refusals:?}");
+        cluster.story(&error.context(notes).context(format!("seed {}", options.seed)))
+    })?;
+    let lasted = begun.elapsed();
+    let report = finish(&mut cluster, &work, rounds).map_err(|error| cluster.story(&error))?;
+    Ok(Report { seed: options.seed, empty, first, lasted, ..report })
+}
+
+fn rounds(cluster: &mut Cluster, work: &Work, options: &Options) -> Result<(Vec<Round>, u32)> {
+    let mut rng = Rng::new(options.seed);
+    let (mut rounds, mut empty): (Vec<Round>, u32) = (Vec::new(), 0);
+    let mut waiting: Vec<Kind> =
+        Kind::ALL.into_iter().cycle().take(usize::try_from(options.kills)?).collect();
+    while !waiting.is_empty() {
+        let mut fired = None;
+        // A kind that has no victim now comes after another one.
+        for at in 0..waiting.len() {
+            if let Some(round) = fire(cluster, work, waiting[at], options, &mut rng)
+                .with_context(|| format!("kill {} of the run", rounds.len() + 1))?
+            {
+                fired = Some((at, round));
+                break;
+            }
+        }
+        let Some((at, round)) = fired else { bail!("no node fits {waiting:?}") };
+        say(&format!("{:>3} {}", rounds.len() + 1, round.line()));
+        if round.counts() {
+            waiting.remove(at);
+            rounds.push(round);
+        } else {
+            empty += 1;
+            if empty > 3 * options.kills.max(3) {
+                bail!("{empty} rounds with fewer than 100 records: the load does not run");
+            }
+        }
+    }
+    Ok((rounds, empty))
+}
+
+/// Ends the load, reads every partition from its leader and judges.
+pub fn finish(cluster: &mut Cluster, work: &Work, mut rounds: Vec<Round>) -> Result<Report> {
+    let commits = work.commits();
+    let finished = work.finish()?;
+    let partitions =
+        (0..work.partitions()).map(|partition| read_all(work, partition)).collect::<Result<Vec<_>>>()?;
+    work.group_kept()?;
+    tally(&mut rounds, &finished.lanes, &partitions);
+    let ledgers: Vec<Ledger> = finished.lanes.into_iter().map(|lane| lane.ledger).collect();
+    let (counts, broken) = match judge(finished.script, &ledgers, &partitions, &finished.seen) {
+        Ok(counts) => (counts, None),
+        Err(error) => (Counts::default(), Some(format!("{error:#}"))),
+    };
+    let (odd, refusals) = work.notes();
+    cluster.drain();
+    Ok(Report {
+        seed: finished.script.seed,
+        rounds,
+        empty: 0,
+        formed: cluster.formed,
+        first: Duration::ZERO,
+        lasted: Duration::ZERO,
+        commits,
+        counts,
+        broken,
+        odd,
+        bad: cluster.bad().to_vec(),
+        refusals,
+        resent: ledgers.iter().map(|ledger| ledger.resent).sum(),
+    })
+}
+
+/// Reads a partition to its end from whichever node leads it.
+fn read_all(work: &Work, partition: i32) -> Result<Vec<Read>> {
+    let until = Instant::now() + HANG;
+    loop {
+        let leader = work.map.view(TOPIC).map(|view| view.leader(partition));
+        let read = leader.and_then(|leader| {
+            let (_, addr) = leader.context("it has no leader")?;
+            read_partition(&mut Wire::connect(addr)?, TOPIC, partition)
+        });
+        match read {
+            Ok(reads) => return Ok(reads),
+            Err(error) if Instant::now() > until => {
+                return Err(error.context(format!("{TOPIC}-{partition} cannot be read to its end")));
+            }
+            Err(_) => std::thread::sleep(RETRY),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The commands of this package for users: `chaos` kills nodes of a cluster on this machine under a verified load.
+//!
+//! The broker is the binary that `CALLBOARD_BIN` names, else the one that cargo built beside this program; if there is
+//! none, it is built first. The exit code is 0 if every promise was kept, 1 if one was broken or the run could not go on.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use callboard_cluster_tests::chaos::{Options, run};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Tools that try a Callboard cluster on this machine.
+#[derive(Parser)]
+#[command(name = "callboard-cluster-tests", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Kills nodes of a cluster with kill -9 under load, and checks that nothing acknowledged is lost.
+    ///
+    /// Each round kills one node: a partition leader, the controller's node and a follower in turn. It starts the node again
+    /// and waits for the full ISR. At the end every partition is read and held against the producers' ledgers.
+    Chaos(Chaos),
+}
+
+#[derive(Args)]
+struct Chaos {
+    /// Kills in all, a third of each kind.
+    #[arg(long, default_value_t = Options::default().kills, value_parser = clap::value_parser!(u32).range(1..))]
+    kills: u32,
+    /// Seed of all choices; drawn from the clock, and printed, if it is not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Nodes of the cluster.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(3..=9))]
+    nodes: u16,
+    /// What an acknowledgement promises.
+    #[arg(long, value_enum, default_value_t = Durability::Fsync)]
+    durability: Durability,
+    /// Partitions of the topic.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(i32).range(1..=1_000))]
+    partitions: i32,
+    /// Idempotent producers, each of which writes to every partition.
+    #[arg(long, default_value_t = Options::default().producers, value_parser = clap::value_parser!(u32).range(1..=100))]
+    producers: u32,
+    /// Records a second of all producers together.
+    #[arg(long, default_value_t = Options::default().rate, value_parser = clap::value_parser!(u64).range(1..))]
+    rate: u64,
+    /// Shards of each node.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    shards: u32,
+    /// Shortest time that a killed node stays down, in milliseconds.
+    #[arg(long, default_value_t = Options::default().down_ms.0)]
+    down_min_ms: u64,
+    /// Longest time that a killed node stays down, in milliseconds.
+    #[arg(long, default_value_t = Options::default().down_ms.1)]
+    down_max_ms: u64,
+    /// Directory for the logs of all nodes, which are added to what it holds.
+    #[arg(long)]
+    logs: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Durability {
+    /// A write is acknowledged when it is on the disks of the ISR.
+    Fsync,
+    /// A write is acknowledged when the operating systems of the ISR have it.
+    Os,
+}
+
+fn main() -> ExitCode {
+    let Command::Chaos(chaos) = Cli::parse().command;
+    let options = options(chaos);
+    println!("seed {}", options.seed);
+    match run(&options) {
+        Ok(report) => {
+            print!("{report}");
+            if report.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            println!("seed {}: the run could not go on: {error:#}", options.seed);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options(chaos: Chaos) -> Options {
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64);
+    Options {
+        kills: chaos.kills,
+        // Short enough to be typed again.
+        seed: chaos.seed.unwrap_or_else(|| clock() % 1_000_000),
+        nodes: usize::from(chaos.nodes),
+        durability: match chaos.durability {
+            Durability::Fsync => "fsync",
+            Durability::Os => "os",
+        },
+        partitions: chaos.partitions,
+        producers: chaos.producers,
+        rate: chaos.rate,
+        shards: chaos.shards,
+        down_ms: (chaos.down_min_ms, chaos.down_max_ms.max(chaos.down_min_ms)),
+        logs: chaos.logs,
+    }
+}
