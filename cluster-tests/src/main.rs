@@ -59,6 +59,9 @@ struct Chaos {
     /// Longest time that a killed node stays down, in milliseconds.
     #[arg(long, default_value_t = Options::default().down_ms.1)]
     down_max_ms: u64,
+    /// Environment variable of every node, such as CALLBOARD_UNSETTLED_BYTES_MAX=1048576; may be given again.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    env: Vec<(String, String)>,
     /// Directory for the logs of all nodes, which are added to what it holds.
     #[arg(long)]
     logs: Option<PathBuf>,
@@ -104,6 +107,12 @@ fn options(chaos: Chaos) -> Options {
         rate: chaos.rate,
         shards: chaos.shards,
         down_ms: (chaos.down_min_ms, chaos.down_max_ms.max(chaos.down_min_ms)),
+        env: chaos.env,
         logs: chaos.logs,
     }
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }

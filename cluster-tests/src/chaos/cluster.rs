@@ -16,7 +16,7 @@ use tempfile::NamedTempFile;
 
 use super::map::{Map, View, quorum_leader_at, view_at};
 use super::options::Options;
-use super::work::TOPIC;
+use super::shared::TOPIC;
 use crate::process::{HANG, Nodes, Options as Start};
 
 const OFFSETS: &str = "__consumer_offsets";
@@ -46,7 +46,8 @@ impl Cluster {
     pub fn start(options: &Options) -> Result<Cluster> {
         let config = NamedTempFile::new().context("a configuration file")?;
         std::fs::write(config.path(), CONFIG)?;
-        let start = Start { shards: options.shards, durability: options.durability, ..Start::default() }
+        let env = options.env.clone();
+        let start = Start { shards: options.shards, durability: options.durability, env, ..Start::default() }
             .with_env("CALLBOARD_CONFIG", config.path().display());
         let mut nodes = Nodes::new(options.nodes, &start)?;
         let begun = Instant::now();

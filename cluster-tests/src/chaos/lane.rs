@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 
-use super::work::{LaneEnd, TOPIC, Work};
+use super::shared::{LaneEnd, Shared, TOPIC};
 use crate::process::HANG;
 use crate::process::load::{Fate, Ledger, Rng, Sent, batch};
 use crate::process::wire::{RETRY, Wire, code};
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 const BEHIND: Duration = Duration::from_millis(250);
 
 /// A producer id and its epoch, for all lanes of one producer.
-pub(super) fn identity(work: &Work) -> Result<(i64, i16)> {
+pub(super) fn identity(work: &Shared) -> Result<(i64, i16)> {
     let until = Instant::now() + HANG;
     loop {
         let view = work.map.view(TOPIC)?;
@@ -51,7 +51,7 @@ struct UnderWay {
 }
 
 pub(super) struct Lane {
-    work: Arc<Work>,
+    work: Arc<Shared>,
     partition: i32,
     identity: (i64, i16),
     sequence: i32,
@@ -63,7 +63,7 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(work: &Arc<Work>, id: u32, partition: i32, identity: (i64, i16)) -> Lane {
+    pub(super) fn new(work: &Arc<Shared>, id: u32, partition: i32, identity: (i64, i16)) -> Lane {
         Lane {
             work: Arc::clone(work),
             partition,

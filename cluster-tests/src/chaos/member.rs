@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -16,24 +15,18 @@ use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
-use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
-use kafka_protocol::messages::{
-    HeartbeatRequest, JoinGroupRequest, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest,
-};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::{HeartbeatRequest, JoinGroupRequest, OffsetCommitRequest, SyncGroupRequest};
 
-use super::work::{TOPIC, Work};
-use crate::process::HANG;
+use super::promise::{BACKOFF, Broken, GROUP, PATIENCE, committed, text};
+use super::shared::{Shared, TOPIC};
 use crate::process::verdict::read_at;
 use crate::process::wire::{Wire, code, name};
 
-const GROUP: &str = "readers";
 const JOIN: i16 = 7;
 const SYNC: i16 = 5;
 const HEARTBEAT: i16 = 4;
 const COMMIT: i16 = 8;
-const OFFSETS: i16 = 7;
 
 const ILLEGAL_GENERATION: i16 = 22;
 const UNKNOWN_MEMBER_ID: i16 = 25;
@@ -41,33 +34,14 @@ const REBALANCE_IN_PROGRESS: i16 = 27;
 const MEMBER_ID_REQUIRED: i16 = 79;
 
 const SESSION_MS: i32 = 10_000;
-const BACKOFF: Duration = Duration::from_millis(50);
-/// A join waits for the other members, for one session at most.
-const PATIENCE: Duration = Duration::from_secs(40);
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
 
 /// The error after which a member looks for its coordinator, or asks once more.
 fn later(error: i16) -> bool {
     matches!(error, 14..=16) || code::retriable(error)
 }
 
-/// A broken promise, as opposed to a node that is gone.
-#[derive(Debug)]
-struct Broken(String);
-
-impl std::fmt::Display for Broken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Broken {}
-
 struct Member {
-    work: Arc<Work>,
+    work: Arc<Shared>,
     id: String,
     generation: i32,
     joined: bool,
@@ -77,7 +51,7 @@ struct Member {
 }
 
 /// A member's whole life; it ends when the load stops.
-pub(super) fn run(work: &Arc<Work>, number: usize) -> Result<()> {
+pub(super) fn run(work: &Arc<Shared>, number: usize) -> Result<()> {
     let mut member = Member {
         work: Arc::clone(work),
         id: String::new(),
@@ -268,53 +242,5 @@ impl Member {
         self.work.commits.fetch_add(1, Ordering::SeqCst);
         self.work.tape.note((self.work.partitions + partition) as usize);
         Ok(())
-    }
-}
-
-/// Asks for the committed offsets, once, and holds them against what was acknowledged before the question.
-fn committed(work: &Work, wire: &mut Wire) -> Result<BTreeMap<i32, i64>> {
-    let before = work.marks.lock().clone();
-    let topic = OffsetFetchRequestTopic::default()
-        .with_name(name(TOPIC))
-        .with_partition_indexes((0..work.partitions).collect());
-    let request =
-        OffsetFetchRequest::default().with_group_id(text(GROUP).into()).with_topics(Some(vec![topic]));
-    let answer = wire.call(OFFSETS, &request)?;
-    if answer.error_code != code::NONE {
-        bail!("OffsetFetch: error {}", answer.error_code);
-    }
-    let topic = answer.topics.first().context("OffsetFetch: no topic in the answer")?;
-    let places: BTreeMap<i32, i64> =
-        topic.partitions.iter().map(|p| (p.partition_index, p.committed_offset)).collect();
-    let now = work.marks.lock().clone();
-    for (partition, mark) in &before {
-        let place = places.get(partition).copied().unwrap_or(-1);
-        let asked = now.get(partition).map_or(0, |mark| mark.asked);
-        if mark.acked > 0 && place < mark.acked {
-            let what = format!("{GROUP}: partition {partition} went back from {} to {place}", mark.acked);
-            return Err(Broken(what).into());
-        }
-        if place > asked {
-            let what =
-                format!("{GROUP}: partition {partition} is at {place}, and {asked} was the most asked for");
-            return Err(Broken(what).into());
-        }
-    }
-    Ok(places)
-}
-
-/// Asks the coordinator until it answers; an error if a place went back.
-pub(super) fn kept(work: &Work) -> Result<()> {
-    let until = Instant::now() + HANG;
-    loop {
-        let found = work.map.coordinator(GROUP).and_then(|addr| Wire::connect(addr)?.patience(PATIENCE));
-        match found.and_then(|mut wire| committed(work, &mut wire)) {
-            Ok(_) => return Ok(()),
-            Err(error) if error.downcast_ref::<Broken>().is_some() => return Err(error),
-            Err(error) if Instant::now() > until => {
-                return Err(error.context(format!("{GROUP}: no committed offsets for {HANG:?}")));
-            }
-            Err(_) => std::thread::sleep(BACKOFF),
-        }
     }
 }

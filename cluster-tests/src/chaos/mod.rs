@@ -4,9 +4,11 @@
 //!   options  what a user chooses: kills, seed, nodes, durability, partitions, pace
 //!   cluster  the nodes as processes, their ids and logs; which of them is the controller's
 //!   map      where partitions are led, asked of any node over the Kafka port
-//!   work     the load: lanes, members of a group, times of all acknowledgements
+//!   work     the load: starts lanes and members of a group, waits for them, gathers what they leave
+//!   shared   what they share: counters, times of all acknowledgements, marks of the group
 //!   lane     one idempotent producer to one partition, which follows the leader
 //!   member   one member of the group: it reads, commits, and never finds its place moved back
+//!   promise  what the group was promised, held against what the coordinator says
 //!   tape     times of acknowledgements, and the longest gap within a span of time
 //!   round    one kill: the victim, the wait, the restart, the full ISR again
 //!   tally    acknowledged, lost and duplicated records of each round
@@ -22,9 +24,11 @@ mod lane;
 pub mod map;
 mod member;
 mod options;
+mod promise;
 mod report;
 mod round;
 mod run;
+mod shared;
 mod tally;
 mod tape;
 mod work;
@@ -33,6 +37,7 @@ pub use cluster::Cluster;
 pub use map::Map;
 pub use options::Options;
 pub use report::{Kind, Report, Round};
-pub use round::{fire, outage_of_all};
+pub use round::{STUCK, fire, outage};
 pub use run::{finish, run};
-pub use work::{TOPIC, Work};
+pub use shared::TOPIC;
+pub use work::Work;

@@ -11,7 +11,7 @@ pub struct Options {
     pub kills: u32,
     pub seed: u64,
     pub nodes: usize,
-    /// `fsync` or `os`.
+    /// `fsync`: a batch is acknowledged from the disks of the ISR; `os`: from its operating systems.
     pub durability: &'static str,
     pub partitions: i32,
     /// Producers; each has one producer id and writes to every partition.
@@ -21,6 +21,8 @@ pub struct Options {
     pub shards: u32,
     /// The shortest and the longest time that a killed node stays down, in milliseconds.
     pub down_ms: (u64, u64),
+    /// Environment variables of every node, for further settings of the broker.
+    pub env: Vec<(String, String)>,
     /// The directory that keeps the logs of all nodes.
     pub logs: Option<PathBuf>,
 }
@@ -37,6 +39,7 @@ impl Default for Options {
             rate: 2_000,
             shards: 1,
             down_ms: (1_000, 2_000),
+            env: Vec::new(),
             logs: None,
         }
     }

@@ -14,11 +14,12 @@ use super::cluster::Cluster;
 use super::map::View;
 use super::options::Options;
 use super::report::{Kind, Round};
-use super::work::{TOPIC, Work};
+use super::shared::TOPIC;
+use super::work::Work;
 use crate::process::load::Rng;
 
 /// A cluster that is not whole for longer, with all nodes running, is stuck.
-const STUCK: Duration = Duration::from_secs(90);
+pub const STUCK: Duration = Duration::from_secs(90);
 
 /// The victim of one kind, with the partitions that it leads; `None` if there is no such node now.
 fn victim(kind: Kind, view: &View, cluster: &Cluster, controller: usize) -> Option<usize> {
@@ -98,17 +99,17 @@ pub fn fire(
     }))
 }
 
-/// Kills all nodes at once, starts them at once; returns the time until all serve and the time until each partition moves.
-pub fn outage_of_all(cluster: &mut Cluster, work: &Work) -> Result<(Duration, Duration)> {
-    let count = cluster.nodes.nodes.len();
-    (0..count).try_for_each(|node| cluster.kill(node))?;
+/// Kills these nodes at once in the middle of the load and starts them at once; returns the time until all of them serve, and
+/// the time until each partition moves. It does not wait for a full ISR, neither before nor after.
+pub fn outage(cluster: &mut Cluster, work: &Work, nodes: &[usize]) -> Result<(Duration, Duration)> {
+    work.acks(1_000, STUCK, || cluster.all_run()).context("before the end of the nodes")?;
+    nodes.iter().try_for_each(|node| cluster.kill(*node))?;
     let begun = Instant::now();
-    (0..count).try_for_each(|node| cluster.launch(node))?;
-    (0..count).try_for_each(|node| cluster.wait_ready(node))?;
+    nodes.iter().try_for_each(|node| cluster.launch(*node))?;
+    nodes.iter().try_for_each(|node| cluster.wait_ready(*node))?;
     let ready = begun.elapsed();
-    work.moves_on(begun, STUCK, || cluster.all_run()).context("after the end of all nodes")?;
+    work.moves_on(begun, STUCK, || cluster.all_run()).context("after the end of the nodes")?;
     let moved = begun.elapsed();
-    cluster.wait_whole(work.partitions(), STUCK).context("after the end of all nodes")?;
     work.group_kept()?;
     Ok((ready, moved))
 }

@@ -8,8 +8,9 @@ use super::cluster::Cluster;
 use super::options::Options;
 use super::report::{Kind, Report, Round};
 use super::round::fire;
+use super::shared::TOPIC;
 use super::tally::tally;
-use super::work::{TOPIC, Work};
+use super::work::Work;
 use crate::process::load::{Ledger, Rng};
 use crate::process::verdict::{Counts, Read, judge, read_partition};
 use crate::process::wire::{RETRY, Wire};
@@ -25,7 +26,7 @@ pub fn run(options: &Options) -> Result<Report> {
         options.nodes,
         cluster.formed.as_millis()
     ));
-    let work = Work::start(cluster.map(), options).map_err(|error| cluster.story(&error))?;
+    let mut work = Work::start(cluster.map(), options).map_err(|error| cluster.story(&error))?;
     let first = begun.elapsed();
     say(&format!("each partition acknowledged after {} ms\n    {}", first.as_millis(), Round::head()));
     let fired = rounds(&mut cluster, &work, options);
@@ -38,7 +39,7 @@ pub fn run(options: &Options) -> Result<Report> {
         cluster.story(&error.context(notes).context(format!("seed {}", options.seed)))
     })?;
     let lasted = begun.elapsed();
-    let report = finish(&mut cluster, &work, rounds).map_err(|error| cluster.story(&error))?;
+    let report = finish(&mut cluster, &mut work, rounds).map_err(|error| cluster.story(&error))?;
     Ok(Report { seed: options.seed, empty, first, lasted, ..report })
 }
 
@@ -50,8 +51,8 @@ fn rounds(cluster: &mut Cluster, work: &Work, options: &Options) -> Result<(Vec<
     while !waiting.is_empty() {
         let mut fired = None;
         // A kind that has no victim now comes after another one.
-        for at in 0..waiting.len() {
-            if let Some(round) = fire(cluster, work, waiting[at], options, &mut rng)
+        for (at, kind) in waiting.iter().enumerate() {
+            if let Some(round) = fire(cluster, work, *kind, options, &mut rng)
                 .with_context(|| format!("kill {} of the run", rounds.len() + 1))?
             {
                 fired = Some((at, round));
@@ -74,7 +75,7 @@ fn rounds(cluster: &mut Cluster, work: &Work, options: &Options) -> Result<(Vec<
 }
 
 /// Ends the load, reads every partition from its leader and judges.
-pub fn finish(cluster: &mut Cluster, work: &Work, mut rounds: Vec<Round>) -> Result<Report> {
+pub fn finish(cluster: &mut Cluster, work: &mut Work, mut rounds: Vec<Round>) -> Result<Report> {
     let commits = work.commits();
     let finished = work.finish()?;
     let partitions =
@@ -109,7 +110,7 @@ pub fn finish(cluster: &mut Cluster, work: &Work, mut rounds: Vec<Round>) -> Res
 fn read_all(work: &Work, partition: i32) -> Result<Vec<Read>> {
     let until = Instant::now() + HANG;
     loop {
-        let leader = work.map.view(TOPIC).map(|view| view.leader(partition));
+        let leader = work.view().map(|view| view.leader(partition));
         let read = leader.and_then(|leader| {
             let (_, addr) = leader.context("it has no leader")?;
             read_partition(&mut Wire::connect(addr)?, TOPIC, partition)

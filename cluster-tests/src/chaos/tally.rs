@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use bytes::Buf;
 
 use super::report::Round;
-use super::work::LaneEnd;
+use super::shared::LaneEnd;
 use crate::process::load::Fate;
 use crate::process::verdict::Read;
 

@@ -1,69 +1,35 @@
-//! The load: idempotent producers to every partition, and a group that reads and commits.
+//! The load as its driver sees it: idempotent producers to every partition, and a group that reads and commits.
 //!
 //! A producer is one producer id with a *lane* for each partition, on a thread of its own. Each lane has a ledger, so the
-//! judge knows lanes only. The driver reads counters here, and times of acknowledgements from the tape.
+//! judge knows lanes only. The driver starts all clients here, waits for their progress, and gathers what they leave.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use parking_lot::Mutex;
 
 use super::lane::{self, Lane};
-use super::map::Map;
+use super::map::{Map, View};
 use super::member;
 use super::options::Options;
-use super::tape::Tape;
+use super::promise;
+use super::shared::{LaneEnd, Shared, TOPIC};
 use crate::process::HANG;
-use crate::process::load::{Ledger, Script};
+use crate::process::load::Script;
 use crate::process::verdict::Read;
 use crate::process::wire::RETRY;
 
-/// The topic that the load writes and reads.
-pub const TOPIC: &str = "under-fire";
 /// Members of the group.
 const MEMBERS: usize = 2;
 
-/// Places of the group in one partition.
-#[derive(Clone, Default)]
-pub(super) struct Mark {
-    /// The largest offset whose commit was sent.
-    pub asked: i64,
-    /// The largest offset whose commit was acknowledged.
-    pub acked: i64,
-}
-
-/// What the threads of one load share.
+/// A load that runs.
 pub struct Work {
-    pub map: Map,
-    pub(super) partitions: i32,
-    pub(super) script: Script,
-    /// Time between two records of one lane.
-    pub(super) pace: Duration,
-    pub(super) stop: AtomicBool,
-    pub(super) in_flight: AtomicU64,
-    pub(super) acked: AtomicU64,
-    pub(super) commits: AtomicU64,
-    pub(super) tape: Tape,
-    pub(super) marks: Mutex<BTreeMap<i32, Mark>>,
-    /// Records that the group read, by partition.
-    pub(super) seen: Mutex<Vec<Vec<Read>>>,
-    /// Refusals by error code, and times that a client counted as hung.
-    pub(super) refusals: Mutex<BTreeMap<i16, u64>>,
-    pub(super) odd: Mutex<Vec<String>>,
-    failed: AtomicBool,
-    lanes: Mutex<Vec<JoinHandle<Result<LaneEnd>>>>,
-    members: Mutex<Vec<JoinHandle<Result<()>>>>,
-}
-
-/// A lane's ledger, and when each of its batches was acknowledged.
-pub struct LaneEnd {
-    pub ledger: Ledger,
-    /// First record, count, time.
-    pub times: Vec<(u64, u64, Instant)>,
+    shared: Arc<Shared>,
+    lanes: Vec<JoinHandle<Result<LaneEnd>>>,
+    members: Vec<JoinHandle<Result<()>>>,
 }
 
 /// All that a load leaves for the judge.
@@ -74,171 +40,164 @@ pub struct Finished {
 }
 
 impl Work {
-    /// Creates the topic and starts producers and the group; returns when each lane has its first acknowledgement.
-    pub fn start(map: Map, options: &Options) -> Result<Arc<Work>> {
+    /// Creates the topic and starts producers and the group; returns when each partition moves.
+    pub fn start(map: Map, options: &Options) -> Result<Work> {
         let partitions = options.partitions;
-        let tracks = usize::try_from(partitions)?;
         map.create(TOPIC, partitions, i16::try_from(options.nodes.min(3))?, &[])?;
         let lanes = u64::from(options.producers) * u64::try_from(partitions)?;
         ensure!(lanes > 0 && options.rate > 0, "a load needs a producer, a partition and a rate");
-        let work = Arc::new(Work {
-            map,
-            partitions,
-            script: Script::small(options.seed),
-            pace: Duration::from_nanos(1_000_000_000 * lanes / options.rate),
-            stop: AtomicBool::new(false),
-            in_flight: AtomicU64::new(0),
-            acked: AtomicU64::new(0),
-            commits: AtomicU64::new(0),
-            tape: Tape::new(2 * tracks),
-            marks: Mutex::default(),
-            seen: Mutex::new(vec![Vec::new(); tracks]),
-            refusals: Mutex::default(),
-            odd: Mutex::default(),
-            failed: AtomicBool::new(false),
-            lanes: Mutex::default(),
-            members: Mutex::default(),
-        });
+        let pace = Duration::from_nanos(1_000_000_000 * lanes / options.rate);
+        let shared = Arc::new(Shared::new(map, partitions, Script::small(options.seed), pace));
+        let mut work = Work { shared, lanes: Vec::new(), members: Vec::new() };
         for producer in 0..options.producers {
-            let identity = lane::identity(&work)?;
+            let identity = lane::identity(&work.shared)?;
             for partition in 0..partitions {
                 let id = producer * u32::try_from(partitions)? + u32::try_from(partition)?;
-                let lane = Lane::new(&work, id, partition, identity);
-                work.lanes.lock().push(work.thread(move || lane.run()));
+                let lane = Lane::new(&work.shared, id, partition, identity);
+                work.lanes.push(work.thread(move || lane.run()));
             }
         }
         for number in 0..MEMBERS {
-            let share = Arc::clone(&work);
-            work.members.lock().push(work.thread(move || member::run(&share, number)));
+            let shared = Arc::clone(&work.shared);
+            work.members.push(work.thread(move || member::run(&shared, number)));
         }
         work.moves_on(Instant::now(), HANG, || Ok(()))?;
         Ok(work)
     }
 
     fn thread<T: Send + 'static>(
-        self: &Arc<Self>,
+        &self,
         body: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> JoinHandle<Result<T>> {
-        let work = Arc::clone(self);
+        let shared = Arc::clone(&self.shared);
         std::thread::spawn(move || {
             let result = body();
             if result.is_err() {
                 // The driver must not wait for an acknowledgement that will never come.
-                work.failed.store(true, Ordering::SeqCst);
-                work.stop();
+                shared.failed.store(true, Ordering::SeqCst);
+                shared.stop();
             }
             result
         })
     }
 
     /// Waits until every partition, and the group's commits of it, had an acknowledgement after `time`.
-    pub fn moves_on(
+    pub fn moves_on(&self, time: Instant, limit: Duration, alive: impl FnMut() -> Result<()>) -> Result<()> {
+        let partitions = usize::try_from(self.shared.partitions)?;
+        let still = || (0..2 * partitions).filter(|track| !self.shared.tape.since(*track, time));
+        let say = |track: usize| match track.checked_sub(partitions) {
+            Some(partition) => format!("the group's commits of {TOPIC}-{partition}"),
+            None => format!("{TOPIC}-{track}"),
+        };
+        let done = || still().next().is_none();
+        self.wait(limit, alive, done, || still().map(say).collect::<Vec<_>>().join(", "))
+    }
+
+    /// Waits until so many more records are acknowledged.
+    pub fn acks(&self, more: u64, limit: Duration, alive: impl FnMut() -> Result<()>) -> Result<()> {
+        let goal = self.acked() + more;
+        self.wait(limit, alive, || self.acked() >= goal, || format!("{more} records"))
+    }
+
+    fn wait(
         &self,
-        time: Instant,
         limit: Duration,
         mut alive: impl FnMut() -> Result<()>,
+        done: impl Fn() -> bool,
+        what: impl Fn() -> String,
     ) -> Result<()> {
         let until = Instant::now() + limit;
-        let commits = usize::try_from(self.partitions)?;
-        loop {
-            let still: Vec<usize> = (0..2 * commits).filter(|track| !self.tape.since(*track, time)).collect();
-            if still.is_empty() {
-                return Ok(());
-            }
+        while !done() {
             alive()?;
-            ensure!(!self.failed.load(Ordering::SeqCst), "a lane or a member has ended early");
+            ensure!(!self.shared.failed.load(Ordering::SeqCst), "a lane or a member has ended early");
             if Instant::now() > until {
-                let say = |track: usize| match track.checked_sub(commits) {
-                    Some(partition) => format!("the group's commits of {TOPIC}-{partition}"),
-                    None => format!("{TOPIC}-{track}"),
-                };
-                let still: Vec<String> = still.into_iter().map(say).collect();
-                bail!("stuck for {limit:?}: no acknowledgement of {}", still.join(", "));
+                bail!("stuck for {limit:?}: no acknowledgement of {}", what());
             }
             std::thread::sleep(RETRY);
         }
+        Ok(())
     }
 
-    /// Records that are sent and not acknowledged.
-    #[must_use]
-    pub fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::SeqCst)
-    }
-
-    /// Records acknowledged so far.
-    #[must_use]
-    pub fn acked(&self) -> u64 {
-        self.acked.load(Ordering::SeqCst)
-    }
-
-    /// Acknowledged commits of the group so far.
-    #[must_use]
-    pub fn commits(&self) -> u64 {
-        self.commits.load(Ordering::SeqCst)
-    }
-
-    /// The longest gap between two acknowledgements of a partition that touches the span.
-    #[must_use]
-    pub fn gap(&self, partition: i32, from: Instant, to: Instant) -> Duration {
-        self.tape.gap(usize::try_from(partition).unwrap_or(usize::MAX), from, to)
-    }
-
-    /// The longest gap between two acknowledged commits of one partition that touches the span.
-    #[must_use]
-    pub fn commit_gap(&self, from: Instant, to: Instant) -> Duration {
-        let gaps = (self.partitions..2 * self.partitions).map(|track| self.gap(track, from, to));
-        gaps.max().unwrap_or_default()
+    /// The topic, as any node describes it.
+    pub fn view(&self) -> Result<View> {
+        self.shared.map.view(TOPIC)
     }
 
     /// Partitions of the topic.
     #[must_use]
     pub fn partitions(&self) -> i32 {
-        self.partitions
+        self.shared.partitions
     }
 
-    /// Notes something that no client should meet, and that is not a broken promise by itself.
-    pub(super) fn note(&self, what: String) {
-        let mut odd = self.odd.lock();
-        if odd.len() < 200 {
-            odd.push(what);
-        }
+    /// Records that are sent and not acknowledged.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.shared.in_flight.load(Ordering::SeqCst)
     }
 
-    /// What [`Work::note`] has gathered, and the refusals by code.
+    /// Records acknowledged so far.
+    #[must_use]
+    pub fn acked(&self) -> u64 {
+        self.shared.acked.load(Ordering::SeqCst)
+    }
+
+    /// Acknowledged commits of the group so far.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.shared.commits.load(Ordering::SeqCst)
+    }
+
+    /// The longest gap between two acknowledgements of a partition that touches the span.
+    #[must_use]
+    pub fn gap(&self, partition: i32, from: Instant, to: Instant) -> Duration {
+        self.shared.tape.gap(usize::try_from(partition).unwrap_or(usize::MAX), from, to)
+    }
+
+    /// The longest gap between two acknowledged commits of one partition that touches the span.
+    #[must_use]
+    pub fn commit_gap(&self, from: Instant, to: Instant) -> Duration {
+        let partitions = self.shared.partitions;
+        (partitions..2 * partitions).map(|track| self.gap(track, from, to)).max().unwrap_or_default()
+    }
+
+    /// What no client should meet, and the refusals by code.
     #[must_use]
     pub fn notes(&self) -> (Vec<String>, BTreeMap<i16, u64>) {
-        (self.odd.lock().clone(), self.refusals.lock().clone())
+        (self.shared.odd.lock().clone(), self.shared.refusals.lock().clone())
     }
 
     /// Checks the committed offsets of the group once more.
     pub fn group_kept(&self) -> Result<()> {
-        member::kept(self)
+        promise::kept(&self.shared)
     }
 
     /// Lets producers make no new records and the group read no more.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
-    }
-
-    pub(super) fn stopped(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
+        self.shared.stop();
     }
 
     /// Stops the load and brings all batches under way to their end.
-    pub fn finish(&self) -> Result<Finished> {
+    pub fn finish(&mut self) -> Result<Finished> {
         self.stop();
-        let (lanes, members) =
-            (std::mem::take(&mut *self.lanes.lock()), std::mem::take(&mut *self.members.lock()));
-        let (mut ends, mut failed) = (Vec::new(), Vec::new());
-        for lane in lanes {
+        let (mut lanes, mut failed) = (Vec::new(), Vec::new());
+        for lane in std::mem::take(&mut self.lanes) {
             match join(lane) {
-                Ok(end) => ends.push(end),
+                Ok(end) => lanes.push(end),
                 Err(error) => failed.push(format!("{error:#}")),
             }
         }
-        failed.extend(members.into_iter().filter_map(|member| join(member).err()).map(|e| format!("{e:#}")));
+        let members = std::mem::take(&mut self.members).into_iter();
+        failed.extend(members.filter_map(|member| join(member).err()).map(|error| format!("{error:#}")));
         ensure!(failed.is_empty(), "clients failed:\n{}", failed.join("\n"));
-        Ok(Finished { script: self.script, lanes: ends, seen: std::mem::take(&mut *self.seen.lock()) })
+        let seen = std::mem::take(&mut *self.shared.seen.lock());
+        Ok(Finished { script: self.shared.script, lanes, seen })
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // Its threads speak to nodes that are about to end.
+        self.stop();
     }
 }
 

@@ -1,0 +1,96 @@
+//! State that the clients of one load share: the pace, the end, counters, times, marks of the group, what it read.
+//!
+//! Lanes and members write here; the driver reads. Nothing in this file starts a thread or speaks to a node.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::map::Map;
+use super::tape::Tape;
+use crate::process::load::{Ledger, Script};
+use crate::process::verdict::Read;
+
+/// The topic that the load writes and reads.
+pub const TOPIC: &str = "under-fire";
+/// Odd things that are kept.
+const NOTES: usize = 200;
+
+/// Places of the group in one partition.
+#[derive(Clone, Default)]
+pub(super) struct Mark {
+    /// The largest offset whose commit was sent.
+    pub asked: i64,
+    /// The largest offset whose commit was acknowledged.
+    pub acked: i64,
+}
+
+/// A lane's ledger, and when each of its batches was acknowledged.
+pub struct LaneEnd {
+    pub ledger: Ledger,
+    /// First record, count, time.
+    pub times: Vec<(u64, u64, Instant)>,
+}
+
+pub(super) struct Shared {
+    pub map: Map,
+    pub partitions: i32,
+    pub script: Script,
+    /// Time between two records of one lane.
+    pub pace: Duration,
+    pub stop: AtomicBool,
+    /// A client has ended early, so nothing more will come.
+    pub failed: AtomicBool,
+    /// Records that are sent and not acknowledged.
+    pub in_flight: AtomicU64,
+    pub acked: AtomicU64,
+    pub commits: AtomicU64,
+    /// Acknowledgements by partition, then acknowledged commits by partition.
+    pub tape: Tape,
+    pub marks: Mutex<BTreeMap<i32, Mark>>,
+    /// Records that the group read, by partition.
+    pub seen: Mutex<Vec<Vec<Read>>>,
+    /// Refusals by error code.
+    pub refusals: Mutex<BTreeMap<i16, u64>>,
+    pub odd: Mutex<Vec<String>>,
+}
+
+impl Shared {
+    pub fn new(map: Map, partitions: i32, script: Script, pace: Duration) -> Shared {
+        let tracks = usize::try_from(partitions).unwrap_or(0);
+        Shared {
+            map,
+            partitions,
+            script,
+            pace,
+            stop: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            in_flight: AtomicU64::new(0),
+            acked: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+            tape: Tape::new(2 * tracks),
+            marks: Mutex::default(),
+            seen: Mutex::new(vec![Vec::new(); tracks]),
+            refusals: Mutex::default(),
+            odd: Mutex::default(),
+        }
+    }
+
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    /// Notes something that no client should meet, and that is not a broken promise by itself.
+    pub fn note(&self, what: String) {
+        let mut odd = self.odd.lock();
+        if odd.len() < NOTES {
+            odd.push(what);
+        }
+    }
+}
