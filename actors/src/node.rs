@@ -129,25 +129,7 @@ impl Actor for NodeActor {
             }
         };
         Actor::spawn_linked(None, CoordinatorsActor, args.coordinators, me.get_cell()).await?;
-        let (mut shards, mut health, mut recovered) = (Vec::new(), Vec::new(), HashMap::new());
-        for (n, shard) in args.shards.into_iter().enumerate() {
-            let port = match shard {
-                Ok(port) => port,
-                Err(why) => {
-                    shards.push(None);
-                    health.push(Err(why));
-                    continue;
-                }
-            };
-            recovered.extend(port.recovered().into_iter().map(|state| ((n, state.replica), state)));
-            let (clock, tails) = (Arc::clone(&args.clock), Arc::clone(&args.tails));
-            let links = links.clone();
-            let shard_args =
-                ShardArgs { broker_id, shard: Arc::clone(&port), clock, tails, node: me.clone(), links };
-            let (actor, _) = Actor::spawn_linked(None, ShardActor, shard_args, me.get_cell()).await?;
-            shards.push(Some(ShardAt { port, actor }));
-            health.push(Ok(()));
-        }
+        let Started { shards, health, recovered } = around.shards(args.shards, &args.tails, &links).await?;
         let found = recovered.iter().map(|((shard, _), state)| found(*shard, state)).collect();
         let working = shards.iter().flatten().map(|at| Arc::clone(&at.port)).collect();
         let io = NodeIo {
@@ -428,7 +410,14 @@ fn found(shard: usize, state: &ReplicaState) -> Found {
     Found { id, shard, replica, seq, stray, verdict: verdict.clone() }
 }
 
-/// The parts that the actors of a cluster are spawned with.
+/// The shards of a node, with the states that they recovered.
+struct Started {
+    shards: Vec<Option<ShardAt>>,
+    health: Vec<Result<(), String>>,
+    recovered: HashMap<(usize, ReplicaId), ReplicaState>,
+}
+
+/// The parts that the node's actors are spawned with.
 struct Around<'a> {
     me: &'a ActorRef<NodeMsg>,
     broker_id: BrokerId,
@@ -437,6 +426,39 @@ struct Around<'a> {
 }
 
 impl Around<'_> {
+    /// Spawns the supervisor of each shard that works.
+    async fn shards(
+        &self,
+        all: Vec<Result<Arc<dyn Shard>, String>>,
+        tails: &Arc<TailBudget>,
+        links: &Links,
+    ) -> Result<Started, ActorProcessingErr> {
+        let (mut shards, mut health, mut recovered) = (Vec::new(), Vec::new(), HashMap::new());
+        for (n, shard) in all.into_iter().enumerate() {
+            let port = match shard {
+                Ok(port) => port,
+                Err(why) => {
+                    shards.push(None);
+                    health.push(Err(why));
+                    continue;
+                }
+            };
+            recovered.extend(port.recovered().into_iter().map(|state| ((n, state.replica), state)));
+            let shard_args = ShardArgs {
+                broker_id: self.broker_id,
+                shard: Arc::clone(&port),
+                clock: Arc::clone(self.clock),
+                tails: Arc::clone(tails),
+                node: self.me.clone(),
+                links: links.clone(),
+            };
+            let (actor, _) = Actor::spawn_linked(None, ShardActor, shard_args, self.me.get_cell()).await?;
+            shards.push(Some(ShardAt { port, actor }));
+            health.push(Ok(()));
+        }
+        Ok(Started { shards, health, recovered })
+    }
+
     /// Spawns judge, proposer and controller, in this order, and opens the door for them.
     async fn of_cluster(
         &self,

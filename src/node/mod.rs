@@ -1,6 +1,7 @@
 //! The composition root: one node, put together out of all adapters, and taken apart again.
 //!
 //! ```text
+//!   opened.rs  a node on its way
 //!   start.rs   the order of the start      data.rs    opens the data directory, starts its shards
 //!   stop.rs    the order of the end        shared.rs  what actors and front-end share
 //!   machine.rs what the machine gives      front.rs   the Kafka front-end and the console's listener
@@ -18,6 +19,7 @@ mod exposed;
 mod front;
 mod machine;
 mod observe;
+mod opened;
 mod quorum;
 mod shared;
 mod start;

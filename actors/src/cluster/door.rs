@@ -15,6 +15,7 @@ use callboard_core::metadata::controller::{Ask, Reply as Said};
 use callboard_core::sessions::Heartbeat;
 use ractor::ActorRef;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -30,6 +31,8 @@ pub struct Door {
     sessions: OnceLock<ActorRef<SessionsMsg>>,
     proposer: OnceLock<ActorRef<ProposerMsg>>,
     images: OnceLock<Arc<Images>>,
+    /// This life of the node is registered, so what the log brings is news and no replay.
+    live: AtomicBool,
     lead: watch::Sender<Option<Leadership>>,
     /// How far each node has applied the metadata log, by its last heartbeat here.
     applied: watch::Sender<BTreeMap<BrokerId, u64>>,
@@ -42,6 +45,7 @@ impl Default for Door {
             sessions: OnceLock::new(),
             proposer: OnceLock::new(),
             images: OnceLock::new(),
+            live: AtomicBool::new(false),
             lead: watch::Sender::new(None),
             applied: watch::Sender::default(),
         }
@@ -72,8 +76,25 @@ impl Door {
         self.lead.subscribe()
     }
 
+    /// This life of the node is registered.
+    pub(crate) fn registered(&self) {
+        self.live.store(true, Ordering::Release);
+    }
+
+    /// Whether the log brings news. A start replays what happened before it.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
+    }
+
     /// Tells everything behind the door of a new leadership, in the order of the log.
     pub(crate) fn leads(&self, leadership: Leadership) {
+        if self.is_live() {
+            tracing::info!(
+                "controller: node {} leads the metadata log, term {}",
+                leadership.node,
+                leadership.term
+            );
+        }
         self.tell(SessionsMsg::Lead(leadership));
         if let Some(proposer) = self.proposer.get() {
             let _ = proposer.cast(ProposerMsg::Lead(leadership));

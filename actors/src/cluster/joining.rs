@@ -106,6 +106,7 @@ impl Joining {
         };
         let _ = proposer.cast(ProposerMsg::Registered(from.epoch));
         let door = Arc::clone(&self.shell.io.door);
+        door.registered();
         let beats = Heartbeats { from, door, calls, images, shards, unable, ending };
         self.beats = Some(tokio::spawn(beats.run()));
     }

@@ -56,7 +56,7 @@ impl ControllerIo {
     /// Tells the operator of a cluster what a batch changes about nodes and leaders.
     fn say(&self, message: &ControllerMsg) {
         let ControllerMsg::Log(Committed::Batch { index, records, .. }) = message else { return };
-        if self.door.is_some() {
+        if self.door.as_ref().is_some_and(|door| door.is_live()) {
             event_lines(&self.images.current(), *index, records)
                 .iter()
                 .for_each(|line| tracing::info!("{line}"));

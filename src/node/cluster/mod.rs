@@ -17,8 +17,8 @@ mod outside;
 mod quorum;
 mod watch;
 
+use super::opened::{Opened, Running, new_cluster_id};
 use super::shared::Shared;
-use super::start::{Opened, Running, new_cluster_id};
 use super::{Node, Others, Tasks};
 use crate::config::Config;
 use crate::controller::RaftLog;
@@ -107,13 +107,7 @@ impl Forming {
         let config = opened.fitted.config.cluster.clone();
         let data = opened.fitted.config.storage.data.clone();
         let identity = opened.store.identity();
-        if identity.cluster_id.is_some() && identity.forming.is_none() {
-            bail!(
-                "{} was founded by a node alone; growing it into a cluster comes with a later release: start it \
-                 without --seeds, or choose another --data",
-                data.display()
-            );
-        }
+        not_alone(&identity, &data)?;
         let secret = Secret::read(&config.cluster_secret_file)?;
         let key = NodeKey::open(&data)?;
         let seeds = SeedList::new(&config.seeds);
@@ -128,21 +122,12 @@ impl Forming {
             serving: false,
         };
         let view = Arc::new(ArcSwap::from_pointee(first));
-        let seats: Vec<Seat> = identity.forming.as_ref().map(|f| f.seats.clone()).unwrap_or_default();
-        let seats = Arc::new(ArcSwap::from_pointee(seats));
         // The actors share these from the first hello on, whatever the node's id will be.
         let shared = Shared::new(&opened.fitted, identity.node_id, &opened.ports());
-        let gate = Arc::new(NodeGate {
-            view: Arc::clone(&view),
-            images: Arc::clone(&shared.images),
-            seats: Arc::clone(&seats),
-            seeds: seeds.clone(),
-            epoch: Arc::new(AtomicU64::new(0)),
-            granted: Arc::new(AtomicU64::new(u64::try_from(identity.last_broker_epoch).unwrap_or(0))),
-            forming: OnceLock::new(),
-        });
+        let gate = gate(&identity, &shared, &view, &seeds);
         let (step, steps) = mpsc::unbounded_channel();
         let (transports, transport) = latest::channel(None);
+        let seats = Arc::clone(&gate.seats);
         let outside = Outside { store: Arc::clone(&opened.store), transport, seats, steps: step };
         let (begun, mut begins) = latest::channel(false);
         let clock = Arc::new(SystemClock::default());
@@ -342,6 +327,36 @@ impl Forming {
         let others = Others { links, over: Some(over), _tasks: tasks };
         opened.serve(Running { node_id, shared, actor, ended, controller, log: raft, quorum, others })
     }
+}
+
+/// Refuses the directory of a node that was founded alone.
+fn not_alone(identity: &StoreIdentity, data: &Path) -> anyhow::Result<()> {
+    if identity.cluster_id.is_some() && identity.forming.is_none() {
+        bail!(
+            "{} was founded by a node alone; growing it into a cluster comes with a later release: start it without \
+             --seeds, or choose another --data",
+            data.display()
+        );
+    }
+    Ok(())
+}
+
+fn gate(
+    identity: &StoreIdentity,
+    shared: &Shared,
+    view: &Arc<ArcSwap<FormingView>>,
+    seeds: &SeedList,
+) -> Arc<NodeGate> {
+    let seats: Vec<Seat> = identity.forming.as_ref().map(|f| f.seats.clone()).unwrap_or_default();
+    Arc::new(NodeGate {
+        view: Arc::clone(view),
+        images: Arc::clone(&shared.images),
+        seats: Arc::new(ArcSwap::from_pointee(seats)),
+        seeds: seeds.clone(),
+        epoch: Arc::new(AtomicU64::new(0)),
+        granted: Arc::new(AtomicU64::new(u64::try_from(identity.last_broker_epoch).unwrap_or(0))),
+        forming: OnceLock::new(),
+    })
 }
 
 /// Keeps a channel open until the task is ended.

@@ -101,10 +101,10 @@ async fn nothing_is_too_long() {
     let (one, two) = (Node::new(1), Node::new(2));
     introduce(&[&one, &two]);
     two.transport.serve(Arc::new(Witness::default()));
-    let most = vec![1; 1 << 20];
+    let most = vec![1; 16 << 20];
     assert_eq!(one.ask(2, &most).await.unwrap(), most);
-    let error = one.ask(2, &vec![1; (1 << 20) + 1]).await.unwrap_err();
-    assert!(matches!(&error, CallError::NotSent(words) if words.contains("1048576")), "{error}");
+    let error = one.ask(2, &vec![1; (16 << 20) + 1]).await.unwrap_err();
+    assert!(matches!(&error, CallError::NotSent(words) if words.contains("16777216")), "{error}");
     let error = one.ask(2, b"long").await.unwrap_err();
     assert!(matches!(&error, CallError::Refused(words) if words.contains("the answer")), "{error}");
     assert!(one.ask(2, b"short").await.is_ok(), "the connection goes on");

@@ -117,7 +117,8 @@ async fn absurd_questions_are_refused_and_others_go_on() {
     let ok = async || ask(&[head(2, 2), b"hi".to_vec()].concat(), true).await.unwrap().0 == 0;
     for (bytes, word) in [
         (head(2, u32::MAX), "4294967295"),
-        (head(2, (1 << 20) + 1), "1048577"),
+        (head(2, (16 << 20) + 1), "16777217"),
+        (head(5, (1 << 20) + 1), "1048577"),
         (head(1, (64 << 20) + 1), "67108865"),
         (head(99, 2), "service 99"),
     ] {

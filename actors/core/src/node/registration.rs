@@ -124,7 +124,7 @@ impl Registering {
                 if now >= since.plus(TAKEN_MS) {
                     return self.over(format!("DUPLICATE_BROKER_REGISTRATION: {}", refusal.message), out);
                 }
-                out.push(Effect::Waits(refusal.message));
+                self.wait(now, refusal.message, out);
             }
             _ => return self.over(refusal.message, out),
         }

@@ -237,8 +237,6 @@ impl ReplicaMachine {
             }
             (State::Leader(leader), AssignedRole::Leader(group)) if same => {
                 leader.followers.regroup(now.mono, group.clone(), out);
-                // A first follower has to see the whole log, whose newest batches nobody else needed to see.
-                self.publish(out);
                 return self.advance(now.mono, None, out);
             }
             _ => {}
