@@ -42,7 +42,7 @@ pub struct ProposerArgs {
     pub clock: Arc<dyn Clock>,
 }
 
-/// The shell's actor.
+/// The proposer's actor: one for a node, so that one batch is in flight (R7).
 pub struct ProposerActor;
 
 /// Performs the proposer's effects.

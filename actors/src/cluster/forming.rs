@@ -47,7 +47,7 @@ pub trait Forming: Send + Sync + 'static {
     fn initialise(&self, cluster: ClusterId, voters: Vec<Seat>, learners: Vec<Seat>);
     /// Asks a member of the cluster to take this node.
     fn join(&self, cluster: ClusterId, seeds: Vec<String>) -> BoxFuture<'static, JoinOutcome>;
-    /// Accepts Kafka clients.
+    /// Takes Kafka clients from now on: the node is a member and unfenced.
     fn open_listeners(&self);
     /// Ends the process with these words.
     fn stop(&self, why: String);
@@ -101,8 +101,16 @@ pub struct FormingView {
     pub begun: bool,
     /// The reasons why the node does not serve yet.
     pub words: Vec<Word>,
-    /// Clients are accepted.
+    /// Kafka clients are taken; `/ready` no longer waits for other nodes.
     pub serving: bool,
+}
+
+impl FormingView {
+    /// The view of a node that has stored nothing of this start yet.
+    #[must_use]
+    pub fn of(identity: Identity) -> FormingView {
+        FormingView { identity, begun: false, words: Vec::new(), serving: false }
+    }
 }
 
 /// Everything that the actor starts with.
@@ -210,7 +218,7 @@ impl Perform<Effect> for FormingIo {
     }
 }
 
-/// The shell's actor.
+/// The actor that forms the cluster. Its state is [`FormingState`].
 pub struct FormingActor;
 
 /// The machine in its shell, and its view.

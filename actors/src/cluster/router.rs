@@ -23,7 +23,7 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 /// Time until a question is asked again, unless a new leadership shows earlier.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// Asks the controller.
+/// The way to the controller for this node's requests, its leaders and its registration.
 pub struct Router {
     me: BrokerId,
     door: Arc<Door>,

@@ -23,7 +23,7 @@ pub struct SessionsArgs {
     pub clock: Arc<dyn Clock>,
 }
 
-/// The shell's actor.
+/// The judge's actor, which has a task of its own (KAFKA-15019).
 pub struct SessionsActor;
 
 /// Performs the judge's effects.

@@ -20,7 +20,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum Service {
-    /// openraft's calls.
+    /// Votes, entries and snapshots of the metadata log.
     Raft = 1,
     /// Questions to the controller.
     Ask = 2,

@@ -115,13 +115,7 @@ impl Forming {
         let process = node.process.context("a process has an id")?;
         node.key_hash = Some(key.hash().to_owned());
         let machine = machine(&opened, &identity, (seeds.clone(), key.hash()), (node.uuid, process))?;
-        let first = FormingView {
-            identity: machine.identity().clone(),
-            begun: false,
-            words: Vec::new(),
-            serving: false,
-        };
-        let view = Arc::new(ArcSwap::from_pointee(first));
+        let view = Arc::new(ArcSwap::from_pointee(FormingView::of(machine.identity().clone())));
         // The actors share these from the first hello on, whatever the node's id will be.
         let shared = Shared::new(&opened.fitted, identity.node_id, &opened.ports());
         let gate = gate(&identity, &shared, &view, &seeds);

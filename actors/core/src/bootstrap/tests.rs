@@ -687,19 +687,24 @@ fn two_founders_that_share_the_seeds_are_named() {
 
 // The hello.
 
-#[test]
-fn a_hello_is_judged_row_by_row() {
-    let here = Here { version: 1, cluster: Some(cluster("c")), cluster_epoch: 2 };
-    let (old, new) = (ProcessId([1; 16]), ProcessId([2; 16]));
-    let hello = Hello {
+/// A hello of cluster c, of a node that was granted broker epoch 3 as its first process.
+fn hello_of(processes: Vec<ProcessId>) -> Hello {
+    Hello {
         version: 1,
         cluster: Some(cluster("c")),
         cluster_epoch: 2,
         uuid: uuid(1),
         incarnation: 5,
-        processes: vec![old, new],
+        processes,
         granted: 3,
-    };
+    }
+}
+
+#[test]
+fn a_hello_is_judged_row_by_row() {
+    let here = Here { version: 1, cluster: Some(cluster("c")), cluster_epoch: 2 };
+    let (old, new) = (ProcessId([1; 16]), ProcessId([2; 16]));
+    let hello = hello_of(vec![old, new]);
     let known = |process, incarnation| Some(Known::Registered { process, incarnation, epoch: 3 });
     let before = Some(Known::Registered { process: ProcessId([3; 16]), incarnation: 5, epoch: 2 });
     let virgin = Hello { cluster: None, cluster_epoch: 0, ..hello.clone() };

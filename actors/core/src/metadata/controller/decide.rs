@@ -4,7 +4,8 @@
 
 use super::basis::Basis;
 use super::messages::{Ask, Refusal, Reply};
-use crate::ids::TopicPartition;
+use crate::ids::{LeaderEpoch, TopicPartition};
+use crate::metadata::broker::Registration;
 use crate::metadata::isr::IsrOutcome;
 use crate::metadata::partition::Opened;
 use crate::metadata::record::MetadataRecord;
@@ -48,6 +49,21 @@ fn is_over(outcome: &IsrOutcome) -> bool {
 }
 
 impl Basis<'_> {
+    fn registers(
+        &self,
+        index: u64,
+        node: &Registration,
+        log_epochs: &[(TopicPartition, LeaderEpoch)],
+    ) -> Decision {
+        if let Some(epoch) = self.registered(node) {
+            return Decision { on_commits: true, ..Decision::new(Vec::new(), Reply::Done(epoch)) };
+        }
+        let logs = [(node.broker, log_epochs.iter().copied().collect())];
+        let records = self.register(node, log_epochs).map(|records| self.with_consequences(records, &logs));
+        // Whatever ends the old life must be in this very batch, or committed before it (R12).
+        Decision { on_commits: true, ..Decision::all_or_nothing(records, index) }
+    }
+
     /// Decides an ask. `index` goes into an answer that needs no record.
     pub(super) fn decide(&self, index: u64, ask: &Ask) -> Decision {
         match ask {
@@ -61,16 +77,7 @@ impl Basis<'_> {
                 let log_epochs = log_epochs.iter().copied().collect();
                 Decision::all_or_nothing(self.register_alone(node, cluster, &log_epochs), index)
             }
-            Ask::Register { node, alone: None, log_epochs } => {
-                if let Some(epoch) = self.registered(node) {
-                    return Decision { on_commits: true, ..Decision::new(Vec::new(), Reply::Done(epoch)) };
-                }
-                let logs = [(node.broker, log_epochs.iter().copied().collect())];
-                let records =
-                    self.register(node, log_epochs).map(|records| self.with_consequences(records, &logs));
-                // Whatever ends the old life must be in this very batch, or committed before it (R12).
-                Decision { on_commits: true, ..Decision::all_or_nothing(records, index) }
-            }
+            Ask::Register { node, alone: None, log_epochs } => self.registers(index, node, log_epochs),
             Ask::CreateTopics { topics, validate_only } => {
                 let (outcomes, records, on_commits) = match self.create(topics) {
                     Ok(created) => created,

@@ -44,7 +44,7 @@ impl Forwarded {
         Forwarded { repeats: may_repeat(ask), doubted: false }
     }
 
-    /// Judges an attempt.
+    /// The step that follows an attempt. An answer in doubt makes a later "unknown topic" a success.
     pub fn judge(&mut self, attempt: Attempt) -> Step {
         match attempt {
             Attempt::NotSent(why) => Step::Again(why),
