@@ -13,7 +13,7 @@ use super::shared::Shared;
 use super::{Node, observe};
 use crate::config::{Config, PLAINTEXT};
 use crate::controller::SingleLog;
-use crate::kafka::{Context, Listener};
+use crate::kafka::{Context, Listener, Listening};
 use crate::storage::disk::Disk;
 use crate::storage::{Identity, Readers, RealDisk};
 use anyhow::{Context as _, bail};
@@ -26,6 +26,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 
 impl Node {
     /// Starts a node; returns when it serves.
@@ -37,10 +38,7 @@ impl Node {
         let bound = bind_kafka(&config).await?;
         let addresses = addresses(&bound)?;
         let http = Http::start(&config).await?;
-        let exposed = Exposed::of(addresses.iter().map(|(_, address)| *address), http.address);
-        if let Some(warning) = exposed.warning() {
-            tracing::warn!("{warning}");
-        }
+        let exposed = Exposed::of(addresses.iter().map(|(_, address)| *address), http.address).say();
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let fitted = Fitted::new(config, cores)?;
         let config = &fitted.config;
@@ -73,6 +71,7 @@ impl Node {
         let context = Front { fitted: &fitted, shared, controller, quorum, shards: &handles };
         let context = context.context(identity.node_id)?;
         let (stop, stopped) = watch::channel(false);
+        let listening = listen(bound)?;
         http.console.serving(Arc::new(observe::Parts {
             context: Arc::clone(&context),
             shards: handles.clone(),
@@ -83,9 +82,7 @@ impl Node {
             each_partition: config.console.metrics_partitions,
             exposed,
         }));
-        let serving = listen(bound)?.into_iter().map(|l| l.serve(Arc::clone(&context), stopped.clone()));
-        let serving: Vec<_> = serving.collect();
-        let listener = tokio::spawn(async move { drop(join_all(serving).await) });
+        let listener = serve(listening, &context, &stopped);
         say_serving(config, &context, &addresses, began);
         Ok(Node {
             addresses: addresses.into_iter().map(|(_, address)| address).collect(),
@@ -102,6 +99,17 @@ impl Node {
             all_lost,
         })
     }
+}
+
+/// Takes clients on all ports, until the node ends.
+fn serve(
+    listening: Vec<Listening>,
+    context: &Arc<Context>,
+    stopped: &watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let each = listening.into_iter().map(|one| one.serve(Arc::clone(context), stopped.clone()));
+    let all: Vec<_> = each.collect();
+    tokio::spawn(async move { drop(join_all(all).await) })
 }
 
 /// The names of the listeners and the addresses that they got.
