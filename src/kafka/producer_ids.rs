@@ -62,7 +62,7 @@ impl ProducerIds {
         ProducerIds(Arc::new(Inner { wait, ask, state, ended }))
     }
 
-    /// The next id, out of this node's block or of a new one.
+    /// The next id. A producer without one waits for a block, at most `WAIT`.
     pub async fn next(&self, controller: &ControllerHandle) -> Result<i64, Refusal> {
         let controller = controller.clone();
         let asks = move || controller.ask(Ask::ProducerIds).get().boxed();

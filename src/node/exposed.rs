@@ -5,13 +5,9 @@
 //! ```
 //! It refuses nothing, because a private network is a fine place for such a node.
 
-use callboard_actors::samples::{Family, Samples};
+use super::metrics::UNPROTECTED_LISTENERS;
+use callboard_actors::samples::Samples;
 use std::net::SocketAddr;
-
-/// Gauge, label `listener` = kafka | http: listeners beyond loopback, without authentication and encryption.
-pub const UNPROTECTED: &str = "callboard_unprotected_listeners";
-const FAMILY: Family =
-    Family::gauge(UNPROTECTED, "listeners beyond loopback, without authentication and encryption");
 
 /// The listeners of a node that others can reach.
 #[derive(Debug)]
@@ -26,8 +22,15 @@ impl Exposed {
         Exposed { kafka: kafka.filter(beyond).collect(), http: http.into_iter().filter(beyond).collect() }
     }
 
-    /// The warning, if there is something to warn of.
-    pub fn warning(&self) -> Option<String> {
+    /// Logs the warning, if there is something to warn of.
+    pub fn say(self) -> Exposed {
+        if let Some(warning) = self.warning() {
+            tracing::warn!("{warning}");
+        }
+        self
+    }
+
+    fn warning(&self) -> Option<String> {
         let each = |what: &'static str, all: &[SocketAddr]| -> Vec<String> {
             all.iter().map(|address| format!("{what} on {address}")).collect()
         };
@@ -42,7 +45,7 @@ impl Exposed {
     }
 
     pub fn sample(&self, out: &mut Samples) {
-        let mut series = out.family(&FAMILY);
+        let mut series = out.family(&UNPROTECTED_LISTENERS);
         for (listener, all) in [("kafka", &self.kafka), ("http", &self.http)] {
             series.add(&[("listener", listener)], all.len() as f64);
         }

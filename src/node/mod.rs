@@ -6,7 +6,7 @@
 //!   stop.rs    the order of the end        shared.rs  what actors and front-end share
 //!   machine.rs what the machine gives      front.rs   the Kafka front-end and the console's listener
 //!   quorum.rs  the quorum of one node      observe.rs the node as the console sees it
-//!   exposed.rs listeners beyond loopback
+//!   exposed.rs listeners beyond loopback   metrics.rs their gauge
 //! ```
 //! No other module knows two adapters. This one connects them and decides nothing about records or topics; it owns the
 //! order in which parts start and end, because each part needs those before it.
@@ -18,6 +18,7 @@ mod ended_tests;
 mod exposed;
 mod front;
 mod machine;
+mod metrics;
 mod observe;
 mod opened;
 mod quorum;

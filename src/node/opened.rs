@@ -71,10 +71,7 @@ impl Opened {
         let bound = bind_kafka(&config).await?;
         let addresses = addresses(&bound)?;
         let http = Http::start(&config).await?;
-        let exposed = Exposed::of(addresses.iter().map(|(_, address)| *address), http.address);
-        if let Some(warning) = exposed.warning() {
-            tracing::warn!("{warning}");
-        }
+        let exposed = Exposed::of(addresses.iter().map(|(_, address)| *address), http.address).say();
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let fitted = Fitted::new(config, cores)?;
         let config = &fitted.config;
@@ -133,6 +130,7 @@ impl Opened {
         let context = Front { fitted: &self.fitted, shared, controller, quorum, shards: &self.handles };
         let context = context.context(node_id)?;
         let (stop, stopped) = watch::channel(false);
+        let listening = listen(self.bound)?;
         self.http.console.serving(Arc::new(observe::Parts {
             context: Arc::clone(&context),
             shards: self.handles.clone(),
@@ -144,7 +142,7 @@ impl Opened {
             each_partition: self.fitted.config.console.metrics_partitions,
             exposed: self.exposed,
         }));
-        let serving = listen(self.bound)?.into_iter().map(|l| l.serve(Arc::clone(&context), stopped.clone()));
+        let serving = listening.into_iter().map(|l| l.serve(Arc::clone(&context), stopped.clone()));
         let serving: Vec<_> = serving.collect();
         let listener = tokio::spawn(async move { drop(join_all(serving).await) });
         say_serving(&self.fitted.config, &context, &self.addresses, self.began);

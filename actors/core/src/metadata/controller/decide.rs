@@ -35,6 +35,11 @@ impl Decision {
         }
     }
 
+    /// Word that a cluster is there already must rest on commits, because the founding that made it may be lost.
+    fn founding(records: Vec<MetadataRecord>, index: u64) -> Decision {
+        Decision { on_commits: records.is_empty(), ..Decision::new(records, Reply::Done(index)) }
+    }
+
     /// Records that are answered by their index alone, or a refusal of the whole ask.
     fn all_or_nothing(records: Result<Vec<MetadataRecord>, Refusal>, index: u64) -> Decision {
         match records {
@@ -67,12 +72,7 @@ impl Basis<'_> {
     /// Decides an ask. `index` goes into an answer that needs no record.
     pub(super) fn decide(&self, index: u64, ask: &Ask) -> Decision {
         match ask {
-            Ask::Found { cluster_id, seats } => {
-                let records = self.found(cluster_id, seats);
-                // Word that a cluster is there must rest on commits: the founding that made it may be lost.
-                let on_commits = records.is_empty();
-                Decision { on_commits, ..Decision::new(records, Reply::Done(index)) }
-            }
+            Ask::Found { cluster_id, seats } => Decision::founding(self.found(cluster_id, seats), index),
             Ask::Register { node, alone: Some(cluster), log_epochs } => {
                 let log_epochs = log_epochs.iter().copied().collect();
                 Decision::all_or_nothing(self.register_alone(node, cluster, &log_epochs), index)
