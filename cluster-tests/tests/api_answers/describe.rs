@@ -1,14 +1,16 @@
-//! DescribeCluster, DescribeLogDirs, DescribeTopicPartitions, DescribeProducers, ApiVersions: what is not there.
+//! DescribeCluster, DescribeQuorum, DescribeLogDirs, DescribeTopicPartitions, DescribeProducers, ApiVersions: what is not there.
 
 use anyhow::Result;
 use callboard_cluster_tests::process::wire::name;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::describe_producers_request::TopicRequest as Producers;
+use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use kafka_protocol::messages::{
     ApiVersionsRequest, ApiVersionsResponse, DescribeClusterRequest, DescribeClusterResponse,
     DescribeLogDirsRequest, DescribeLogDirsResponse, DescribeProducersRequest, DescribeProducersResponse,
-    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+    DescribeQuorumRequest, DescribeQuorumResponse, DescribeTopicPartitionsRequest,
+    DescribeTopicPartitionsResponse,
 };
 
 use super::{ALL, Asked, Case, Names, text, words};
@@ -38,6 +40,57 @@ const CLUSTER: &[Case<DescribeClusterRequest>] = &[
     ("type 3", 1..=99, |r, _| r.endpoint_type = 3),
     ("type -1", 1..=99, |r, _| r.endpoint_type = -1),
     ("fenced ones", 2..=99, |r, _| r.include_fenced_brokers = true),
+];
+
+fn quorum(_: i16, _: &Names) -> DescribeQuorumRequest {
+    let mut request = DescribeQuorumRequest::default();
+    voted(&mut request, "__cluster_metadata", &[0]);
+    request
+}
+
+fn voted(r: &mut DescribeQuorumRequest, topic: &str, partitions: &[i32]) {
+    let partition = |index: &i32| PartitionData::default().with_partition_index(*index);
+    let partitions = partitions.iter().map(partition).collect();
+    r.topics.push(TopicData::default().with_topic_name(name(topic)).with_partitions(partitions));
+}
+
+/// Offsets and times are left out, because they move.
+fn quorate(answer: &DescribeQuorumResponse, names: &Names) -> String {
+    let mut all = vec![format!("{} nodes {}", answer.error_code, answer.nodes.len())];
+    for topic in &answer.topics {
+        for p in &topic.partitions {
+            let voters: Vec<_> = p.current_voters.iter().map(|voter| voter.replica_id.0).collect();
+            let moved = p.high_watermark > 0 && p.current_voters.iter().all(|v| v.log_end_offset > 0);
+            all.push(format!(
+                "{}-{} {} leader {} epoch {} voters {voters:?} observers {} moved {moved}",
+                names.plain(&topic.topic_name),
+                p.partition_index,
+                p.error_code,
+                p.leader_id.0,
+                p.leader_epoch > 0,
+                p.observers.len(),
+            ));
+        }
+    }
+    all.join(", ")
+}
+
+const QUORUM: &[Case<DescribeQuorumRequest>] = &[
+    ("good", ALL, |_, _| {}),
+    ("no topics", ALL, |r, _| r.topics.clear()),
+    ("partition 1", ALL, |r, _| {
+        r.topics.clear();
+        voted(r, "__cluster_metadata", &[1]);
+    }),
+    ("two partitions", ALL, |r, _| {
+        r.topics.clear();
+        voted(r, "__cluster_metadata", &[0, 1]);
+    }),
+    ("another topic", ALL, |r, n| {
+        r.topics.clear();
+        voted(r, &n.of("t"), &[0]);
+    }),
+    ("two topics", ALL, |r, n| voted(r, &n.of("t"), &[0])),
 ];
 
 fn dirs(_: i16, names: &Names) -> DescribeLogDirsRequest {
@@ -203,6 +256,7 @@ const APIS: &[Case<ApiVersionsRequest>] = &[
 impl Asked {
     pub(super) fn describes(&mut self) -> Result<()> {
         self.each(cluster, CLUSTER, told)?;
+        self.each(quorum, QUORUM, quorate)?;
         self.each(dirs, DIRS, sized)?;
         self.each(partitions, PARTITIONS, parted)?;
         self.each(producers, PRODUCERS, active)?;

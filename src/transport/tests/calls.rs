@@ -15,7 +15,7 @@ impl Serves for Witness {
         Box::pin(async move {
             match &question[..] {
                 b"no" => Err("it is\nforbidden".to_owned()),
-                b"long" => Ok(Bytes::from(vec![0; 2 << 20])),
+                b"long" => Ok(Bytes::from(vec![0; 17 << 20])),
                 _ => Ok(question),
             }
         })

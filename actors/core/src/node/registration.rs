@@ -120,6 +120,11 @@ impl Registering {
         match refusal.code {
             ErrorCode::NotController | ErrorCode::RequestTimedOut => self.wait(now, refusal.message, out),
             ErrorCode::DuplicateBrokerRegistration => {
+                if self.taken.is_none() {
+                    // Told at once: it may be a second process on a copy of the directory.
+                    self.said = now;
+                    out.push(Effect::Waits(refusal.message.clone()));
+                }
                 let since = *self.taken.get_or_insert(now);
                 if now >= since.plus(TAKEN_MS) {
                     return self.over(format!("DUPLICATE_BROKER_REGISTRATION: {}", refusal.message), out);
