@@ -38,7 +38,7 @@ struct Chaos {
     /// Nodes of the cluster.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(3..=9))]
     nodes: u16,
-    /// What an acknowledgement promises.
+    /// The promise of an acknowledgement.
     #[arg(long, value_enum, default_value_t = Durability::Fsync)]
     durability: Durability,
     /// Partitions of the topic.

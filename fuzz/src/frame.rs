@@ -6,7 +6,7 @@ use bytes::Bytes;
 use callboard::transport::frame::{HEADER, Lengths, Opened, ROOT, VERSION, open};
 use callboard::transport::words;
 
-/// What one input holds.
+/// The frames that one input holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Seen {
     /// Items of a sound frame.

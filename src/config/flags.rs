@@ -18,7 +18,7 @@ pub struct Flags {
     /// Where Kafka clients connect; several networks: NAME://HOST:PORT,…
     #[arg(long, value_name = "HOST:PORT", env = "CALLBOARD_KAFKA")]
     pub kafka: Option<String>,
-    /// What clients are told to connect to; several networks: NAME://HOST:PORT,… [default: the address they reached]
+    /// The addresses that clients are told; several networks: NAME://HOST:PORT,… [default: the address they reached]
     #[arg(long, value_name = "HOST:PORT", env = "CALLBOARD_ADVERTISED")]
     pub advertised: Option<String>,
     /// Where other nodes connect, by UDP [default with seeds: 0.0.0.0:7946]

@@ -66,7 +66,7 @@ impl Config {
         self.memory.check()
     }
 
-    /// What these settings say under the names of Kafka's broker configs. `ports` are those that the listeners got.
+    /// These settings under the names of Kafka's broker configs. `ports` are those that the listeners got.
     #[must_use]
     pub fn statics(&self, node_id: i32, ports: &[u16]) -> Statics {
         let node = [

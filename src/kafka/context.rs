@@ -61,7 +61,7 @@ pub struct Context {
     /// Coordinators of groups on this node.
     pub coordinators: Arc<Coordinators>,
     pub controller: ControllerHandle,
-    /// Who votes on metadata.
+    /// The voters on metadata.
     pub quorum: Arc<dyn Quorum>,
     pub shards: Vec<Arc<dyn Shard>>,
     pub pools: Pools,

@@ -1,4 +1,4 @@
-//! What a node listens on: Kafka's ports with the context of their requests, and the console's over HTTP.
+//! The ports that a node listens on: Kafka's ports with the context of their requests, and the console's over HTTP.
 //!
 //! All sockets are bound before anything else starts, because a port in use has to be found before a file is touched.
 //! The console serves at once and says that the node starts; Kafka clients are accepted when the node serves.

@@ -4,7 +4,7 @@
 //!   incoming ── many in progress: prove your address first; too many: refused ──> handshake ──> hello
 //!     control ──> the desk serves it        data ──> DataAccepts
 //! ```
-//! A stranger holds one of 64 places for five seconds and 128 KiB, and no more. Who dials whom is none of its business.
+//! A stranger holds one of 64 places for five seconds and 128 KiB, and no more. `links.rs` decides which node dials.
 
 use super::data::{DataAccepts, DataLink};
 use super::hello::{self, Failed, Kind, Met};

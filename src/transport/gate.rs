@@ -1,4 +1,4 @@
-//! What the composition root knows and connections need: this node's words about itself, and its judgement of others.
+//! The composition root's knowledge that connections need: this node's words about itself, and its judgement of others.
 //!
 //! The root builds it from the identity file, the image and the machine of the bootstrap. A gate answers at once and
 //! from memory: it is asked during each hello. It opens no connection.

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 /// Time for handshake and hello together.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
-/// What this build can do beyond the protocol's version.
+/// Abilities of this build beyond the protocol's version.
 pub(super) const FEATURES: u16 = 1;
 const LARGEST: usize = 64 << 10;
 const OTHER_SECRET: &str = "the cluster secrets differ; give every node the same secret file";

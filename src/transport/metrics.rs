@@ -1,4 +1,4 @@
-//! What the transport counts: names, units, help and labels in one place.
+//! The metrics of the transport: names, units, help and labels in one place.
 //!
 //! Refusals, connections, round trips and packet sizes are read at a scrape (`sample.rs`); the rest is counted
 //! when it happens.

@@ -1,4 +1,4 @@
-//! What travels between nodes.
+//! The connections between nodes, and all that travels on them.
 //!
 //! ```text
 //!   endpoint.rs  one UDP port       keys.rs tls.rs secret.rs settings.rs    identity and settings of its connections

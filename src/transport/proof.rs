@@ -20,7 +20,7 @@ pub(super) enum Role {
     Acceptor = 2,
 }
 
-/// What the two proofs of one connection are made over.
+/// The inputs of the two proofs of one connection.
 pub(super) struct Proof<'a> {
     secret: &'a Secret,
     exporter: [u8; 32],

@@ -1,7 +1,7 @@
 //! The control links that are up, whoever dialled them.
 //!
 //! A heartbeat looks here for links that the peer dialled (R45), and a scrape looks here for all. A link stands here from
-//! its hello to the end of its connection. Who redials is decided in `links.rs`.
+//! its hello to the end of its connection. `links.rs` decides which side redials.
 
 use super::link::{Link, Side};
 use callboard_core::NodeUuid;

@@ -1,4 +1,4 @@
-//! What the transport holds at the moment of a scrape: refusals so far, connections, and the way to each peer.
+//! The state of the transport at the moment of a scrape: refusals so far, connections, and the way to each peer.
 //!
 //! `metrics.rs` names every metric. Packet size and round trip are those of a control link, since data takes the same way.
 

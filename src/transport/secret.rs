@@ -1,7 +1,7 @@
 //! The cluster's secret: whoever knows it is a node of the cluster, or may become one.
 //!
 //! It comes from a file and never leaves the process. A peer sees an HMAC over the exporter of one TLS connection, which
-//! proves the secret on that connection only. Who may join is not decided here.
+//! proves the secret on that connection only. The gate decides which node may join.
 
 use ring::hmac;
 use std::io::Read;

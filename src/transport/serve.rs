@@ -136,7 +136,7 @@ impl Desk {
     }
 }
 
-/// What a body holds until its question is served.
+/// The permits that a body holds until its question is served.
 type Room = Vec<OwnedSemaphorePermit>;
 
 fn shortened(words: String) -> Bytes {

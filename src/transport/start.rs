@@ -3,8 +3,8 @@
 //! ```text
 //!   start: key, TLS, port, accept loop ──> serve(desk), accept_data(replication) ──> call, call_at, dial_data ──> close
 //! ```
-//! It answers hellos from the start, because seeds probe a node that does not serve yet. Who may talk is the gate's
-//! judgement; what is said is known to the users.
+//! It answers hellos from the start, because seeds probe a node that does not serve yet. The gate judges
+//! who may talk; the users of a link know the meaning of what is said.
 
 use super::accept;
 use super::data::DataAccepts;

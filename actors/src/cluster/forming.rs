@@ -92,7 +92,7 @@ impl Unavailable for Option<GrantAnswer> {
     }
 }
 
-/// What others may read of a forming node without asking the actor.
+/// A forming node's state, which others read without asking the actor.
 #[derive(Clone, Debug)]
 pub struct FormingView {
     /// As it is on disk.

@@ -1,4 +1,4 @@
-//! What a user chooses of a run, with values that fit a small machine.
+//! A user's choices for a run, with values that fit a small machine.
 //!
 //! Every choice of a run follows from the seed. Times do not, so two runs of one seed differ in where a kill hits.
 

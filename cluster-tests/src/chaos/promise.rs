@@ -1,4 +1,4 @@
-//! What the group was promised: an acknowledged place is found again, there or behind it, whichever node coordinates.
+//! The promise to a group: an acknowledged place is found again, there or behind it, whichever node coordinates.
 //!
 //! A place must also be one that some member has asked for. The marks are taken before the question, so a commit that is
 //! acknowledged meanwhile accuses nobody. This file asks; the members read and commit.

@@ -1,4 +1,4 @@
-//! What a run tells: a line for each kill, the election's line of a surviving node, and a summary by kind.
+//! The report of a run: a line for each kill, the election's line of a surviving node, and a summary by kind.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter, Write as _};
@@ -138,7 +138,7 @@ pub struct Report {
     pub counts: Counts,
     /// Broken promises, as the judge says them; none in a good run.
     pub broken: Option<String>,
-    /// What a client should not meet: hung requests.
+    /// Hung requests, which a client should not meet.
     pub odd: Vec<String>,
     /// Panics and errors in the nodes' logs.
     pub bad: Vec<String>,

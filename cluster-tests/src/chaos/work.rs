@@ -160,7 +160,7 @@ impl Work {
         (partitions..2 * partitions).map(|track| self.gap(track, from, to)).max().unwrap_or_default()
     }
 
-    /// What no client should meet, and the refusals by code.
+    /// Events that no client should meet, and the refusals by code.
     #[must_use]
     pub fn notes(&self) -> (Vec<String>, BTreeMap<i16, u64>) {
         (self.shared.odd.lock().clone(), self.shared.refusals.lock().clone())

@@ -22,7 +22,7 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// A program and its arguments that start the binary; the binary's path follows them.
     pub wrap: Vec<String>,
-    /// What `--kafka` says, if not a free port of this machine. The broker's address is that of the first listener.
+    /// The value of `--kafka`, if not a free port of this machine. The broker's address is that of the first listener.
     pub listeners: Option<String>,
     /// Environment variables of the broker (`CALLBOARD_…`), for further settings.
     pub env: Vec<(String, String)>,

@@ -13,7 +13,7 @@ const SOUND: u8 = 0;
 const FULL: u8 = 1;
 const BROKEN: u8 = 2;
 
-/// What the disk does to writes now.
+/// The faults that the disk shows to writes now.
 #[derive(Default)]
 pub struct Fault {
     mode: AtomicU8,

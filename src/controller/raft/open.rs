@@ -54,7 +54,7 @@ pub struct Life {
     pub broken: watch::Sender<Option<String>>,
 }
 
-/// What a directory's file holds; none if there is no file. The file is opened and closed.
+/// Reads a directory's file; none if there is no file. The file is opened and closed.
 pub fn look(disk: &Arc<dyn Disk>, dir: &Path, node: BrokerId) -> Result<Option<Loaded>, OpenError> {
     let path = dir.join(FILE);
     let failed = |why: String| OpenError { path: path.clone(), why };

@@ -1,4 +1,4 @@
-//! What voters say to each other: one question and one answer as JSON, in a call of the port `Calls`.
+//! The words of voters to each other: one question and one answer as JSON, in a call of the port `Calls`.
 //!
 //! openraft trusts what it is told, and panics on some of what cannot be true. So both sides check what comes in before
 //! openraft sees it. The transport has proved who the asker is and bounded the bytes; nothing larger is built from them.

@@ -21,7 +21,7 @@ use std::sync::{Arc, OnceLock};
 /// Version of the words between nodes.
 pub(super) const PROTOCOL: u16 = 1;
 
-/// What connections ask about this node and its peers.
+/// The judgement that connections ask for, about this node and its peers.
 pub(super) struct NodeGate {
     pub view: Arc<ArcSwap<FormingView>>,
     pub images: Arc<Images>,

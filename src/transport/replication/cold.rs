@@ -39,7 +39,7 @@ impl Cold {
     }
 }
 
-/// What a read found.
+/// The outcome of a read.
 pub enum Found {
     Batches(Batches),
     /// The store does not have the bytes yet, or the role is over.

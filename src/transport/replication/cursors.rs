@@ -12,7 +12,7 @@
 //! the feed; at most 1 MiB of these is asked for or waits. A read counts only if its cursor is still the same and fits the view
 //! (R39).
 //!
-//! What a cursor sends next is core's decision; the rings only say whose turn it is.
+//! Core decides what a cursor sends next; the rings only say whose turn it is.
 
 use super::cold::{self, Cold, Found};
 use super::feeding::{Feeding, Turn};

@@ -34,7 +34,7 @@ pub struct Feeding {
     pub not_before: Option<Instant>,
 }
 
-/// What became of a partition's turn.
+/// The outcome of a partition's turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Turn {
     Done,

@@ -1,4 +1,4 @@
-//! What a feed has to look at next, from the actors of this node: new cursors, answers, and partitions whose view moved.
+//! The feed's list of things to look at next, from the actors of this node: new cursors, answers, and partitions whose view moved.
 //!
 //! ```text
 //!   Feed, Unfeed ──> orders    one a partition, the newest ─┐
@@ -28,7 +28,7 @@ const ANSWERS_MAX: usize = 16 * 1024;
 const DATA: u8 = 1;
 const LATER: u8 = 2;
 
-/// What the leader's actor wants of the feed of a partition.
+/// An order of the leader's actor to the feed of a partition.
 pub enum Order {
     Feed(Arc<PartitionHandle>, Cursor),
     Unfeed,
@@ -42,7 +42,7 @@ pub struct Inbox {
     wake: Notify,
 }
 
-/// What the feeder takes at one moment.
+/// All that the feeder takes at one moment.
 #[derive(Default)]
 pub struct Waiting {
     pub orders: HashMap<TopicPartition, Order>,

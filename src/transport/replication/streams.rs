@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A wait for the first byte of a frame has no limit, because an idle stream stays open. Once a frame has begun, ten
-//! seconds without a byte end it. The words of an end are for the log and for the other side. What frames mean is not
-//! known here.
+//! seconds without a byte end it. The words of an end are for the log and for the other side. The meaning of
+//! frames is not known here.
 
 use super::metrics;
 use crate::transport::frame::{FrameError, HEADER, Lengths};

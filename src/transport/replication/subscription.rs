@@ -7,8 +7,8 @@
 //!   the last one leaves ── 10 s ──> the connection is closed, the subscription ends
 //! ```
 //!
-//! Each connection has a higher number than all before it in this process, so the leader can tell the later one (R37). What
-//! waited for a former connection is dropped before a follower hears of the next one. Followers repeat their words,
+//! Each connection has a higher number than all before it in this process, so the leader can tell the later one (R37). The
+//! queue of a former connection is dropped before a follower hears of the next one. Followers repeat their words,
 //! under a new number (R36).
 //!
 //! The subscription knows which replicas follow and what they want said. It looks at no offset.

@@ -1,4 +1,4 @@
-//! What a client is told of an image: the nodes that it can reach, and who leads.
+//! The part of an image that a client is told: the nodes that it can reach, and the leaders.
 //!
 //! ```text
 //!   node       unfenced, and with a listener of the name that the client came by    ─> listed with that address

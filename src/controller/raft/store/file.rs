@@ -22,7 +22,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 pub enum Failed {
     /// The disk is full. The change may be tried again, as often as is needed.
     Full(String),
-    /// Nobody knows what the disk holds; the file takes no more.
+    /// A write failed, so the disk's content is unknown; the file takes no more.
     Broken(String),
 }
 

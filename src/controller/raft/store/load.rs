@@ -4,7 +4,7 @@
 //! and an error in it is never the trace of a first start. A voter that forgets its vote can elect two leaders, so nothing
 //! is made anew and nothing is repaired.
 //!
-//! Every row is checked against its checksum. What the snapshot does not cover must parse too, because it will be
+//! Every row is checked against its checksum. Entries behind the snapshot must parse too, because they will be
 //! applied. Gaps are refused: no crash leaves one.
 
 use super::super::super::file::{Place, tables};
@@ -30,7 +30,7 @@ pub struct Stored {
     pub image: Arc<Image>,
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Default)]
 pub struct Loaded {
     pub vote: Option<Vote>,

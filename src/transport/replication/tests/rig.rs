@@ -214,7 +214,7 @@ impl Node {
         handle
     }
 
-    /// What an actor heard next.
+    /// The next word that an actor heard.
     pub async fn heard(&mut self) -> (i32, Heard) {
         soon(self.heard.recv()).await.unwrap()
     }

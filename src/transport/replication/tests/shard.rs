@@ -23,7 +23,7 @@ pub struct TestShard(Arc<State>);
 pub struct State {
     /// In order.
     pub batches: Mutex<Vec<Bytes>>,
-    /// What a read says instead.
+    /// The answer of a read, if not the bytes.
     pub fails: Mutex<Option<ReadError>>,
     /// Reads that may end, one for each permit. All may if it is closed.
     pub reads: Semaphore,

@@ -1,4 +1,4 @@
-//! What an asker makes of the outcome of a question that travelled to the controller (R44).
+//! An asker judges the outcome of a question that travelled to the controller (R44).
 //!
 //! ```text
 //!   never proposed (NOT_CONTROLLER, not sent) ──> asked again
