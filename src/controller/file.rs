@@ -74,8 +74,7 @@ pub(super) fn tables(db: &Database) -> Result<BTreeSet<String>, String> {
     Ok(names.map(|table| table.name().to_owned()).collect())
 }
 
-/// The id of a process's first proposal. Its number is 62 random bits, so that no number of a former process comes
-/// again.
+/// The id of a process's first proposal. Random bits keep its number apart from those of former processes.
 pub(super) fn first_proposal(node: BrokerId) -> ProposalId {
     let [.., a, b, c, d, e, f, g, h] = *uuid::Uuid::new_v4().as_bytes();
     ProposalId { node, number: u64::from_be_bytes([a, b, c, d, e, f, g, h]) }

@@ -1,7 +1,7 @@
 //! Where partitions are led and where a group has its coordinator, asked of whichever node answers.
 //!
-//! Each question opens a connection of its own and begins at another node than the last, so a node that is dead, hangs or
-//! knows old things does not hold a client for long. The map remembers addresses only, and no answer.
+//! Each question opens a connection of its own and begins at another node than the last. So a dead or hung node does not
+//! hold a client for long. The map remembers addresses only, and no answer.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

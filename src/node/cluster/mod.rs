@@ -183,10 +183,7 @@ impl Forming {
             step = self.steps.recv() => {
                 step.context("the forming of the cluster ended by a fault of its own: see the lines above")
             }
-            why = self.over.wait_for(Option::is_some) => match why {
-                Ok(why) => bail!(why.clone().unwrap_or_default()),
-                Err(_) => bail!("the node ended while it started"),
-            },
+            why = given_up(&mut self.over) => Err(why),
             () = ended => bail!("the node's actors ended while they started: see the lines above"),
         }
     }
@@ -295,10 +292,7 @@ impl Forming {
         let mut fails = over.clone();
         let (controller, epoch) = tokio::select! {
             served = serving => served.context("the node's actors ended while they started")?,
-            why = fails.wait_for(Option::is_some) => match why {
-                Ok(why) => bail!(why.clone().unwrap_or_default()),
-                Err(_) => bail!("the node ended while it started"),
-            },
+            why = given_up(&mut fails) => return Err(why),
         };
         let image = shared.images.current();
         let cluster = image.cluster_id.as_deref().unwrap_or("-");
@@ -320,6 +314,14 @@ impl Forming {
         let links = replicator.map(|replicator| (transport, replicator));
         let others = Others { links, over: Some(over), _tasks: tasks };
         opened.serve(Running { node_id, shared, actor, ended, controller, log: raft, quorum, others })
+    }
+}
+
+/// Waits until this node gives up, and says why.
+async fn given_up(over: &mut latest::Receiver<Option<String>>) -> anyhow::Error {
+    match over.wait_for(Option::is_some).await {
+        Ok(why) => anyhow::Error::msg(why.clone().unwrap_or_default()),
+        Err(_) => anyhow::Error::msg("the node ended while it started"),
     }
 }
 

@@ -60,8 +60,7 @@ pub enum HelloRefusal {
         dialled: NodeUuid,
         found: NodeUuid,
     },
-    /// The cluster committed another key for this uuid. The composition root compares them, for keys are no matter of
-    /// this module.
+    /// The cluster committed another key for this uuid; the composition root compares the two.
     OtherKey,
     OldDirectory,
     Removed,

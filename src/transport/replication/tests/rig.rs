@@ -4,7 +4,7 @@ use super::shard::TestShard;
 use crate::transport::frame::{self, Items, Lengths, Opened, Packer, encode, open};
 use crate::transport::replication::streams::{read_body, read_lengths};
 use crate::transport::replication::{Dial, Replicator};
-use crate::transport::words;
+use crate::transport::{NodeKey, tls, words};
 use bytes::Bytes;
 use callboard_actors::directory::Directory;
 use callboard_actors::partition::{Heard, PartitionHandle, ReplicaMsg, TailBudget};
@@ -12,13 +12,8 @@ use callboard_core::partition::{Ack, Answer, Cursor, Part, Position, Role, View}
 use callboard_core::records::{BatchBuilder, NewRecord};
 use callboard_core::{BrokerId, Offset, Peer, TopicId, TopicPartition};
 use futures_util::future::BoxFuture;
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, ServerConfig};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -45,46 +40,6 @@ pub async fn until(is_so: impl Fn() -> bool) {
     .await;
 }
 
-#[derive(Debug)]
-struct Trusting(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let with = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, with)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let with = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, with)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// Two endpoints: one that dials, one that is dialled.
 #[derive(Clone)]
 pub struct Wire {
@@ -94,18 +49,10 @@ pub struct Wire {
 
 impl Wire {
     pub fn new() -> Wire {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let made = rcgen::generate_simple_self_signed(vec!["node".into()]).unwrap();
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let tls13 = &[&rustls::version::TLS13];
-        let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider));
-        let server = server.with_protocol_versions(tls13).unwrap().with_no_client_auth();
-        let server = server.with_single_cert(vec![made.cert.der().clone()], key.into()).unwrap();
-        let server = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server).unwrap()));
-        let client = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider));
-        let client = client.with_protocol_versions(tls13).unwrap().dangerous();
-        let client = client.with_custom_certificate_verifier(Arc::new(Trusting(provider)));
-        let client = QuicClientConfig::try_from(client.with_no_client_auth()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let key = NodeKey::open(dir.path()).unwrap();
+        let server = ServerConfig::with_crypto(Arc::new(tls::server(&key).unwrap()));
+        let client = tls::client(&key).unwrap();
         let at = "127.0.0.1:0".parse().unwrap();
         let mut dialler = Endpoint::client(at).unwrap();
         dialler.set_default_client_config(ClientConfig::new(Arc::new(client)));
@@ -240,8 +187,7 @@ impl Node {
         batch
     }
 
-    /// A follower by hand: a connection with this number that this node took, and its stream with a Position of each
-    /// partition sent.
+    /// A follower by hand. Its connection has this number, and its stream begins with a Position of each partition.
     pub async fn follower(&mut self, number: u64, partitions: &[i32]) -> Hand {
         let (dialled, accepted) = self.wire.connect().await;
         self.replication.accepted(FOLLOWER, 0, number, accepted);

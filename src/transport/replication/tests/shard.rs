@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, watch};
 pub struct TestShard(Arc<State>);
 
 pub struct State {
-    /// In order.
+    /// Batches of the replica, by ascending offset.
     pub batches: Mutex<Vec<Bytes>>,
     /// The answer of a read, if not the bytes.
     pub fails: Mutex<Option<ReadError>>,
