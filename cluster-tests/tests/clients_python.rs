@@ -31,8 +31,12 @@ fn confluent_kafka_reads_back_what_it_wrote() -> Result<()> {
     let Some((mut broker, out)) = suite("confluent_kafka", "suite.py", 10)? else { return Ok(()) };
     // The codecs are the client's choice; what arrived is looked at here.
     ensure!(Wire::connect(broker.addr())?.codecs_are(&out)? >= 5, "too few codecs:\n{out}");
-    // One answer was enough for the client that asked for transactions, and one line for the log.
-    ensure!(broker.lines().holding("transactions are not served") == 1, "asked more than once, or never");
+    // librdkafka may ask again by its second connection; each connection gets one line.
+    let lines = broker.lines().holding("transactions are not served");
+    ensure!(
+        (1..=2).contains(&lines),
+        "{lines} lines on transactions, for at most two connections of one client"
+    );
     broker.stop()
 }
 
