@@ -45,9 +45,8 @@ pub trait Observed: Send + Sync + 'static {
 /// The life of a node, as `/ready` tells it.
 enum Stage {
     Starting,
-    /// The node waits for other nodes; the function says for whom.
-    Waiting(Box<dyn Fn() -> String + Send + Sync>),
-    Serving(Arc<dyn Observed>),
+    /// It serves, or waits for other nodes.
+    Running(Arc<dyn Observed>),
     Ending,
 }
 
@@ -65,14 +64,9 @@ impl Console {
         Console { recorder, process: process::Process::new(), stage: RwLock::new(Stage::Starting) }
     }
 
-    /// Shows from now on that the node waits for others, with the reasons of each moment.
-    pub fn waiting(&self, why: impl Fn() -> String + Send + Sync + 'static) {
-        *self.stage.write() = Stage::Waiting(Box::new(why));
-    }
-
-    /// Shows this node from now on, which serves.
-    pub fn serving(&self, node: Arc<dyn Observed>) {
-        *self.stage.write() = Stage::Serving(node);
+    /// Shows this node from now on. It says whether it serves.
+    pub fn shows(&self, node: Arc<dyn Observed>) {
+        *self.stage.write() = Stage::Running(node);
     }
 
     /// Shows an end from now on, and lets go of the node.
@@ -82,16 +76,15 @@ impl Console {
 
     fn node(&self) -> Option<Arc<dyn Observed>> {
         match &*self.stage.read() {
-            Stage::Serving(node) => Some(Arc::clone(node)),
-            Stage::Starting | Stage::Waiting(_) | Stage::Ending => None,
+            Stage::Running(node) => Some(Arc::clone(node)),
+            Stage::Starting | Stage::Ending => None,
         }
     }
 
     fn ready(&self) -> Result<(), String> {
         match &*self.stage.read() {
             Stage::Starting => Err("starting: the data directory is being recovered".to_owned()),
-            Stage::Waiting(why) => Err(why()),
-            Stage::Serving(node) => node.ready(),
+            Stage::Running(node) => node.ready(),
             Stage::Ending => Err("ending: no new requests are taken".to_owned()),
         }
     }
@@ -157,10 +150,10 @@ mod tests {
         let console = Console::new(PrometheusBuilder::new().build_recorder().handle());
         assert!(console.ready().unwrap_err().starts_with("starting: "));
         assert!(!console.scrape().contains("callboard_seen"));
-        console.serving(Arc::new(Node(Err("no shard works any more".into()))));
+        console.shows(Arc::new(Node(Err("no shard works any more".into()))));
         assert_eq!(console.ready().unwrap_err(), "no shard works any more");
         let node = Arc::new(Node(Ok(())));
-        console.serving(Arc::clone(&node) as Arc<dyn Observed>);
+        console.shows(Arc::clone(&node) as Arc<dyn Observed>);
         assert_eq!(console.ready(), Ok(()));
         assert!(console.scrape().contains("callboard_seen 1\n"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();

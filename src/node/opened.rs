@@ -131,7 +131,7 @@ impl Opened {
         let context = context.context(node_id)?;
         let (stop, stopped) = watch::channel(false);
         let listening = listen(self.bound)?;
-        self.http.console.serving(Arc::new(observe::Parts {
+        self.http.console.shows(Arc::new(observe::Parts {
             context: Arc::clone(&context),
             shards: self.handles.clone(),
             lost: self.lost,

@@ -134,6 +134,7 @@ pub(super) enum By {
 pub(super) struct Refusals {
     counts: [AtomicU64; Reason::ALL.len()],
     lines: Mutex<HashMap<(SocketAddr, Reason), Instant>>,
+    last: Mutex<Option<(Instant, String)>>,
 }
 
 impl Refusals {
@@ -142,14 +143,22 @@ impl Refusals {
         if let Some(count) = self.counts.get(refusal.reason as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        if !self.speaks(address, refusal.reason, Instant::now()) {
-            return;
+        let (now, words) = (Instant::now(), &refusal.words);
+        let line = match by {
+            By::Us => format!("refused the node at {address}: {words}"),
+            By::Peer => format!("the node at {address} refuses this one: {words}"),
+        };
+        if self.speaks(address, refusal.reason, now) {
+            tracing::warn!("{line}");
         }
-        let words = &refusal.words;
-        match by {
-            By::Us => tracing::warn!("refused the node at {address}: {words}"),
-            By::Peer => tracing::warn!("the node at {address} refuses this one: {words}"),
-        }
+        *self.last.lock() = Some((now, line));
+    }
+
+    /// The last refusal of either side, unless it was long ago.
+    pub(super) fn last(&self, now: Instant) -> Option<String> {
+        let last = self.last.lock();
+        let (_, line) = last.as_ref().filter(|(at, _)| now.saturating_duration_since(*at) < QUIET)?;
+        Some(line.clone())
     }
 
     pub(super) fn counts(&self) -> impl Iterator<Item = (Reason, u64)> {
@@ -193,6 +202,19 @@ mod tests {
         let later = now + QUIET * 3;
         let said = (0..1000).filter(|port| refusals.speaks(at(*port), Reason::Secret, later)).count();
         assert_eq!(said, LINES);
+    }
+
+    #[test]
+    fn the_last_refusal_is_told_for_a_minute() {
+        let refusals = Refusals::default();
+        assert_eq!(refusals.last(Instant::now()), None);
+        let at = SocketAddr::from(([127, 0, 0, 1], 7));
+        for words in ["first", "second"] {
+            refusals.note(By::Peer, at, &Refusal::new(Reason::OldDirectory, words));
+        }
+        let told = "the node at 127.0.0.1:7 refuses this one: second";
+        assert_eq!(refusals.last(Instant::now()).as_deref(), Some(told));
+        assert_eq!(refusals.last(Instant::now() + QUIET), None);
     }
 
     #[test]

@@ -31,7 +31,7 @@ use quinn::VarInt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Peers are given this time to hear that the node ends.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -141,6 +141,12 @@ impl Transport {
         let links = self.shared.registry.all();
         let peers: Vec<_> = links.into_iter().map(|link| (label(link.uuid()), link)).collect();
         sample::write(&self.shared.refusals, self.shared.endpoint.open_connections(), &peers, out);
+    }
+
+    /// The last refusal of a connection, by this node or a peer, unless it was over a minute ago.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        self.shared.refusals.last(Instant::now())
     }
 
     /// Ends all connections and tells the peers.

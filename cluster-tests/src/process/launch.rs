@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::programs::find_program;
 
 /// The broker's binary: `CALLBOARD_BIN`, else the one that cargo built beside this program.
-pub(super) fn binary() -> Result<PathBuf> {
+pub fn binary() -> Result<PathBuf> {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     FOUND.get_or_init(|| locate().map_err(|e| format!("{e:#}"))).clone().map_err(anyhow::Error::msg)
 }

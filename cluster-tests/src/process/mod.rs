@@ -38,6 +38,7 @@ pub use broker::{Broker, Options};
 pub use client::{Finished, Running, find_python, need, run, say, scratch};
 pub use java::{Java, find_java};
 pub use kafka::Kafka;
+pub use launch::binary;
 pub use lines::Lines;
 pub use nodes::Nodes;
 pub use programs::find_program;

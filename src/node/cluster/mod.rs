@@ -7,6 +7,7 @@
 //!
 //!   gate.rs      own words, who is who         desk.rs    questions of other nodes
 //!   outside.rs   the forming actor's outside   watch.rs   tasks that follow the image      quorum.rs  DescribeQuorum
+//!   waits.rs     /ready and /metrics until clients are taken
 //! ```
 //! `core/bootstrap` decides how the cluster forms. This directory connects the parts, in the order in which each needs the
 //! one before, and ends them with the node.
@@ -15,6 +16,7 @@ mod desk;
 mod gate;
 mod outside;
 mod quorum;
+mod waits;
 mod watch;
 
 use super::opened::{Opened, Running, new_cluster_id};
@@ -49,6 +51,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot, watch as latest};
 use tokio::task::JoinHandle;
+use waits::Waits;
 
 /// Refuses a configuration with which a node of a cluster would mislead clients.
 pub(super) fn check(config: &Config) -> anyhow::Result<()> {
@@ -146,8 +149,8 @@ impl Forming {
         };
         transport.serve(Arc::new(desk));
         transports.send_replace(Some(Arc::clone(&transport)));
-        let shown = Arc::clone(&view);
-        opened.http.console.waiting(move || waits(&shown.load()));
+        let waits = Waits { view: Arc::clone(&view), transport: Arc::clone(&transport) };
+        opened.http.console.shows(Arc::new(waits));
         let (overs, over) = latest::channel(None);
         Ok(Forming {
             opened,
@@ -395,15 +398,6 @@ fn place(identity: &Identity) -> Option<BrokerId> {
         Standing::Member { node, .. } => Some(*node),
         Standing::Virgin(_) | Standing::Removed { .. } => None,
     }
-}
-
-/// The words of `/ready` while the node waits for others.
-fn waits(view: &FormingView) -> String {
-    if view.words.is_empty() {
-        return "starting: the node waits until the cluster has taken it".to_owned();
-    }
-    let words: Vec<String> = view.words.iter().map(ToString::to_string).collect();
-    format!("starting: {}", words.join("; "))
 }
 
 /// Stores the broker epoch of this process, before anything is served under it (R17).

@@ -45,6 +45,16 @@ async fn a_wrong_secret_is_told_to_both_and_teaches_nothing_else() {
 }
 
 #[tokio::test]
+async fn another_release_is_refused_on_both_sides() {
+    let (one, two) = (Node::new(1), Node::new(2));
+    introduce(&[&one, &two]);
+    two.gate.facts.lock().newer = 1;
+    not_sent(one.ask(2, b"?").await, "protocol version 1 met version 2; run one release");
+    counted(&[&one, &two], "version", 1.0).await;
+    assert_eq!((one.controls(), two.controls()), (0.0, 0.0));
+}
+
+#[tokio::test]
 async fn a_foreign_cluster_and_a_removed_node_are_refused_on_both_sides() {
     let (one, two) = (Node::new(1), Node::new(2));
     introduce(&[&one, &two]);

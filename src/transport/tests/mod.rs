@@ -34,6 +34,8 @@ struct Facts {
     brokers: HashMap<NodeUuid, BrokerId>,
     members: HashMap<BrokerId, Member>,
     known: HashMap<NodeUuid, Known>,
+    /// Releases beyond the first version of the protocol.
+    newer: u16,
     met: Vec<NodeUuid>,
 }
 
@@ -44,10 +46,13 @@ struct FakeGate {
 
 impl Gate for FakeGate {
     fn hello(&self) -> Hello {
-        let cluster = self.facts.lock().cluster.clone();
+        let (cluster, newer) = {
+            let facts = self.facts.lock();
+            (facts.cluster.clone(), facts.newer)
+        };
         let processes = vec![ProcessId([9; 16])];
         Hello {
-            version: 1,
+            version: 1 + newer,
             cluster,
             cluster_epoch: 0,
             uuid: self.uuid,
@@ -64,7 +69,7 @@ impl Gate for FakeGate {
     fn judge(&self, hello: &Hello, key: &str, dialled: Option<NodeUuid>) -> Result<(), HelloRefusal> {
         assert_eq!(key.len(), 64);
         let facts = self.facts.lock();
-        let here = Here { version: 1, cluster: facts.cluster.clone(), cluster_epoch: 0 };
+        let here = Here { version: 1 + facts.newer, cluster: facts.cluster.clone(), cluster_epoch: 0 };
         refuses(&here, hello, dialled, facts.known.get(&hello.uuid).copied()).map_or(Ok(()), Err)
     }
 

@@ -275,7 +275,7 @@ pub(super) static TABLE: [BrokerConfig; 65] = [
         Int,
         Takes::AtLeast(1),
         Some("1"),
-        "Default of topics' min.insync.replicas, set only for all brokers together, which takes effect with replication.",
+        "Default of topics' min.insync.replicas, set only for all brokers together. It is 2 in a cluster, unless set.",
     ),
     from_file("node.id", Int, None, "Id of this node."),
     from_file("num.partitions", Int, Some("1"), "Partitions of topics that state no number."),
@@ -309,7 +309,7 @@ pub(super) static TABLE: [BrokerConfig; 65] = [
         "replica.lag.time.max.ms",
         Long,
         Some("30000"),
-        "Time after which a follower whose records lag leaves the in-sync replicas. Takes effect with replication.",
+        "Time after which a follower whose records lag leaves the in-sync replicas.",
     ),
     from_file("socket.request.max.bytes", Int, Some("104857600"), "The largest request."),
     from_file(
@@ -323,6 +323,6 @@ pub(super) static TABLE: [BrokerConfig; 65] = [
         Boolean,
         Takes::Any,
         Some("false"),
-        "Default of topics' unclean.leader.election.enable, which takes effect with replication.",
+        "Default of topics' unclean.leader.election.enable, which takes effect with unclean elections.",
     ),
 ];

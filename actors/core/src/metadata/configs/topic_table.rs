@@ -209,12 +209,12 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         "The shortest time before a record is compacted. Milliseconds. Takes effect with compaction.",
     ),
     row(
-        With("replication"),
+        Enforced,
         MIN_INSYNC,
         (Int, Takes::AtLeast(1)),
         "1",
         Some("min.insync.replicas"),
-        "In-sync replicas that a write with acks=all needs. A number above a partition's replicas counts as all of them. Takes effect with replication: here each partition has one replica.",
+        "In-sync replicas that a write with acks=all needs. A number above a partition's replicas counts as all of them. The default is 2 in a cluster.",
     ),
     row(
         Layout,
@@ -290,11 +290,11 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         "How long a segment that is not full stays open. Milliseconds. Changes nothing: retention and deletes go by batches, not by segments.",
     ),
     row(
-        With("replication"),
+        With("unclean elections"),
         "unclean.leader.election.enable",
         (Boolean, Takes::Any),
         "false",
         Some("unclean.leader.election.enable"),
-        "Whether a replica that may miss acknowledged records may lead. Takes effect with replication: here each partition has one replica, and no election.",
+        "Whether a replica that may miss acknowledged records may lead. Takes effect with unclean elections, which this version does not hold: the last replica in the ISR stays in it.",
     ),
 ];
