@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use callboard_cluster_tests::process::wire::{Wire, whole_batches};
-use callboard_cluster_tests::process::{Broker, Options, find_program, need, run, say};
+use callboard_cluster_tests::process::{Broker, Nodes, Options, find_program, need, run, say};
 use callboard_core::records::head;
 
 /// The Go toolchain: `CALLBOARD_GO`, else the one on the PATH.
@@ -28,18 +28,32 @@ fn build(go: &Path, module: &str, versions: &str) -> Result<PathBuf> {
     Ok(suite)
 }
 
+/// Runs the suite of franz-go against the node at this address; what it printed.
+fn franz(suite: &Path, bootstrap: &str) -> Result<String> {
+    let out = run(suite, &[bootstrap], |_| ())?.good("the Go suite")?;
+    let out = String::from_utf8_lossy(&out).into_owned();
+    say(&out);
+    // The suite's own count: an empty run is not a good one.
+    ensure!(out.lines().filter(|line| line.starts_with("ok ")).count() >= 12, "too few checks:\n{out}");
+    Ok(out)
+}
+
+#[test]
+fn franz_go_does_it_with_three_nodes() -> Result<()> {
+    let Some(go) = need("clients_go", "Go (1.21 or later)", go())? else { return Ok(()) };
+    let suite = build(&go, "go", "go.mod")?;
+    let mut nodes = Nodes::start(3, &Options::default())?;
+    let bootstrap = nodes.nodes[2].bootstrap();
+    franz(&suite, &bootstrap).map_err(|error| nodes.nodes[2].broken(&format!("{error:#}")))?;
+    nodes.nodes.iter_mut().try_for_each(Broker::stop)
+}
+
 #[test]
 fn franz_go_does_what_it_does_with_kafka() -> Result<()> {
     let Some(go) = need("clients_go", "Go (1.21 or later)", go())? else { return Ok(()) };
     let suite = build(&go, "go", "go.mod")?;
     let mut broker = Broker::start(Options { shards: 2, ..Options::default() })?;
-    let bootstrap = broker.bootstrap();
-    let out = run(&suite, &[&bootstrap], |_| ())?.good("the Go suite");
-    let out = out.map_err(|error| broker.broken(&format!("{error:#}")))?;
-    let out = String::from_utf8_lossy(&out);
-    say(&out);
-    // The suite's own count: an empty run is not a good one.
-    ensure!(out.lines().filter(|line| line.starts_with("ok ")).count() >= 12, "too few checks:\n{out}");
+    let out = franz(&suite, &broker.bootstrap()).map_err(|error| broker.broken(&format!("{error:#}")))?;
     // The codecs are the client's choice; what arrived is looked at here.
     ensure!(Wire::connect(broker.addr())?.codecs_are(&out)? >= 5, "too few codecs:\n{out}");
     // One answer was enough for the client that asked for transactions, and one line for the log.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use callboard_cluster_tests::process::wire::Wire;
-use callboard_cluster_tests::process::{Broker, Options, find_program, need, run, say};
+use callboard_cluster_tests::process::{Broker, Nodes, Options, find_program, need, run, say};
 
 fn programs() -> Option<(PathBuf, PathBuf)> {
     Some((find_program("node")?, find_program("npm")?))
@@ -33,27 +33,39 @@ fn packages(npm: &Path, from: &Path) -> Result<PathBuf> {
     Ok(dir.join("node_modules"))
 }
 
-#[test]
-fn kafkajs_does_what_it_does_with_kafka() -> Result<()> {
+/// Runs the suite against the node at this address; what it printed, if it can run here.
+fn suite(bootstrap: &str) -> Result<Option<String>> {
     let Some((node, npm)) = need("clients_js", "node (18 or later) with npm", programs())? else {
-        return Ok(());
+        return Ok(None);
     };
     let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/js");
     let packages = packages(&npm, &suite)?;
     let script = suite.join("suite.js");
-    let mut broker = Broker::start(Options { shards: 2, ..Options::default() })?;
-    let args = [&*script.to_string_lossy(), &broker.bootstrap()].map(str::to_owned);
-    let args = args.each_ref().map(String::as_str);
-    let out = run(&node, &args, |command| {
+    let out = run(&node, &[&script.to_string_lossy(), bootstrap], |command| {
         command.env("NODE_PATH", packages);
     })?
-    .good("suite.js");
-    let out = out.map_err(|error| broker.broken(&format!("{error:#}")))?;
-    let out = String::from_utf8_lossy(&out);
+    .good("suite.js")?;
+    let out = String::from_utf8_lossy(&out).into_owned();
     say(&out);
     // The script's own count: an empty run is not a good one.
     ensure!(out.lines().filter(|line| line.starts_with("ok ")).count() >= 8, "too few checks:\n{out}");
+    Ok(Some(out))
+}
+
+#[test]
+fn kafkajs_does_what_it_does_with_kafka() -> Result<()> {
+    let mut broker = Broker::start(Options { shards: 2, ..Options::default() })?;
+    let out = suite(&broker.bootstrap()).map_err(|error| broker.broken(&format!("{error:#}")))?;
+    let Some(out) = out else { return Ok(()) };
     // The codecs are the client's choice; what arrived is looked at here.
     ensure!(Wire::connect(broker.addr())?.codecs_are(&out)? >= 5, "too few codecs:\n{out}");
     broker.stop()
+}
+
+#[test]
+fn kafkajs_does_it_with_three_nodes() -> Result<()> {
+    let mut nodes = Nodes::start(3, &Options::default())?;
+    let bootstrap = nodes.nodes[1].bootstrap();
+    suite(&bootstrap).map_err(|error| nodes.nodes[1].broken(&format!("{error:#}")))?;
+    nodes.nodes.iter_mut().try_for_each(Broker::stop)
 }

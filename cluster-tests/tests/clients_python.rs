@@ -7,23 +7,28 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use callboard_cluster_tests::process::wire::Wire;
-use callboard_cluster_tests::process::{Broker, Options, find_python, need, run, say};
+use callboard_cluster_tests::process::{Broker, Nodes, Options, find_python, need, run, say};
 
-/// Runs a script against a broker of its own; what it printed. `checks`: an empty run is not a good one.
+/// Runs a script against a broker of its own. `checks`: an empty run is not a good one.
 fn suite(package: &str, script: &str, checks: usize) -> Result<Option<(Broker, String)>> {
+    let mut broker = Broker::start(Options { shards: 2, ..Options::default() })?;
+    let out = at(&broker.bootstrap(), package, script, checks);
+    let out = out.map_err(|error| broker.broken(&format!("{error:#}")))?;
+    Ok(out.map(|out| (broker, out)))
+}
+
+/// Runs a script against the node at this address; what it printed, if it can run here.
+fn at(bootstrap: &str, package: &str, script: &str, checks: usize) -> Result<Option<String>> {
     let what = format!("python3 with {package}");
     let Some(python) = need("clients_python", &what, find_python(package))? else { return Ok(None) };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/python").join(script);
-    let mut broker = Broker::start(Options { shards: 2, ..Options::default() })?;
-    let bootstrap = broker.bootstrap();
     // -B: nothing is written into the source tree.
-    let out = run(&python, &["-B", &path.to_string_lossy(), &bootstrap], |_| ())?.good(script);
-    let out = out.map_err(|error| broker.broken(&format!("{error:#}")))?;
+    let out = run(&python, &["-B", &path.to_string_lossy(), bootstrap], |_| ())?.good(script)?;
     let out = String::from_utf8_lossy(&out).into_owned();
     say(&out);
     let ok = out.lines().filter(|line| line.starts_with("ok ")).count();
     ensure!(ok >= checks, "{script}: too few checks:\n{out}");
-    Ok(Some((broker, out)))
+    Ok(Some(out))
 }
 
 #[test]
@@ -53,4 +58,19 @@ fn aiokafka_does_what_it_does_with_kafka() -> Result<()> {
     // One answer was enough for the client that asked for transactions, and one line for the log.
     ensure!(broker.lines().holding("transactions are not served") == 1, "asked more than once, or never");
     broker.stop()
+}
+
+#[test]
+fn they_do_it_with_three_nodes_each_through_another() -> Result<()> {
+    let mut nodes = Nodes::start(3, &Options::default())?;
+    let scripts = [
+        ("confluent_kafka", "suite.py", 10),
+        ("confluent_kafka", "groups.py", 10),
+        ("aiokafka", "aio.py", 11),
+    ];
+    for (node, (package, script, checks)) in scripts.into_iter().enumerate() {
+        let out = at(&nodes.nodes[node].bootstrap(), package, script, checks);
+        out.map_err(|error| nodes.nodes[node].broken(&format!("{error:#}")))?;
+    }
+    nodes.nodes.iter_mut().try_for_each(Broker::stop)
 }

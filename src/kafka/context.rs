@@ -13,7 +13,7 @@ use callboard_actors::directory::Directory;
 use callboard_actors::group::Coordinators;
 use callboard_actors::images::Images;
 use callboard_actors::permit::Pool;
-use callboard_actors::ports::{Quorum, Shard};
+use callboard_actors::ports::{Quorum, Shard, Spread};
 use callboard_core::fetch_session::FetchSessions;
 use callboard_core::metadata::configs::Statics;
 use callboard_core::metadata::controller::Reply as Said;
@@ -63,6 +63,8 @@ pub struct Context {
     pub controller: ControllerHandle,
     /// The voters on metadata.
     pub quorum: Arc<dyn Quorum>,
+    /// How far a change of metadata has spread.
+    pub spread: Arc<dyn Spread>,
     pub shards: Vec<Arc<dyn Shard>>,
     pub pools: Pools,
     /// Slots for connections: `max.connections`.
@@ -107,12 +109,22 @@ impl Context {
         let said = self.controller.ask(Ask::CreateTopics { topics, validate_only }).get().await;
         if let Said::Created(_, index) = &said
             && !validate_only
-            && tokio::time::timeout(wait, self.images.served(*index)).await.is_err()
+            && !self.serves(*index, wait).await
         {
             let message = "the topics are created, and not served yet: ask again".to_owned();
             return Said::Failed(Refusal { code: ErrorCode::RequestTimedOut, message });
         }
         said
+    }
+
+    /// Waits until this node serves everything up to this index; false if it did not in time. The other nodes get a moment
+    /// too, because a client may ask any of them next.
+    pub async fn serves(&self, index: u64, wait: Duration) -> bool {
+        let here = tokio::time::timeout(wait, self.images.served(index)).await.is_ok();
+        if here {
+            let _ = self.spread.served(index, wait.min(SPREADS_WITHIN)).await;
+        }
+        here
     }
 }
 
@@ -143,6 +155,9 @@ impl Context {
 pub fn fresh_id() -> TopicId {
     TopicId(*uuid::Uuid::new_v4().as_bytes())
 }
+
+/// Time for which an answer waits until the other nodes know what this node serves.
+const SPREADS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Log lines of refusals per second at most.
 const LINES: u32 = 20;

@@ -12,7 +12,7 @@ use crate::storage::ShardHandle;
 use anyhow::Context as _;
 use callboard_actors::controller::ControllerHandle;
 use callboard_actors::permit::Pool;
-use callboard_actors::ports::{Quorum, Shard};
+use callboard_actors::ports::{Quorum, Shard, Spread};
 use callboard_core::fetch_session::FetchSessions;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -107,6 +107,7 @@ pub(super) struct Front<'a> {
     pub shared: Shared,
     pub controller: ControllerHandle,
     pub quorum: Arc<dyn Quorum>,
+    pub spread: Arc<dyn Spread>,
     pub shards: &'a [Arc<ShardHandle>],
 }
 
@@ -136,6 +137,7 @@ impl Front<'_> {
             coordinators: self.shared.coordinators,
             controller: self.controller,
             quorum: self.quorum,
+            spread: self.spread,
             shards: self.shards.iter().map(|s| Arc::clone(s) as Arc<dyn Shard>).collect(),
             clock: self.shared.clock,
             producer_ids: ProducerIds::default(),

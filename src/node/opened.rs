@@ -18,7 +18,7 @@ use crate::storage::{Identity, Readers, RealDisk, ShardHandle, Store};
 use anyhow::bail;
 use callboard_actors::controller::ControllerHandle;
 use callboard_actors::messages::NodeMsg;
-use callboard_actors::ports::{MetadataLog, Quorum, Shard, Verdict};
+use callboard_actors::ports::{MetadataLog, Quorum, Shard, Spread, Verdict};
 use callboard_core::metadata::{LEVELS, Registration};
 use callboard_core::{DirectoryId, NodeUuid, ProcessId, ReplicaId, TopicPartition};
 use futures_util::future::join_all;
@@ -59,6 +59,7 @@ pub(super) struct Running {
     pub controller: ControllerHandle,
     pub log: Arc<dyn MetadataLog>,
     pub quorum: Arc<dyn Quorum>,
+    pub spread: Arc<dyn Spread>,
     pub others: Others,
 }
 
@@ -125,9 +126,10 @@ impl Opened {
 
     /// Takes clients: the last step of a start.
     pub fn serve(self, running: Running) -> anyhow::Result<Node> {
-        let Running { node_id, shared, actor, ended, controller, log, quorum, others } = running;
+        let Running { node_id, shared, actor, ended, controller, log, quorum, spread, others } = running;
         let (tails, coordinators) = (Arc::clone(&shared.tails), Arc::clone(&shared.coordinators));
-        let context = Front { fitted: &self.fitted, shared, controller, quorum, shards: &self.handles };
+        let context =
+            Front { fitted: &self.fitted, shared, controller, quorum, spread, shards: &self.handles };
         let context = context.context(node_id)?;
         let (stop, stopped) = watch::channel(false);
         let listening = listen(self.bound)?;

@@ -54,5 +54,6 @@ async fn alone(mut opened: Opened) -> anyhow::Result<Node> {
         images: Arc::clone(&shared.images),
         clock: Arc::clone(&shared.clock),
     });
-    opened.serve(Running { node_id, shared, actor, ended, controller, log: port, quorum, others })
+    let spread = Arc::clone(&shared.images) as Arc<_>;
+    opened.serve(Running { node_id, shared, actor, ended, controller, log: port, quorum, spread, others })
 }

@@ -48,6 +48,7 @@ pub(super) fn called<T>(service: Service, result: &Result<T, CallError>) {
         Service::Grant => "grant",
         Service::Join => "join",
         Service::Quorum => "quorum",
+        Service::Served => "served",
     };
     let result = match result {
         Ok(_) => "ok",

@@ -6,6 +6,7 @@ mod metadata;
 mod peers;
 mod quorum;
 mod shard;
+mod spread;
 
 pub use metadata::{MetadataLog, OpenLog};
 pub use peers::{CallError, Caller, Calls, NoPeers, Replication, Serves, Service};
@@ -14,3 +15,4 @@ pub use shard::{
     Admission, FileRange, Hint, Journal, Part, Persisted, ReadError, ReadRequest, Reading, ReplicaSink,
     ReplicaState, SendFile, Shard, ShardError, ShardStats, Slices, Submission, TimeHit, Verdict,
 };
+pub use spread::Spread;

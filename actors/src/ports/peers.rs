@@ -34,6 +34,8 @@ pub enum Service {
     Join = 6,
     /// A question how far the voters of the metadata log are, for its leader.
     Quorum = 7,
+    /// A question whether the node serves the metadata log up to an index. It is answered when it does.
+    Served = 8,
 }
 
 impl Service {
@@ -48,6 +50,7 @@ impl Service {
             Service::Grant,
             Service::Join,
             Service::Quorum,
+            Service::Served,
         ];
         all.into_iter().find(|service| *service as u8 == number)
     }

@@ -20,8 +20,8 @@ func (s *suite) topics() {
 	topic := s.topic(2)
 	_, err := s.admin.CreateTopic(ctx(), 2, 1, nil, topic)
 	fails(err, kerr.TopicAlreadyExists, "a second creation")
-	_, err = s.admin.CreateTopic(ctx(), 1, 3, nil, name())
-	fails(err, kerr.InvalidReplicationFactor, "three replicas on one node")
+	_, err = s.admin.CreateTopic(ctx(), 1, 9, nil, name())
+	fails(err, kerr.InvalidReplicationFactor, "more replicas than nodes")
 	bad := "soon"
 	_, err = s.admin.CreateTopic(ctx(), 1, 1, map[string]*string{"retention.ms": &bad}, name())
 	fails(err, kerr.InvalidConfig, "a bad config value")

@@ -284,7 +284,7 @@ async function topics(admin) {
   const made = await topic(2)
   assert.ok((await admin.listTopics()).includes(made), 'listed')
   assert.equal(await admin.createTopics({ topics: [{ topic: made }] }), false, 'a second creation')
-  await fails('INVALID_REPLICATION_FACTOR', admin.createTopics({ topics: [{ topic: name(), replicationFactor: 3 }] }), 'three replicas')
+  await fails('INVALID_REPLICATION_FACTOR', admin.createTopics({ topics: [{ topic: name(), replicationFactor: 9 }] }), 'more replicas than nodes')
   const bad = { topic: name(), configEntries: [{ name: 'retention.ms', value: 'soon' }] }
   await fails('INVALID_CONFIG', admin.createTopics({ topics: [bad] }), 'a bad config value')
   await admin.createPartitions({ topicPartitions: [{ topic: made, count: 5 }] })
@@ -293,8 +293,7 @@ async function topics(admin) {
   await admin.deleteTopics({ topics: [made] })
   await fails('UNKNOWN_TOPIC_OR_PARTITION', admin.deleteTopics({ topics: [made] }), 'a second deletion')
   const cluster = await admin.describeCluster()
-  assert.equal(cluster.brokers.length, 1, 'brokers')
-  assert.equal(cluster.controller, cluster.brokers[0].nodeId, 'controller')
+  assert.ok(cluster.brokers.some((broker) => broker.nodeId === cluster.controller), 'a controller among the brokers')
 }
 
 async function configs(admin) {

@@ -10,7 +10,6 @@ use callboard_core::ErrorCode;
 use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::metadata::{Alteration, ConfigOp, Refusal, ResourceKind};
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// Longest wait for the leaders; a warning says if it was too short.
 const TOLD_WITHIN: Duration = Duration::from_secs(15);
@@ -42,7 +41,7 @@ pub(super) async fn handle(call: Call, request: AlterConfigsRequest) -> Outcome 
 /// A resource with the code and the message that the response has for it.
 pub(super) type Altered = (ResourceKind, String, (i16, Option<String>));
 
-/// Asks the controller, and waits until the leaders here know the change.
+/// Asks the controller, and waits until the leaders know the change, whichever nodes they are on.
 pub(super) async fn alter(call: &Call, alterations: Vec<Alteration>, validate_only: bool) -> Vec<Altered> {
     let resources: Vec<(ResourceKind, String)> =
         alterations.iter().map(|a| (a.kind, a.name.clone())).collect();
@@ -52,7 +51,7 @@ pub(super) async fn alter(call: &Call, alterations: Vec<Alteration>, validate_on
     if let Said::Altered(outcomes, index) = &said
         && !validate_only
         && outcomes.iter().any(Result::is_ok)
-        && timeout(TOLD_WITHIN, call.context.images.served(*index)).await.is_err()
+        && !call.context.spread.served(*index, TOLD_WITHIN).await
     {
         tracing::warn!("configs are changed, and not every leader has been told yet");
     }

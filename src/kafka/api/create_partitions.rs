@@ -12,7 +12,6 @@ use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::metadata::{MorePartitions, Refusal};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use tokio::time::timeout;
 
 pub(super) async fn handle(call: Call, request: CreatePartitionsRequest) -> Outcome {
     let names: Vec<String> = request.topics.iter().map(|t| t.name.clone()).collect();
@@ -66,7 +65,7 @@ async fn served(
     wait: Duration,
     outcomes: Vec<Result<(), Refusal>>,
 ) -> Vec<Result<(), Refusal>> {
-    if outcomes.iter().all(Result::is_err) || timeout(wait, call.context.images.served(index)).await.is_ok() {
+    if outcomes.iter().all(Result::is_err) || call.context.serves(index, wait).await {
         return outcomes;
     }
     let late = || {

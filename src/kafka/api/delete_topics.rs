@@ -8,7 +8,6 @@ use callboard_actors::permit::Permit;
 use callboard_core::TopicId;
 use callboard_core::metadata::controller::{DeleteOutcome, Reply as Said};
 use callboard_core::metadata::{Refusal, TopicRef};
-use tokio::time::timeout;
 
 pub(super) async fn handle(call: Call, request: DeleteTopicsRequest) -> Outcome {
     // The names are those that this node shows at this moment (R44).
@@ -52,7 +51,7 @@ async fn delete(call: &Call, topics: Vec<TopicRef>, timeout_ms: i32) -> Said {
     };
     let said = call.context.controller.ask(Ask::DeleteTopics(topics)).get().await;
     if let Said::Deleted(_, index) = &said
-        && timeout(wait, call.context.images.served(*index)).await.is_err()
+        && !call.context.serves(*index, wait).await
     {
         tracing::warn!("a deletion is committed and not carried out yet");
     }

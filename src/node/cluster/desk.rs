@@ -2,15 +2,17 @@
 //!
 //! ```text
 //!   Probe, Grant ──> FormingActor     Raft ──> RaftLog, for nodes that the promise or the cluster admits
-//!   Ask, Heartbeat ──> Door ──> controller, judge of sessions
+//!   Ask, Heartbeat ──> Door ──> controller, judge of sessions     Served ──> this node's images
 //! ```
 //! A connection has proved uuid, key and secret before a question comes. The desk checks who may ask what, and reads no
 //! more than the outer form of a question.
 
+use super::spread;
 use crate::controller::RaftLog;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use callboard_actors::cluster::{Door, FormingMsg, FormingView};
+use callboard_actors::images::Images;
 use callboard_actors::ports::{Caller, Serves, Service};
 use callboard_actors::reply::Reply;
 use callboard_core::bootstrap::Grant;
@@ -25,6 +27,7 @@ pub(super) struct Desk {
     pub forming: ActorRef<FormingMsg>,
     /// Set when this node takes part in Raft.
     pub raft: Arc<OnceLock<Arc<RaftLog>>>,
+    pub images: Arc<Images>,
 }
 
 const NO_MEMBER: &str = "the node has no id in this cluster";
@@ -71,6 +74,13 @@ impl Serves for Desk {
                 Box::pin(async move {
                     let status = status.ok_or("this node's metadata log is not open yet")?;
                     serde_json::to_vec(&status).map(Bytes::from).map_err(|e| e.to_string())
+                })
+            }
+            Service::Served => {
+                let images = Arc::clone(&self.images);
+                Box::pin(async move {
+                    from.broker.ok_or(NO_MEMBER)?;
+                    spread::answer(images, question).await
                 })
             }
             Service::Join => Box::pin(async {

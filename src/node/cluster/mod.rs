@@ -7,7 +7,7 @@
 //!
 //!   gate.rs      own words, who is who         desk.rs    questions of other nodes
 //!   outside.rs   the forming actor's outside   watch.rs   tasks that follow the image      quorum.rs  DescribeQuorum
-//!   waits.rs     /ready and /metrics until clients are taken
+//!   waits.rs     /ready and /metrics until clients are taken           spread.rs  who serves a change already
 //! ```
 //! `core/bootstrap` decides how the cluster forms. This directory connects the parts, in the order in which each needs the
 //! one before, and ends them with the node.
@@ -16,6 +16,7 @@ mod desk;
 mod gate;
 mod outside;
 mod quorum;
+mod spread;
 mod waits;
 mod watch;
 
@@ -146,6 +147,7 @@ impl Forming {
             door: Arc::clone(&door),
             forming: actor.clone(),
             raft: Arc::clone(&raft),
+            images: Arc::clone(&shared.images),
         };
         transport.serve(Arc::new(desk));
         transports.send_replace(Some(Arc::clone(&transport)));
@@ -314,9 +316,14 @@ impl Forming {
             images: Arc::clone(&shared.images),
             clock: Arc::clone(&shared.clock),
         });
+        let spread = Arc::new(spread::Everywhere {
+            me: node_id,
+            images: Arc::clone(&shared.images),
+            calls: Arc::clone(&transport) as Arc<_>,
+        });
         let links = replicator.map(|replicator| (transport, replicator));
         let others = Others { links, over: Some(over), _tasks: tasks };
-        opened.serve(Running { node_id, shared, actor, ended, controller, log: raft, quorum, others })
+        opened.serve(Running { node_id, shared, actor, ended, controller, log: raft, quorum, spread, others })
     }
 }
 

@@ -13,11 +13,13 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.common.Uuid;
+import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.apache.kafka.common.utils.AppInfoParser;
@@ -141,6 +143,21 @@ abstract class Kit {
     }
 
     /** A clock for loops that must end. */
+    /** Asks until the node that answers knows the topic: another node learns of a creation a little after its answer. */
+    static <T> T known(Supplier<Future<T>> ask) throws Exception {
+        Until limit = new Until();
+        while (true) {
+            try {
+                return get(ask.get());
+            } catch (ExecutionException error) {
+                if (!(error.getCause() instanceof UnknownTopicOrPartitionException)) {
+                    throw error;
+                }
+                limit.check("the topic is known");
+            }
+        }
+    }
+
     static final class Until {
         private final long end = System.nanoTime() + LIMIT.toNanos();
 

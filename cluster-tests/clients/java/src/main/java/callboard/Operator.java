@@ -65,7 +65,7 @@ public final class Operator extends Kit {
     }
 
     private ConfigEntry config(String topic, String name) throws Exception {
-        return get(admin.describeConfigs(List.of(of(topic))).all()).get(of(topic)).get(name);
+        return known(() -> admin.describeConfigs(List.of(of(topic))).all()).get(of(topic)).get(name);
     }
 
     private void alter(String topic, String name, String value, OpType type) throws Exception {
@@ -104,8 +104,7 @@ public final class Operator extends Kit {
 
     private void cluster() throws Exception {
         var cluster = admin.describeCluster();
-        same(get(cluster.nodes()).size(), 1, "nodes");
-        same(get(cluster.controller()).id(), get(cluster.nodes()).iterator().next().id(), "controller");
+        same(get(cluster.nodes()).contains(get(cluster.controller())), true, "a controller among the nodes");
         same(get(cluster.clusterId()).isEmpty(), false, "an empty cluster id");
     }
 
@@ -124,7 +123,7 @@ public final class Operator extends Kit {
         same(described.topicId(), get(created.topicId(name)), "topic id");
         same(described.partitions().get(1).replicas().size(), 1, "replicas");
         shows(name, "max.message.bytes", "2000", ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG);
-        var many = admin.createTopics(List.of(new NewTopic(name(), 1, (short) 3))).all();
+        var many = admin.createTopics(List.of(new NewTopic(name(), 1, (short) 9))).all();
         fails(InvalidReplicationFactorException.class, many, "a replication factor over the number of nodes");
         var bad = new NewTopic(name(), 1, (short) 1).configs(Map.of("retention.ms", "soon"));
         fails(InvalidConfigurationException.class, admin.createTopics(List.of(bad)).all(), "a bad config value");

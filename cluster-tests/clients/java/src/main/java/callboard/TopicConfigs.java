@@ -68,7 +68,7 @@ public final class TopicConfigs extends Kit {
 
     private Config describe(String topic) throws Exception {
         var options = new DescribeConfigsOptions().includeDocumentation(true);
-        return get(admin.describeConfigs(List.of(of(topic)), options).all()).get(of(topic));
+        return known(() -> admin.describeConfigs(List.of(of(topic)), options).all()).get(of(topic));
     }
 
     /** Creates a topic with them; what the answer said of them. */
