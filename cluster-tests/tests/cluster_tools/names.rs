@@ -100,7 +100,7 @@ impl Names {
             "LeaderId" => self.role(value.parse()?, leader).to_owned(),
             "MaxFollowerLagTimeMs" if self.dead => match value.parse::<i64>()? {
                 ..0 => value.to_owned(),
-                ..=LONG_MS => "short".to_owned(),
+                0..=LONG_MS => "short".to_owned(),
                 _ => "long".to_owned(),
             },
             "LeaderEpoch" | "HighWatermark" | "MaxFollowerLag" | "MaxFollowerLagTimeMs" => number(value)?,
