@@ -1,8 +1,8 @@
-//! Apache Kafka itself, as the reference: one node (KRaft) from Maven's jars, on free ports and a temporary directory.
+//! Apache Kafka itself, as the reference: nodes (KRaft) from Maven's jars, on free ports and temporary directories.
 //!
 //! ```text
-//!   format    kafka.tools.StorageTool, node 1, with the features of a new cluster
-//!   start     kafka.Kafka; two ports that were free a moment ago: taken by another in between, two others are tried
+//!   format    kafka.tools.StorageTool, with the features of a new cluster; several nodes know each other as voters
+//!   start     kafka.Kafka; ports that were free a moment ago: taken by another in between, others are tried
 //!   ready     when it answers ApiVersions
 //!   drop      killed with its process group; its directory is removed
 //! ```
@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use super::wire::{RETRY, Wire};
@@ -24,46 +24,86 @@ use super::{HANG, launch, run, scratch};
 /// Any id will do.
 const CLUSTER: &str = "Y2FsbGJvYXJkLXRvb2xzIQ";
 const ATTEMPTS: u32 = 3;
+const PROPERTIES: &str = "server.properties";
 
-/// A running node of Apache Kafka. Drop kills it.
+/// A node of Apache Kafka. Drop kills it.
 pub struct Kafka {
     child: Child,
     addr: SocketAddr,
     dir: TempDir,
 }
 
+/// One node's place among the voters, while none runs yet.
+struct Seat {
+    id: usize,
+    addr: SocketAddr,
+    controller: SocketAddr,
+}
+
 impl Kafka {
-    /// Starts Kafka from the jars of `class_path` and waits until it serves.
+    /// Starts one node from the jars of `class_path` and waits until it serves.
     pub fn start(java: &Path, class_path: &str, settings: &[&str]) -> Result<Self> {
+        let settings = [&["offsets.topic.replication.factor=1"], settings].concat();
+        let nodes = Self::start_all(java, class_path, 1, &settings, &["--standalone"])?;
+        nodes.into_iter().next().context("the one node")
+    }
+
+    /// Starts so many nodes as one cluster, each of them broker and voter, with the ids 1, 2 and so on. `format` are further
+    /// words of StorageTool; without `--standalone` among them the nodes are the voters.
+    pub fn start_all(
+        java: &Path,
+        class_path: &str,
+        count: usize,
+        settings: &[&str],
+        format: &[&str],
+    ) -> Result<Vec<Self>> {
         let mut attempt = 1;
         loop {
-            match Self::attempt(java, class_path, settings) {
+            match Self::attempt(java, class_path, count, settings, format) {
                 Err(error) if attempt == ATTEMPTS => return Err(error),
                 Err(_) => attempt += 1,
-                Ok(kafka) => return Ok(kafka),
+                Ok(nodes) => return Ok(nodes),
             }
         }
     }
 
-    fn attempt(java: &Path, class_path: &str, settings: &[&str]) -> Result<Self> {
-        let dir = scratch()?;
-        let (kafka, controller) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
-        let (addr, controller_port) = (kafka.local_addr()?, controller.local_addr()?.port());
-        drop((kafka, controller));
-        let file = dir.path().join("server.properties");
-        std::fs::write(&file, properties(dir.path(), addr, controller_port, settings))?;
-        let file = file.to_string_lossy().into_owned();
-        let format = ["format", "--standalone", "--cluster-id", CLUSTER, "--config", &file];
-        let args = [&["-cp", class_path, "kafka.tools.StorageTool"], &format[..]].concat();
-        run(java, &args, |_| ())?.good("kafka.tools.StorageTool format")?;
-        let mut command = launch::dies_with_us(java);
-        command.args(["-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]);
-        command.args(["-cp", class_path, "kafka.Kafka", &file]);
-        let log = File::create(dir.path().join("log"))?;
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(dir.path());
-        let mut kafka = Self { child: launch::spawn(command)?, addr, dir };
-        kafka.wait_ready()?;
-        Ok(kafka)
+    fn attempt(
+        java: &Path,
+        class_path: &str,
+        count: usize,
+        settings: &[&str],
+        format: &[&str],
+    ) -> Result<Vec<Self>> {
+        let free = || TcpListener::bind("127.0.0.1:0");
+        // All ports are held until each has been drawn, so that no two nodes get the same.
+        let held = (0..count).map(|_| Ok((free()?, free()?))).collect::<Result<Vec<_>>>()?;
+        let seat = |(n, (kafka, controller)): (usize, &(TcpListener, TcpListener))| {
+            Ok(Seat { id: n + 1, addr: kafka.local_addr()?, controller: controller.local_addr()? })
+        };
+        let seats = held.iter().enumerate().map(seat).collect::<Result<Vec<_>>>()?;
+        drop(held);
+        let start = |seat: &Seat| {
+            let dir = scratch()?;
+            let file = dir.path().join(PROPERTIES);
+            std::fs::write(&file, properties(dir.path(), seat, &seats, settings))?;
+            make(java, class_path, &file, &seats, format)?;
+            Ok(Self { child: spawn(java, class_path, dir.path())?, addr: seat.addr, dir })
+        };
+        let mut nodes = seats.iter().map(start).collect::<Result<Vec<_>>>()?;
+        nodes.iter_mut().try_for_each(Self::wait_ready)?;
+        Ok(nodes)
+    }
+
+    /// Sends SIGKILL and waits for the end.
+    pub fn kill9(&mut self) -> Result<()> {
+        launch::kill_group(&mut self.child)?;
+        Ok(())
+    }
+
+    /// Starts a node that has ended, on the same ports and directory, and waits until it serves.
+    pub fn restart(&mut self, java: &Path, class_path: &str) -> Result<()> {
+        self.child = spawn(java, class_path, self.dir.path())?;
+        self.wait_ready()
     }
 
     fn wait_ready(&mut self) -> Result<()> {
@@ -89,6 +129,11 @@ impl Kafka {
     }
 
     /// The address where clients connect.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The address where clients connect, as text.
     pub fn bootstrap(&self) -> String {
         self.addr.to_string()
     }
@@ -106,14 +151,41 @@ impl Drop for Kafka {
     }
 }
 
-fn properties(dir: &Path, addr: SocketAddr, controller_port: u16, settings: &[&str]) -> String {
-    let data = dir.join("data");
+/// Makes a node's directory that of a voter.
+fn make(java: &Path, class_path: &str, file: &Path, seats: &[Seat], format: &[&str]) -> Result<()> {
+    // The directories of the voters have any ids that are Kafka's base64 of 16 bytes.
+    let voter = |seat: &Seat| format!("{}@{}:callboard-voter-{:05}w", seat.id, seat.controller, seat.id);
+    let voters = seats.iter().map(voter).collect::<Vec<_>>().join(",");
+    let file = file.to_string_lossy();
+    let tool = ["-cp", class_path, "kafka.tools.StorageTool", "format"];
+    let common = ["--cluster-id", CLUSTER, "--config", &file];
+    let quorum = ["--initial-controllers", &voters];
+    let quorum = if format.contains(&"--standalone") { &[][..] } else { &quorum };
+    let args = [&tool[..], &common, quorum, format].concat();
+    run(java, &args, |_| ())?.good("kafka.tools.StorageTool format")?;
+    Ok(())
+}
+
+fn spawn(java: &Path, class_path: &str, dir: &Path) -> Result<Child> {
+    let mut command = launch::dies_with_us(java);
+    command.args(["-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]);
+    command.args(["-cp", class_path, "kafka.Kafka"]).arg(dir.join(PROPERTIES));
+    let log = File::options().create(true).append(true).open(dir.join("log"))?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(dir);
+    launch::spawn(command)
+}
+
+fn properties(dir: &Path, seat: &Seat, seats: &[Seat], settings: &[&str]) -> String {
+    let voters: Vec<String> = seats.iter().map(|seat| seat.controller.to_string()).collect();
     let fixed = format!(
-        "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.bootstrap.servers=127.0.0.1:{controller_port}\n\
-         listeners=PLAINTEXT://{addr},CONTROLLER://127.0.0.1:{controller_port}\ncontroller.listener.names=CONTROLLER\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={}\n\
-         offsets.topic.replication.factor=1\n",
-        data.display()
+        "process.roles=broker,controller\nnode.id={}\ncontroller.quorum.bootstrap.servers={}\n\
+         listeners=PLAINTEXT://{},CONTROLLER://{}\ncontroller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={}\n",
+        seat.id,
+        voters.join(","),
+        seat.addr,
+        seat.controller,
+        dir.join("data").display()
     );
     settings.iter().fold(fixed, |text, setting| text + setting + "\n")
 }

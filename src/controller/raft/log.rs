@@ -8,6 +8,7 @@
 //! leadership, a dead core and a closed log all mean `Unknown`, because the entry may yet be committed (R44).
 
 use super::super::file::{OpenError, first_proposal};
+use super::caught_up::CaughtUp;
 use super::guard::Limits;
 use super::machine::Raft;
 use super::open::{Life, Proposal, known, live, look, open_store};
@@ -29,6 +30,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// A voter's view of the metadata log, for `DescribeQuorum`.
@@ -48,12 +50,15 @@ pub struct RaftStatus {
     pub matched: Option<BTreeMap<BrokerId, Option<u64>>>,
     /// Milliseconds since each of them answered last. Only the leader knows.
     pub silent_ms: BTreeMap<BrokerId, u64>,
+    /// Milliseconds since each of them last held all that the leader had. Only the leader knows.
+    pub behind_ms: BTreeMap<BrokerId, u64>,
 }
 
 /// The metadata log of a node of a cluster.
 pub struct RaftLog {
     node: BrokerId,
     raft: Raft,
+    caught_up: Arc<Mutex<CaughtUp>>,
     proposals: Mutex<Option<mpsc::UnboundedSender<Proposal>>>,
     holds: watch::Receiver<bool>,
     broken: watch::Receiver<Option<String>>,
@@ -93,7 +98,9 @@ impl RaftLog {
         let (end, ended) = oneshot::channel();
         let (breaking, broken) = watch::channel(None);
         let (started, starting) = oneshot::channel();
-        let life = Life { node: id, calls, limits, proposals: incoming, end: ended, broken: breaking };
+        let caught_up = Arc::default();
+        let notes = Arc::clone(&caught_up);
+        let life = Life { node: id, calls, limits, proposals: incoming, end: ended, broken: breaking, notes };
         let thread = std::thread::Builder::new()
             .name("raft".into())
             .spawn(move || live(parts, life, started))
@@ -106,6 +113,7 @@ impl RaftLog {
         let log = Arc::new(RaftLog {
             node,
             raft,
+            caught_up,
             proposals: Mutex::new(Some(proposals)),
             holds,
             broken,
@@ -182,12 +190,14 @@ impl RaftLog {
         let matched = m.replication.as_ref().map(|replicas| {
             replicas.iter().map(|(node, id)| (broker(*node), id.as_ref().map(|id| id.index))).collect()
         });
-        let silent = m.heartbeat.iter().flatten().filter_map(|(node, heard)| {
-            let silence = heard.as_ref()?.elapsed().as_millis();
-            Some((broker(*node), u64::try_from(silence).unwrap_or(u64::MAX)))
-        });
+        let silent = m.heartbeat.iter().flatten();
+        let silent = silent.filter_map(|(node, heard)| Some((*node, heard.as_ref()?.elapsed())));
+        let ms = |(node, time): (u64, Duration)| {
+            (broker(node), u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+        };
         RaftStatus {
-            silent_ms: silent.collect(),
+            silent_ms: silent.map(ms).collect(),
+            behind_ms: self.caught_up.lock().since(Instant::now()).map(ms).collect(),
             leader: m.current_leader.map(broker),
             term: m.current_term,
             voters: voters.voter_ids().map(broker).collect(),

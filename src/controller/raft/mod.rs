@@ -14,6 +14,7 @@
 //! Membership holds ids of nodes and no addresses, because the transport finds a node by its id. This version starts
 //! with the voters of the founding and changes none of them.
 
+mod caught_up;
 #[cfg(test)]
 mod faulty;
 mod guard;

@@ -7,6 +7,7 @@
 //! thread hands over the proposals made so far, stops openraft, and goes; with its runtime go all handles of the file.
 
 use super::super::file::{OpenError, Place, RESERVE_BYTES, foreign, missing};
+use super::caught_up::{self, CaughtUp};
 use super::guard::{Limits, compact, config, watch_core};
 use super::machine::{Machine, Raft};
 use super::network::Network;
@@ -52,6 +53,7 @@ pub struct Life {
     pub proposals: mpsc::UnboundedReceiver<Proposal>,
     pub end: oneshot::Receiver<()>,
     pub broken: watch::Sender<Option<String>>,
+    pub notes: Arc<Mutex<CaughtUp>>,
 }
 
 /// Reads a directory's file; none if there is no file. The file is opened and closed.
@@ -128,7 +130,7 @@ pub fn live(parts: Parts, life: Life, started: oneshot::Sender<Result<Raft, Stri
 
 async fn run(parts: Parts, life: Life, started: oneshot::Sender<Result<Raft, String>>) {
     let Parts { log, machine, writer } = parts;
-    let Life { node, calls, limits, proposals, end, broken } = life;
+    let Life { node, calls, limits, proposals, end, broken, notes } = life;
     let raft = match config() {
         Ok(config) => {
             let network = Network { me: node, calls };
@@ -143,6 +145,7 @@ async fn run(parts: Parts, life: Life, started: oneshot::Sender<Result<Raft, Str
     let ending = Arc::new(AtomicBool::new(false));
     tokio::spawn(watch_core(raft.clone(), Arc::clone(&ending), broken));
     tokio::spawn(compact(raft.clone(), limits));
+    tokio::spawn(caught_up::watch(raft.clone(), notes));
     let forward = tokio::spawn(forward(raft.clone(), proposals));
     if started.send(Ok(raft.clone())).is_ok() {
         // Its other side is sent to by `close`, or dropped with the log.

@@ -3,8 +3,7 @@
 //! ```text
 //!   this node leads ──> its own openraft         another leads ──> its Desk ──> the same there
 //! ```
-//! Offsets are indexes of the metadata log. A voter has caught up when it holds the leader's last entry. Nothing is kept here
-//! between two questions.
+//! Offsets are indexes of the metadata log. Nothing is kept here between two questions.
 
 use crate::controller::{RaftLog, RaftStatus};
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use callboard_actors::images::Images;
 use callboard_actors::ports::{Calls, Quorum, QuorumNode, QuorumState, Service};
 use callboard_core::BrokerId;
 use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,15 +47,17 @@ impl Voters {
         let directory = image.brokers.get(&id).and_then(|broker| broker.directories.first().copied());
         let matched = status.matched.as_ref().and_then(|all| all.get(&id).copied().flatten());
         let held = if id == leader { status.end } else { matched };
-        let silent = if id == leader { Some(0) } else { status.silent_ms.get(&id).copied() };
-        let heard = silent.map_or(-1, |ms| now.saturating_sub(i64::try_from(ms).unwrap_or(i64::MAX)));
-        let caught_up = held.is_some() && held >= status.end;
+        let ago = |ms: &u64| now.saturating_sub(i64::try_from(*ms).unwrap_or(i64::MAX));
+        let time = |of: &BTreeMap<BrokerId, u64>| match id == leader {
+            true => now,
+            false => of.get(&id).map_or(-1, ago),
+        };
         QuorumNode {
             id,
             directory,
             log_end: held.map_or(-1, offset),
-            last_fetch_ms: heard,
-            last_caught_up_ms: if caught_up { heard } else { -1 },
+            last_fetch_ms: time(&status.silent_ms),
+            last_caught_up_ms: time(&status.behind_ms),
         }
     }
 }

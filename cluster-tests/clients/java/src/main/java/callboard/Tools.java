@@ -25,6 +25,7 @@ import org.apache.kafka.tools.DeleteRecordsCommand;
 import org.apache.kafka.tools.GetOffsetShell;
 import org.apache.kafka.tools.GroupsCommand;
 import org.apache.kafka.tools.LogDirsCommand;
+import org.apache.kafka.tools.MetadataQuorumCommand;
 import org.apache.kafka.tools.ProducerPerformance;
 import org.apache.kafka.tools.TopicCommand;
 import org.apache.kafka.tools.consumer.ConsoleConsumer;
@@ -126,6 +127,7 @@ public final class Tools {
             case "kafka-get-offsets" -> GetOffsetShell::main;
             case "kafka-delete-records" -> DeleteRecordsCommand::main;
             case "kafka-log-dirs" -> LogDirsCommand::main;
+            case "kafka-metadata-quorum" -> MetadataQuorumCommand::main;
             case "kafka-broker-api-versions" -> BrokerApiVersionsCommand::main;
             case "kafka-console-producer" -> ConsoleProducer::main;
             case "kafka-console-consumer" -> ConsoleConsumer::main;
