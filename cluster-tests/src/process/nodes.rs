@@ -82,10 +82,11 @@ impl Nodes {
 
     /// The node id that a node has said in its log.
     pub fn id(&mut self, node: usize) -> Result<i32> {
-        const SAYS: &str = ", node ";
+        // Lines about partitions name nodes too.
+        const SAYS: &str = "INFO cluster ";
         let broker = self.nodes.get_mut(node).context("no such node")?;
         let line = broker.lines().wait_for(SAYS, 0, HANG).context("it does not say its id")?;
-        let id = line.split(SAYS).nth(1).and_then(|rest| rest.split(',').next()).unwrap_or_default();
+        let id = line.split(", node ").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or_default();
         id.trim().parse().with_context(|| format!("no id in: {line}"))
     }
 

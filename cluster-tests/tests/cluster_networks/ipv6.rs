@@ -7,7 +7,7 @@ use callboard_cluster_tests::chaos::Map;
 use callboard_cluster_tests::chaos::map::view_at;
 use callboard_cluster_tests::process::{Nodes, Options, need};
 
-use crate::records::Records;
+use crate::records::{Records, patiently};
 use crate::{SUITE, web};
 
 const NODES: usize = 3;
@@ -53,11 +53,13 @@ fn serve(nodes: &mut Nodes, seeds: &[SocketAddr], kafka: &[SocketAddr]) -> Resul
         ensure!(http.ip() == IpAddr::V6(Ipv6Addr::LOCALHOST), "node {id} serves HTTP on {http}");
         let ready = web::get(http, "/ready")?;
         ensure!(ready.code == 200, "node {id}: {ready:?}");
-        // Each node tells the addresses of all.
+        // Each node tells the addresses of all. It may hear late that another one serves.
         for at in kafka {
-            let view = view_at(*at, TOPIC)?;
-            let told = view.nodes.get(&id).with_context(|| format!("{at} tells no address of node {id}"))?;
-            ensure!(*told == kafka[node], "{at} tells {told} of node {id}, which is at {}", kafka[node]);
+            let told = patiently(|| {
+                let view = view_at(*at, TOPIC)?;
+                view.nodes.get(&id).copied().with_context(|| format!("{at} tells no address of node {id}"))
+            })?;
+            ensure!(told == kafka[node], "{at} tells {told} of node {id}, which is at {}", kafka[node]);
         }
     }
     Ok(())

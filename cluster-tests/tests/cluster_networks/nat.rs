@@ -139,21 +139,33 @@ fn same(what: &str, told: &Addresses, expected: &Addresses) -> Result<()> {
     Ok(())
 }
 
-/// What Metadata and DescribeCluster tell at one address.
+/// What Metadata and DescribeCluster tell at one address. A node may hear late that another one serves, so a missing
+/// node is waited for; a wrong address is an error at once.
 fn heard(expected: &Addresses, at: (String, u16)) -> Result<()> {
     let mut wire = Wire::connect(socket(at)?)?;
-    let answer = wire.call(12, &MetadataRequest::default().with_topics(Some(Vec::new())))?;
-    let told = answer.brokers.iter().map(|b| (b.node_id.0, (b.host.to_string(), b.port))).collect();
-    same("Metadata", &told, expected)?;
-    let answer = wire.call(1, &DescribeClusterRequest::default().with_endpoint_type(1))?;
-    let told = answer.brokers.iter().map(|b| (b.broker_id.0, (b.host.to_string(), b.port))).collect();
-    same("DescribeCluster", &told, expected)
+    patiently(|| {
+        let answer = wire.call(12, &MetadataRequest::default().with_topics(Some(Vec::new())))?;
+        let mut told = Addresses::new();
+        for one in &answer.brokers {
+            take(&mut told, one.node_id.0, (one.host.to_string(), one.port), expected);
+        }
+        same("Metadata", &told, expected)?;
+        let answer = wire.call(1, &DescribeClusterRequest::default().with_endpoint_type(1))?;
+        let mut told = Addresses::new();
+        for one in &answer.brokers {
+            take(&mut told, one.broker_id.0, (one.host.to_string(), one.port), expected);
+        }
+        same("DescribeCluster", &told, expected)
+    })
 }
 
-/// Takes in what was told; an address other than the expected one is an error that no further try mends.
+/// Takes in what was told. An address other than the expected one ends the test, because no further try mends it.
 fn take(told: &mut Addresses, id: i32, address: (String, i32), expected: &Addresses) {
-    let due = expected.get(&id);
-    assert_eq!(due, Some(&address), "node {id}");
+    assert_eq!(
+        Some(&address),
+        expected.get(&id),
+        "node {id} is told at the left address, not at the right one"
+    );
     told.insert(id, address);
 }
 
