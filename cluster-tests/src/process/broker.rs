@@ -133,7 +133,8 @@ impl Broker {
         self.wait_line(READY)?;
         let place =
             line.split(LISTENS).nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
-        let addr = place.trim_matches(|c: char| !c.is_ascii_digit());
+        // The bracket belongs to an IPv6 address.
+        let addr = place.trim_matches(|c: char| !c.is_ascii_digit() && c != '[');
         let addr: SocketAddr =
             addr.parse().with_context(|| format!("no address in the broker's line: {line}"))?;
         match self.addr {
@@ -172,6 +173,12 @@ impl Broker {
     /// The address where clients connect, as text.
     pub fn bootstrap(&self) -> String {
         self.addr().to_string()
+    }
+
+    /// Sets an environment variable for the next starts.
+    pub fn set_env(&mut self, name: &str, value: impl ToString) {
+        self.options.env.retain(|(known, _)| known != name);
+        self.options.env.push((name.to_owned(), value.to_string()));
     }
 
     /// The data directory of this broker.

@@ -22,29 +22,44 @@ impl Nodes {
     /// Starts so many nodes and waits until each serves.
     pub fn start(count: usize, options: &Options) -> Result<Nodes> {
         let mut nodes = Nodes::new(count, options)?;
-        for node in &mut nodes.nodes {
+        nodes.restart()?;
+        Ok(nodes)
+    }
+
+    /// Starts all nodes at once, for the first time or again, and waits until each serves.
+    pub fn restart(&mut self) -> Result<()> {
+        for node in &mut self.nodes {
             node.launch()?;
         }
-        for node in &mut nodes.nodes {
+        for node in &mut self.nodes {
             node.wait_ready()?;
         }
-        Ok(nodes)
+        Ok(())
     }
 
     /// Makes nodes that do not run yet.
     pub fn new(count: usize, options: &Options) -> Result<Nodes> {
-        let dir = tempfile::Builder::new().prefix("callboard-test-").tempdir().context("a directory")?;
-        let secret = dir.path().join("secret");
-        std::fs::write(&secret, "a secret of these tests alone\n")?;
-        restrict(&secret)?;
         // All ports are held until each has been drawn, so that no two nodes get the same.
         let held: Vec<UdpSocket> =
             (0..count).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
         let seeds: Vec<String> =
             held.iter().map(|socket| Ok(socket.local_addr()?.to_string())).collect::<Result<_>>()?;
         drop(held);
-        let nodes = seeds.iter().map(|seed| Broker::new(member(options, &seeds, seed, &secret)));
-        Ok(Nodes { nodes: nodes.collect::<Result<_>>()?, seeds, dir })
+        Nodes::at(seeds, |_| options.clone())
+    }
+
+    /// Makes nodes with these seeds that do not run yet, each with its own options. A node listens at its seed, unless
+    /// its options name another `CALLBOARD_CLUSTER`.
+    pub fn at(seeds: Vec<String>, options: impl Fn(usize) -> Options) -> Result<Nodes> {
+        let dir = tempfile::Builder::new().prefix("callboard-test-").tempdir().context("a directory")?;
+        let secret = dir.path().join("secret");
+        std::fs::write(&secret, "a secret of these tests alone\n")?;
+        restrict(&secret)?;
+        let mut nodes = Vec::with_capacity(seeds.len());
+        for (node, seed) in seeds.iter().enumerate() {
+            nodes.push(Broker::new(member(&options(node), &seeds, seed, &secret))?);
+        }
+        Ok(Nodes { nodes, seeds, dir })
     }
 
     /// The file with the secret of these nodes.
@@ -67,10 +82,11 @@ impl Nodes {
 
     /// The node id that a node has said in its log.
     pub fn id(&mut self, node: usize) -> Result<i32> {
-        const SAYS: &str = ", node ";
+        // Lines about partitions name nodes too.
+        const SAYS: &str = "INFO cluster ";
         let broker = self.nodes.get_mut(node).context("no such node")?;
         let line = broker.lines().wait_for(SAYS, 0, HANG).context("it does not say its id")?;
-        let id = line.split(SAYS).nth(1).and_then(|rest| rest.split(',').next()).unwrap_or_default();
+        let id = line.split(", node ").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or_default();
         id.trim().parse().with_context(|| format!("no id in: {line}"))
     }
 
@@ -86,9 +102,10 @@ impl Nodes {
 }
 
 fn member(options: &Options, seeds: &[String], seed: &str, secret: &std::path::Path) -> Options {
+    let mut options = options.clone();
+    // The last one of a name counts.
+    options.env.insert(0, ("CALLBOARD_CLUSTER".to_owned(), seed.to_owned()));
     options
-        .clone()
-        .with_env("CALLBOARD_CLUSTER", seed)
         .with_env("CALLBOARD_SEEDS", seeds.join(","))
         .with_env("CALLBOARD_CLUSTER_SECRET_FILE", secret.display())
 }

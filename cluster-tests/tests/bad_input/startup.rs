@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use callboard_cluster_tests::process::{Broker, Options};
+use callboard_cluster_tests::process::{Broker, Nodes, Options};
 
 /// README.md: a configuration or a data directory that cannot be used.
 const EXIT_CONFIG: i32 = 78;
@@ -47,6 +47,29 @@ fn a_wrong_configuration_is_refused_before_anything_is_touched() -> Result<()> {
     refuses(&mut Broker::new(variable)?, &["much", "--segment-bytes"])?;
     let address = Options::default().with_env("CALLBOARD_ADVERTISED", "nonsense");
     refuses(&mut Broker::new(address)?, &["nonsense", "HOST:PORT"])
+}
+
+/// Other nodes would tell clients an address that leads each client to its own machine.
+#[test]
+fn a_node_of_a_cluster_on_all_addresses_must_say_how_clients_reach_it() -> Result<()> {
+    let rows = [
+        ("0.0.0.0:9092", "", "write --advertised HOST:9092,"),
+        ("[::]:0", "", "write --advertised HOST:PORT,"),
+        ("A://0.0.0.0:1,B://[::]:2", "B://b:22", "write --advertised A://HOST:1,B://b:22,"),
+    ];
+    for (listeners, advertised, words) in rows {
+        let options = Options { listeners: Some(listeners.to_owned()), ..Options::default() };
+        let nodes = Nodes::at(vec!["127.0.0.1:1".to_owned()], |_| match advertised {
+            "" => options.clone(),
+            advertised => options.clone().with_env("CALLBOARD_ADVERTISED", advertised),
+        });
+        let broker = &mut nodes?.nodes[0];
+        refuses(broker, &[words, "HOST is the name by which clients reach this machine"])?;
+        if broker.data().exists() {
+            bail!("{listeners}: the data directory was made");
+        }
+    }
+    Ok(())
 }
 
 #[test]
