@@ -23,5 +23,3 @@ mod records;
 #[allow(dead_code)]
 #[path = "http/web.rs"]
 mod web;
-
-const SUITE: &str = "cluster_networks";

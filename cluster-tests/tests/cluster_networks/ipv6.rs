@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use anyhow::{Context, Result, ensure};
 use callboard_cluster_tests::chaos::Map;
 use callboard_cluster_tests::chaos::map::view_at;
-use callboard_cluster_tests::process::{Nodes, Options, need};
+use callboard_cluster_tests::process::{Nodes, Options, say};
 
 use crate::records::{Records, patiently};
-use crate::{SUITE, web};
+use crate::web;
 
 const NODES: usize = 3;
 
@@ -23,7 +23,10 @@ fn free<T>(
 
 #[test]
 fn three_nodes_on_ipv6_alone_are_a_cluster() -> Result<()> {
-    let Some(_) = need(SUITE, "the address ::1", UdpSocket::bind("[::1]:0").ok())? else { return Ok(()) };
+    if UdpSocket::bind("[::1]:0").is_err() {
+        say("NOT RUN: nodes on IPv6 alone: this machine has no address ::1");
+        return Ok(());
+    }
     let seeds = free(|| UdpSocket::bind("[::1]:0"), UdpSocket::local_addr)?;
     let kafka = free(|| TcpListener::bind("[::1]:0"), TcpListener::local_addr)?;
     let mut nodes = Nodes::at(seeds.iter().map(SocketAddr::to_string).collect(), |node| {

@@ -16,11 +16,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use callboard_cluster_tests::chaos::Map;
 use callboard_cluster_tests::chaos::map::view_at;
-use callboard_cluster_tests::process::{Broker, HANG, Nodes, Options, find_program, need, run, scratch};
+use callboard_cluster_tests::process::{Broker, HANG, Nodes, Options, find_program, run, say, scratch};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::SUITE;
 use crate::records::{Records, patiently};
 
 /// Addresses of this machine. All have the same length, so that a file of them keeps its length.
@@ -80,8 +79,12 @@ struct Site {
 impl Site {
     fn start() -> Result<Option<Site>> {
         let places = [PLACES[0], PLACES[1], PLACES[2]];
-        let what = "unshare and mount namespaces of a user";
-        let Some(hosts) = need(SUITE, what, Hosts::new(places)?)? else { return Ok(None) };
+        let Some(hosts) = Hosts::new(places)? else {
+            say(
+                "NOT RUN: names that lead elsewhere: this machine lets nobody mount a hosts file (unshare -rm)",
+            );
+            return Ok(None);
+        };
         let port = patiently(free_on_all)?;
         let seeds = ["n1", "n2", "n3"].map(|name| format!("{name}:{port}"));
         let nodes = Nodes::at(seeds.to_vec(), |node| {
