@@ -76,7 +76,7 @@ impl Drop for Stopped {
     }
 }
 
-/// What a short pause must not change: leaders and epochs of partitions.
+/// Leaders and epochs of partitions, which a short pause must not change.
 fn offices(view: &View) -> Vec<(i32, i32, i32)> {
     view.places.iter().map(|(n, place)| (*n, place.leader, place.epoch)).collect()
 }
@@ -91,13 +91,13 @@ fn changes(cluster: &Cluster, places: &[usize], text: &str) -> Vec<String> {
 const FENCED: &str = " is fenced, broker epoch ";
 const TERM: &str = " leads the metadata log, term ";
 
-#[test]
-fn a_second_of_sleep_costs_the_controller_nothing() -> Result<()> {
+/// Runs this under the verified load, and judges the load at the end.
+fn under_load(pause: fn(&mut Cluster, &Work) -> Result<()>) -> Result<()> {
     let _alone = alone();
     let options = options();
     let mut cluster = Cluster::start(&options)?;
     let mut work = Work::start(cluster.map(), &options).map_err(|error| cluster.story(&error))?;
-    let outcome = short_pauses(&mut cluster, &work);
+    let outcome = pause(&mut cluster, &work);
     if outcome.is_err() {
         work.stop();
     }
@@ -105,6 +105,11 @@ fn a_second_of_sleep_costs_the_controller_nothing() -> Result<()> {
     let report = finish(&mut cluster, &mut work, Vec::new()).map_err(|error| cluster.story(&error))?;
     ensure!(report.good(), "{report}");
     Ok(())
+}
+
+#[test]
+fn a_second_of_sleep_costs_the_controller_nothing() -> Result<()> {
+    under_load(short_pauses)
 }
 
 fn short_pauses(cluster: &mut Cluster, work: &Work) -> Result<()> {
@@ -166,18 +171,7 @@ fn answers(cluster: &Cluster, node: usize) -> Result<()> {
 
 #[test]
 fn a_long_sleep_costs_the_controller_every_office() -> Result<()> {
-    let _alone = alone();
-    let options = options();
-    let mut cluster = Cluster::start(&options)?;
-    let mut work = Work::start(cluster.map(), &options).map_err(|error| cluster.story(&error))?;
-    let outcome = long_pause(&mut cluster, &work);
-    if outcome.is_err() {
-        work.stop();
-    }
-    outcome.map_err(|error| cluster.story(&error))?;
-    let report = finish(&mut cluster, &mut work, Vec::new()).map_err(|error| cluster.story(&error))?;
-    ensure!(report.good(), "{report}");
-    Ok(())
+    under_load(long_pause)
 }
 
 fn long_pause(cluster: &mut Cluster, work: &Work) -> Result<()> {

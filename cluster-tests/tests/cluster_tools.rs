@@ -150,7 +150,7 @@ fn until(nodes: &[SocketAddr], good: impl Fn(&View) -> bool) -> Result<()> {
     Ok(())
 }
 
-/// What the filters of a cluster in health must print, whoever is asked.
+/// Checks the filters' lines about a cluster in health, whoever is asked.
 fn healthy(all: &[Ran]) -> Result<()> {
     let (mut health, mut seen) = (false, 0);
     for ran in all {

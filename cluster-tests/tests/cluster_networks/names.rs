@@ -166,7 +166,7 @@ fn free_on_all() -> Result<u16> {
     Ok(port)
 }
 
-/// What a node's directory says for ever.
+/// The ids of a node that its directory keeps for ever.
 fn identity(data: &Path) -> Result<[Value; 4]> {
     let text = std::fs::read_to_string(data.join("identity"))?;
     let (json, _) = text.trim_end().rsplit_once('\n').context("an identity without a checksum")?;

@@ -144,7 +144,7 @@ fn same(what: &str, told: &Addresses, expected: &Addresses) -> Result<()> {
     Ok(())
 }
 
-/// What Metadata and DescribeCluster tell at one address. A node may hear late that another one serves, so a missing
+/// Compares the addresses that Metadata and DescribeCluster tell here. A node may hear late that another one serves, so a missing
 /// node is waited for; a wrong address is an error at once.
 fn heard(expected: &Addresses, at: (String, u16)) -> Result<()> {
     let mut wire = Wire::connect(socket(at)?)?;

@@ -20,7 +20,7 @@ pub trait Site {
     fn kill(&mut self, node: usize) -> Result<()>;
     /// Starts it again and waits until it serves.
     fn restart(&mut self, node: usize) -> Result<()>;
-    /// What gives a topic of one replica `min.insync.replicas=1`.
+    /// The options that give a topic of one replica `min.insync.replicas=1`.
     fn alone(&self) -> &'static str;
     /// An error with what the nodes wrote.
     fn story(&mut self, error: &anyhow::Error) -> anyhow::Error;
