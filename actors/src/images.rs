@@ -48,9 +48,10 @@ impl Images {
         self.served.send_replace(index);
     }
 
-    /// Waits until the directory holds everything up to this index.
-    pub async fn served(&self, index: u64) {
+    /// Waits until the directory holds everything up to this index; returns how far it is then.
+    pub async fn served(&self, index: u64) -> u64 {
         let mut served = self.served.subscribe();
-        let _ = served.wait_for(|at| *at >= index).await;
+        // The sender lives as long as `self`, so the wait does not fail.
+        served.wait_for(|at| *at >= index).await.map_or(index, |at| *at)
     }
 }

@@ -320,6 +320,7 @@ impl Forming {
             me: node_id,
             images: Arc::clone(&shared.images),
             calls: Arc::clone(&transport) as Arc<_>,
+            known: Default::default(),
         });
         let links = replicator.map(|replicator| (transport, replicator));
         let others = Others { links, over: Some(over), _tasks: tasks };

@@ -4,15 +4,19 @@
 //!   an admin call is committed ──> this node serves it ──> Served(index) to each other ──> their answers, or the time is up
 //! ```
 //! A node that does not answer is asked again until the image shows it fenced. So the death of a node delays an admin call
-//! by a session at most.
+//! by a session at most. Each node gets one question at a time and says how far it is, however many calls wait for it: Raft
+//! and heartbeats need the same connection.
 
 use bytes::Bytes;
 use callboard_actors::images::Images;
 use callboard_actors::ports::{Calls, Service, Spread};
 use callboard_core::BrokerId;
 use futures_util::future::{BoxFuture, join_all};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex as Turn;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Time for which a node keeps one question; the asker repeats it.
@@ -25,6 +29,8 @@ pub(super) struct Everywhere {
     pub me: BrokerId,
     pub images: Arc<Images>,
     pub calls: Arc<dyn Calls>,
+    /// The index that each node is known to serve. Its lock is the turn to ask that node.
+    pub known: Mutex<BTreeMap<BrokerId, Arc<Turn<u64>>>>,
 }
 
 impl Everywhere {
@@ -35,13 +41,21 @@ impl Everywhere {
 
     /// Asks one node until it serves the index or is fenced.
     async fn ask(&self, node: BrokerId, index: u64) {
+        let turn = Arc::clone(self.known.lock().entry(node).or_default());
         let question = Bytes::copy_from_slice(&index.to_le_bytes());
         // The answer of a live node travels for a while after its wait.
         let within = KEPT * 2;
         while self.others().contains(&node) {
-            if self.calls.call(node, Service::Served, question.clone(), within).await.is_ok() {
+            let mut known = turn.lock().await;
+            if *known < index
+                && let Ok(answer) = self.calls.call(node, Service::Served, question.clone(), within).await
+            {
+                *known = index_of(&answer).unwrap_or(0).max(*known);
+            }
+            if *known >= index {
                 return;
             }
+            drop(known);
             sleep(AGAIN).await;
         }
     }
@@ -60,11 +74,16 @@ impl Spread for Everywhere {
     }
 }
 
-/// Answers another node, once this one serves the index that it names.
+/// An index as it travels.
+fn index_of(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_le_bytes)
+}
+
+/// Answers another node how far this one is, once it serves the index that the question names.
 pub(super) async fn answer(images: Arc<Images>, question: Bytes) -> Result<Bytes, String> {
-    let index = <[u8; 8]>::try_from(&question[..]).map_err(|_| "an index has eight bytes")?;
-    match timeout(KEPT, images.served(u64::from_le_bytes(index))).await {
-        Ok(()) => Ok(Bytes::new()),
+    let index = index_of(&question).ok_or("an index has eight bytes")?;
+    match timeout(KEPT, images.served(index)).await {
+        Ok(served) => Ok(Bytes::copy_from_slice(&served.to_le_bytes())),
         Err(_) => Err("this node does not serve the change yet".to_owned()),
     }
 }
@@ -74,9 +93,11 @@ mod tests {
     use super::*;
     use callboard_actors::ports::CallError;
     use callboard_core::metadata::{Broker, Image};
+    use std::sync::atomic::{AtomicU32, Ordering};
 
-    /// Two other nodes: one answers as its own images say, the other is dead.
-    struct Two(Arc<Images>);
+    /// Two other nodes: one answers as its own images say, the other is dead. The number is that of the questions.
+    #[derive(Default)]
+    struct Two(Arc<Images>, AtomicU32);
 
     impl Calls for Two {
         fn call(
@@ -87,6 +108,7 @@ mod tests {
             _within: Duration,
         ) -> BoxFuture<'static, Result<Bytes, CallError>> {
             assert_eq!(service, Service::Served);
+            self.1.fetch_add(1, Ordering::Relaxed);
             let images = Arc::clone(&self.0);
             Box::pin(async move {
                 match to {
@@ -105,8 +127,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_has_spread_when_each_unfenced_node_serves_it() {
-        let (here, there) = (Arc::new(Images::default()), Arc::new(Images::default()));
-        let all = Everywhere { me: 1, images: Arc::clone(&here), calls: Arc::new(Two(Arc::clone(&there))) };
+        let two = Arc::new(Two::default());
+        let all = everywhere(&two);
+        let (here, there) = (&all.images, &two.0);
         let (soon, at_last) = (Duration::from_millis(50), Duration::from_secs(30));
         here.publish(image(true));
         assert!(!all.served(7, soon).await, "not even this node serves it");
@@ -124,6 +147,26 @@ mod tests {
             here.publish(image(true));
         });
         assert!(fenced, "nobody waits for a fenced node");
+    }
+
+    fn everywhere(two: &Arc<Two>) -> Everywhere {
+        let (images, calls) = (Arc::new(Images::default()), Arc::clone(two) as Arc<_>);
+        Everywhere { me: 1, images, calls, known: Mutex::default() }
+    }
+
+    #[tokio::test]
+    async fn a_hundred_calls_ask_a_node_once() {
+        let two = Arc::new(Two::default());
+        let all = everywhere(&two);
+        all.images.publish(image(true));
+        all.images.set_served(107);
+        let calls = join_all((7..107).map(|index| all.served(index, Duration::from_secs(30))));
+        let (spread, ()) = tokio::join!(calls, async {
+            sleep(Duration::from_millis(50)).await;
+            two.0.set_served(107);
+        });
+        assert!(spread.into_iter().all(|served| served));
+        assert_eq!(two.1.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
