@@ -103,15 +103,11 @@ fn a_seed_that_does_not_come_is_named_until_it_does() -> Result<()> {
 #[test]
 fn another_secret_is_told_on_both_sides() -> Result<()> {
     let mut nodes = nodes()?;
-    let other = nodes.nodes[2].dir().join("secret");
+    let other = nodes.secret().with_file_name("other");
+    // The copy has the permissions of the first, and then another content.
+    std::fs::copy(nodes.secret(), &other)?;
     std::fs::write(&other, "another secret, which is long enough\n")?;
-    private(&other)?;
-    let options = nodes.options(&Options::default(), &nodes.seeds[2]);
-    let other_path = other.display().to_string();
-    let dir = std::mem::replace(
-        &mut nodes.nodes[2],
-        Broker::new(options.with_env("CALLBOARD_CLUSTER_SECRET_FILE", other_path))?,
-    );
+    nodes.nodes[2].set_env("CALLBOARD_CLUSTER_SECRET_FILE", other.display());
     launch(&mut nodes, &[0, 1, 2])?;
     for node in 0..3 {
         said(&mut nodes.nodes[node], &["WARN", "the cluster secrets differ; give every node the same"], 1)?;
@@ -121,14 +117,7 @@ fn another_secret_is_told_on_both_sides() -> Result<()> {
     nodes.nodes[2].stop()?;
     std::fs::copy(nodes.secret(), &other)?;
     launch(&mut nodes, &[2])?;
-    forms(&mut nodes)?;
-    drop(dir);
-    Ok(())
-}
-
-fn private(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    Ok(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?)
+    forms(&mut nodes)
 }
 
 #[test]
@@ -136,8 +125,7 @@ fn seed_lists_that_differ_are_told_on_both_sides_with_the_difference() -> Result
     let mut nodes = nodes()?;
     let (strange, own) = ("127.0.0.1:9".to_owned(), nodes.seeds[2].clone());
     let list = [nodes.seeds[0].clone(), strange.clone(), own.clone()].join(",");
-    let options = nodes.options(&Options::default(), &own).with_env("CALLBOARD_SEEDS", list);
-    nodes.nodes[2] = Broker::new(options)?;
+    nodes.nodes[2].set_env("CALLBOARD_SEEDS", list);
     launch(&mut nodes, &[0, 1, 2])?;
     let ask = "give every node the same --seeds";
     let there =
@@ -152,9 +140,8 @@ fn seed_lists_that_differ_are_told_on_both_sides_with_the_difference() -> Result
         ensure!(counted(&mut nodes.nodes[node], "callboard_forming_waits_total")? >= 1.0);
     }
     nodes.nodes[2].stop()?;
-    let data = nodes.nodes[2].data();
-    let mended = nodes.options(&Options { data: Some(data), ..Options::default() }, &own);
-    let _kept = std::mem::replace(&mut nodes.nodes[2], Broker::new(mended)?);
+    let mended = nodes.seeds.join(",");
+    nodes.nodes[2].set_env("CALLBOARD_SEEDS", mended);
     launch(&mut nodes, &[2])?;
     forms(&mut nodes)
 }

@@ -18,6 +18,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Request, StrBytes};
 
 use crate::process::HANG;
+use crate::process::verdict::{Read, read_partition};
 use crate::process::wire::{RETRY, Wire, code, name};
 
 const METADATA: i16 = 9;
@@ -141,6 +142,23 @@ impl Map {
             std::thread::sleep(RETRY);
         }
         bail!("{topic} was not created within {HANG:?}: {last}")
+    }
+
+    /// Reads a partition to its end from whichever node leads it.
+    pub fn read(&self, topic: &str, partition: i32) -> Result<Vec<Read>> {
+        let until = Instant::now() + HANG;
+        loop {
+            let leader = self.view(topic).and_then(|view| view.leader(partition).context("it has no leader"));
+            let read =
+                leader.and_then(|(_, addr)| read_partition(&mut Wire::connect(addr)?, topic, partition));
+            match read {
+                Ok(reads) => return Ok(reads),
+                Err(error) if Instant::now() > until => {
+                    return Err(error.context(format!("{topic}-{partition} cannot be read to its end")));
+                }
+                Err(_) => std::thread::sleep(RETRY),
+            }
+        }
     }
 
     fn whole(&self, topic: &str, partitions: i32, until: Instant) -> Result<()> {

@@ -8,13 +8,11 @@ use super::cluster::Cluster;
 use super::options::Options;
 use super::report::{Kind, Report, Round};
 use super::round::fire;
-use super::shared::TOPIC;
 use super::tally::tally;
 use super::work::Work;
 use crate::process::load::{Ledger, Rng};
-use crate::process::verdict::{Counts, Read, judge, read_partition};
-use crate::process::wire::{RETRY, Wire};
-use crate::process::{HANG, say};
+use crate::process::say;
+use crate::process::verdict::{Counts, judge};
 
 /// Runs as the options say. A broken promise stands in the report; an error is a run that could not go on.
 pub fn run(options: &Options) -> Result<Report> {
@@ -79,7 +77,7 @@ pub fn finish(cluster: &mut Cluster, work: &mut Work, mut rounds: Vec<Round>) ->
     let commits = work.commits();
     let finished = work.finish()?;
     let partitions =
-        (0..work.partitions()).map(|partition| read_all(work, partition)).collect::<Result<Vec<_>>>()?;
+        (0..work.partitions()).map(|partition| work.read(partition)).collect::<Result<Vec<_>>>()?;
     work.group_kept()?;
     tally(&mut rounds, &finished.lanes, &partitions);
     let ledgers: Vec<Ledger> = finished.lanes.into_iter().map(|lane| lane.ledger).collect();
@@ -104,23 +102,4 @@ pub fn finish(cluster: &mut Cluster, work: &mut Work, mut rounds: Vec<Round>) ->
         refusals,
         resent: ledgers.iter().map(|ledger| ledger.resent).sum(),
     })
-}
-
-/// Reads a partition to its end from whichever node leads it.
-fn read_all(work: &Work, partition: i32) -> Result<Vec<Read>> {
-    let until = Instant::now() + HANG;
-    loop {
-        let leader = work.view().map(|view| view.leader(partition));
-        let read = leader.and_then(|leader| {
-            let (_, addr) = leader.context("it has no leader")?;
-            read_partition(&mut Wire::connect(addr)?, TOPIC, partition)
-        });
-        match read {
-            Ok(reads) => return Ok(reads),
-            Err(error) if Instant::now() > until => {
-                return Err(error.context(format!("{TOPIC}-{partition} cannot be read to its end")));
-            }
-            Err(_) => std::thread::sleep(RETRY),
-        }
-    }
 }

@@ -123,6 +123,11 @@ impl Work {
         self.shared.map.view(TOPIC)
     }
 
+    /// Reads a partition of the topic to its end.
+    pub fn read(&self, partition: i32) -> Result<Vec<Read>> {
+        self.shared.map.read(TOPIC, partition)
+    }
+
     /// Partitions of the topic.
     #[must_use]
     pub fn partitions(&self) -> i32 {

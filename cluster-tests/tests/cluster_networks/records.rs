@@ -10,7 +10,6 @@ use anyhow::{Context, Result, ensure};
 use callboard_cluster_tests::chaos::Map;
 use callboard_cluster_tests::process::HANG;
 use callboard_cluster_tests::process::load::{Script, batch};
-use callboard_cluster_tests::process::verdict::read_partition;
 use callboard_cluster_tests::process::wire::{RETRY, Wire, code};
 
 /// One topic of three replicas, and what was acknowledged of it.
@@ -67,11 +66,7 @@ impl Records {
     /// Reads every partition at its leader; each record must stand there once, in order, and no other.
     pub fn are_there(&self, map: &Map) -> Result<()> {
         for partition in self.partitions() {
-            let reads = patiently(|| {
-                let (_, addr) = map.view(self.topic)?.leader(partition).context("it has no leader")?;
-                read_partition(&mut Wire::connect(addr)?, self.topic, partition)
-            });
-            let reads = reads.with_context(|| self.place(partition))?;
+            let reads = map.read(self.topic, partition)?;
             let acked = self.acked[usize::try_from(partition)?];
             let sent = (0..acked).map(|n| self.script.payload(partition as u32, n));
             ensure!(

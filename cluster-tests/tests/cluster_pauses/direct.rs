@@ -11,7 +11,6 @@ use callboard_cluster_tests::chaos::Map;
 use callboard_cluster_tests::chaos::map::{View, view_at};
 use callboard_cluster_tests::process::HANG;
 use callboard_cluster_tests::process::load::{Script, batch};
-use callboard_cluster_tests::process::verdict::{Read, read_partition};
 use callboard_cluster_tests::process::wire::{RETRY, Wire, code};
 
 /// A broker answers produce requests within 30 s.
@@ -111,7 +110,7 @@ impl Direct {
     /// Holds the answers against the final log: what was acknowledged stands there, once, where the answer says.
     pub fn judge(&self, map: &Map, answers: &[Answer]) -> Result<()> {
         for lane in &self.lanes {
-            let mut reads = read_all(map, self.topic, lane.partition)?;
+            let mut reads = map.read(self.topic, lane.partition)?;
             reads.retain(|read| read.value.starts_with(&lane.producer.to_be_bytes()));
             let mut numbers: Vec<u64> = Vec::new();
             for read in &reads {
@@ -154,20 +153,6 @@ fn answer(wire: &mut Wire) -> Result<Option<(i16, i64)>> {
             None | Some(WouldBlock | TimedOut) => Err(error.context("a woken node leaves a request open")),
             Some(_) => Ok(None),
         },
-    }
-}
-
-/// Reads a partition to its end from whichever node leads it.
-fn read_all(map: &Map, topic: &str, partition: i32) -> Result<Vec<Read>> {
-    let until = Instant::now() + HANG;
-    loop {
-        let leader = map.view(topic).and_then(|view| view.leader(partition).context("no leader"));
-        let reads = leader.and_then(|(_, addr)| read_partition(&mut Wire::connect(addr)?, topic, partition));
-        match reads {
-            Ok(reads) => return Ok(reads),
-            Err(error) if Instant::now() > until => return Err(error),
-            Err(_) => std::thread::sleep(RETRY),
-        }
     }
 }
 

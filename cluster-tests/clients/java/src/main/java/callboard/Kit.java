@@ -142,7 +142,6 @@ abstract class Kit {
         return text.getBytes(StandardCharsets.UTF_8);
     }
 
-    /** A clock for loops that must end. */
     /** Asks until the node that answers knows the topic: another node learns of a creation a little after its answer. */
     static <T> T known(Supplier<Future<T>> ask) throws Exception {
         Until limit = new Until();
@@ -158,6 +157,7 @@ abstract class Kit {
         }
     }
 
+    /** A clock for loops that must end. */
     static final class Until {
         private final long end = System.nanoTime() + LIMIT.toNanos();
 
