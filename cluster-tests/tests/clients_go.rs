@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use callboard_cluster_tests::process::wire::{Wire, whole_batches};
-use callboard_cluster_tests::process::{Broker, Nodes, Options, find_program, need, run, say};
+use callboard_cluster_tests::process::{Broker, Nodes, Options, find_program, install_alone, need, run, say};
 use callboard_core::records::head;
 
 /// The Go toolchain: `CALLBOARD_GO`, else the one on the PATH.
@@ -18,7 +18,10 @@ fn go() -> Option<PathBuf> {
 
 /// Builds a module below `clients`, with the versions that this one of its files names.
 fn build(go: &Path, module: &str, versions: &str) -> Result<PathBuf> {
-    let suite = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("client-suite-{module}-{versions}"));
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("client-suite-go");
+    // Go leaves a program alone that is up to date, so nothing overwrites one that runs.
+    let _alone = install_alone(&dir)?;
+    let suite = dir.join(format!("{module}-{versions}"));
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(module);
     let versions = format!("-modfile={versions}");
     run(go, &["build", &versions, "-o", &suite.to_string_lossy(), "."], |command| {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use callboard_cluster_tests::process::wire::Wire;
-use callboard_cluster_tests::process::{Broker, Nodes, Options, find_program, need, run, say};
+use callboard_cluster_tests::process::{Broker, Nodes, Options, find_program, install_alone, need, run, say};
 
 fn programs() -> Option<(PathBuf, PathBuf)> {
     Some((find_program("node")?, find_program("npm")?))
@@ -15,7 +15,7 @@ fn programs() -> Option<(PathBuf, PathBuf)> {
 /// Installs what the lock file says; where it is.
 fn packages(npm: &Path, from: &Path) -> Result<PathBuf> {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("client-suite-js");
-    std::fs::create_dir_all(&dir)?;
+    let _alone = install_alone(&dir)?;
     let lock = std::fs::read(from.join("package-lock.json")).context("package-lock.json")?;
     let done = dir.join("installed");
     if std::fs::read(&done).is_ok_and(|installed| installed == lock) {

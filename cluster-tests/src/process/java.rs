@@ -1,14 +1,11 @@
 //! The Maven project in `clients/java`: compiled once a process, off line when Maven has everything, else on line.
-//!
-//! Several test processes may want it at once. A lock file keeps them from compiling into the same directory together.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::{Finished, find_program, run};
+use super::{Finished, find_program, install_alone, run};
 
 /// The programs that compile and run the project.
 #[derive(Clone)]
@@ -40,9 +37,7 @@ impl Java {
 
     fn compile(&self, dir: &Path) -> Result<()> {
         let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/java/pom.xml");
-        std::fs::create_dir_all(dir)?;
-        let lock = File::create(dir.join("lock"))?;
-        lock.lock().context("the lock on the compiled Java suite")?;
+        let _alone = install_alone(dir)?;
         let build = |more: &[&str]| {
             let (pom, dir) = (pom.to_string_lossy(), format!("-Dbuild.dir={}", dir.display()));
             let goals = ["compile", "dependency:copy-dependencies"];

@@ -41,7 +41,7 @@ pub use kafka::Kafka;
 pub use launch::binary;
 pub use lines::Lines;
 pub use nodes::Nodes;
-pub use programs::find_program;
+pub use programs::{find_program, install_alone};
 pub use raw::Raw;
 
 use std::time::Duration;
