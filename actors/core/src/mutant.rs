@@ -104,6 +104,16 @@ pub enum Mutant {
     UnknownNeverAskedAgain,
     /// The judge of sessions does not look at the applied index.
     AppliedIndexIgnored,
+    /// A replica that came back unclean stays in the ELR (M9).
+    UncleanStaysInElr,
+    /// A fenced replica is elected (M10).
+    FencedElected,
+    /// The ELR is kept when the ISR is large enough again (M11).
+    ElrKeptAtMinIsr,
+    /// A node that registers again unclean goes on in its leader epochs (M12).
+    UncleanKeepsEpoch,
+    /// An old copy of a directory is taken for its node's last state (M23).
+    RestoredCopyAccepted,
     /// A founder asks nobody (M15).
     GrantlessFounding,
     /// A founder's question that comes late replaces what the seed promised since.

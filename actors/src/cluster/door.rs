@@ -178,6 +178,7 @@ fn speaker(ask: &Ask) -> Vec<BrokerId> {
         | Ask::DeleteTopics(_)
         | Ask::CreatePartitions { .. }
         | Ask::AlterConfigs { .. }
+        | Ask::ElectLeaders { .. }
         | Ask::ProducerIds => Vec::new(),
     }
 }

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use callboard_core::Peer;
 use callboard_core::metadata::SyncedPositions;
 use callboard_core::sessions::{HEARTBEAT_MS, Heartbeat, SESSION_MS};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -69,6 +70,7 @@ impl Heartbeats {
             sync_age_ms: ages.max().unwrap_or(0),
             synced: SyncedPositions::new(),
             unable: self.unable.all(),
+            damaged: BTreeSet::new(),
         }
     }
 

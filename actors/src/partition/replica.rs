@@ -248,7 +248,8 @@ impl Perform<Effect> for ReplicaIo {
             Effect::Feed(cursor) => self.replication.feed(&self.handle, cursor),
             Effect::Unfeed(to) => self.replication.unfeed(self.handle.id, to),
             Effect::ProposeIsr { leader_epoch, partition_epoch, isr } => {
-                (self.on_wish)(IsrWish { id: self.handle.id, leader_epoch, partition_epoch, isr });
+                let id = self.handle.id;
+                (self.on_wish)(IsrWish { id, leader_epoch, partition_epoch, isr, recovering: false });
             }
         }
     }

@@ -120,6 +120,7 @@ impl World {
             ending: false,
             sync_age_ms: if process.syncing { (now - process.sync_since) / MS } else { 0 },
             synced: SyncedPositions::from([(directory(node), BTreeMap::from([(0, position)]))]),
+            damaged: Default::default(),
             unable: ids.into_iter().enumerate().filter(|(part, _)| unable[*part]).map(|(_, id)| id).collect(),
         };
         for _ in 0..2 {
@@ -264,7 +265,7 @@ impl World {
         isr: Vec<Peer>,
     ) {
         let id = self.parts[part].id;
-        let wish = IsrWish { id, leader_epoch, partition_epoch, isr };
+        let wish = IsrWish { id, leader_epoch, partition_epoch, isr, recovering: false };
         self.proposer_step(node, proposer::Input::Wish { wish });
     }
 

@@ -7,7 +7,7 @@
 
 use crate::ids::{BrokerEpoch, BrokerId, DirectoryId, NodeUuid, Peer, ProcessId, TopicPartition};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Synced journal positions: by directory, and in it by shard. A recorded position never falls (R46).
 pub type SyncedPositions = BTreeMap<DirectoryId, BTreeMap<u16, u64>>;
@@ -88,7 +88,8 @@ pub struct Registration {
     /// them, and its record keeps none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<ProcessId>,
-    /// Replicas that recovery found unclean or corrupt: each may lack bytes that it acknowledged.
+    /// Replicas that may lack bytes which they acknowledged. The node names what its recovery found; the controller adds
+    /// what it knows better before it records the registration (R46).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unclean: Vec<TopicPartition>,
 }
@@ -100,7 +101,7 @@ pub struct Broker {
     pub id: BrokerId,
     /// The index of the node's last registration. It is 0 in a snapshot of a build that did not keep it.
     pub epoch: BrokerEpoch,
-    /// A fenced node leads nothing and is in no ISR, except as one of the last members (R9).
+    /// A fenced node leads nothing and is in no ISR.
     pub fenced: bool,
     /// The node ends soon: it is given no leadership and joins no ISR.
     pub shutting_down: bool,
@@ -116,6 +117,8 @@ pub struct Broker {
     pub feature_level: LevelRange,
     /// The highest journal positions that this node was ever heard to have synced.
     pub synced: SyncedPositions,
+    /// Replicas that came back unclean and have not left their ISR or ELR yet. Each election leaves them out.
+    pub unclean: BTreeSet<TopicPartition>,
 }
 
 impl Broker {
@@ -129,6 +132,9 @@ impl Broker {
     ) -> Broker {
         let mut synced = before.map(|before| before.synced.clone()).unwrap_or_default();
         raise(&mut synced, &said.synced);
+        // A replica that an earlier start named stays named until it has left.
+        let mut unclean = before.map(|before| before.unclean.clone()).unwrap_or_default();
+        unclean.extend(said.unclean);
         Broker {
             id: said.broker,
             epoch,
@@ -144,6 +150,7 @@ impl Broker {
             cluster_address: said.cluster_address,
             feature_level: said.levels,
             synced,
+            unclean,
         }
     }
 
@@ -204,6 +211,8 @@ struct Stored {
     feature_level: LevelRange,
     #[serde(default)]
     synced: SyncedPositions,
+    #[serde(default)]
+    unclean: BTreeSet<TopicPartition>,
 }
 
 impl From<Stored> for Broker {
@@ -227,6 +236,7 @@ impl From<Stored> for Broker {
             cluster_address: stored.cluster_address,
             feature_level: stored.feature_level,
             synced: stored.synced,
+            unclean: stored.unclean,
         }
     }
 }

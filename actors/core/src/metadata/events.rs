@@ -40,7 +40,11 @@ pub fn event_lines(before: &Image, index: u64, records: &[MetadataRecord]) -> Ve
 fn about_node(record: &MetadataRecord, index: u64) -> Option<String> {
     match record {
         MetadataRecord::Registered { node, .. } => {
-            Some(format!("node {} is registered, broker epoch {index}", node.broker))
+            let short = match node.unclean.len() {
+                0 => String::new(),
+                n => format!(", {n} of its replicas may lack records"),
+            };
+            Some(format!("node {} is registered, broker epoch {index}{short}", node.broker))
         }
         MetadataRecord::BrokerChange { broker_id, epoch, fenced: Some(true), .. } => {
             Some(format!("node {broker_id} is fenced, broker epoch {epoch}"))
@@ -84,8 +88,11 @@ fn about_partition(before: &Image, change: &PartitionChange, why: &str) -> Optio
     if p.isr != change.isr {
         parts.push(format!("ISR {:?} -> {:?}", p.isr, change.isr));
     }
-    if let Some(unclean) = change.unclean.as_ref().filter(|unclean| **unclean != p.unclean) {
-        parts.push(format!("unclean members {:?} -> {unclean:?}", p.unclean));
+    if let Some(elr) = change.elr.as_ref().filter(|elr| **elr != p.elr) {
+        parts.push(format!("ELR {:?} -> {elr:?}", p.elr));
+    }
+    if change.unclean_epoch.is_some() {
+        parts.push("elected uncleanly".to_owned());
     }
     if parts.is_empty() {
         return None;

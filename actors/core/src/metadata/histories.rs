@@ -13,7 +13,7 @@ use super::controller::{Ask, Input};
 use super::{Image, IsrWish, Leadership, MorePartitions, NewTopic, ProposeResult, TopicRef, Verdict};
 use crate::ids::{BrokerId, Peer, TopicId, TopicPartition};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const NODES: BrokerId = 4;
@@ -177,7 +177,8 @@ impl History {
         let wanted =
             p.replicas.iter().enumerate().filter(|(n, id)| **id == p.leader || b > 100 || c & (1 << n) != 0);
         let isr = wanted.filter_map(|(_, id)| image.brokers.get(id)).map(|broker| broker.peer()).collect();
-        let wish = IsrWish { id: *id, leader_epoch: p.leader_epoch, partition_epoch: p.partition_epoch, isr };
+        let (leader_epoch, partition_epoch) = (p.leader_epoch, p.partition_epoch);
+        let wish = IsrWish { id: *id, leader_epoch, partition_epoch, isr, recovering: false };
         self.number += u64::from(!c.is_multiple_of(8));
         let late = u64::from(c.is_multiple_of(16));
         let leadership =
@@ -208,11 +209,17 @@ impl History {
                 let fenced = |id: &BrokerId| image.brokers[id].fenced;
                 assert!(!p.isr.iter().any(fenced), "a fenced member of {id}: {p:?}");
             }
-            assert!(!p.isr.is_empty() && p.isr.iter().all(|id| p.replicas.contains(id)), "{p:?}");
+            let kept = p.isr.iter().chain(&p.elr).chain(&p.last_known_elr);
+            let kept: BTreeSet<&BrokerId> = kept.collect();
+            let sum = p.isr.len() + p.elr.len() + p.last_known_elr.len();
+            assert!(!kept.is_empty() && kept.len() == sum, "a replica is in one list: {p:?}");
+            assert!(kept.iter().all(|id| p.replicas.contains(id)), "{p:?}");
             assert!(p.leader == -1 || p.isr.contains(&p.leader), "{p:?}");
             if let Some(old) = before.partition(id) {
-                let changed =
-                    i32::from((old.leader, old.leader_epoch, &old.isr) != (p.leader, p.leader_epoch, &p.isr));
+                let state = |p: &super::Partition| {
+                    (p.leader, p.leader_epoch, p.isr.clone(), p.elr.clone(), p.last_known_elr.clone())
+                };
+                let changed = i32::from(state(old) != state(p));
                 let grown = p.partition_epoch - old.partition_epoch;
                 assert!(grown == changed || grown == 1, "{old:?} -> {p:?}");
                 assert!(p.leader_epoch >= old.leader_epoch);

@@ -194,6 +194,7 @@ impl Image {
                     Some(p) => changed(p, change),
                     None => return Some(Dropped::Partition(change.id())),
                 }
+                self.left(change.id());
             }
             MetadataRecord::ProducerIds { next } => self.next_producer_id = self.next_producer_id.max(*next),
             MetadataRecord::ReplicaOpened { topic, partition, broker_id, directory, shard } => {
@@ -315,6 +316,18 @@ impl Image {
         // A node of a cluster has an address for the others. A single node tells what is set.
         let cluster = self.brokers.values().any(|broker| broker.cluster_address.is_some());
         if cluster { topic_entries_of(configs, layers, replicas) } else { topic_entries(configs, layers) }
+    }
+
+    /// Forgets that replicas of a partition came back unclean, once they are listed no more.
+    fn left(&mut self, id: TopicPartition) {
+        if self.brokers.values().all(|broker| broker.unclean.is_empty()) {
+            return;
+        }
+        let Some(p) = self.partition(id) else { return };
+        let listed: Vec<BrokerId> = p.isr.iter().chain(&p.elr).copied().collect();
+        for broker in self.brokers.values_mut().filter(|broker| !listed.contains(&broker.id)) {
+            broker.unclean.remove(&id);
+        }
     }
 
     fn partition_mut(&mut self, id: TopicPartition) -> Option<&mut Partition> {

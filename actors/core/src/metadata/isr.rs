@@ -18,6 +18,9 @@ pub struct IsrWish {
     /// Each member with the broker epoch of the connection that brought its acknowledgements, never that of the image
     /// (KAFKA-14139). The leader itself is among them.
     pub isr: Vec<Peer>,
+    /// The leader was elected uncleanly and has still to recover. Until then it is the only member (R8).
+    #[serde(default)]
+    pub recovering: bool,
 }
 
 /// How a wish ended.

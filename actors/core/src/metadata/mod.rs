@@ -31,6 +31,8 @@ mod cluster_tests;
 #[cfg(test)]
 mod controller_tests;
 #[cfg(test)]
+mod eligible_tests;
+#[cfg(test)]
 mod ends_tests;
 #[cfg(test)]
 mod format_tests;

@@ -3,7 +3,8 @@
 //! Two counters fence everything that others say about a partition. The leader epoch names one leadership, and the
 //! partition epoch names one state of this record (R43).
 //!
-//! The lists beyond the ISR stay empty until the cluster judges restarts (KIP-966). This file keeps them and decides
+//! While the ISR is smaller than `min.insync.replicas`, nothing new is committed. So whoever left it meanwhile, and lost
+//! nothing since, still holds all that is committed, and may lead: the ELR (KIP-966). This file keeps the lists and decides
 //! nothing.
 
 use crate::ids::{BrokerId, DirectoryId, LeaderEpoch};
@@ -50,10 +51,10 @@ pub struct Partition {
     /// Replicas outside the ISR that hold all that is committed (KIP-966).
     #[serde(default)]
     pub elr: Vec<BrokerId>,
-    /// Members of the ELR that came back unclean.
+    /// Replicas that left ISR or ELR unclean, since the ISR was large enough last. Only an operator elects one of them.
     #[serde(default)]
     pub last_known_elr: Vec<BrokerId>,
-    /// Members of the ISR that came back unclean, and are not elected (R9).
+    /// Members of the ISR that came back unclean, as builds without ELRs kept them.
     #[serde(default)]
     pub unclean: Vec<BrokerId>,
     /// The last leader epoch whose leader was elected uncleanly (R10).
@@ -96,6 +97,18 @@ impl Partition {
             partition_epoch: 0,
             opened: BTreeSet::new(),
         }
+    }
+
+    /// Whether a replica holds all that is committed: a member of the ISR or the ELR.
+    #[must_use]
+    pub fn is_eligible(&self, replica: BrokerId) -> bool {
+        self.isr.contains(&replica) || self.elr.contains(&replica)
+    }
+
+    /// The number of replicas that no reassignment is still adding.
+    #[must_use]
+    pub fn settled(&self) -> usize {
+        self.replicas.iter().filter(|broker| !self.adding.contains(broker)).count()
     }
 
     /// Whether a node has opened its replica, in whichever directory.

@@ -57,6 +57,12 @@ pub enum Verdict {
         peer: Peer,
         replicas: BTreeSet<TopicPartition>,
     },
+    /// All replicas of the node that cannot serve bytes which they acknowledged, and never will without another replica's
+    /// help. They leave ISR and ELR, where anybody else stays (R41).
+    Damaged {
+        peer: Peer,
+        replicas: BTreeSet<TopicPartition>,
+    },
 }
 
 /// Everything that one moment has brought out, for the controller of one leadership.

@@ -33,10 +33,9 @@ fn group(image: &Image, layers: &Layers<'_>, topic: &Topic, partition: &Partitio
             in_sync: partition.isr.contains(broker),
         }
     };
-    let settled = partition.replicas.iter().filter(|broker| !partition.adding.contains(broker)).count();
     Group {
         partition_epoch: partition.partition_epoch,
-        min_isr: min_insync_replicas(&topic.configs, layers, settled),
+        min_isr: min_insync_replicas(&topic.configs, layers, partition.settled()),
         members: partition.replicas.iter().map(member).collect(),
     }
 }

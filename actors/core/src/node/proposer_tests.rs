@@ -18,7 +18,7 @@ fn id(topic: u8) -> TopicPartition {
 
 fn wish(topic: u8, partition_epoch: i32) -> IsrWish {
     let isr = vec![Peer { broker: 1, epoch: 7 }];
-    IsrWish { id: id(topic), leader_epoch: 1, partition_epoch, isr }
+    IsrWish { id: id(topic), leader_epoch: 1, partition_epoch, isr, recovering: false }
 }
 
 fn failed(code: ErrorCode) -> Reply {

@@ -37,6 +37,9 @@ pub struct Heartbeat {
     pub synced: SyncedPositions,
     /// Replicas that cannot serve now (R38, R41).
     pub unable: BTreeSet<TopicPartition>,
+    /// Replicas that cannot serve what they acknowledged, until they have it again from another replica (R41).
+    #[serde(default)]
+    pub damaged: BTreeSet<TopicPartition>,
 }
 
 /// An event that the judge hears of.

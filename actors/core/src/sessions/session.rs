@@ -20,12 +20,15 @@ pub(super) struct Session {
     stalled: bool,
     /// The last word to the controller on replicas that cannot serve.
     unable: BTreeSet<TopicPartition>,
+    /// The last word to the controller on replicas that need another replica's help.
+    damaged: BTreeSet<TopicPartition>,
 }
 
 impl Session {
     /// A session that begins with this heartbeat.
     pub fn new(now: Millis, first: Heartbeat) -> Session {
-        Session { heard: now, said: first, said_at: now, stalled: false, unable: BTreeSet::new() }
+        let (unable, damaged) = (BTreeSet::new(), BTreeSet::new());
+        Session { heard: now, said: first, said_at: now, stalled: false, unable, damaged }
     }
 
     /// Takes a heartbeat. One that was overtaken counts only as contact.
@@ -78,6 +81,10 @@ impl Session {
         if said.unable != self.unable {
             self.unable.clone_from(&said.unable);
             out.push(Verdict::Unable { peer, replicas: self.unable.clone() });
+        }
+        if said.damaged != self.damaged {
+            self.damaged.clone_from(&said.damaged);
+            out.push(Verdict::Damaged { peer, replicas: self.damaged.clone() });
         }
         if said.ending && !broker.shutting_down {
             out.push(Verdict::ShuttingDown(peer));

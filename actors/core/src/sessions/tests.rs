@@ -25,6 +25,7 @@ fn beat(broker: BrokerId, number: u64, applied: u64) -> Heartbeat {
         sync_age_ms: 0,
         synced: Default::default(),
         unable: BTreeSet::new(),
+        damaged: BTreeSet::new(),
     }
 }
 
@@ -239,6 +240,15 @@ fn what_a_node_says_of_its_disk_and_its_replicas_is_told_once() {
         peer: peer(1),
         replicas: replicas.iter().copied().collect(),
     };
+    let damaged = |replicas: &[TopicPartition]| Verdict::Damaged {
+        peer: peer(1),
+        replicas: replicas.iter().copied().collect(),
+    };
+    for (n, replicas) in [(90, vec![id]), (91, vec![])] {
+        let beat = Heartbeat { damaged: replicas.iter().copied().collect(), ..beat(1, n, 100) };
+        let said = rig.step(Input::Heartbeat(beat));
+        assert_eq!(said[0].verdicts, [damaged(&replicas)], "R41");
+    }
     let rows = [
         (STALLED_MS - 1, vec![], vec![]),
         (STALLED_MS, vec![], vec![stalled(true)]),

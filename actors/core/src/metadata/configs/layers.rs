@@ -208,6 +208,12 @@ pub fn replica_config(own: &BTreeMap<String, String>, layers: &Layers<'_>) -> Re
     }
 }
 
+/// A setting of a topic that is on or off.
+#[must_use]
+pub fn flag(name: &str, own: &BTreeMap<String, String>, layers: &Layers<'_>) -> bool {
+    layers.value(name, own) == "true"
+}
+
 /// In-sync replicas that a write with acks=all waits for, and at most as many as there are.
 #[must_use]
 pub fn min_insync_replicas(own: &BTreeMap<String, String>, layers: &Layers<'_>, replicas: usize) -> usize {

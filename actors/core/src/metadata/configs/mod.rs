@@ -52,7 +52,7 @@ pub use agree::agree_broker;
 pub use broker::{check_broker, is_broker_list};
 pub use entry::{Entry, Source, Synonym};
 pub use layers::{
-    Layers, broker_entries, cluster_entries, min_insync_replicas, replica_config, topic_entries,
+    Layers, broker_entries, cluster_entries, flag, min_insync_replicas, replica_config, topic_entries,
     topic_entries_of,
 };
 pub use others::{check_group, check_metrics, group_entries, metrics_entries};

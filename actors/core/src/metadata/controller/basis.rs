@@ -7,7 +7,9 @@
 use crate::ids::{BrokerId, LeaderEpoch, Peer, TopicPartition};
 use crate::metadata::broker::{Broker, SyncedPositions};
 use crate::metadata::configs::Statics;
-use crate::metadata::image::Image;
+use crate::metadata::configs::{flag, min_insync_replicas};
+use crate::metadata::image::{Image, Topic};
+use crate::metadata::partition::Partition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -32,6 +34,8 @@ pub(super) struct Standing {
     pub stalled: BTreeSet<Peer>,
     /// Replicas that cannot serve now.
     pub unable: BTreeMap<Peer, BTreeSet<TopicPartition>>,
+    /// Replicas that cannot serve what they acknowledged.
+    pub damaged: BTreeMap<Peer, BTreeSet<TopicPartition>>,
 }
 
 /// The ground of one decision; it lives no longer than that.
@@ -57,8 +61,23 @@ impl Basis<'_> {
         self.image.brokers.get(&id).filter(|broker| broker.is_active())
     }
 
+    /// In-sync replicas without which nothing is committed.
+    pub fn min_isr(&self, topic: &Topic, p: &Partition) -> usize {
+        let layers = self.image.layers(-1, &self.defaults.statics);
+        min_insync_replicas(&topic.configs, &layers, p.settled())
+    }
+
+    /// Whether a replica that may lack committed records may lead a partition of this topic without being asked for.
+    pub fn elects_unclean(&self, topic: &Topic) -> bool {
+        let layers = self.image.layers(-1, &self.defaults.statics);
+        flag("unclean.leader.election.enable", &topic.configs, &layers)
+    }
+
     /// Whether a node has said that its replica cannot serve.
     pub fn unable(&self, broker: &Broker, id: TopicPartition) -> bool {
-        self.standing.unable.get(&broker.peer()).is_some_and(|replicas| replicas.contains(&id))
+        let names = |said: &BTreeMap<Peer, BTreeSet<TopicPartition>>| {
+            said.get(&broker.peer()).is_some_and(|replicas| replicas.contains(&id))
+        };
+        names(&self.standing.unable) || names(&self.standing.damaged)
     }
 }

@@ -99,6 +99,7 @@ impl Basis<'_> {
             }
             Ask::AlterConfigs { broker_id, alterations, validate_only } => {
                 let (outcomes, records) = self.alter(*broker_id, alterations);
+                let records = self.with_settled(records);
                 Decision::new(unless(*validate_only, records), Reply::Altered(outcomes, index))
             }
             Ask::ProducerIds => {
@@ -121,6 +122,10 @@ impl Basis<'_> {
                 }
                 Err(refusal) => Decision::new(Vec::new(), Reply::Failed(refusal)),
             },
+            Ask::ElectLeaders { election, partitions } => {
+                let (outcomes, records) = self.elect_leaders(*election, partitions.as_deref());
+                Decision::new(records, Reply::Elected(outcomes, index))
+            }
             Ask::RenewEpochs { from, partitions } => {
                 let records = self.known(*from).map(|()| self.renew(*from, partitions));
                 Decision::all_or_nothing(records, index)
@@ -147,6 +152,7 @@ pub(super) fn as_of(reply: Reply, index: u64) -> Reply {
         Reply::Deleted(outcomes, _) => Reply::Deleted(outcomes, index),
         Reply::Altered(outcomes, _) => Reply::Altered(outcomes, index),
         Reply::IsrAltered(outcomes, _) => Reply::IsrAltered(outcomes, index),
+        Reply::Elected(outcomes, _) => Reply::Elected(outcomes, index),
         other @ (Reply::ProducerIds(_) | Reply::Failed(_) | Reply::Unknown(_)) => other,
     }
 }

@@ -1,23 +1,27 @@
 //! Decides who leads a partition and who is in its ISR, after something has changed about nodes.
 //!
 //! ```text
-//!   ISR     its unfenced members; if all are fenced, they all stay, and nobody leads (R9)
-//!   leader  the present one, unless it is fenced or should give way; else the first replica in the ISR that may lead (R10)
+//!   ISR     its members that are unfenced and sound; it may become empty
+//!   ELR     who left the ISR while it was too small, and lost nothing since (eligible.rs)
+//!   leader  the present one, unless it is fenced or should give way; else the first replica in the ISR that may lead;
+//!           if the ISR is empty, the first eligible one, which is the ISR then (R10)
 //! ```
 //! The rule looks at nodes and partition as they are, and never at the event. So one pass over all partitions serves each
 //! event, and also mends a partition whose change met another state (R43). All changes of a pass are one batch (R12).
 //!
-//! The last members stay in the ISR, because they alone hold what is committed. Members whose nodes end in one batch stay
-//! together: otherwise one machine that stays dead would take two sound replicas offline. ELRs are empty until
-//! restarts are judged; a leader is taken from one only where the ISR is empty.
+//! A replica that may lack committed records leads only where the topic, or an operator, says so. It is then the whole
+//! ISR, and its leader epoch stands in the partition: who follows it cuts what it does not have.
 
 use super::basis::Basis;
+use super::eligible::Lost;
 use super::isr::unchanged;
 use crate::ids::{BrokerId, TopicPartition};
 use crate::metadata::broker::Broker;
+use crate::metadata::image::Topic;
 use crate::metadata::partition::Partition;
 use crate::metadata::record::PartitionChange;
-use std::collections::BTreeMap;
+use crate::mutant::{Mutant, planted};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Changes by partition, in the order of ids.
 pub(super) type Changes = BTreeMap<TopicPartition, PartitionChange>;
@@ -25,49 +29,99 @@ pub(super) type Changes = BTreeMap<TopicPartition, PartitionChange>;
 impl Basis<'_> {
     /// The change of each partition that is not as it should be.
     pub(super) fn due(&self) -> Changes {
+        let lost = self.lost();
         let mut changes = Changes::new();
         for topic in self.image.topics.values() {
             for (partition, p) in (0i32..).zip(&topic.partitions) {
                 let id = TopicPartition { topic: topic.id, partition };
-                changes.extend(self.due_to(id, p).map(|change| (id, change)));
+                let change = self.due_to(id, topic, p, lost.get(&id), || self.elects_unclean(topic));
+                changes.extend(change.map(|change| (id, change)));
             }
         }
         changes
     }
 
-    fn due_to(&self, id: TopicPartition, p: &Partition) -> Option<PartitionChange> {
+    /// The change of one partition, if it is not as it should be. `unclean` allows a leader that may lack records.
+    pub(super) fn due_to(
+        &self,
+        id: TopicPartition,
+        topic: &Topic,
+        p: &Partition,
+        lost: Option<&Lost>,
+        unclean: impl FnOnce() -> bool,
+    ) -> Option<PartitionChange> {
+        let (gone, acknowledged) = leaving(p, lost);
         let mut isr: Vec<BrokerId> =
-            p.isr.iter().copied().filter(|id| self.unfenced(*id).is_some()).collect();
-        if isr.is_empty() {
-            isr.clone_from(&p.isr);
-        }
+            p.isr.iter().copied().filter(|id| self.unfenced(*id).is_some() && !gone.contains(id)).collect();
         let mut leader = self.leader(id, p, &isr);
         if isr.is_empty() {
-            leader = self.elect(id, p, &p.elr, |_| true).unwrap_or(-1);
+            let eligible: Vec<BrokerId> =
+                p.replicas.iter().copied().filter(|id| p.is_eligible(*id) && !gone.contains(id)).collect();
+            leader = self.best(id, p, &eligible).unwrap_or(-1);
             isr.extend((leader >= 0).then_some(leader));
         }
-        if leader == p.leader && isr == p.isr {
+        if isr.is_empty()
+            && unclean()
+            && let Some(change) = self.uncleanly(id, p, &gone)
+        {
+            return Some(change);
+        }
+        if leader == p.leader && isr == p.isr && gone.is_empty() {
             return None;
         }
+        // Acks that a damaged member gave in this epoch count no more (R41).
+        let raised = leader != p.leader || acknowledged;
         // Without a higher epoch the change would never fit (R43).
-        let leader_epoch = p.leader_epoch.checked_add(i32::from(leader != p.leader))?;
-        Some(PartitionChange { leader, leader_epoch, isr, ..unchanged(id, p) })
+        let leader_epoch = p.leader_epoch.checked_add(i32::from(raised))?;
+        let marks = (!p.unclean.is_empty()).then(Vec::new);
+        let change = PartitionChange { leader, leader_epoch, isr, unclean: marks, ..unchanged(id, p) };
+        Some(self.with_eligible(topic, p, &gone, change))
+    }
+
+    /// Elects a replica that may lack committed records (R10). Former members of the lists come first, because they lack
+    /// least.
+    pub(super) fn uncleanly(
+        &self,
+        id: TopicPartition,
+        p: &Partition,
+        gone: &BTreeSet<BrokerId>,
+    ) -> Option<PartitionChange> {
+        let former: Vec<BrokerId> = p.last_known_elr.iter().chain(gone).copied().collect();
+        let leader = self.best(id, p, &former).or_else(|| self.best(id, p, &p.replicas))?;
+        let leader_epoch = p.leader_epoch.checked_add(1)?;
+        Some(PartitionChange {
+            leader,
+            leader_epoch,
+            isr: vec![leader],
+            // From here on committed is what this leader has, and nobody else is known to have that.
+            elr: Some(Vec::new()),
+            last_known_elr: Some(Vec::new()),
+            unclean: (!p.unclean.is_empty()).then(Vec::new),
+            unclean_epoch: Some(leader_epoch),
+            recovering: Some(true),
+            ..unchanged(id, p)
+        })
     }
 
     /// The leader out of this ISR, or −1.
     fn leader(&self, id: TopicPartition, p: &Partition, isr: &[BrokerId]) -> BrokerId {
-        let healthy = |broker: &Broker| !self.standing.stalled.contains(&broker.peer());
         let present = isr.contains(&p.leader).then(|| self.unfenced(p.leader)).flatten();
-        let Some(present) = present else {
-            // A slow disk is better than no leader.
-            let elected = self.elect(id, p, isr, healthy).or_else(|| self.elect(id, p, isr, |_| true));
-            return elected.unwrap_or(-1);
-        };
-        if present.is_active() && healthy(present) && !self.unable(present, id) {
+        let Some(present) = present else { return self.best(id, p, isr).unwrap_or(-1) };
+        if present.is_active() && self.healthy(present) && !self.unable(present, id) {
             return p.leader;
         }
         // It gives way only to a better one: without one it stays, because −1 would serve nobody.
-        self.elect(id, p, isr, healthy).unwrap_or(p.leader)
+        self.elect(id, p, isr, |broker| self.healthy(broker)).unwrap_or(p.leader)
+    }
+
+    fn healthy(&self, broker: &Broker) -> bool {
+        !self.standing.stalled.contains(&broker.peer())
+    }
+
+    /// The replica of the group that leads best. A slow disk is better than no leader.
+    fn best(&self, id: TopicPartition, p: &Partition, group: &[BrokerId]) -> Option<BrokerId> {
+        let healthy = self.elect(id, p, group, |broker| self.healthy(broker));
+        healthy.or_else(|| self.elect(id, p, group, |_| true))
     }
 
     /// The first replica of the group that may lead, in the order of preference.
@@ -78,12 +132,36 @@ impl Basis<'_> {
         group: &[BrokerId],
         also: impl Fn(&Broker) -> bool,
     ) -> Option<BrokerId> {
-        let only = p.replicas.len() == 1;
         let may = |replica: &&BrokerId| {
-            let sound = only || !p.unclean.contains(replica);
+            let fenced = planted(Mutant::FencedElected).then(|| self.image.brokers.get(replica)).flatten();
             let serves = |broker: &Broker| !self.unable(broker, id) && also(broker);
-            group.contains(replica) && sound && self.active(**replica).is_some_and(serves)
+            group.contains(replica) && self.active(**replica).or(fenced).is_some_and(serves)
         };
         p.replicas.iter().find(may).copied()
     }
+
+    /// Whether a replica may lead now.
+    pub(super) fn may_lead(&self, id: TopicPartition, replica: BrokerId) -> bool {
+        self.active(replica).is_some_and(|broker| !self.unable(broker, id) && self.healthy(broker))
+    }
+}
+
+/// The listed replicas that leave ISR and ELR, and whether one of them stays on the same process and in the ISR: its acks
+/// of this leader epoch have to end.
+fn leaving(p: &Partition, lost: Option<&Lost>) -> (BTreeSet<BrokerId>, bool) {
+    let listed = |id: &BrokerId| p.is_eligible(*id);
+    let marked = p.unclean.iter().filter(|_| p.replicas.len() > 1);
+    let mut gone: BTreeSet<BrokerId> = marked.copied().filter(listed).collect();
+    let Some(lost) = lost else { return (gone, false) };
+    gone.extend(lost.unclean.iter().copied().filter(listed));
+    let damaged: BTreeSet<BrokerId> =
+        lost.damaged.iter().copied().filter(|id| listed(id) && !gone.contains(id)).collect();
+    let stays = |id: &BrokerId| listed(id) && !gone.contains(id) && !damaged.contains(id);
+    if damaged.is_empty() || !p.replicas.iter().any(stays) {
+        // The last one keeps its bytes, and the partition is offline (R41).
+        return (gone, false);
+    }
+    let acknowledged = damaged.iter().any(|id| p.isr.contains(id));
+    gone.extend(damaged);
+    (gone, acknowledged)
 }

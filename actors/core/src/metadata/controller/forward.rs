@@ -95,7 +95,11 @@ fn may_repeat(ask: &Ask) -> bool {
         | Ask::RenewEpochs { .. } => true,
         Ask::DeleteTopics(topics) => topics.iter().all(|topic| matches!(topic, TopicRef::Id(_))),
         // An ISR proposal is asked again by its proposer, under a new number (R40).
-        Ask::CreatePartitions { .. } | Ask::AlterConfigs { .. } | Ask::AlterIsr { .. } => false,
+        // A late second unclean election could lose records of the leader that the first one made.
+        Ask::CreatePartitions { .. }
+        | Ask::AlterConfigs { .. }
+        | Ask::ElectLeaders { .. }
+        | Ask::AlterIsr { .. } => false,
     }
 }
 

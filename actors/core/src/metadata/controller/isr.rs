@@ -64,17 +64,17 @@ impl Basis<'_> {
         if wish.partition_epoch < p.partition_epoch {
             return Err(IsrOutcome::Outdated);
         }
-        self.eligible(p, wish).map_err(IsrOutcome::Ineligible)?;
+        self.members(p, wish).map_err(IsrOutcome::Ineligible)?;
         let wanted = |id| wish.isr.iter().any(|member| member.broker == id);
         let isr: Vec<BrokerId> = p.replicas.iter().copied().filter(|id| wanted(*id)).collect();
-        // A member that came back unclean has caught up to this leader.
-        let left = p.unclean.iter().copied().filter(|id| !isr.contains(id));
-        let unclean = (!p.unclean.is_empty()).then(|| left.collect());
-        Ok(PartitionChange { isr, unclean, ..unchanged(wish.id, p) })
+        let recovering = (p.recovering != wish.recovering).then_some(false);
+        let change = PartitionChange { isr, recovering, ..unchanged(wish.id, p) };
+        let Some(topic) = self.image.topics.get(&wish.id.topic) else { return Ok(change) };
+        Ok(self.with_eligible(topic, p, &BTreeSet::new(), change))
     }
 
     /// Checks the members of a wish; the error says what is wrong with them.
-    fn eligible(&self, p: &Partition, wish: &IsrWish) -> Result<(), String> {
+    fn members(&self, p: &Partition, wish: &IsrWish) -> Result<(), String> {
         let members: BTreeMap<_, _> = wish.isr.iter().map(|member| (member.broker, member.epoch)).collect();
         if members.len() != wish.isr.len() {
             return Err("a node is named twice".to_owned());
@@ -85,7 +85,7 @@ impl Basis<'_> {
         if !members.contains_key(&p.leader) {
             return Err(format!("the leader {} is missing", p.leader));
         }
-        if p.recovering && members.len() > 1 {
+        if p.recovering && wish.recovering && members.len() > 1 {
             return Err("the leader was elected uncleanly and has not recovered".to_owned());
         }
         for member in &wish.isr {
@@ -94,6 +94,9 @@ impl Basis<'_> {
             };
             if broker.epoch != member.epoch && !planted(Mutant::BrokerEpochUnchecked) {
                 return Err(format!("{member} has registered again, as {}", broker.peer()));
+            }
+            if broker.unclean.contains(&wish.id) && p.replicas.len() > 1 {
+                return Err(format!("{member} came back unclean and has not left yet"));
             }
             if !p.isr.contains(&member.broker) && self.unable(broker, wish.id) {
                 return Err(format!("{member} says that its replica cannot serve"));

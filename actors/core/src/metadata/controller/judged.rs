@@ -9,7 +9,7 @@
 use super::basis::{Basis, LogEpochs, Standing};
 use super::election::Changes;
 use super::isr::unchanged;
-use crate::ids::{BrokerId, Peer, TopicPartition};
+use crate::ids::{BrokerId, Peer};
 use crate::metadata::broker::{Broker, SyncedPositions};
 use crate::metadata::image::Image;
 use crate::metadata::record::MetadataRecord;
@@ -43,6 +43,10 @@ impl Standing {
                 Verdict::Unable { peer, replicas } => {
                     self.unable.insert(*peer, replicas.clone());
                 }
+                Verdict::Damaged { peer, replicas } if replicas.is_empty() => drop(self.damaged.remove(peer)),
+                Verdict::Damaged { peer, replicas } => {
+                    self.damaged.insert(*peer, replicas.clone());
+                }
                 Verdict::Fence { .. } | Verdict::Unfence(_) | Verdict::ShuttingDown(_) => {}
             }
         }
@@ -54,6 +58,7 @@ impl Standing {
         self.silent.retain(|peer, _| lives(peer));
         self.stalled.retain(lives);
         self.unable.retain(|peer, _| lives(peer));
+        self.damaged.retain(|peer, _| lives(peer));
     }
 }
 
@@ -89,7 +94,8 @@ impl Basis<'_> {
             Verdict::Unfence(_)
             | Verdict::ShuttingDown(_)
             | Verdict::Stalled { .. }
-            | Verdict::Unable { .. } => None,
+            | Verdict::Unable { .. }
+            | Verdict::Damaged { .. } => None,
         }
     }
 
@@ -107,26 +113,8 @@ impl Basis<'_> {
         for (broker, log_epochs) in logs {
             after.above_logs(*broker, log_epochs, &mut changes);
         }
-        for record in &records {
-            if let MetadataRecord::Registered { node, .. } = record {
-                after.mark_unclean(node.broker, &node.unclean, &mut changes);
-            }
-        }
         records.extend(changes.into_values().map(MetadataRecord::PartitionChange));
         records
-    }
-
-    /// Marks the last members of ISRs that came back unclean. They stay members, and no election takes them (R9, R10).
-    fn mark_unclean(&self, broker: BrokerId, unclean: &[TopicPartition], changes: &mut Changes) {
-        for id in unclean {
-            let Some(p) = self.image.partition(*id).filter(|p| p.replicas.len() > 1) else { continue };
-            let isr = changes.get(id).map_or(&p.isr, |change| &change.isr);
-            if isr.contains(&broker) && !p.unclean.contains(&broker) {
-                let change = changes.entry(*id).or_insert_with(|| unchanged(*id, p));
-                let marked = change.unclean.get_or_insert_with(|| p.unclean.clone());
-                marked.push(broker);
-            }
-        }
     }
 
     /// Lifts the leader epoch of each partition that only this node has above the last epoch of its log. Metadata that

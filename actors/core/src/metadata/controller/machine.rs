@@ -422,6 +422,7 @@ impl Machine for ControllerMachine {
         for p in self.image.topics.values().flat_map(|topic| &topic.partitions) {
             assert!(p.isr.iter().all(|id| p.replicas.contains(id)), "the ISR is among the replicas");
             assert!(p.leader == -1 || p.isr.contains(&p.leader), "the leader is in the ISR");
+            assert!(p.elr.iter().all(|id| !p.isr.contains(id)), "no member is in both lists");
         }
     }
 }

@@ -195,6 +195,18 @@ pub struct Alteration {
     pub changes: Vec<(String, ConfigOp, Option<String>)>,
 }
 
+/// The kind of election that an operator wants, as in Kafka.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Election {
+    /// The first replica leads, if it is in sync.
+    Preferred,
+    /// A partition without a leader gets one, even if records are lost by it.
+    Unclean,
+}
+
+/// A partition for which an election was asked, and how that ended.
+pub type Elected = (TopicPartition, Result<(), Refusal>);
+
 /// A question to the controller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
@@ -241,6 +253,11 @@ pub enum Ask {
         /// The leadership that the node sends this to. Another one refuses it.
         leadership: Leadership,
         wishes: Vec<IsrWish>,
+    },
+    /// An operator wants leaders (KIP-460). None asks for all partitions.
+    ElectLeaders {
+        election: Election,
+        partitions: Option<Vec<TopicPartition>>,
     },
     /// A node's leaders were rebuilt, and each wants a leader epoch above the one named (R7).
     RenewEpochs {
@@ -293,6 +310,8 @@ pub enum Reply {
     ProducerIds(i64),
     /// Answers `AlterIsr`, in the order asked.
     IsrAltered(Vec<IsrOutcome>, u64),
+    /// Answers `ElectLeaders`: each partition that was asked for; of all partitions those that needed an election.
+    Elected(Vec<Elected>, u64),
     /// The controller refuses the whole question and changes nothing.
     Failed(Refusal),
     /// The change was proposed, and may or may not be committed now or later (R44). The text says why.

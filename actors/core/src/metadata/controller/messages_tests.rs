@@ -82,7 +82,13 @@ fn each_ask_survives() {
             from: PEER,
             number: u64::MAX,
             leadership: Leadership { term: 5, node: 2 },
-            wishes: vec![IsrWish { id: AT, leader_epoch: 3, partition_epoch: 4, isr: vec![PEER] }],
+            wishes: vec![IsrWish {
+                id: AT,
+                leader_epoch: 3,
+                partition_epoch: 4,
+                isr: vec![PEER],
+                recovering: false,
+            }],
         },
         Ask::RenewEpochs { from: PEER, partitions: vec![(AT, 3)] },
     ]);

@@ -7,7 +7,9 @@ mod alter;
 mod basis;
 mod create;
 mod decide;
+mod elect;
 mod election;
+mod eligible;
 pub mod forward;
 mod isr;
 mod judged;
@@ -17,6 +19,7 @@ mod partitions;
 mod pending;
 mod place;
 mod register;
+mod returned;
 mod room;
 
 #[cfg(test)]
@@ -25,6 +28,6 @@ mod messages_tests;
 pub use basis::TopicDefaults;
 pub use machine::ControllerMachine;
 pub use messages::{
-    Alteration, Ask, ConfigOp, CreatedTopic, DeleteOutcome, Effect, Input, MorePartitions, NewTopic,
-    PARTITIONS_MAX, PRODUCER_ID_BLOCK, Refusal, Reply, ResourceKind, TopicOutcome, TopicRef,
+    Alteration, Ask, ConfigOp, CreatedTopic, DeleteOutcome, Effect, Elected, Election, Input, MorePartitions,
+    NewTopic, PARTITIONS_MAX, PRODUCER_ID_BLOCK, Refusal, Reply, ResourceKind, TopicOutcome, TopicRef,
 };

@@ -11,12 +11,14 @@ use super::basis::{Basis, LogEpochs};
 use super::isr::unchanged;
 use super::judged::fence;
 use super::messages::{PRODUCER_ID_BLOCK, Refusal, refuse};
+use super::returned::unclean;
 use crate::bootstrap::Seat;
 use crate::error::ErrorCode;
 use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, NodeUuid, TopicPartition};
-use crate::metadata::broker::{Broker, LEVELS, Registration};
+use crate::metadata::broker::{Broker, LEVELS, Registration, SyncedPositions, raise};
 use crate::metadata::partition::Partition;
 use crate::metadata::record::{ConfigOf, MetadataRecord, PartitionChange};
+use crate::mutant::{Mutant, planted};
 
 /// The highest leader epoch that a log may claim beyond the committed one. At one election a second, it is reached in 34
 /// years.
@@ -75,6 +77,8 @@ impl Basis<'_> {
                         leader: mine[0],
                         leader_epoch: p.leader_epoch.max(last).saturating_add(1),
                         isr: mine.to_vec(),
+                        elr: (!p.elr.is_empty()).then(Vec::new),
+                        last_known_elr: (!p.last_known_elr.is_empty()).then(Vec::new),
                         ..unchanged(id, p)
                     }));
                 }
@@ -97,15 +101,23 @@ impl Basis<'_> {
         self.runs_at_level(node)?;
         self.believable(node.broker, log_epochs.iter().copied())?;
         let mut records = Vec::new();
+        let mut known = SyncedPositions::new();
         if let Some(old) = self.image.brokers.get(&node.broker) {
             self.gives_way(old, node)?;
+            known.clone_from(&old.synced);
             if !old.fenced {
                 // Only the controller knows the position that it was last heard to have synced (R46).
                 let heard = self.standing.silent.get(&old.peer()).cloned().unwrap_or_default();
+                raise(&mut known, &heard);
                 records.push(fence(old.peer(), heard));
             }
         }
-        let said = Registration { processes: Vec::new(), ..node.clone() };
+        let unclean = unclean(self.image, node, &known);
+        let said = Registration { processes: Vec::new(), unclean, ..node.clone() };
+        if planted(Mutant::UncleanKeepsEpoch) && !said.unclean.is_empty() {
+            let node = Box::new(Registration { unclean: Vec::new(), ..said });
+            return Ok(vec![MetadataRecord::Registered { node, fenced: false }]);
+        }
         records.push(MetadataRecord::Registered { node: Box::new(said), fenced: true });
         Ok(records)
     }
@@ -227,11 +239,12 @@ fn taken(id: BrokerId, held: NodeUuid, new: NodeUuid) -> String {
 /// (R46). A build that keeps no list says nothing.
 fn is_older(old: &Broker, node: &Registration) -> bool {
     let known = old.process.is_none_or(|process| node.processes.contains(&process));
-    !known && !node.processes.is_empty() && old.uuid == node.uuid
+    !known && !node.processes.is_empty() && old.uuid == node.uuid && !planted(Mutant::RestoredCopyAccepted)
 }
 
 /// Whether a process started before the one that is registered for its node. Its question may have waited longer than it
 /// lived (R47).
 fn held_before(old: &Broker, node: &Registration) -> bool {
-    old.uuid.is_some() && old.uuid == node.uuid && node.incarnation < old.incarnation
+    let older = node.incarnation < old.incarnation && !planted(Mutant::RestoredCopyAccepted);
+    old.uuid.is_some() && old.uuid == node.uuid && older
 }

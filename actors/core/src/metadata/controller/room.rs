@@ -70,6 +70,7 @@ fn of_client(ask: &Ask) -> bool {
         Ask::CreateTopics { .. }
         | Ask::DeleteTopics(_)
         | Ask::CreatePartitions { .. }
+        | Ask::ElectLeaders { .. }
         | Ask::AlterConfigs { .. } => true,
         Ask::Found { .. }
         | Ask::Register { .. }

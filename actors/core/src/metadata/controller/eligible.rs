@@ -1,0 +1,108 @@
+//! Keeps account of the replicas that may lead although they are not in the ISR (KIP-966, R9).
+//!
+//! Below `min.insync.replicas` the high watermark stands still (I8). A replica that leaves the ISR then holds all that is
+//! committed, and goes on holding it for as long as it loses nothing: it is eligible. Once the ISR is large enough, more
+//! may be committed, so nobody outside of it is eligible any more.
+//!
+//! This file says who is eligible. The election takes one of them only where the ISR is empty (R10).
+
+use super::basis::Basis;
+use crate::ids::{BrokerId, TopicPartition};
+use crate::metadata::image::Topic;
+use crate::metadata::partition::Partition;
+use crate::metadata::record::{MetadataRecord, PartitionChange};
+use crate::mutant::{Mutant, planted};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Replicas of one partition that do not count any more, by why.
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    /// They may lack what they acknowledged.
+    pub unclean: BTreeSet<BrokerId>,
+    /// They cannot serve what they acknowledged, and leave if anybody else stays (R41).
+    pub damaged: BTreeSet<BrokerId>,
+}
+
+/// Replicas that are lost, by partition.
+pub(super) type AllLost = BTreeMap<TopicPartition, Lost>;
+
+/// The eligible replicas beside a new ISR, and those that fell out of both lists since the ISR was large enough last.
+pub(super) fn beside(
+    p: &Partition,
+    isr: &[BrokerId],
+    min_isr: usize,
+    gone: &BTreeSet<BrokerId>,
+) -> (Vec<BrokerId>, Vec<BrokerId>) {
+    if isr.len() >= min_isr && !planted(Mutant::ElrKeptAtMinIsr) {
+        return (Vec::new(), Vec::new());
+    }
+    let stays = |id: &BrokerId| !gone.contains(id) || planted(Mutant::UncleanStaysInElr);
+    let outside = |id: &&BrokerId| !isr.contains(id);
+    let elr: Vec<BrokerId> =
+        p.replicas.iter().filter(outside).filter(|id| p.is_eligible(**id) && stays(id)).copied().collect();
+    let fell = |id: &BrokerId| p.is_eligible(*id) || p.last_known_elr.contains(id);
+    let last = p.replicas.iter().filter(outside).filter(|id| fell(id) && !elr.contains(id)).copied();
+    let last = last.collect();
+    (elr, last)
+}
+
+impl Basis<'_> {
+    /// All replicas that have said, or are known, to be lost. The only replica of a partition serves what it has (R19).
+    pub(super) fn lost(&self) -> AllLost {
+        let mut all = AllLost::new();
+        for broker in self.image.brokers.values() {
+            for id in &broker.unclean {
+                all.entry(*id).or_default().unclean.insert(broker.id);
+            }
+            for id in self.standing.damaged.get(&broker.peer()).into_iter().flatten() {
+                all.entry(*id).or_default().damaged.insert(broker.id);
+            }
+        }
+        all.retain(|id, _| self.image.partition(*id).is_some_and(|p| p.replicas.len() > 1));
+        all
+    }
+
+    /// Completes a change with the lists that follow from its ISR.
+    pub(super) fn with_eligible(
+        &self,
+        topic: &Topic,
+        p: &Partition,
+        gone: &BTreeSet<BrokerId>,
+        change: PartitionChange,
+    ) -> PartitionChange {
+        let (elr, last_known) = beside(p, &change.isr, self.min_isr(topic, p), gone);
+        PartitionChange {
+            elr: (elr != p.elr).then_some(elr),
+            last_known_elr: (last_known != p.last_known_elr).then_some(last_known),
+            ..change
+        }
+    }
+
+    /// The changes of ELRs that follow from other settings (R11), behind the records that make them.
+    ///
+    /// Kafka empties each ELR. Here the rule is applied anew: while the ISR stays too small under both settings, nothing
+    /// can have been committed, and whoever is eligible remains so.
+    pub(super) fn with_settled(&self, mut records: Vec<MetadataRecord>) -> Vec<MetadataRecord> {
+        let settings = |record: &MetadataRecord| matches!(record, MetadataRecord::Configs { .. });
+        let degraded = |p: &Partition| !p.elr.is_empty() || !p.last_known_elr.is_empty();
+        let topics = self.image.topics.values();
+        let degraded: Vec<_> = topics.filter(|topic| topic.partitions.iter().any(degraded)).collect();
+        if degraded.is_empty() || !records.iter().any(settings) {
+            return records;
+        }
+        let mut image = self.image.clone();
+        image.apply_batch(self.image.applied.saturating_add(1), &records);
+        let after = Basis { image: &image, defaults: self.defaults, standing: self.standing };
+        for topic in degraded.iter().filter_map(|topic| image.topics.get(&topic.id)) {
+            for (partition, p) in (0i32..).zip(&topic.partitions) {
+                let id = TopicPartition { topic: topic.id, partition };
+                let same = super::isr::unchanged(id, p);
+                let change = after.with_eligible(topic, p, &BTreeSet::new(), same);
+                if change.elr.is_some() || change.last_known_elr.is_some() {
+                    records.push(MetadataRecord::PartitionChange(change));
+                }
+            }
+        }
+        records
+    }
+}

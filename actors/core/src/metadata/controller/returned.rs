@@ -1,0 +1,67 @@
+//! Judges the replicas of a node that starts: which of them may lack bytes that they acknowledged (R19, R21, R46).
+//!
+//! The node names what its own recovery found. The controller knows more: in which directory each replica was opened, and
+//! how far the node was once heard to have synced each journal. A directory that is another one, or ends before that, is
+//! empty or an old copy, whatever it says of itself.
+//!
+//! A directory whose last process is not its node's last one is refused before this (`register.rs`, R47).
+
+use crate::ids::{BrokerId, DirectoryId, TopicPartition};
+use crate::metadata::broker::{Broker, Registration, SyncedPositions};
+use crate::metadata::image::Image;
+use crate::metadata::partition::Partition;
+use crate::mutant::{Mutant, planted};
+use std::collections::BTreeSet;
+
+/// The replicas of a starting node that may lack acknowledged bytes and are listed in an ISR or ELR. `known` has the
+/// positions that the node was ever heard to have synced.
+pub(super) fn unclean(image: &Image, node: &Registration, known: &SyncedPositions) -> Vec<TopicPartition> {
+    let named: BTreeSet<_> = node.unclean.iter().copied().collect();
+    let short = short(node, known);
+    let other = image.brokers.get(&node.broker).is_some_and(|old| moved(old, node));
+    let mut found = Vec::new();
+    for topic in image.topics.values() {
+        for (partition, p) in (0i32..).zip(&topic.partitions) {
+            let id = TopicPartition { topic: topic.id, partition };
+            let lost =
+                || other || named.contains(&id) || elsewhere(p, node) || in_short(p, node.broker, &short);
+            if p.replicas.len() > 1 && p.is_eligible(node.broker) && lost() {
+                found.push(id);
+            }
+        }
+    }
+    found
+}
+
+/// The shards whose journals end before what the node was heard to have synced; a lost shard is one of them.
+fn short(node: &Registration, known: &SyncedPositions) -> BTreeSet<u16> {
+    if planted(Mutant::RestoredCopyAccepted) {
+        return BTreeSet::new();
+    }
+    let mut short = BTreeSet::new();
+    for directory in &node.directories {
+        let says = |shard| node.synced.get(directory).and_then(|shards| shards.get(&shard)).copied();
+        let known = known.get(directory).into_iter().flatten();
+        short.extend(known.filter(|(shard, at)| says(**shard).unwrap_or(0) < **at).map(|(shard, _)| *shard));
+    }
+    short
+}
+
+/// Whether a node comes back with no directory that it had.
+fn moved(old: &Broker, node: &Registration) -> bool {
+    let had = |directory| old.directories.contains(directory);
+    !old.directories.is_empty() && !node.directories.iter().any(had)
+}
+
+/// Whether the replica was opened, but in none of the directories that the node has now.
+fn elsewhere(p: &Partition, node: &Registration) -> bool {
+    let here = |directory: &DirectoryId| p.opened_in(node.broker, *directory);
+    p.opened_by(node.broker) && !node.directories.is_empty() && !node.directories.iter().any(here)
+}
+
+/// Whether the replica lies in a journal that is too short. A place that is not known counts as any.
+fn in_short(p: &Partition, broker: BrokerId, short: &BTreeSet<u16>) -> bool {
+    let places = p.opened.iter().filter(|opened| opened.broker == broker);
+    !short.is_empty()
+        && places.map(|opened| opened.shard).all(|shard| shard.is_none_or(|n| short.contains(&n)))
+}
