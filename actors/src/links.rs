@@ -17,16 +17,24 @@ pub struct Links {
     pub replication: Arc<dyn Replication>,
     /// None on a single node, whose ISRs never change.
     pub proposer: Option<ActorRef<ProposerMsg>>,
+    /// Replicas that cannot serve now.
     pub unable: Arc<Unable>,
+    /// Replicas that cannot serve what they acknowledged, until another replica helps (R41).
+    pub damaged: Arc<Unable>,
 }
 
 impl Default for Links {
     fn default() -> Links {
-        Links { replication: Arc::new(NoPeers), proposer: None, unable: Arc::default() }
+        Links {
+            replication: Arc::new(NoPeers),
+            proposer: None,
+            unable: Arc::default(),
+            damaged: Arc::default(),
+        }
     }
 }
 
-/// The replicas of this node that cannot serve now. The heartbeat names them (R38).
+/// Replicas of this node that the heartbeat names, because they cannot serve (R38, R41).
 #[derive(Debug, Default)]
 pub struct Unable(Mutex<BTreeMap<TopicPartition, u64>>);
 
@@ -41,6 +49,13 @@ impl Unable {
         } else if all.get(&id) == Some(&number) {
             tracing::info!(partition = %id, "it can serve again");
             all.remove(&id);
+        }
+    }
+
+    /// Takes a replica off the list, whoever put it there.
+    pub fn clear(&self, id: TopicPartition) {
+        if self.0.lock().remove(&id).is_some() {
+            tracing::info!(partition = %id, "it can serve again");
         }
     }
 

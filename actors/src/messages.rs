@@ -25,6 +25,8 @@ pub enum NodeMsg {
     Ready(Life),
     /// A replica cannot be served; its handle says why.
     Broken(Life),
+    /// The replica cannot serve what it acknowledged; the flag says whether its shard takes a new one.
+    Damaged(Life, String, bool),
     /// The replica wants a leader epoch above this one, because its former actor led in it.
     Spent(Life, LeaderEpoch),
     /// A shard's replicas have been told everything up to this index.

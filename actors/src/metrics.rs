@@ -13,6 +13,8 @@ use metrics::{Unit, counter, describe_counter};
 pub const BATCHES: &str = "callboard_partition_batches_appended_total";
 /// Counter, bytes: batches appended to partitions this node leads.
 pub const BYTES: &str = "callboard_partition_bytes_appended_total";
+/// Counter: damaged replicas that began anew, to be filled by their leaders.
+pub const MENDED: &str = "callboard_partition_replicas_mended_total";
 /// Counter: batches taken from the leaders of partitions that this node follows.
 pub const REPLICATED_BATCHES: &str = "callboard_partition_batches_replicated_total";
 /// Counter, bytes: batches taken from the leaders of partitions that this node follows.
@@ -81,6 +83,7 @@ pub fn describe() {
         "batches that were duplicates, refused, or timed out waiting; log starts moved by retention; follower logs \
          cut; in-sync sets proposed smaller or larger"
     );
+    describe_counter!(MENDED, Unit::Count, "damaged replicas that began anew, to be filled by their leaders");
     describe_counter!(RESTARTS, Unit::Count, "actors that ended by an error and were started again");
     describe_counter!(DROPPED, Unit::Count, "committed metadata records that changed nothing");
 }
@@ -160,6 +163,11 @@ pub(crate) fn waits() {
 
 pub(crate) fn dropped(records: usize) {
     counter!(DROPPED).increment(records as u64);
+}
+
+/// Notes that a damaged replica begins anew.
+pub(crate) fn mended() {
+    counter!(MENDED).increment(1);
 }
 
 pub(crate) fn restarted(actor: &'static str) {

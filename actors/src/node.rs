@@ -12,13 +12,14 @@
 //! process.
 
 use crate::clock::Clock;
-use crate::cluster::{Beating, ClusterArgs, Joining, JoiningIo, Router, SessionsActor, SessionsArgs};
+use crate::cluster::{Beating, ClusterArgs, Joining, JoiningIo, Router, SessionsActor, SessionsArgs, synced};
 use crate::controller::{Ask, ControllerActor, ControllerArgs, ControllerHandle};
 use crate::directory::Directory;
 use crate::group::{CoordinatorsActor, CoordinatorsArgs};
 use crate::images::Images;
-use crate::links::Links;
+use crate::links::{Links, Unable};
 use crate::messages::{NodeMsg, ShardMsg, Starting};
+use crate::metrics;
 use crate::partition::{PartitionHandle, TailBudget};
 use crate::ports::{OpenLog, ReplicaState, Shard, Verdict};
 use crate::proposer::{ProposerActor, ProposerArgs};
@@ -86,6 +87,8 @@ struct NodeIo {
     broker_id: BrokerId,
     /// The identity of the data directory.
     directory_id: Option<DirectoryId>,
+    /// Replicas that the heartbeats name as damaged.
+    damaged: Arc<Unable>,
     controller: ControllerHandle,
     /// The shards by number; none for a lost one.
     shards: Vec<Option<ShardAt>>,
@@ -136,6 +139,7 @@ impl Actor for NodeActor {
             me: me.clone(),
             broker_id,
             directory_id: args.identity.node.directories.first().copied(),
+            damaged: Arc::clone(&links.damaged),
             controller,
             shards,
             directory: args.directory,
@@ -144,7 +148,8 @@ impl Actor for NodeActor {
             handles: HashMap::new(),
             ready: Some(args.ready),
         };
-        let machine = NodeMachine::new(broker_id, statics, health, found);
+        let directory = args.identity.node.directories.first().copied();
+        let machine = NodeMachine::new((broker_id, directory), statics, health, found);
         let shell = Shell::new(machine, io, Arc::clone(&args.clock));
         let mut state = NodeState { identity: args.identity, shell, joining: None };
         if let (Some(cluster), Some(proposer)) = (args.cluster, links.proposer) {
@@ -153,6 +158,8 @@ impl Actor for NodeActor {
                 images: Arc::clone(&state.shell.io.images),
                 shards: working,
                 unable: links.unable,
+                damaged: links.damaged,
+                directory: state.shell.io.directory_id,
                 ending: cluster.ending,
                 proposer,
             };
@@ -227,6 +234,7 @@ impl Actor for NodeActor {
             }
             NodeMsg::Ready(life) => Input::Ready(life),
             NodeMsg::Broken(life) => Input::Broken(life),
+            NodeMsg::Damaged(life, why, mendable) => Input::Damaged { life, why, mendable },
             NodeMsg::Spent(life, leader_epoch) => Input::Spent { life, leader_epoch },
             NodeMsg::Told(index) => Input::Told { index },
             NodeMsg::Recorded(said) => {
@@ -276,6 +284,8 @@ impl NodeState {
         if alone.is_none() {
             let unclean = |log: &&ReplicaState| log.stray.is_none() && log.verdict != Verdict::Clean;
             node.unclean = self.shell.io.recovered.values().filter(unclean).map(|log| log.id).collect();
+            let shards = self.shell.io.shards.iter().flatten().map(|at| Arc::clone(&at.port));
+            node.synced = synced(self.shell.io.directory_id, &shards.collect::<Vec<_>>());
         }
         let logs = self.shell.io.recovered.values();
         let mut last: HashMap<TopicPartition, LeaderEpoch> = HashMap::new();
@@ -377,6 +387,11 @@ impl Perform<Effect> for NodeIo {
             Effect::Unclean { id, why } => {
                 tracing::warn!(partition = %id, "unclean: {why}; it is the only replica and serves what it has");
             }
+            Effect::Damaged(life) => self.damaged.set(life.id, life.number, true),
+            Effect::Mended { id, leader, why } => {
+                metrics::mended();
+                tracing::warn!(partition = %id, leader, "it begins anew, and its leader fills it: {why}");
+            }
             Effect::Offline { life, leader_epoch, why } => self.offline(life, leader_epoch, why),
             Effect::Assign { id, shard, assigned } => self.tell(shard, ShardMsg::Assign(id, assigned)),
             Effect::Configure { id, shard, config } => self.tell(shard, ShardMsg::Configure(id, config)),
@@ -393,7 +408,10 @@ impl Perform<Effect> for NodeIo {
             Effect::Serve(lives) => self.serve(&lives),
             Effect::Withdraw(ids) => {
                 self.directory.remove(&ids);
-                ids.iter().for_each(|id| drop(self.handles.remove(id)));
+                for id in &ids {
+                    self.handles.remove(id);
+                    self.damaged.clear(*id);
+                }
             }
             Effect::Served(index) => self.images.set_served(index),
             Effect::Ready { epoch } => {
@@ -480,6 +498,7 @@ impl Around<'_> {
             replication: Arc::clone(&cluster.replication),
             proposer: Some(proposer),
             unable: Arc::default(),
+            damaged: Arc::default(),
         };
         Ok((ControllerHandle::routed(router), links))
     }

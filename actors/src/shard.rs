@@ -249,7 +249,7 @@ impl ShardState {
         self.numbers += 1 << 32;
         let number = self.numbers;
         let beginning = Beginning { first_n: self.numbers, rebuilt: std::mem::take(&mut local.failed) };
-        let spent = self.args.node.clone();
+        let (spent, damaged) = (self.args.node.clone(), self.args.node.clone());
         let (proposer, unable) = (self.args.links.proposer.clone(), Arc::clone(&self.args.links.unable));
         let args = ReplicaArgs {
             handle: Arc::clone(&local.handle),
@@ -273,6 +273,9 @@ impl ShardState {
                 }
             }),
             on_unable: Box::new(move |is| unable.set(id, number, is)),
+            on_damaged: Box::new(move |why, mendable| {
+                let _ = damaged.cast(NodeMsg::Damaged(life, why, mendable));
+            }),
             replication: Arc::clone(&self.args.links.replication),
         };
         match Actor::spawn_linked(None, ReplicaActor, args, me.get_cell()).await {

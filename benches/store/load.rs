@@ -62,6 +62,7 @@ impl ReplicaSink for Sink {
         self.flow.state.lock().failed = Some(error);
         self.flow.done.notify_one();
     }
+    fn rotted(&self, _: String) {}
 }
 
 struct Partition {

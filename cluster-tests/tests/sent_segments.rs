@@ -31,6 +31,7 @@ struct Nobody;
 impl ReplicaSink for Nobody {
     fn persisted(&self, _: Persisted) {}
     fn failed(&self, _: ShardError) {}
+    fn rotted(&self, _: String) {}
 }
 
 fn open(dir: &Path) -> Result<(Store, Arc<Engine>)> {

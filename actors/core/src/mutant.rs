@@ -106,6 +106,8 @@ pub enum Mutant {
     AppliedIndexIgnored,
     /// A replica that came back unclean stays in the ELR (M9).
     UncleanStaysInElr,
+    /// A damaged replica begins anew while ISR or ELR still count on its bytes.
+    RefetchedBeforeLeaving,
     /// A fenced replica is elected (M10).
     FencedElected,
     /// The ELR is kept when the ISR is large enough again (M11).

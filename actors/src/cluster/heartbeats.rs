@@ -11,10 +11,9 @@ use crate::images::Images;
 use crate::links::Unable;
 use crate::ports::{Calls, Service, Shard};
 use bytes::Bytes;
-use callboard_core::Peer;
 use callboard_core::metadata::SyncedPositions;
 use callboard_core::sessions::{HEARTBEAT_MS, Heartbeat, SESSION_MS};
-use std::collections::BTreeSet;
+use callboard_core::{DirectoryId, Peer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,8 +30,16 @@ pub struct Heartbeats {
     pub images: Arc<Images>,
     pub shards: Vec<Arc<dyn Shard>>,
     pub unable: Arc<Unable>,
+    pub damaged: Arc<Unable>,
+    pub directory: Option<DirectoryId>,
     /// Whether the node wants to end.
     pub ending: Arc<AtomicBool>,
+}
+
+/// Up to where the journals of a data directory are on disk.
+pub(crate) fn synced(directory: Option<DirectoryId>, shards: &[Arc<dyn Shard>]) -> SyncedPositions {
+    let at = |shard: &Arc<dyn Shard>| (shard.index(), shard.stats().synced_position);
+    directory.map(|directory| (directory, shards.iter().map(at).collect())).into_iter().collect()
 }
 
 impl Heartbeats {
@@ -68,9 +75,9 @@ impl Heartbeats {
             recovered: true,
             ending: self.ending.load(Ordering::Relaxed),
             sync_age_ms: ages.max().unwrap_or(0),
-            synced: SyncedPositions::new(),
+            synced: synced(self.directory, &self.shards),
             unable: self.unable.all(),
-            damaged: BTreeSet::new(),
+            damaged: self.damaged.all(),
         }
     }
 

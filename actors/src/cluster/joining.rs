@@ -17,7 +17,7 @@ use crate::proposer::ProposerMsg;
 use crate::shell::{Perform, Shell};
 use callboard_core::metadata::controller::Ask;
 use callboard_core::node::registration::{Effect, Input, Registering};
-use callboard_core::{BrokerEpoch, Peer};
+use callboard_core::{BrokerEpoch, DirectoryId, Peer};
 use futures_util::future::BoxFuture;
 use ractor::ActorRef;
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub(crate) struct Beating {
     pub images: Arc<Images>,
     pub shards: Vec<Arc<dyn Shard>>,
     pub unable: Arc<Unable>,
+    pub damaged: Arc<Unable>,
+    pub directory: Option<DirectoryId>,
     pub ending: Arc<AtomicBool>,
     pub proposer: ActorRef<ProposerMsg>,
 }
@@ -101,13 +103,12 @@ impl Joining {
 
     /// The granted epoch is on disk: heartbeats begin, and wishes of leaders carry it.
     pub fn granted(&mut self, from: Peer) {
-        let Some(Beating { calls, images, shards, unable, ending, proposer }) = self.beating.take() else {
-            return;
-        };
+        let Some(beating) = self.beating.take() else { return };
+        let Beating { calls, images, shards, unable, damaged, directory, ending, proposer } = beating;
         let _ = proposer.cast(ProposerMsg::Registered(from.epoch));
         let door = Arc::clone(&self.shell.io.door);
         door.registered();
-        let beats = Heartbeats { from, door, calls, images, shards, unable, ending };
+        let beats = Heartbeats { from, door, calls, images, shards, unable, damaged, directory, ending };
         self.beats = Some(tokio::spawn(beats.run()));
     }
 }

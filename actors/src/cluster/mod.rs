@@ -20,6 +20,7 @@ mod sessions;
 
 pub use door::Door;
 pub use forming::{Forming, FormingActor, FormingArgs, FormingMsg, FormingView};
+pub(crate) use heartbeats::synced;
 pub(crate) use joining::{Beating, Joining, JoiningIo};
 pub use joining::{ClusterArgs, OnGranted, OnOver};
 pub use messages::SessionsMsg;

@@ -119,6 +119,8 @@ pub enum ReplicaMsg {
     Persisted(Persisted),
     /// The shard, or the journal for this replica alone, takes no more entries.
     Failed(ShardError),
+    /// Stored bytes do not prove themselves any more.
+    Rotted(String),
     Configure(ReplicaConfig),
     Trim(Trimming, Reply<Result<Appended, Reject>>),
     /// The store's answer on retention; none if no record has expired or the store could not look.

@@ -43,6 +43,8 @@ pub type OnSpent = Box<dyn Fn(LeaderEpoch) + Send + Sync>;
 
 /// Told which ISR the leader wants.
 pub type OnWish = Box<dyn Fn(IsrWish) + Send + Sync>;
+/// Told why the replica cannot serve what it acknowledged, and whether its shard takes a new one.
+pub type OnDamaged = Box<dyn Fn(String, bool) + Send + Sync>;
 /// Told whether the replica cannot serve for now. An actor that ends takes its word back.
 pub type OnUnable = Box<dyn Fn(bool) + Send + Sync>;
 
@@ -62,6 +64,7 @@ pub struct ReplicaArgs {
     pub on_spent: OnSpent,
     pub on_wish: OnWish,
     pub on_unable: OnUnable,
+    pub on_damaged: OnDamaged,
     pub replication: Arc<dyn Replication>,
 }
 
@@ -82,6 +85,10 @@ impl ReplicaSink for Sink {
 
     fn failed(&self, error: ShardError) {
         let _ = self.0.cast(ReplicaMsg::Failed(error));
+    }
+
+    fn rotted(&self, why: String) {
+        let _ = self.0.cast(ReplicaMsg::Rotted(why));
     }
 }
 
@@ -113,6 +120,7 @@ struct ReplicaIo {
     on_spent: OnSpent,
     on_wish: OnWish,
     on_unable: OnUnable,
+    on_damaged: OnDamaged,
     abandoned: bool,
 }
 
@@ -291,6 +299,7 @@ impl Actor for ReplicaActor {
             on_spent: args.on_spent,
             on_wish: args.on_wish,
             on_unable: args.on_unable,
+            on_damaged: args.on_damaged,
             abandoned: false,
         };
         let machine = ReplicaMachine::new(args.node, log, args.config, args.beginning);
@@ -310,7 +319,14 @@ impl Actor for ReplicaActor {
             ReplicaMsg::Assign(assigned) => Input::Assign(assigned),
             ReplicaMsg::Append(appending, epoch, reply) => state.append(*appending, epoch, reply),
             ReplicaMsg::Persisted(Persisted { written, synced }) => Input::Persisted { written, synced },
-            ReplicaMsg::Failed(ShardError::Stopped { reason, .. }) => Input::ShardFailed(reason),
+            ReplicaMsg::Failed(ShardError::Stopped { reason, .. }) => {
+                (state.shell.io.on_damaged)(reason.clone(), false);
+                Input::ShardFailed(reason)
+            }
+            ReplicaMsg::Rotted(why) => {
+                (state.shell.io.on_damaged)(why, true);
+                return Ok(());
+            }
             // The log is sound, so the supervisor starts this actor again from it.
             ReplicaMsg::Failed(refused) => return Err(refused.into()),
             ReplicaMsg::Configure(config) => Input::Configure(config),

@@ -116,6 +116,8 @@ pub trait ReplicaSink: Send + Sync + 'static {
     fn persisted(&self, persisted: Persisted);
     /// The shard has stopped for good, or it takes no more entries of this replica. The error says which.
     fn failed(&self, error: ShardError);
+    /// Stored bytes of the replica do not prove themselves any more, or cannot be read. Told once.
+    fn rotted(&self, why: String);
 }
 
 /// How far a replica's entries have come.
@@ -332,6 +334,9 @@ pub struct ShardStats {
     pub unsettled_bytes: u64,
     /// Age of the oldest sync that is still running, in milliseconds.
     pub sync_age_ms: u64,
+    /// The journal position up to which everything is on disk. A later start finds at least that, unless the disk has lost
+    /// something (R46).
+    pub synced_position: u64,
     /// Bytes of whole groups behind the proved part of the journal, which recovery journaled anew at the last start.
     pub rejournaled_bytes: u64,
     /// Bytes of the torn tail that recovery cut at the last start.

@@ -38,6 +38,7 @@ impl ReplicaSink for Heard {
     fn failed(&self, error: ShardError) {
         *self.failed.lock() = Some(error);
     }
+    fn rotted(&self, _: String) {}
 }
 
 /// The history of one replica, from its opening on.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use callboard_core::BrokerId;
 use callboard_core::metadata::configs::Statics;
 use callboard_core::metadata::{ControllerMachine, ProposalId, TopicDefaults};
 use callboard_core::node::proposer::IsrProposer;
 use callboard_core::node::{Found, NodeMachine};
 use callboard_core::sessions::Sessions;
+use callboard_core::{BrokerId, DirectoryId};
 
 use crate::sim::options::Options;
 
@@ -33,7 +33,7 @@ impl Machines {
         let statics = Arc::new(Statics::new(values));
         let defaults = TopicDefaults { partitions: 1, statics: Arc::clone(&statics) };
         Machines {
-            node: NodeMachine::new(id, statics, vec![Ok(())], found),
+            node: NodeMachine::new((id, Some(DirectoryId([id as u8; 16]))), statics, vec![Ok(())], found),
             controller: ControllerMachine::new(ProposalId { node: id, number: first }, defaults),
             sessions: Sessions::new(id),
             proposer: IsrProposer::new(id),

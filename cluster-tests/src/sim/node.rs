@@ -173,6 +173,9 @@ impl World {
             Effect::Offline { life, why, .. } => {
                 self.broken("I16", || format!("n{} has {} offline: {why}", node + 1, life.id));
             }
+            Effect::Damaged(Life { id, .. }) | Effect::Mended { id, .. } => {
+                self.broken("I16", || format!("n{} lets {id} begin anew, and its disk is sound", node + 1));
+            }
             Effect::Unclean { id, why } => {
                 self.broken("I10", || format!("n{} finds {id} unclean: {why}", node + 1));
             }

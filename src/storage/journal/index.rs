@@ -119,6 +119,8 @@ pub struct Live {
     pub failed: Option<String>,
     /// A part of its journal is rotten: only another replica can mend that.
     pub corrupt: bool,
+    /// Its sink was told that stored bytes have rotted.
+    pub rotten: bool,
     pub dropped: bool,
 }
 
@@ -144,6 +146,7 @@ impl Live {
             announced: Persisted { written: seq, synced: seq },
             failed: None,
             corrupt: false,
+            rotten: false,
             dropped: false,
         }
     }

@@ -19,9 +19,9 @@ use crate::storage::settled::state::Settled;
 use crate::storage::shard::room::Space;
 use crate::storage::shard::scrub::{Scrubbed, Scrubber};
 use callboard_actors::ports::{Hint, ReplicaSink, ShardError, ShardStats, Submission};
-use callboard_core::ReplicaId;
 use callboard_core::partition::Forgotten;
 use callboard_core::storage::{Entry, LARGE_RUN, Residence, Room, ZEROS_BELOW};
+use callboard_core::{Lsn, ReplicaId};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -65,6 +65,10 @@ impl Default for EngineOptions {
 pub struct Mended {
     pub rejournaled: u64,
     pub cut: u64,
+    /// Where the journal ended that recovery found.
+    pub found: Lsn,
+    /// Where this life's own part of the journal begins.
+    pub began: Lsn,
 }
 
 /// One shard: the owners of its state.
@@ -312,8 +316,34 @@ impl Engine {
             usable_bytes: usable,
             unsettled_bytes: self.unsettled(),
             sync_age_ms: self.sync_age().as_millis() as u64,
+            synced_position: self.synced_position().0,
             rejournaled_bytes: self.mended.rejournaled,
             cut_bytes: self.mended.cut,
+        }
+    }
+
+    /// Up to where the next recovery finds the journal at least. The segment that this life began counts only once a group
+    /// of its own is synced in it, because an old copy of the directory would get such a segment, too.
+    fn synced_position(&self) -> Lsn {
+        let synced = self.journal.synced_to().lsn;
+        if synced > self.mended.began { synced } else { self.mended.found }
+    }
+
+    /// Tells a replica, once, that its stored bytes do not prove themselves.
+    pub fn tell_rot(&self, replica: ReplicaId, why: &str) {
+        let mut index = self.journal.index.lock();
+        if let Some(live) = index.replicas.get_mut(&replica)
+            && !std::mem::replace(&mut live.rotten, true)
+            && let Some(sink) = &live.sink
+        {
+            sink.rotted(why.to_owned());
+        }
+    }
+
+    /// Tells every replica of which the scrubber, or a move, has found rotten stretches.
+    pub fn tell_all_rot(&self) {
+        for (replica, why) in self.scrubber.newly_rotten() {
+            self.tell_rot(replica, &why);
         }
     }
 

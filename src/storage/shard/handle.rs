@@ -108,11 +108,29 @@ impl ShardHandle {
         self.inner.engine.sample(self.inner.gate.closed_for())
     }
 
-    fn on_reader<T: Send + 'static>(
+    /// Reads of one replica: what does not prove itself is told to the replica as well.
+    fn on_reader_of<T: Send + 'static>(
         &self,
+        replica: ReplicaId,
         job: impl FnOnce(&Engine) -> Result<T, ReadError> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, ReadError>> {
-        on_reader(&self.inner, &self.readers, job)
+        on_reader(&self.inner, &self.readers, telling(replica, job))
+    }
+}
+
+/// A job that tells the replica of rotten bytes. A database that has run out of space, or has stopped, proves nothing.
+fn telling<T>(
+    replica: ReplicaId,
+    job: impl FnOnce(&Engine) -> Result<T, ReadError>,
+) -> impl FnOnce(&Engine) -> Result<T, ReadError> {
+    move |engine| {
+        let done = job(engine);
+        if let Err(ReadError::Corrupt(why)) = &done
+            && engine.may_judge_reads()
+        {
+            engine.tell_rot(replica, why);
+        }
+        done
     }
 }
 
@@ -209,7 +227,7 @@ impl Journal for ShardHandle {
 
 impl Reading for ShardHandle {
     fn read(&self, request: ReadRequest) -> BoxFuture<'static, Result<Slices, ReadError>> {
-        self.on_reader(move |engine| engine.read_on(request))
+        self.on_reader_of(request.replica, move |engine| engine.read_on(request))
     }
 
     fn find_time(
@@ -219,7 +237,7 @@ impl Reading for ShardHandle {
         until: Offset,
         timestamp: i64,
     ) -> BoxFuture<'static, Result<Option<TimeHit>, ReadError>> {
-        self.on_reader(move |engine| engine.find_time(replica, from, until, timestamp))
+        self.on_reader_of(replica, move |engine| engine.find_time(replica, from, until, timestamp))
     }
 
     fn max_time(
@@ -228,7 +246,7 @@ impl Reading for ShardHandle {
         from: Offset,
         until: Offset,
     ) -> BoxFuture<'static, Result<Option<TimeHit>, ReadError>> {
-        self.on_reader(move |engine| engine.max_time(replica, from, until))
+        self.on_reader_of(replica, move |engine| engine.max_time(replica, from, until))
     }
 
     fn expired(
@@ -242,16 +260,17 @@ impl Reading for ShardHandle {
         let turns = Arc::clone(&self.retention);
         Box::pin(async move {
             let _turn = turns.acquire_owned().await;
-            on_reader(&inner, &readers, move |engine| engine.expired(replica, from, until, &rules)).await
+            let job = move |engine: &Engine| engine.expired(replica, from, until, &rules);
+            on_reader(&inner, &readers, telling(replica, job)).await
         })
     }
 
     fn size(&self, replica: ReplicaId) -> BoxFuture<'static, Result<u64, ReadError>> {
-        self.on_reader(move |engine| engine.size(replica))
+        self.on_reader_of(replica, move |engine| engine.size(replica))
     }
 
     fn sizes(&self) -> BoxFuture<'static, Result<BTreeMap<ReplicaId, u64>, ReadError>> {
-        self.on_reader(Engine::sizes)
+        on_reader(&self.inner, &self.readers, Engine::sizes)
     }
 }
 

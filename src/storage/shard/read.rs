@@ -66,6 +66,12 @@ impl Engine {
         result
     }
 
+    /// Whether a read that fails says something of the bytes: redb is open, has space, and the shard works.
+    pub fn may_judge_reads(&self) -> bool {
+        let db = &self.settled.db;
+        db.is_open() && !db.health.ran_out_now() && self.fault().is_none()
+    }
+
     /// Reads whole batches from the one that covers `from`.
     pub fn read(&self, request: ReadRequest) -> Result<Slices, ReadError> {
         let ReadRequest { replica, from, until, .. } = request;

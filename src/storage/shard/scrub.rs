@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Each call proves a little and goes on where the last one ended; the thread that calls it sets the pace, a pass a week.
-//! Blocks in redb are not scrubbed, because every read of one proves it. On a single node nothing mends a rotten stretch:
-//! the scrubber says where it is.
+//! Blocks in redb are not scrubbed, because every read of one proves it. The replica is told, and on a cluster its leader
+//! fills it anew. On a single node nothing mends a rotten stretch: the scrubber says where it is.
 
 use crate::storage::disk::fault::ShardFault;
 use crate::storage::journal::batches::proved;
@@ -39,6 +39,8 @@ pub struct Scrubber {
     shard: u16,
     /// Each stretch by its replica and first offset.
     rotten: Mutex<BTreeSet<(ReplicaId, Offset)>>,
+    /// Replicas that are to be told of it, with the reason.
+    news: Mutex<Vec<(ReplicaId, String)>>,
     next: Mutex<(ReplicaId, Offset)>,
 }
 
@@ -46,7 +48,12 @@ impl Scrubber {
     /// A scrubber that begins a pass and knows of no rot.
     #[must_use]
     pub fn new(shard: u16) -> Scrubber {
-        Scrubber { shard, rotten: Mutex::default(), next: Mutex::new((ReplicaId(0), Offset::MIN)) }
+        Scrubber {
+            shard,
+            rotten: Mutex::default(),
+            news: Mutex::default(),
+            next: Mutex::new((ReplicaId(0), Offset::MIN)),
+        }
     }
 
     /// Bytes to be looked at in a second, for a pass a week.
@@ -94,6 +101,7 @@ impl Scrubber {
     pub fn found_rotten(&self, replica: ReplicaId, base: Offset, why: &ShardFault) {
         if self.rotten.lock().insert((replica, base)) {
             metrics::rotten(self.shard);
+            self.news.lock().push((replica, format!("its records from offset {base} on have rotted: {why}")));
             tracing::error!(
                 shard = self.shard,
                 replica = replica.0,
@@ -101,6 +109,11 @@ impl Scrubber {
                 "stored records have rotted: {why}; reads of them are refused"
             );
         }
+    }
+
+    /// The replicas in which rot was found since the last call.
+    pub fn newly_rotten(&self) -> Vec<(ReplicaId, String)> {
+        std::mem::take(&mut *self.news.lock())
     }
 
     /// Whether a stretch is known not to prove itself.

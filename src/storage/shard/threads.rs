@@ -148,6 +148,7 @@ pub fn scrub(inner: &Inner) {
         {
             return inner.faulted(&fault);
         }
+        inner.engine.tell_all_rot();
         let mut stop = inner.work.lock();
         let until = Instant::now() + SCRUB_EVERY;
         while !*stop && !inner.woken.wait_until(&mut stop, until).timed_out() {}

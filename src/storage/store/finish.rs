@@ -49,12 +49,13 @@ impl Inspection {
         let EngineOptions { segment_bytes, zeros_below, residence, disk_reserve_bytes, shards, .. } =
             self.options;
         let space = Space::new(self.shard, shards, self.disk, &self.dir, disk_reserve_bytes);
+        let (found, began) = (self.stream.end, end);
         let end = SyncedTo { lsn: end, crc: last_crc };
         let start = Start { end, segment: fresh, index, pinned: self.pinned };
         let making = Making { segment_bytes, zeros_below };
         let journal = Journal::new(self.shard, self.uuid, making, self.segments, start);
         let settled = Settled::new(self.shard, residence, self.db, self.stored.x, sweep);
-        let mended = Mended { rejournaled, cut: self.stream.cut_bytes };
+        let mended = Mended { rejournaled, cut: self.stream.cut_bytes, found, began };
         Ok(Engine::new(self.options, journal, settled, space, mended))
     }
 

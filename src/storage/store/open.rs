@@ -330,6 +330,10 @@ fn record_verdicts(
         }
         let verdicts: BTreeMap<u32, StoredVerdict> =
             states.iter().filter_map(|s| Some((s.replica.0, StoredVerdict::of(&s.verdict)?))).collect();
+        // Without a corrupt replica nobody needs the segments that one had pinned.
+        if !states.iter().any(|s| matches!(s.verdict, Verdict::Corrupt(_))) {
+            identity.pinned.remove(&shard);
+        }
         identity.pinned.entry(shard).or_default().extend(inspection.pinned().iter().map(|at| at.0));
         identity.verdicts.insert(shard, verdicts);
         all.push(states);

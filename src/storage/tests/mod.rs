@@ -32,6 +32,7 @@ impl ReplicaSink for Seen {
     fn failed(&self, error: ShardError) {
         *self.failed.lock() = Some(error);
     }
+    fn rotted(&self, _: String) {}
 }
 
 fn options() -> StoreOptions {

@@ -201,6 +201,8 @@ impl Image {
                 let (broker, directory, shard) = (*broker_id, *directory, *shard);
                 let id = TopicPartition { topic: *topic, partition: *partition };
                 let Some(p) = self.partition_mut(id) else { return Some(Dropped::Partition(id)) };
+                // A node has one replica of a partition, in the place that it opened last.
+                p.opened.retain(|opened| opened.broker != broker);
                 p.opened.insert(Opened { broker, directory, shard });
             }
             MetadataRecord::Configs { of, changes } => {

@@ -117,6 +117,17 @@ impl Partition {
         self.opened.iter().any(|opened| opened.broker == broker)
     }
 
+    /// Whether the image has a node's replica in this place, as far as it says so.
+    #[must_use]
+    pub fn opened_at(&self, at: Opened) -> bool {
+        let same = |opened: &&Opened| {
+            opened.broker == at.broker
+                && (opened.directory.is_none() || opened.directory == at.directory)
+                && (opened.shard.is_none() || opened.shard == at.shard)
+        };
+        self.opened.iter().any(|opened| same(&opened))
+    }
+
     /// Whether a node has opened its replica in this directory (R21). A place without a directory counts as all.
     #[must_use]
     pub fn opened_in(&self, broker: BrokerId, directory: DirectoryId) -> bool {

@@ -5,13 +5,13 @@
 //! one, and `served.rs` counts the work that an image causes. The shell performs the effects.
 
 use super::assign::{assigned, lives};
-use super::messages::{Effect, Found, Input, Life};
+use super::messages::{Effect, Found, Input, Life, Origin};
 use super::replicas::{Disks, Startable};
 use super::served::Served;
-use crate::ids::{BrokerId, Peer, TopicPartition};
+use crate::ids::{BrokerId, DirectoryId, Peer, TopicPartition};
 use crate::machine::{Effects, Machine};
 use crate::metadata::configs::{Statics, replica_config};
-use crate::metadata::{Image, Partition, Topic};
+use crate::metadata::{Image, Opened, Partition, Topic};
 use crate::mutant::{Mutant, planted};
 use crate::partition::{Assigned, ReplicaConfig};
 use crate::time::{Millis, Now};
@@ -45,6 +45,8 @@ struct Replica {
     place: Place,
     assigned: Assigned,
     stage: Stage,
+    /// Why it cannot serve what it acknowledged, if it cannot; and whether it may begin anew in this process.
+    damage: Option<(String, bool)>,
     /// The lowest index of the metadata log whose image may have caused the start.
     since: u64,
 }
@@ -53,6 +55,8 @@ struct Replica {
 #[derive(Debug)]
 pub struct NodeMachine {
     me: BrokerId,
+    /// The data directory of this node.
+    directory: Option<DirectoryId>,
     statics: Arc<Statics>,
     disks: Disks,
     image: Arc<Image>,
@@ -73,13 +77,14 @@ impl NodeMachine {
     /// A node that has recovered its shards and has seen no image yet. A lost shard comes with the reason.
     #[must_use]
     pub fn new(
-        me: BrokerId,
+        (me, directory): (BrokerId, Option<DirectoryId>),
         statics: Arc<Statics>,
         shards: Vec<Result<(), String>>,
         found: Vec<Found>,
     ) -> NodeMachine {
         NodeMachine {
             me,
+            directory,
             statics,
             disks: Disks::new(shards, found),
             image: Arc::default(),
@@ -175,6 +180,7 @@ impl NodeMachine {
                         }
                         Place::Offline(_) => {}
                     }
+                    self.mend(id, topic, p, since, out);
                 }
             }
         }
@@ -202,6 +208,7 @@ impl NodeMachine {
         self.lives += 1;
         let life = Life { id, number: self.lives };
         let assigned = self.assigned(topic, p);
+        let mut damage = None;
         let place = match self.disks.claim(id, p.opened_by(self.me)) {
             Ok(Startable { shard, origin, unclean }) => {
                 out.extend(unclean.map(|why| Effect::Unclean { id, why }));
@@ -210,16 +217,76 @@ impl NodeMachine {
                 Place::In(shard)
             }
             Err(why) => {
+                damage = Some((why.clone(), true));
                 out.push(Effect::Offline { life, leader_epoch: p.leader_epoch, why: why.clone() });
+                out.push(Effect::Damaged(life));
                 Place::Offline(why)
             }
         };
         let offline = matches!(place, Place::Offline(_));
         self.served.begin(since);
-        self.replicas
-            .insert(id, Replica { life: life.number, place, assigned, stage: Stage::Starting, since });
+        let stage = Stage::Starting;
+        self.replicas.insert(id, Replica { life: life.number, place, assigned, stage, damage, since });
         if offline {
             self.gather(life, out);
+            self.mend(id, topic, p, since, out);
+        }
+    }
+
+    /// Lets a damaged replica begin anew, once the image shows that nobody needs its bytes: it is in neither ISR nor ELR,
+    /// and another node leads (R41). That leader fills it.
+    fn mend(
+        &mut self,
+        id: TopicPartition,
+        topic: &Topic,
+        p: &Partition,
+        since: u64,
+        out: &mut Effects<Effect>,
+    ) {
+        let needless = p.leader >= 0 && p.leader != self.me && !p.is_eligible(self.me);
+        let damaged = |replica: &&Replica| matches!(replica.damage, Some((_, true)));
+        let Some(replica) = self.replicas.get(&id).filter(damaged) else { return };
+        if !needless && !planted(Mutant::RefetchedBeforeLeaving) {
+            return;
+        }
+        let former = match replica.place {
+            Place::In(shard) => Some(shard),
+            Place::Offline(_) => None,
+        };
+        let Some((shard, found)) = self.disks.anew(id) else { return };
+        let why = self.remove(id).and_then(|replica| replica.damage).map_or_else(String::new, |(why, _)| why);
+        out.push(Effect::Mended { id, leader: p.leader, why });
+        out.push(Effect::Withdraw(vec![id]));
+        out.extend(former.map(|shard| Effect::Drop { id, shard }));
+        out.extend(found.map(|found| Effect::Stray { found, at: None }));
+        self.lives += 1;
+        let life = Life { id, number: self.lives };
+        let assigned = self.assigned(topic, p);
+        let (origin, config) = (Origin::New, self.config(topic));
+        out.push(Effect::Start { life, shard, origin, assigned: assigned.clone(), config });
+        self.served.begin(since);
+        let (place, stage, damage) = (Place::In(shard), Stage::Starting, None);
+        self.replicas.insert(id, Replica { life: life.number, place, assigned, stage, damage, since });
+    }
+
+    /// A replica says that it cannot serve what it acknowledged.
+    fn damaged(&mut self, life: Life, why: String, mendable: bool, out: &mut Effects<Effect>) {
+        let Some(replica) = self.living(life) else { return };
+        if matches!(replica.damage, Some((_, false))) {
+            return;
+        }
+        let known = replica.damage.replace((why.clone(), mendable)).is_some();
+        if let (Place::In(shard), false) = (&replica.place, mendable) {
+            let shard = *shard;
+            self.disks.stops(shard, &why);
+        }
+        if !known {
+            out.push(Effect::Damaged(life));
+        }
+        let image = Arc::clone(&self.image);
+        let topic = image.topics.get(&life.id.topic);
+        if let Some((topic, p)) = topic.and_then(|topic| Some((topic, topic.partition(life.id.partition)?))) {
+            self.mend(life.id, topic, p, image.applied, out);
         }
     }
 
@@ -261,9 +328,14 @@ impl NodeMachine {
         self.replicas.get_mut(&life.id).filter(|replica| replica.life == life.number)
     }
 
+    /// Whether the image has this replica where it lies now.
     fn is_recorded(&self, id: TopicPartition) -> bool {
-        let partition = self.image.topics.get(&id.topic).and_then(|topic| topic.partition(id.partition));
-        partition.is_some_and(|partition| partition.opened_by(self.me))
+        let shard = match self.replicas.get(&id).map(|replica| &replica.place) {
+            Some(Place::In(shard)) => u16::try_from(*shard).ok(),
+            _ => None,
+        };
+        let at = Opened { broker: self.me, directory: self.directory, shard };
+        self.image.partition(id).is_some_and(|partition| partition.opened_at(at))
     }
 
     fn up(&mut self, life: Life, out: &mut Effects<Effect>) {
@@ -357,6 +429,7 @@ impl Machine for NodeMachine {
             Input::Image(image) => self.look(now, image, out),
             Input::Ready(life) => self.up(life, out),
             Input::Broken(life) => self.broken(life, out),
+            Input::Damaged { life, why, mendable } => self.damaged(life, why, mendable, out),
             Input::Spent { life, leader_epoch } => {
                 if let Some(epoch) = self.epoch.filter(|_| self.living(life).is_some()) {
                     let from = Peer { broker: self.me, epoch };

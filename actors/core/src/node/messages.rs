@@ -1,7 +1,7 @@
 //! The node's vocabulary: the replicas that recovery found, inputs that tell the node something, and effects that it
 //! wants done.
 
-use crate::ids::{LeaderEpoch, Peer, ReplicaId, Seq, TopicPartition};
+use crate::ids::{BrokerId, LeaderEpoch, Peer, ReplicaId, Seq, TopicPartition};
 use crate::metadata::Image;
 use crate::partition::{Assigned, ReplicaConfig};
 use crate::storage::Verdict;
@@ -51,6 +51,12 @@ pub enum Input {
     Ready(Life),
     /// The replica cannot be served; its handle says why.
     Broken(Life),
+    /// The replica cannot serve what it acknowledged. `mendable` says that its shard still takes a new one.
+    Damaged {
+        life: Life,
+        why: String,
+        mendable: bool,
+    },
     /// The replica wants a leader epoch above this one, because its former actor led in it (R7).
     Spent {
         life: Life,
@@ -82,6 +88,14 @@ pub enum Effect {
     /// Warn that a replica may lack its newest records. It serves all the same, because it is the only replica.
     Unclean {
         id: TopicPartition,
+        why: String,
+    },
+    /// Say in each heartbeat that this replica cannot serve what it acknowledged, until it is withdrawn (R41).
+    Damaged(Life),
+    /// Tell the operator that a replica begins anew, to be filled by its leader.
+    Mended {
+        id: TopicPartition,
+        leader: BrokerId,
         why: String,
     },
     /// Show the partition as offline, because it has no replica that works here.

@@ -10,8 +10,9 @@
 //!                                      └── no ───> RecordOpened ──> recorded ──> Serve
 //! ```
 //!
-//! A replica that works is served only when the image says that it was opened. From then on it may never be created
-//! empty again. A replica that is broken is served too, as offline with the reason.
+//! A replica that works is served only when the image says that it was opened. A missing log is an
+//! error from then on. A replica that is broken is served too, as offline with the reason. It begins anew only when the image
+//! shows that nobody counts on its bytes, and another node leads (R41).
 //!
 //! `registration.rs` asks for this process's broker epoch; `proposer.rs` gathers what leaders want of their ISRs.
 //!
@@ -26,6 +27,8 @@ pub mod registration;
 mod replicas;
 mod served;
 
+#[cfg(test)]
+mod mend_tests;
 #[cfg(test)]
 mod proposer_tests;
 #[cfg(test)]

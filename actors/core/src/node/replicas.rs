@@ -20,8 +20,8 @@ pub struct Disks {
     found: BTreeMap<TopicPartition, Vec<Found>>,
     /// The replicas that left earlier in this process, with their shards.
     left: BTreeMap<TopicPartition, usize>,
-    /// Corrupt replicas that the image claimed, with the reason: none of them is created anew.
-    refused: BTreeMap<TopicPartition, String>,
+    /// Corrupt replicas that the image claimed: none is created anew while the partition may need its bytes.
+    refused: BTreeMap<TopicPartition, (Found, String)>,
 }
 
 /// The place and the source of a replica that can be started.
@@ -52,16 +52,17 @@ impl Disks {
         if let Some(shard) = self.left.remove(&id) {
             return Ok(Startable { shard, origin: Origin::Returned, unclean: None });
         }
-        if let Some(why) = self.refused.get(&id) {
+        if let Some((_, why)) = self.refused.get(&id) {
             return Err(why.clone());
         }
         if let Some(found) = self.take(id) {
-            let unclean = match found.verdict {
+            let unclean = match &found.verdict {
                 Verdict::Corrupt(why) => {
-                    self.refused.insert(id, why.clone());
+                    let why = why.clone();
+                    self.refused.insert(id, (found, why.clone()));
                     return Err(why);
                 }
-                Verdict::Unclean(why) => Some(why),
+                Verdict::Unclean(why) => Some(why.clone()),
                 Verdict::Clean => None,
             };
             return Ok(Startable { shard: found.shard, origin: Origin::Recovered(found.replica), unclean });
@@ -77,6 +78,19 @@ impl Disks {
         match self.place(id) {
             Some(shard) => Ok(Startable { shard, origin: Origin::New, unclean: None }),
             None => Err("no shard of this node works".to_owned()),
+        }
+    }
+
+    /// A shard for a replica that begins anew, and the corrupt one whose place it takes, if there is one.
+    pub fn anew(&mut self, id: TopicPartition) -> Option<(usize, Option<Found>)> {
+        let shard = self.place(id)?;
+        Some((shard, self.refused.remove(&id).map(|(found, _)| found)))
+    }
+
+    /// A shard that takes no more: nothing new is placed there.
+    pub fn stops(&mut self, shard: usize, why: &str) {
+        if let Some(working) = self.shards.get_mut(shard).filter(|shard| shard.is_ok()) {
+            *working = Err(why.to_owned());
         }
     }
 

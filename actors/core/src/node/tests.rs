@@ -15,7 +15,7 @@ const OTHER: i32 = 2;
 const EPOCH: u64 = 10;
 const DAY: i64 = 86_400_000;
 
-fn id(topic: u8) -> TopicPartition {
+pub(super) fn id(topic: u8) -> TopicPartition {
     TopicPartition { topic: TopicId([topic; 16]), partition: 0 }
 }
 
@@ -32,7 +32,7 @@ fn topic(n: u8, leader: i32, leader_epoch: i32, replicas: &[i32], opened: &[i32]
     Arc::new(Topic { id: id(n).topic, name, partitions: vec![partition], ..Topic::default() })
 }
 
-fn image(applied: u64, topics: &[Arc<Topic>]) -> Arc<Image> {
+pub(super) fn image(applied: u64, topics: &[Arc<Topic>]) -> Arc<Image> {
     let mut image = Image { applied, ..Image::default() };
     for topic in topics {
         image.by_name.insert(topic.name.clone(), topic.id);
@@ -48,7 +48,7 @@ fn found(n: u8, verdict: Verdict) -> Found {
 
 /// The effects of a node with one shard when the second image follows the first.
 pub(crate) fn between(old: &Arc<Image>, new: &Arc<Image>, me: i32) -> Vec<Effect> {
-    let mut machine = NodeMachine::new(me, Arc::default(), vec![Ok(())], vec![]);
+    let mut machine = NodeMachine::new((me, None), Arc::default(), vec![Ok(())], vec![]);
     let mut step = |input| {
         let mut out = Vec::new();
         machine.step(Now::default(), input, &mut out);
@@ -59,24 +59,24 @@ pub(crate) fn between(old: &Arc<Image>, new: &Arc<Image>, me: i32) -> Vec<Effect
     step(Input::Image(Arc::clone(new)))
 }
 
-struct Node {
+pub(super) struct Node {
     machine: NodeMachine,
     ms: u64,
 }
 
 impl Node {
     /// A node that has registered, and has seen no image.
-    fn new(shards: Vec<Result<(), String>>, found: Vec<Found>) -> Node {
-        let mut node = Node { machine: NodeMachine::new(ME, Arc::default(), shards, found), ms: 0 };
+    pub fn new(shards: Vec<Result<(), String>>, found: Vec<Found>) -> Node {
+        let mut node = Node { machine: NodeMachine::new((ME, None), Arc::default(), shards, found), ms: 0 };
         assert_eq!(node.step(Input::Registered { epoch: EPOCH }), vec![]);
         node
     }
 
-    fn one(found: Vec<Found>) -> Node {
+    pub fn one(found: Vec<Found>) -> Node {
         Node::new(vec![Ok(())], found)
     }
 
-    fn step(&mut self, input: Input) -> Vec<Effect> {
+    pub fn step(&mut self, input: Input) -> Vec<Effect> {
         let mut out = Vec::new();
         let wall = UnixMillis(1_000 * DAY + self.ms as i64);
         self.machine.step(Now { mono: Millis(self.ms), wall }, input, &mut out);
