@@ -75,6 +75,7 @@ impl Heartbeats {
             recovered: true,
             ending: self.ending.load(Ordering::Relaxed),
             sync_age_ms: ages.max().unwrap_or(0),
+            full: self.shards.iter().any(|shard| shard.room().refuses()),
             synced: synced(self.directory, &self.shards),
             unable: self.unable.all(),
             damaged: self.damaged.all(),

@@ -87,6 +87,22 @@ pub struct Allow {
     pub rot: bool,
 }
 
+/// The journal position that each shard tells the outside now.
+#[must_use]
+pub fn positions(up: &Up) -> Vec<u64> {
+    up.engines.iter().map(|engine| engine.stats().synced_position).collect()
+}
+
+/// A position that was told is found again (R46): a lower one would make a sound directory look like an old copy.
+pub fn reach(up: &Up, told: &[u64]) -> Result<(), String> {
+    let found = positions(up);
+    let short = told.iter().zip(&found).position(|(told, found)| found < told);
+    match short {
+        Some(n) => Err(format!("shard {n} told position {} and comes back at {}", told[n], found[n])),
+        None => Ok(()),
+    }
+}
+
 /// Number of each replica's entries that are there.
 pub type Lengths = BTreeMap<(usize, ReplicaId), usize>;
 

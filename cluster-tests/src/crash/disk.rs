@@ -46,6 +46,8 @@ struct Shared {
 #[derive(Clone)]
 pub struct CrashDisk {
     shared: Arc<Shared>,
+    /// The journal position that each shard has told the outside (R46), by shard.
+    pub told: Arc<Mutex<Vec<u64>>>,
 }
 
 fn missing() -> io::Error {
@@ -61,6 +63,7 @@ impl CrashDisk {
         let (refused, allocated, promised) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
         CrashDisk {
             shared: Arc::new(Shared { image, watch, fail_sync, space, refused, allocated, promised }),
+            told: Arc::default(),
         }
     }
 

@@ -26,7 +26,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use callboard_core::mutant::{Mutant, plant};
 use parking_lot::Mutex;
 
-use self::check::{Allow, Lengths, compare, start};
+use self::check::{Allow, Lengths, compare, positions, reach, start};
 use self::disk::CrashDisk;
 use self::image::{Image, Outcome};
 use self::model::Replica;
@@ -66,6 +66,8 @@ struct Cut {
     number: u64,
     image: Image,
     ledger: Vec<Replica>,
+    /// The journal position that each shard had told the outside.
+    told: Vec<u64>,
 }
 
 #[derive(Default)]
@@ -98,10 +100,12 @@ pub fn run(plan: Plan) -> Result<Report, String> {
         let ends = (number.clone(), cuts);
         let done = act(plan, &tally, move |disk: &CrashDisk, ledger: &Ledger| {
             let (number, cuts, ledger) = (ends.0.clone(), ends.1.clone(), ledger.clone());
+            let told = disk.told.clone();
             disk.watch(Box::new(move |image, _| {
                 let number = number.fetch_add(1, Ordering::AcqRel);
                 let ledger = ledger.lock().iter().map(Replica::now).collect();
-                let _ = cuts.send(Cut { number, image: image.clone(), ledger });
+                let told = told.lock().clone();
+                let _ = cuts.send(Cut { number, image: image.clone(), ledger, told });
             }));
         });
         plant(None);
@@ -237,12 +241,16 @@ fn after(plan: Plan, cut: &Cut, outcome: Outcome, whole: bool, tally: &Tally) ->
     let first = boot(outcome, 0);
     let recovered = up(plan, &disk, first, tally)?;
     disk.unwatch();
+    reach(&recovered, &cut.told)?;
+    let told = positions(&recovered);
     let allow =
         Allow { unsynced_lost: !outcome.same_boot() && outcome != Outcome::PowerKeep, ..Allow::default() };
     let lengths = compare(&recovered, &cut.ledger, &Lengths::new(), allow)?;
     let again = CrashDisk::new(disk.image().after(Outcome::PowerDrop));
     let lost = Allow { unsynced_lost: true, ..Allow::default() };
-    compare(&up(plan, &again, first + 1, tally)?, &cut.ledger, &lengths, lost)
+    let twice = up(plan, &again, first + 1, tally)?;
+    reach(&twice, &told)
+        .and_then(|()| compare(&twice, &cut.ledger, &lengths, lost).map(|_| ()))
         .map_err(|why| format!("the power cut after its recovery: {why}"))?;
     let inside = std::mem::take(&mut *inside.lock());
     for (at, image) in inside.iter().enumerate() {
@@ -276,6 +284,7 @@ fn nested(
     let boot = boot(then, boot(outcome, 0));
     let allow = Allow { unsynced_lost: boot > 0, ..Allow::default() };
     up(plan, &disk, boot, tally)
+        .and_then(|recovered| reach(&recovered, &cut.told).map(|()| recovered))
         .and_then(|recovered| compare(&recovered, &cut.ledger, &Lengths::new(), allow))
         .map(|_| ())
         .map_err(|why| format!("then {then:?} at change {at} of its recovery: {why}"))

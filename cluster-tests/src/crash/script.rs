@@ -131,6 +131,7 @@ impl World {
     /// Does the next action, which the seed chooses.
     pub fn step(&mut self) -> Done {
         self.act()?;
+        *self.up.disk.told.lock() = check::positions(&self.up);
         for (path, inode, _) in self.up.disk.image().files(".seg") {
             self.names.entry(inode).or_default().insert(path);
         }
@@ -417,6 +418,7 @@ impl World {
     pub fn restart(self, clean: bool, watch: impl FnOnce(&CrashDisk)) -> Result<World, String> {
         let World { up, ledger, styles, shards, rng, topics, names, mut counts } = self;
         counts.restarts += 1;
+        let told = Arc::clone(&up.disk.told);
         let disk = if clean {
             for engine in &up.engines {
                 engine.close().map_err(|fault| format!("closing: {fault}"))?;
@@ -432,7 +434,9 @@ impl World {
             watch(&disk);
             disk
         };
+        let told = told.lock().clone();
         let up = check::start(&disk, shards, "boot 0")?;
+        check::reach(&up, &told).map_err(|e| format!("restarted: {e}"))?;
         let now: Vec<Replica> = ledger.lock().iter().map(Replica::now).collect();
         check::compare(&up, &now, &Lengths::new(), Allow::default())
             .map_err(|e| format!("restarted: {e}"))?;

@@ -181,6 +181,11 @@ impl Broker {
         self.options.env.push((name.to_owned(), value.to_string()));
     }
 
+    /// Sets the program that starts the binary from the next start on.
+    pub fn set_wrap(&mut self, wrap: Vec<String>) {
+        self.options.wrap = wrap;
+    }
+
     /// The data directory of this broker.
     pub fn data(&self) -> PathBuf {
         self.options.data.clone().unwrap_or_else(|| self.dir.path().join("data"))

@@ -120,6 +120,7 @@ impl World {
             ending: false,
             sync_age_ms: if process.syncing { (now - process.sync_since) / MS } else { 0 },
             synced: SyncedPositions::from([(directory(node), BTreeMap::from([(0, position)]))]),
+            full: false,
             damaged: Default::default(),
             unable: ids.into_iter().enumerate().filter(|(part, _)| unable[*part]).map(|(_, id)| id).collect(),
         };

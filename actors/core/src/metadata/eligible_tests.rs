@@ -257,6 +257,39 @@ fn a_damaged_replica_leaves_unless_it_is_the_last() {
 }
 
 #[test]
+fn a_node_with_a_full_disk_leads_nothing_and_holds_up_no_isr() {
+    slow_disks(|cluster, n, full| Verdict::Full { peer: cluster.peer(n), full });
+}
+
+#[test]
+fn a_node_with_a_disk_that_does_not_answer_leads_nothing_and_holds_up_no_isr() {
+    slow_disks(|cluster, n, stalled| Verdict::Stalled { peer: cluster.peer(n), stalled });
+}
+
+fn slow_disks(full: impl Fn(&Cluster, BrokerId, bool) -> Verdict) {
+    let (mut cluster, at) = three();
+    cluster.judge(vec![full(&cluster, 1, true)]);
+    cluster.commit();
+    assert_eq!(lists(&cluster, at), (2, &[2, 3][..], &[][..], &[][..]), "two are enough");
+    let wishes = vec![wish(&cluster, at, &[1, 2, 3])];
+    let ask = alter(&cluster, cluster.peer(2), 1, wishes);
+    let Reply::IsrAltered(outcomes, _) = cluster.done(ask) else { panic!() };
+    assert!(matches!(outcomes[0], IsrOutcome::Ineligible(_)), "it would go and come for ever");
+    cluster.judge(vec![full(&cluster, 2, true)]);
+    cluster.commit();
+    assert_eq!(lists(&cluster, at), (3, &[2, 3][..], &[][..], &[][..]), "it cannot be spared");
+    cluster.judge(vec![full(&cluster, 3, true)]);
+    cluster.commit();
+    assert_eq!(lists(&cluster, at).0, 3, "nobody leads better");
+    cluster.judge(vec![full(&cluster, 1, false)]);
+    cluster.commit();
+    let wishes = vec![wish(&cluster, at, &[1, 2, 3])];
+    let ask = alter(&cluster, cluster.peer(3), 2, wishes);
+    cluster.done(ask);
+    assert_eq!(lists(&cluster, at), (1, &[1, 2, 3][..], &[][..], &[][..]), "it is well again and leads");
+}
+
+#[test]
 fn a_return_that_met_another_state_is_judged_again() {
     let (mut cluster, at) = three();
     for n in [3, 2, 1] {

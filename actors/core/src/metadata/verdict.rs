@@ -52,6 +52,11 @@ pub enum Verdict {
         peer: Peer,
         stalled: bool,
     },
+    /// Whether a disk of the node is full. Its leaderships move, and it leaves ISRs that are large enough without it.
+    Full {
+        peer: Peer,
+        full: bool,
+    },
     /// All replicas of the node that cannot serve now. None of them is elected or joins an ISR (R38, R41).
     Unable {
         peer: Peer,

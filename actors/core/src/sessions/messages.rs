@@ -33,6 +33,9 @@ pub struct Heartbeat {
     pub ending: bool,
     /// Milliseconds for which the oldest unfinished sync has run.
     pub sync_age_ms: u64,
+    /// A disk of the node has no room for more batches.
+    #[serde(default)]
+    pub full: bool,
     /// Where the node's journals are synced (R46).
     pub synced: SyncedPositions,
     /// Replicas that cannot serve now (R38, R41).

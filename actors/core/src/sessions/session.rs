@@ -18,6 +18,8 @@ pub(super) struct Session {
     said_at: Millis,
     /// The last word to the controller on stalled syncs.
     stalled: bool,
+    /// The last word to the controller on full disks.
+    full: bool,
     /// The last word to the controller on replicas that cannot serve.
     unable: BTreeSet<TopicPartition>,
     /// The last word to the controller on replicas that need another replica's help.
@@ -28,7 +30,7 @@ impl Session {
     /// A session that begins with this heartbeat.
     pub fn new(now: Millis, first: Heartbeat) -> Session {
         let (unable, damaged) = (BTreeSet::new(), BTreeSet::new());
-        Session { heard: now, said: first, said_at: now, stalled: false, unable, damaged }
+        Session { heard: now, said: first, said_at: now, stalled: false, full: false, unable, damaged }
     }
 
     /// Takes a heartbeat. One that was overtaken counts only as contact.
@@ -77,6 +79,10 @@ impl Session {
         if stalled != self.stalled {
             self.stalled = stalled;
             out.push(Verdict::Stalled { peer, stalled });
+        }
+        if said.full != self.full {
+            self.full = said.full;
+            out.push(Verdict::Full { peer, full: said.full });
         }
         if said.unable != self.unable {
             self.unable.clone_from(&said.unable);

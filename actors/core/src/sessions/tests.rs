@@ -24,6 +24,7 @@ fn beat(broker: BrokerId, number: u64, applied: u64) -> Heartbeat {
         ending: false,
         sync_age_ms: 0,
         synced: Default::default(),
+        full: false,
         unable: BTreeSet::new(),
         damaged: BTreeSet::new(),
     }
@@ -244,6 +245,10 @@ fn what_a_node_says_of_its_disk_and_its_replicas_is_told_once() {
         peer: peer(1),
         replicas: replicas.iter().copied().collect(),
     };
+    for (n, full) in [(80, true), (81, false)] {
+        let said = rig.step(Input::Heartbeat(Heartbeat { full, ..beat(1, n, 100) }));
+        assert_eq!(said[0].verdicts, [Verdict::Full { peer: peer(1), full }]);
+    }
     for (n, replicas) in [(90, vec![id]), (91, vec![])] {
         let beat = Heartbeat { damaged: replicas.iter().copied().collect(), ..beat(1, n, 100) };
         let said = rig.step(Input::Heartbeat(beat));

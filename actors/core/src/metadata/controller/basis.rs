@@ -32,6 +32,8 @@ pub(super) struct Standing {
     pub silent: BTreeMap<Peer, SyncedPositions>,
     /// Nodes with a sync that takes too long.
     pub stalled: BTreeSet<Peer>,
+    /// Nodes with a full disk.
+    pub full: BTreeSet<Peer>,
     /// Replicas that cannot serve now.
     pub unable: BTreeMap<Peer, BTreeSet<TopicPartition>>,
     /// Replicas that cannot serve what they acknowledged.

@@ -1,7 +1,7 @@
 //! Decides who leads a partition and who is in its ISR, after something has changed about nodes.
 //!
 //! ```text
-//!   ISR     its members that are unfenced and sound; it may become empty
+//!   ISR     its members that are unfenced and sound, less those with a slow or full disk that it can spare
 //!   ELR     who left the ISR while it was too small, and lost nothing since (eligible.rs)
 //!   leader  the present one, unless it is fenced or should give way; else the first replica in the ISR that may lead;
 //!           if the ISR is empty, the first eligible one, which is the ISR then (R10)
@@ -12,7 +12,7 @@
 //! A replica that may lack committed records leads only where the topic, or an operator, says so. It is then the whole
 //! ISR, and its leader epoch stands in the partition: who follows it cuts what it does not have.
 
-use super::basis::Basis;
+use super::basis::{Basis, Standing};
 use super::eligible::Lost;
 use super::isr::unchanged;
 use crate::ids::{BrokerId, TopicPartition};
@@ -54,6 +54,7 @@ impl Basis<'_> {
         let mut isr: Vec<BrokerId> =
             p.isr.iter().copied().filter(|id| self.unfenced(*id).is_some() && !gone.contains(id)).collect();
         let mut leader = self.leader(id, p, &isr);
+        self.let_slow_go(topic, p, leader, &mut isr);
         if isr.is_empty() {
             let eligible: Vec<BrokerId> =
                 p.replicas.iter().copied().filter(|id| p.is_eligible(*id) && !gone.contains(id)).collect();
@@ -104,7 +105,7 @@ impl Basis<'_> {
     }
 
     /// The leader out of this ISR, or −1.
-    fn leader(&self, id: TopicPartition, p: &Partition, isr: &[BrokerId]) -> BrokerId {
+    pub(super) fn leader(&self, id: TopicPartition, p: &Partition, isr: &[BrokerId]) -> BrokerId {
         let present = isr.contains(&p.leader).then(|| self.unfenced(p.leader)).flatten();
         let Some(present) = present else { return self.best(id, p, isr).unwrap_or(-1) };
         if present.is_active() && self.healthy(present) && !self.unable(present, id) {
@@ -114,11 +115,30 @@ impl Basis<'_> {
         self.elect(id, p, isr, |broker| self.healthy(broker)).unwrap_or(p.leader)
     }
 
-    fn healthy(&self, broker: &Broker) -> bool {
-        !self.standing.stalled.contains(&broker.peer())
+    /// Takes members whose disk is full or does not answer out of an ISR that commits without them. They would hold up each
+    /// acknowledgement until they lag or are fenced.
+    fn let_slow_go(&self, topic: &Topic, p: &Partition, leader: BrokerId, isr: &mut Vec<BrokerId>) {
+        let Standing { full, stalled, .. } = self.standing;
+        let slow = |id: &BrokerId| {
+            *id != leader && self.image.brokers.get(id).is_some_and(|broker| !self.healthy(broker))
+        };
+        if (full.is_empty() && stalled.is_empty()) || !isr.iter().any(slow) {
+            return;
+        }
+        let mut spare = isr.len().saturating_sub(self.min_isr(topic, p));
+        isr.retain(|id| {
+            let goes = spare > 0 && slow(id);
+            spare -= usize::from(goes);
+            !goes
+        });
     }
 
-    /// The replica of the group that leads best. A slow disk is better than no leader.
+    /// Whether the disks of a node answer and have room.
+    pub(super) fn healthy(&self, broker: &Broker) -> bool {
+        !self.standing.stalled.contains(&broker.peer()) && !self.standing.full.contains(&broker.peer())
+    }
+
+    /// The replica of the group that leads best. A slow or full disk is better than no leader.
     fn best(&self, id: TopicPartition, p: &Partition, group: &[BrokerId]) -> Option<BrokerId> {
         let healthy = self.elect(id, p, group, |broker| self.healthy(broker));
         healthy.or_else(|| self.elect(id, p, group, |_| true))

@@ -68,7 +68,10 @@ impl Basis<'_> {
         let wanted = |id| wish.isr.iter().any(|member| member.broker == id);
         let isr: Vec<BrokerId> = p.replicas.iter().copied().filter(|id| wanted(*id)).collect();
         let recovering = (p.recovering != wish.recovering).then_some(false);
-        let change = PartitionChange { isr, recovering, ..unchanged(wish.id, p) };
+        // A leader that should give way may have got a better one into its ISR only now.
+        let leader = self.leader(wish.id, p, &isr);
+        let leader_epoch = p.leader_epoch.saturating_add(i32::from(leader != p.leader));
+        let change = PartitionChange { leader, leader_epoch, isr, recovering, ..unchanged(wish.id, p) };
         let Some(topic) = self.image.topics.get(&wish.id.topic) else { return Ok(change) };
         Ok(self.with_eligible(topic, p, &BTreeSet::new(), change))
     }
@@ -97,6 +100,9 @@ impl Basis<'_> {
             }
             if broker.unclean.contains(&wish.id) && p.replicas.len() > 1 {
                 return Err(format!("{member} came back unclean and has not left yet"));
+            }
+            if !p.isr.contains(&member.broker) && !self.healthy(broker) {
+                return Err(format!("{member} has a disk that is full or does not answer"));
             }
             if !p.isr.contains(&member.broker) && self.unable(broker, wish.id) {
                 return Err(format!("{member} says that its replica cannot serve"));

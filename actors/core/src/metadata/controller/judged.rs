@@ -39,6 +39,8 @@ impl Standing {
             match verdict {
                 Verdict::Stalled { peer, stalled: true } => drop(self.stalled.insert(*peer)),
                 Verdict::Stalled { peer, stalled: false } => drop(self.stalled.remove(peer)),
+                Verdict::Full { peer, full: true } => drop(self.full.insert(*peer)),
+                Verdict::Full { peer, full: false } => drop(self.full.remove(peer)),
                 Verdict::Unable { peer, replicas } if replicas.is_empty() => drop(self.unable.remove(peer)),
                 Verdict::Unable { peer, replicas } => {
                     self.unable.insert(*peer, replicas.clone());
@@ -57,6 +59,7 @@ impl Standing {
         let lives = |peer: &Peer| image.brokers.get(&peer.broker).is_some_and(|b| b.epoch == peer.epoch);
         self.silent.retain(|peer, _| lives(peer));
         self.stalled.retain(lives);
+        self.full.retain(lives);
         self.unable.retain(|peer, _| lives(peer));
         self.damaged.retain(|peer, _| lives(peer));
     }
@@ -94,6 +97,7 @@ impl Basis<'_> {
             Verdict::Unfence(_)
             | Verdict::ShuttingDown(_)
             | Verdict::Stalled { .. }
+            | Verdict::Full { .. }
             | Verdict::Unable { .. }
             | Verdict::Damaged { .. } => None,
         }
