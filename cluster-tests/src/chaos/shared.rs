@@ -13,8 +13,6 @@ use super::tape::Tape;
 use crate::process::load::{Ledger, Script};
 use crate::process::verdict::Read;
 
-/// The topic that the load writes and reads.
-pub const TOPIC: &str = "under-fire";
 /// Odd things that are kept.
 const NOTES: usize = 200;
 
@@ -36,6 +34,9 @@ pub struct LaneEnd {
 
 pub(super) struct Shared {
     pub map: Map,
+    /// The topic that the load writes and reads.
+    pub topic: String,
+    pub group: String,
     pub partitions: i32,
     pub script: Script,
     /// Time between two records of one lane.
@@ -58,10 +59,12 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(map: Map, partitions: i32, script: Script, pace: Duration) -> Shared {
+    pub fn new(map: Map, topic: &str, partitions: i32, script: Script, pace: Duration) -> Shared {
         let tracks = usize::try_from(partitions).unwrap_or(0);
         Shared {
             map,
+            topic: topic.to_owned(),
+            group: format!("readers-of-{topic}"),
             partitions,
             script,
             pace,

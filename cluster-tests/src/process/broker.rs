@@ -164,6 +164,14 @@ impl Broker {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// Whether no process runs. One that has ended by itself is forgotten, so that the broker can be started again.
+    pub fn gone(&mut self) -> bool {
+        if !self.running() {
+            self.child = None;
+        }
+        self.child.is_none()
+    }
+
     /// The address where clients connect.
     pub fn addr(&self) -> SocketAddr {
         // Known as soon as `start` has returned.
@@ -179,6 +187,11 @@ impl Broker {
     pub fn set_env(&mut self, name: &str, value: impl ToString) {
         self.options.env.retain(|(known, _)| known != name);
         self.options.env.push((name.to_owned(), value.to_string()));
+    }
+
+    /// Sets the program and arguments that start the binary from the next start on.
+    pub fn set_wrap(&mut self, wrap: Vec<String>) {
+        self.options.wrap = wrap;
     }
 
     /// The data directory of this broker.
