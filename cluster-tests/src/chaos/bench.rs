@@ -19,7 +19,7 @@ use super::cluster::Cluster;
 use super::disk::{Disk, Frozen};
 use super::events::{Events, What};
 use super::machine::{Machine, Need};
-use super::map::View;
+use super::map::{View, view_at};
 use super::options::Options;
 use super::round::STUCK;
 use super::work::Work;
@@ -51,6 +51,9 @@ pub struct Bench<'a> {
     lan: Option<Lan>,
     /// A node whose disk can fail, and its faults.
     sick: Option<(usize, Faults)>,
+    /// The time of the play's first injection, and of the end of its last one if the play goes on behind it.
+    pub first: Option<Instant>,
+    pub last: Option<Instant>,
     pub rng: Rng,
     pub events: Events,
     pub machine: &'a Machine,
@@ -98,6 +101,8 @@ impl<'a> Bench<'a> {
             disks,
             lan,
             sick: None,
+            first: None,
+            last: None,
             rng: Rng::new(options.seed),
             events: Events::default(),
             machine,
@@ -113,6 +118,7 @@ impl<'a> Bench<'a> {
             self.rewrap(node, wrap)?;
         }
         self.rng = Rng::new(seed);
+        (self.first, self.last) = (None, None);
         let options = Options { topic: topic.to_owned(), seed, ..self.options.clone() };
         self.cluster.topic = topic.to_owned();
         self.work = Some(Work::start(self.cluster.map(), &options)?);
@@ -154,6 +160,7 @@ impl<'a> Bench<'a> {
 
     /// Notes that a fault begins.
     pub fn injected(&mut self, node: Option<usize>, words: impl Into<String>) {
+        self.first.get_or_insert_with(Instant::now);
         let node = node.map(|node| self.cluster.id(node));
         self.events.note(What::Injected, node, words);
     }
@@ -234,6 +241,44 @@ impl<'a> Bench<'a> {
         self.rewrap(node, wrap)?;
         self.sick = Some((node, faults));
         self.roles().map(drop)
+    }
+
+    /// Makes a node lead something: others die and return until it does. Returns how many partitions it leads.
+    pub fn make_leader(&mut self, node: usize) -> Result<usize> {
+        let id = self.cluster.id(node);
+        let mut last = 0;
+        for _ in 0..2 * self.count() {
+            let view = self.roles()?.view;
+            let led = view.places.values().filter(|place| place.leader == id).count();
+            let other = view.places.values().find(|place| place.leader != id && place.replicas.contains(&id));
+            let Some(other) = other.filter(|_| led == 0) else { return Ok(led) };
+            last = self.cluster.number(other.leader)?;
+            self.cluster.kill(last)?;
+            self.await_move(id)?;
+            self.cluster.launch(last)?;
+            self.cluster.wait_ready(last)?;
+        }
+        anyhow::bail!("node {id} leads nothing, though node {} and others died", self.cluster.id(last))
+    }
+
+    /// Waits until no partition is led by a node that does not run.
+    fn await_move(&mut self, witness: i32) -> Result<()> {
+        let witness = self.cluster.number(witness)?;
+        let addr = self.cluster.addrs().get(witness).copied().context("no such node")?;
+        let until = Instant::now() + STUCK;
+        while Instant::now() < until {
+            let brokers = self.cluster.nodes.nodes.iter_mut().enumerate();
+            let dead: Vec<usize> =
+                brokers.filter_map(|(node, broker)| (!broker.running()).then_some(node)).collect();
+            let dead: Vec<i32> = dead.into_iter().map(|node| self.cluster.id(node)).collect();
+            let view = view_at(addr, &self.cluster.topic);
+            if view.is_ok_and(|view| view.places.values().all(|p| p.leader >= 0 && !dead.contains(&p.leader)))
+            {
+                return Ok(());
+            }
+            self.hold(LOOK);
+        }
+        anyhow::bail!("partitions stay with a node that is dead")
     }
 
     /// Sets the faults of the disk that can fail, in the lines of `faults.c`.

@@ -273,8 +273,12 @@ fn whole_at(addr: SocketAddr, topic: &str, partitions: i32) -> Result<View> {
     Ok(view)
 }
 
-/// Term and node of a vote that a majority has granted: `<T5-N2:Q>`.
+/// Term and node of a vote that a majority has granted: `<T5-N2:Q>`, or what each node says of a new leader.
 fn granted(line: &str) -> Option<(u64, i32)> {
+    const LEADS: &str = " leads the metadata log, term ";
+    if let Some((before, term)) = line.split_once(LEADS) {
+        return Some((term.trim().parse().ok()?, before.rsplit(' ').next()?.parse().ok()?));
+    }
     let before = line.rfind(":Q>").and_then(|end| line.get(..end))?;
     let vote = before.get(before.rfind("<T")? + 2..)?;
     let (term, node) = vote.split_once("-N")?;
@@ -290,6 +294,7 @@ mod tests {
         assert_eq!(granted("INFO vote is changing from <T1-N2:-> to <T12-N3:Q>"), Some((12, 3)));
         assert_eq!(granted("INFO vote is changing from <T0-N1:-> to <T1-N2:->"), None);
         assert_eq!(granted("get_initial_state: vote: <T1-N2:Q>, last_purged_log_id: None"), Some((1, 2)));
+        assert_eq!(granted("INFO controller: node 3 leads the metadata log, term 12"), Some((12, 3)));
         assert_eq!(granted("nothing"), None);
     }
 }

@@ -42,8 +42,8 @@ pub(super) struct Shared {
     /// Time between two records of one lane.
     pub pace: Duration,
     pub stop: AtomicBool,
-    /// A client has ended early, so nothing more will come.
-    pub failed: AtomicBool,
+    /// Why clients have ended early, after which nothing more will come.
+    pub failed: Mutex<Vec<String>>,
     /// Records that are sent and not acknowledged.
     pub in_flight: AtomicU64,
     pub acked: AtomicU64,
@@ -69,7 +69,7 @@ impl Shared {
             script,
             pace,
             stop: AtomicBool::new(false),
-            failed: AtomicBool::new(false),
+            failed: Mutex::default(),
             in_flight: AtomicU64::new(0),
             acked: AtomicU64::new(0),
             commits: AtomicU64::new(0),

@@ -55,6 +55,8 @@ pub struct Seen {
     pub twice: u64,
     /// The broken promise, or why the play could not go on.
     pub broken: Option<String>,
+    /// Requests without an answer and the like, which a client should not meet.
+    pub odd: Vec<String>,
     /// Panics and errors in the nodes' logs, which some faults bring.
     pub bad: Vec<String>,
 }
@@ -76,8 +78,10 @@ impl Display for Seen {
             self.twice,
             self.words
         )?;
-        if !self.bad.is_empty() {
-            write!(f, "\n      logs say ({}): {}", self.bad.len(), first(&self.bad))?;
+        for (what, lines) in [("clients met", &self.odd), ("logs say", &self.bad)] {
+            if !lines.is_empty() {
+                write!(f, "\n      {what} ({}): {}", lines.len(), first(lines))?;
+            }
         }
         match &self.broken {
             Some(broken) => write!(f, "\n      BROKEN: {broken}"),
@@ -179,14 +183,21 @@ impl Stage<'_> {
             lost: 0,
             twice: 0,
             broken: None,
+            odd: Vec::new(),
             bad: Vec::new(),
         };
         let outcome = self.ready(fault, events).and_then(|()| {
             let bench = self.bench.as_mut().context("there is no cluster")?;
             let logged = bench.cluster.bad().len();
             let played = act(bench, fault, &mut seen);
+            let others = self.kept.iter().map(|kept| kept.topic.as_str());
+            let played = played.and_then(|kept| others_whole(bench, others).map(|()| kept));
             bench.cluster.drain();
             seen.bad = bench.cluster.bad().get(logged..).unwrap_or_default().to_vec();
+            if let Some(panic) = seen.bad.iter().find(|line| line.contains("panicked")) {
+                // A disk may hold anything, and a node says so in words.
+                seen.broken.get_or_insert(format!("a node panicked: {panic}"));
+            }
             played.map_err(|error| bench.cluster.story(&error))
         });
         match outcome {
@@ -253,7 +264,7 @@ fn act(bench: &mut Bench<'_>, fault: &Fault, seen: &mut Seen) -> Result<Kept> {
     let topic = format!("{}-{}", fault.id.to_lowercase(), seen.seed);
     bench.begin(&topic, seen.seed).context("before the fault")?;
     bench.work()?.acks(WARM, STUCK, || Ok(()))?;
-    let (view, term, begun) = (bench.roles()?.view, bench.cluster.term(), Instant::now());
+    let (view, term) = (bench.roles()?.view, bench.cluster.term());
     let played = (fault.play)(bench);
     let mended = Instant::now();
     bench.healed(None, format!("{}: all is mended", fault.id));
@@ -266,7 +277,8 @@ fn act(bench: &mut Bench<'_>, fault: &Fault, seen: &mut Seen) -> Result<Kept> {
     let whole = Instant::now();
     let moves = bench.work()?.moves_on(whole, STUCK, || Ok(()));
     moves.context("after the heal, with the full ISR")?;
-    let (end, work) = (Instant::now(), bench.work()?);
+    let (begun, end) = (bench.first.unwrap_or(mended), bench.last.unwrap_or_else(Instant::now));
+    let work = bench.work()?;
     let gaps = (0..bench.options.partitions).map(|partition| work.gap(partition, begun, end));
     seen.gap = gaps.max().unwrap_or_default();
     seen.gap_commits = work.commit_gap(begun, end);
@@ -276,6 +288,16 @@ fn act(bench: &mut Bench<'_>, fault: &Fault, seen: &mut Seen) -> Result<Kept> {
     let kept = verdict(bench, topic, seen);
     bench.events.note(What::Checked, None, format!("{}: lost {}, twice {}", fault.id, seen.lost, seen.twice));
     kept
+}
+
+/// Waits for the full ISR of the topics of earlier plays: rot and power cuts reach them, too.
+fn others_whole<'a>(bench: &mut Bench<'_>, topics: impl Iterator<Item = &'a str>) -> Result<()> {
+    for topic in topics {
+        bench.cluster.topic = topic.to_owned();
+        let whole = bench.cluster.wait_whole(bench.options.partitions, STUCK);
+        whole.with_context(|| format!("after the heal, for {topic} of an earlier play"))?;
+    }
+    Ok(())
 }
 
 fn moves_between(before: &View, after: &View) -> i64 {
@@ -291,7 +313,7 @@ fn verdict(bench: &mut Bench<'_>, topic: String, seen: &mut Seen) -> Result<Kept
     let partitions =
         (0..work.partitions()).map(|partition| work.read(partition)).collect::<Result<Vec<_>>>()?;
     work.group_kept()?;
-    seen.acked = work.acked();
+    (seen.acked, seen.odd) = (work.acked(), work.notes().0);
     (seen.lost, seen.twice) = missing(&finished.lanes, &partitions);
     let ledgers: Vec<Ledger> = finished.lanes.into_iter().map(|lane| lane.ledger).collect();
     let judged: Result<Counts> = judge(finished.script, &ledgers, &partitions, &finished.seen);

@@ -73,9 +73,9 @@ impl Work {
         let shared = Arc::clone(&self.shared);
         std::thread::spawn(move || {
             let result = body();
-            if result.is_err() {
+            if let Err(error) = &result {
                 // The driver must not wait for an acknowledgement that will never come.
-                shared.failed.store(true, Ordering::SeqCst);
+                shared.failed.lock().push(format!("{error:#}"));
                 shared.stop();
             }
             result
@@ -111,7 +111,8 @@ impl Work {
         let until = Instant::now() + limit;
         while !done() {
             alive()?;
-            ensure!(!self.shared.failed.load(Ordering::SeqCst), "a lane or a member has ended early");
+            let failed = self.shared.failed.lock().join("\n");
+            ensure!(failed.is_empty(), "a lane or a member has ended early: {failed}");
             if Instant::now() > until {
                 bail!("stuck for {limit:?}: no acknowledgement of {}", what());
             }

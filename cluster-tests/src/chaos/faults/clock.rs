@@ -3,7 +3,7 @@
 //! libfaketime stands between the node and its wall clock; the monotonic clock goes on as it is. Nodes are started again with
 //! and without it, one by one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -72,6 +72,7 @@ fn jumps(bench: &mut Bench<'_>) -> Result<String> {
     }
     let terms = bench.cluster.term() - term;
     bench.healed(None, "the clocks are right");
+    bench.last = Some(Instant::now());
     restart(bench, |_| vec![("LD_PRELOAD", String::new())])?;
     Ok(format!("node {}, then all; {terms} elections while clocks jumped", bench.cluster.id(one)))
 }

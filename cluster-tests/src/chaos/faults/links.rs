@@ -73,7 +73,7 @@ pub(super) const LIST: &[Fault] = &[
     },
     Fault {
         id: "F16",
-        words: "1 Mbit/s to a follower",
+        words: "128 kbit/s to a follower, which is less than the load",
         needs: WIRE,
         nodes: 3,
         expected: "it leaves the ISR and returns; the leader is unhurt",
@@ -190,8 +190,8 @@ fn narrow(bench: &mut Bench<'_>) -> Result<String> {
     let roles = bench.roles()?;
     let follower = (0..bench.count()).find(|node| *node != roles.leader && *node != roles.controller);
     let node = follower.unwrap_or(roles.controller);
-    bench.injected(Some(node), "1 Mbit/s to it");
-    bench.lan()?.one_way(Rule { bandwidth: Some(1_000_000), ..Rule::default() }, |_, to| to == node);
+    bench.injected(Some(node), "128 kbit/s to it");
+    bench.lan()?.one_way(Rule { bandwidth: Some(128_000), ..Rule::default() }, |_, to| to == node);
     let acked = bench.work()?.acked();
     bench.hold(Duration::from_secs(12));
     let acked = bench.work()?.acked() - acked;

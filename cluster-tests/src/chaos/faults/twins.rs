@@ -67,12 +67,7 @@ fn twins(bench: &mut Bench<'_>) -> Result<String> {
         bench.hold(Duration::from_millis(100));
     }
     let runs = broker.running();
-    let refused = broker
-        .lines()
-        .since(0)
-        .into_iter()
-        .rev()
-        .find(|line| line.contains("DUPLICATE") || line.contains("copy"));
+    let refused = said_of_it(&broker);
     if runs {
         broker.kill9()?;
     }
@@ -82,7 +77,12 @@ fn twins(bench: &mut Bench<'_>) -> Result<String> {
         "node {id} gave way to its copy"
     );
     let end = if runs { "waited for 30 s" } else { "ended" };
-    let refused =
-        refused.unwrap_or_else(|| format!("WITHOUT WORDS OF A DUPLICATE: {}", broker.lines().tail(1).trim()));
-    Ok(format!("node {id}; the copy {end}: {refused}"))
+    Ok(format!("node {id}; the copy {end}: {}", refused.trim()))
+}
+
+/// What the copy says of its refusal, else its last line.
+fn said_of_it(broker: &Broker) -> String {
+    let lines = broker.lines().since(0).into_iter().rev();
+    let mut of_it = lines.filter(|line| line.contains("DUPLICATE") || line.contains("another process"));
+    of_it.next().unwrap_or_else(|| format!("WITHOUT WORDS OF A DUPLICATE: {}", broker.lines().tail(1)))
 }
