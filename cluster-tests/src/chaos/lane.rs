@@ -24,6 +24,8 @@ use crate::process::load::{Fate, Ledger, Rng, Sent, batch};
 use crate::process::wire::{RETRY, Wire, code};
 
 const UNDER_WAY: usize = 5;
+/// A node whose clock stands far behind refuses records of now. It appends nothing then, and its clock may be set right.
+const INVALID_TIMESTAMP: i16 = 32;
 const BACKOFF: Duration = Duration::from_millis(20);
 /// A request that is open for longer makes a note, and the lane tries again. A broker answers within 30 s.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -164,7 +166,7 @@ impl Lane {
 
     /// Notes the answer to the oldest batch under way. False: this connection is to be given up.
     fn answered(&mut self, error: i16, base: i64) -> Result<bool> {
-        if code::retriable(error) {
+        if code::retriable(error) || error == INVALID_TIMESTAMP {
             self.ledger.refused += 1;
             *self.work.refusals.lock().entry(error).or_default() += 1;
             return Ok(false);
