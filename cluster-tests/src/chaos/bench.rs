@@ -51,6 +51,8 @@ pub struct Bench<'a> {
     lan: Option<Lan>,
     /// A node whose disk can fail, and its faults.
     sick: Option<(usize, Faults)>,
+    /// What a play found against its expectation, beside losses.
+    pub complaints: Vec<String>,
     /// The time of the play's first injection, and of the end of its last one if the play goes on behind it.
     pub first: Option<Instant>,
     pub last: Option<Instant>,
@@ -101,6 +103,7 @@ impl<'a> Bench<'a> {
             disks,
             lan,
             sick: None,
+            complaints: Vec::new(),
             first: None,
             last: None,
             rng: Rng::new(options.seed),
@@ -119,13 +122,14 @@ impl<'a> Bench<'a> {
         }
         self.rng = Rng::new(seed);
         (self.first, self.last) = (None, None);
+        self.complaints.clear();
         let options = Options { topic: topic.to_owned(), seed, ..self.options.clone() };
         self.cluster.topic = topic.to_owned();
         self.work = Some(Work::start(self.cluster.map(), &options)?);
         self.roles().map(drop)
     }
 
-    /// The load.
+    /// The load of this play; an error before `begin`.
     pub fn work(&self) -> Result<&Work> {
         self.work.as_ref().context("there is no load")
     }
@@ -135,7 +139,7 @@ impl<'a> Bench<'a> {
         self.work.take().context("there is no load")
     }
 
-    /// The wire.
+    /// The wire; an error where the machine allows none.
     pub fn lan(&self) -> Result<&Lan> {
         self.lan.as_ref().context("there is no wire")
     }
@@ -259,6 +263,26 @@ impl<'a> Bench<'a> {
             self.cluster.wait_ready(last)?;
         }
         anyhow::bail!("node {id} leads nothing, though node {} and others died", self.cluster.id(last))
+    }
+
+    /// How many partitions a node leads, and in how many ISRs it stands, as the first other node that answers says.
+    pub fn standing(&self, node: usize) -> Result<(usize, usize)> {
+        let id = self.cluster.id(node);
+        let others = self.cluster.addrs().into_iter().enumerate().filter(|(other, _)| *other != node);
+        let view = others.filter_map(|(_, addr)| view_at(addr, &self.cluster.topic).ok()).next();
+        let view = view.context("no other node answers")?;
+        let led = view.places.values().filter(|place| place.leader == id).count();
+        Ok((led, view.places.values().filter(|place| place.isr.contains(&id)).count()))
+    }
+
+    /// Complains if a node still leads something.
+    pub fn leads_nothing(&mut self, node: usize, words: &str) -> Result<()> {
+        let (led, _) = self.standing(node)?;
+        if led > 0 {
+            let id = self.cluster.id(node);
+            self.complaints.push(format!("node {id} still leads {led} partitions, though {words}"));
+        }
+        Ok(())
     }
 
     /// Waits until no partition is led by a node that does not run.

@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_millis(50);
 const FREEZE: &str =
     r#"trap "" INT TERM HUP; fsfreeze -f "$0" || exit 1; echo frozen; read -r _; fsfreeze -u "$0""#;
 
-/// One disk.
+/// A disk in a file; drop removes it.
 pub struct Disk {
     image: PathBuf,
     at: PathBuf,

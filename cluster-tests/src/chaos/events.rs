@@ -15,7 +15,7 @@ pub enum What {
     Checked,
 }
 
-/// One event.
+/// What was done at one moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
     /// Milliseconds of the wall clock since 1970.

@@ -22,11 +22,11 @@ pub enum Need {
     Freeze,
     /// A C compiler and seccomp notifications.
     Faults,
-    /// libfaketime.
+    /// libfaketime, which tells a process another wall clock.
     Clock,
 }
 
-/// What was found.
+/// The means that were found, or why each of them is missing.
 pub struct Machine {
     tool: Result<Tool, String>,
     wire: Result<(), String>,
@@ -36,7 +36,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Tries everything once.
+    /// Tries each of them once, and leaves nothing behind.
     #[must_use]
     pub fn look() -> Machine {
         let words =

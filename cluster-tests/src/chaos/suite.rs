@@ -28,7 +28,7 @@ const SHOWN: usize = 5;
 /// Records that are acknowledged before a fault begins.
 const WARM: u64 = 200;
 
-/// What to play.
+/// Faults to play, for how long, and on which cluster.
 pub struct Choice {
     pub faults: Vec<&'static Fault>,
     /// The list is played again, in other orders, until so much time is over; `None`: once.
@@ -314,10 +314,13 @@ fn verdict(bench: &mut Bench<'_>, topic: String, seen: &mut Seen) -> Result<Kept
         (0..work.partitions()).map(|partition| work.read(partition)).collect::<Result<Vec<_>>>()?;
     work.group_kept()?;
     (seen.acked, seen.odd) = (work.acked(), work.notes().0);
+    let complaints = std::mem::take(&mut bench.complaints);
     (seen.lost, seen.twice) = missing(&finished.lanes, &partitions);
     let ledgers: Vec<Ledger> = finished.lanes.into_iter().map(|lane| lane.ledger).collect();
     let judged: Result<Counts> = judge(finished.script, &ledgers, &partitions, &finished.seen);
-    seen.broken = judged.err().map(|error| format!("{error:#}"));
+    let broken: Vec<String> =
+        complaints.into_iter().chain(judged.err().map(|error| format!("{error:#}"))).collect();
+    seen.broken = (!broken.is_empty()).then(|| broken.join("\n      "));
     Ok(Kept { topic, partitions })
 }
 

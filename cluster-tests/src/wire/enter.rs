@@ -25,6 +25,9 @@ const PREFIX: &str = "callboard-faults-";
 /// A network with a TUN device, as the inner process will make it.
 const TRY: &str = "ip link set lo up && ip tuntap add dev wire0 mode tun && ip link set wire0 up";
 
+/// For root, and for a user who gets a user namespace with the others.
+const FLAGS: [&str; 2] = ["-mn", "-rmn"];
+
 /// Whether this is the inner process.
 #[must_use]
 pub fn within() -> bool {
@@ -38,16 +41,14 @@ pub fn way() -> Result<&'static str, String> {
         find_program(program).ok_or_else(|| format!("no {program} on the PATH"))?;
     }
     let mut why = String::new();
-    for flags in ["-mn", "-rmn"] {
-        match run(&unshare, &[flags, "sh", "-c", TRY], |_| ()).and_then(|done| done.good("unshare")) {
-            Ok(_) => return Ok(flags),
+    for flags in FLAGS {
+        match run(&unshare, &[flags, "sh", "-c", TRY], |_| ()) {
+            Ok(done) if done.status.success() => return Ok(flags),
+            Ok(done) => why = String::from_utf8_lossy(&done.stderr).trim().to_owned(),
             Err(error) => why = format!("{error:#}"),
         }
     }
-    Err(format!(
-        "this machine lets nobody make networks: {}",
-        why.split_whitespace().collect::<Vec<_>>().join(" ")
-    ))
+    Err(format!("this machine lets this user make no networks with a TUN device (unshare {FLAGS:?}): {why}"))
 }
 
 /// A directory for all files of an inner process.

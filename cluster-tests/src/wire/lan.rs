@@ -20,7 +20,7 @@ use super::tun::{End, Tool};
 /// The end of the drill and its clients.
 pub const CLIENTS: usize = 0;
 
-/// A running network.
+/// Namespaces, devices and the wire, as long as the value lives.
 pub struct Lan {
     // The switch ends before the devices.
     _switch: Switch,

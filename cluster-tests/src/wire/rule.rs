@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-/// One direction's rule.
+/// What happens to packets of one direction, and not to those of the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
-    /// Nothing passes.
+    /// Nothing passes, and no sender hears of it.
     pub cut: bool,
     pub delay: Duration,
     /// A packet is early or late by up to so much.
@@ -25,7 +25,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Nothing passes.
+    /// The rule of a cable that is pulled out.
     pub const CUT: Rule = Rule {
         cut: true,
         delay: Duration::ZERO,

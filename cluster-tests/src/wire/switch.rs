@@ -41,7 +41,7 @@ struct Packet {
     bytes: Arc<[u8]>,
 }
 
-/// The running wire.
+/// The thread of a wire; drop ends it.
 pub(super) struct Switch {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,

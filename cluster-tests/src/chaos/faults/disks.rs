@@ -54,6 +54,7 @@ fn error(bench: &mut Bench<'_>) -> Result<String> {
     bench.injected(Some(node), "EIO on every sync");
     bench.fails("sync error 5\n")?;
     bench.hold(Duration::from_secs(6));
+    bench.leads_nothing(node, "its syncs failed for 6 s")?;
     let broker = bench.cluster.nodes.nodes.get_mut(node).context("no such node")?;
     let ended = !broker.running();
     if !ended {
@@ -71,10 +72,13 @@ fn full(bench: &mut Bench<'_>) -> Result<String> {
     bench.injected(Some(node), "another program takes all room");
     bench.disks.get(node).context("the node has no disk")?.fill()?;
     bench.hold(Duration::from_secs(15));
+    bench.leads_nothing(node, "its disk was full for 15 s")?;
     bench.disks.get(node).context("the node has no disk")?.unfill()?;
     bench.healed(Some(node), "there is room again");
-    let runs = bench.cluster.nodes.nodes.get_mut(node).is_some_and(|node| node.running());
-    Ok(format!("node {id}; it {}", if runs { "ran on" } else { "ENDED BY ITSELF" }))
+    if bench.cluster.nodes.nodes.get_mut(node).is_none_or(|node| !node.running()) {
+        bench.complaints.push(format!("node {id} ended by itself, so somebody must start it"));
+    }
+    Ok(format!("node {id}"))
 }
 
 fn hung(bench: &mut Bench<'_>) -> Result<String> {
@@ -87,6 +91,7 @@ fn hung(bench: &mut Bench<'_>) -> Result<String> {
         bench.freeze(node)?;
         bench.hold(Duration::from_secs(seconds));
         let acked = bench.work()?.acked() - acked;
+        bench.leads_nothing(node, &format!("its disk hung for {seconds} s"))?;
         bench.thaw();
         bench.healed(Some(node), "its disk goes on");
         told.push(format!("{seconds} s: node {id}, {acked} acknowledged meanwhile"));
@@ -105,7 +110,8 @@ fn slow(bench: &mut Bench<'_>) -> Result<String> {
     bench.fails("sync delay 300\nwrite delay 20\n")?;
     bench.hold(Duration::from_secs(12));
     let acked = bench.work()?.acked() - acked;
+    let (_, isrs) = bench.standing(node)?;
     bench.fails("")?;
     bench.healed(Some(node), "its disk is fast again");
-    Ok(format!("node {}; {acked} acknowledged meanwhile", bench.cluster.id(node)))
+    Ok(format!("node {}, at last in {isrs} ISRs; {acked} acknowledged meanwhile", bench.cluster.id(node)))
 }

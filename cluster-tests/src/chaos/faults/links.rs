@@ -12,6 +12,8 @@ use super::super::machine::Need;
 use crate::wire::Rule;
 
 const CUT_MS: u64 = 8_000;
+/// More terms than that within one cut are a storm.
+const STORM: u64 = 3;
 const WIRE: &[Need] = &[Need::Wire];
 
 pub(super) const LIST: &[Fault] = &[
@@ -105,6 +107,9 @@ fn one_way(bench: &mut Bench<'_>) -> Result<String> {
         bench.lan()?.heal();
         bench.healed(Some(node), "the wire is whole");
         let terms = bench.cluster.term() - term;
+        if terms > STORM {
+            bench.complaints.push(format!("{terms} elections while node {} {words}", bench.cluster.id(node)));
+        }
         told.push(format!("node {} ({who}) {words}: {terms} elections", bench.cluster.id(node)));
     }
     Ok(told.join("; "))
@@ -195,5 +200,6 @@ fn narrow(bench: &mut Bench<'_>) -> Result<String> {
     let acked = bench.work()?.acked();
     bench.hold(Duration::from_secs(12));
     let acked = bench.work()?.acked() - acked;
-    Ok(format!("node {}; {acked} acknowledged meanwhile", bench.cluster.id(node)))
+    let (_, isrs) = bench.standing(node)?;
+    Ok(format!("node {}, at last in {isrs} ISRs; {acked} acknowledged meanwhile", bench.cluster.id(node)))
 }

@@ -19,7 +19,7 @@ mod twins;
 
 use super::fault::Fault;
 
-/// All faults.
+/// The whole table, by id.
 #[must_use]
 pub fn all() -> Vec<&'static Fault> {
     let mut all: Vec<&Fault> = [

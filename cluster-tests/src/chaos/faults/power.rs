@@ -125,5 +125,8 @@ fn last_standing(bench: &mut Bench<'_>) -> Result<String> {
         }
         bench.hold(LOOK);
     }
-    Ok(format!("partition {partition}: node {id} was the last; NOBODY WAS ELECTED within {ELECTED:?}"))
+    bench.complaints.push(format!(
+        "no follower of partition {partition} was elected within {ELECTED:?} without node {id}"
+    ));
+    Ok(format!("partition {partition}: node {id} was the last"))
 }

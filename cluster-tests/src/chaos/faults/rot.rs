@@ -144,7 +144,11 @@ fn flipped(bench: &mut Bench<'_>) -> Result<String> {
         flip(&open(&path)?, at, bench.rng.any())?;
         places.push(format!("byte {at} of {}", path.file_name().unwrap_or_default().to_string_lossy()));
     }
-    Ok(format!("node {}, {}", bench.cluster.id(node), places.join(", ")))
+    bench.cluster.launch(node)?;
+    bench.cluster.wait_ready(node)?;
+    // A leader's copy is what clients read, so the check reads of this one what it leads.
+    let led = bench.make_leader(node)?;
+    Ok(format!("node {}, {}; it leads {led} afterwards", bench.cluster.id(node), places.join(", ")))
 }
 
 /// Names of the files below a directory.

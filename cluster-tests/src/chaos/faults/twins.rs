@@ -83,6 +83,8 @@ fn twins(bench: &mut Bench<'_>) -> Result<String> {
 /// What the copy says of its refusal, else its last line.
 fn said_of_it(broker: &Broker) -> String {
     let lines = broker.lines().since(0).into_iter().rev();
-    let mut of_it = lines.filter(|line| line.contains("DUPLICATE") || line.contains("another process"));
-    of_it.next().unwrap_or_else(|| format!("WITHOUT WORDS OF A DUPLICATE: {}", broker.lines().tail(1)))
+    let mut of_it = lines.filter(|line| {
+        ["DUPLICATE", "another process", "refused there"].iter().any(|text| line.contains(text))
+    });
+    of_it.next().unwrap_or_else(|| format!("WITHOUT WORDS OF A REFUSAL: {}", broker.lines().tail(1)))
 }
