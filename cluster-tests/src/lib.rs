@@ -1,4 +1,4 @@
-//! Tools that the suites share: the search of the bootstrap, the crash backend, the process harness, the kills, the checkers, odd batches.
+//! Tools that the suites share: the search of the bootstrap, the crash backend, the process harness, the kills and faults, the wire, odd batches.
 
 pub mod bootstrap;
 pub mod chaos;
@@ -6,3 +6,4 @@ pub mod crash;
 pub mod odd;
 pub mod process;
 pub mod sim;
+pub mod wire;

@@ -1,13 +1,16 @@
-//! The commands of this package for users: `chaos` kills nodes of a cluster on this machine under a verified load.
+//! The commands of this package for users: `chaos` kills nodes of a cluster on this machine under a verified load, and plays
+//! the faults of a list.
 //!
 //! The broker is the binary that `CALLBOARD_BIN` names, else the one that cargo built beside this program; if there is
 //! none, it is built first. The exit code is 0 if every promise was kept, 1 if one was broken or the run could not go on.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use callboard_cluster_tests::chaos::{Options, run};
+use callboard_cluster_tests::chaos::suite::{Choice, list, play};
+use callboard_cluster_tests::chaos::{Fault, Options, faults, run};
+use callboard_cluster_tests::wire;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Tools that try a Callboard cluster on this machine.
@@ -24,6 +27,9 @@ enum Command {
     ///
     /// Each round kills one node: a partition leader, the controller's node and a follower in turn. It starts the node again
     /// and waits for the full ISR. At the end every partition is read and held against the producers' ledgers.
+    ///
+    /// With --faults it plays faults by their ids instead: partitions, bad lines, power cuts, broken disks and more. Each has a
+    /// load of its own, which is read back to its last record.
     Chaos(Chaos),
 }
 
@@ -32,6 +38,15 @@ struct Chaos {
     /// Kills in all, a third of each kind.
     #[arg(long, default_value_t = Options::default().kills, value_parser = clap::value_parser!(u32).range(1..))]
     kills: u32,
+    /// Faults to play instead of the kills, such as F09,F18; `all` names all of them.
+    #[arg(long, value_delimiter = ',', value_name = "ID")]
+    faults: Vec<String>,
+    /// Plays the faults again and again for so long; each is played once at least.
+    #[arg(long, requires = "faults")]
+    minutes: Option<u64>,
+    /// Shows all faults, and which of them this machine can play.
+    #[arg(long)]
+    list: bool,
     /// Seed of all choices; drawn from the clock, and printed, if it is not given.
     #[arg(long)]
     seed: Option<u64>,
@@ -77,6 +92,18 @@ enum Durability {
 
 fn main() -> ExitCode {
     let Command::Chaos(chaos) = Cli::parse().command;
+    if chaos.list || !chaos.faults.is_empty() {
+        return match chosen(&chaos) {
+            Ok(chosen) => by_id(chaos, chosen).unwrap_or_else(|error| {
+                println!("the faults could not be played: {error:#}");
+                ExitCode::FAILURE
+            }),
+            Err(error) => {
+                println!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let options = options(chaos);
     println!("seed {}", options.seed);
     match run(&options) {
@@ -89,6 +116,54 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The faults that the user names.
+fn chosen(chaos: &Chaos) -> Result<Vec<&'static Fault>, String> {
+    let all = faults::all();
+    if chaos.list && chaos.faults.is_empty() || chaos.faults.iter().any(|name| name == "all") {
+        return Ok(all);
+    }
+    let named = chaos.faults.iter().map(|name| {
+        let found = all.iter().copied().find(|fault| fault.id.eq_ignore_ascii_case(name.trim()));
+        found.ok_or_else(|| format!("there is no fault {name}: --list shows all"))
+    });
+    named.collect()
+}
+
+/// Plays faults, or lists them, within namespaces where the machine allows them.
+fn by_id(mut chaos: Chaos, chosen: Vec<&'static Fault>) -> anyhow::Result<ExitCode> {
+    if !wire::within() {
+        for removed in wire::cleanup() {
+            println!("removed {removed}, which an earlier run left");
+        }
+        match wire::way() {
+            Ok(way) => {
+                let scratch = wire::scratch()?;
+                let args: Vec<String> = std::env::args().skip(1).collect();
+                let args: Vec<&str> = args.iter().map(String::as_str).collect();
+                let status = wire::again(way, scratch.path(), &args)?;
+                return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
+            Err(why) => println!("{why}"),
+        }
+    }
+    if chaos.list {
+        print!("{}", list(&chosen));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let time = chaos.minutes.take().map(|minutes| Duration::from_secs(60 * minutes));
+    let options = options(chaos);
+    println!("seed {}", options.seed);
+    let outcome = play(&Choice { faults: chosen, time, options })?;
+    let broken =
+        outcome.seen.iter().filter(|seen| seen.broken.is_some() || seen.lost + seen.twice > 0).count();
+    println!(
+        "{} faults played, {broken} broke a promise or could not go on, {} kinds left out",
+        outcome.seen.len(),
+        outcome.left_out.len()
+    );
+    Ok(if outcome.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn options(chaos: Chaos) -> Options {
@@ -109,6 +184,7 @@ fn options(chaos: Chaos) -> Options {
         down_ms: (chaos.down_min_ms, chaos.down_max_ms.max(chaos.down_min_ms)),
         env: chaos.env,
         logs: chaos.logs,
+        ..Options::default()
     }
 }
 

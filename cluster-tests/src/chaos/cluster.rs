@@ -4,7 +4,7 @@
 //! DescribeQuorum. A cluster that does not answer it yet is read by its logs: `<T5-N2:Q>` is the vote for node 2 in term 5
 //! that a majority has granted. All lines go to files on request, because a failure's story begins long before its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -16,7 +16,6 @@ use tempfile::NamedTempFile;
 
 use super::map::{Map, View, quorum_leader_at, view_at};
 use super::options::Options;
-use super::shared::TOPIC;
 use crate::process::{HANG, Nodes, Options as Start};
 
 const OFFSETS: &str = "__consumer_offsets";
@@ -35,6 +34,10 @@ pub struct Cluster {
     /// The newest term that some log knows a leader of, and this leader.
     vote: (u64, i32),
     bad: Vec<String>,
+    /// Nodes that were started and did not say yet that they serve.
+    starting: BTreeSet<usize>,
+    /// The topic whose partitions are waited for.
+    pub topic: String,
     /// From the first start to the last node's word that it serves.
     pub formed: Duration,
     /// Read at each start of a node.
@@ -44,12 +47,17 @@ pub struct Cluster {
 impl Cluster {
     /// Starts all nodes at once and waits until each serves.
     pub fn start(options: &Options) -> Result<Cluster> {
+        Cluster::start_with(options, |start| Nodes::new(options.nodes, start))
+    }
+
+    /// Starts nodes that the caller makes of the options that all of them share.
+    pub fn start_with(options: &Options, make: impl FnOnce(&Start) -> Result<Nodes>) -> Result<Cluster> {
         let config = NamedTempFile::new().context("a configuration file")?;
         std::fs::write(config.path(), CONFIG)?;
         let env = options.env.clone();
         let start = Start { shards: options.shards, durability: options.durability, env, ..Start::default() }
             .with_env("CALLBOARD_CONFIG", config.path().display());
-        let mut nodes = Nodes::new(options.nodes, &start)?;
+        let mut nodes = make(&start)?;
         let begun = Instant::now();
         for node in &mut nodes.nodes {
             node.launch()?;
@@ -60,8 +68,19 @@ impl Cluster {
         let formed = begun.elapsed();
         let ids = (0..options.nodes).map(|node| nodes.id(node)).collect::<Result<Vec<_>>>()?;
         let files = ids.iter().map(|id| log_file(options.logs.as_deref(), *id)).collect::<Result<_>>()?;
-        let marks = vec![0; options.nodes];
-        Ok(Cluster { nodes, ids, files, marks, vote: (0, -1), bad: Vec::new(), formed, _config: config })
+        let (marks, topic) = (vec![0; options.nodes], options.topic.clone());
+        Ok(Cluster {
+            nodes,
+            ids,
+            files,
+            marks,
+            vote: (0, -1),
+            bad: Vec::new(),
+            starting: BTreeSet::new(),
+            topic,
+            formed,
+            _config: config,
+        })
     }
 
     /// A map of all Kafka addresses.
@@ -98,12 +117,16 @@ impl Cluster {
     pub fn launch(&mut self, node: usize) -> Result<()> {
         self.drain();
         self.marks[node] = 0;
-        self.node(node)?.launch()
+        self.node(node)?.launch()?;
+        self.starting.insert(node);
+        Ok(())
     }
 
     /// Waits until a node says that it serves.
     pub fn wait_ready(&mut self, node: usize) -> Result<()> {
-        self.node(node)?.wait_ready()
+        self.node(node)?.wait_ready()?;
+        self.starting.remove(&node);
+        Ok(())
     }
 
     fn node(&mut self, node: usize) -> Result<&mut crate::process::Broker> {
@@ -144,7 +167,7 @@ impl Cluster {
         let until = Instant::now() + limit;
         loop {
             let seen: Vec<Result<View>> =
-                self.addrs().into_iter().map(|addr| whole_at(addr, partitions)).collect();
+                self.addrs().into_iter().map(|addr| whole_at(addr, &self.topic, partitions)).collect();
             if seen.iter().all(Result::is_ok) {
                 return seen.into_iter().next().context("there is no node")?;
             }
@@ -198,6 +221,21 @@ impl Cluster {
         }
     }
 
+    /// The newest term that some log knows a leader of.
+    pub fn term(&mut self) -> u64 {
+        self.drain();
+        self.vote.0
+    }
+
+    /// Starts the nodes that do not run, those too that ended by themselves, and waits until each serves.
+    pub fn revive(&mut self) -> Result<()> {
+        self.drain();
+        let gone: Vec<usize> = (0..self.ids.len()).filter(|node| self.nodes.nodes[*node].gone()).collect();
+        gone.iter().try_for_each(|node| self.launch(*node))?;
+        let starting: Vec<usize> = self.starting.iter().copied().collect();
+        starting.into_iter().try_for_each(|node| self.wait_ready(node))
+    }
+
     /// Panics and errors in the logs so far.
     #[must_use]
     pub fn bad(&self) -> &[String] {
@@ -222,21 +260,25 @@ fn log_file(dir: Option<&Path>, id: i32) -> Result<Option<File>> {
     Ok(Some(file.with_context(|| path.display().to_string())?))
 }
 
-fn whole_at(addr: SocketAddr, partitions: i32) -> Result<View> {
-    let view = view_at(addr, TOPIC)?;
+fn whole_at(addr: SocketAddr, topic: &str, partitions: i32) -> Result<View> {
+    let view = view_at(addr, topic)?;
     let offsets = view_at(addr, OFFSETS)?;
     ensure!(view.places.len() == usize::try_from(partitions)?, "{} partitions are told", view.places.len());
     let broken = |places: &BTreeMap<i32, super::map::Place>, topic: &str| {
         let not = places.iter().filter(|(_, place)| !place.whole());
         not.map(|(n, p)| format!("{topic}-{n}: leader {}, ISR {:?}", p.leader, p.isr)).collect::<Vec<_>>()
     };
-    let not = [broken(&view.places, TOPIC), broken(&offsets.places, OFFSETS)].concat();
+    let not = [broken(&view.places, topic), broken(&offsets.places, OFFSETS)].concat();
     ensure!(not.is_empty(), "{}", not.join("; "));
     Ok(view)
 }
 
-/// Term and node of a vote that a majority has granted: `<T5-N2:Q>`.
+/// Term and node of a vote that a majority has granted: `<T5-N2:Q>`, or what each node says of a new leader.
 fn granted(line: &str) -> Option<(u64, i32)> {
+    const LEADS: &str = " leads the metadata log, term ";
+    if let Some((before, term)) = line.split_once(LEADS) {
+        return Some((term.trim().parse().ok()?, before.rsplit(' ').next()?.parse().ok()?));
+    }
     let before = line.rfind(":Q>").and_then(|end| line.get(..end))?;
     let vote = before.get(before.rfind("<T")? + 2..)?;
     let (term, node) = vote.split_once("-N")?;
@@ -252,6 +294,7 @@ mod tests {
         assert_eq!(granted("INFO vote is changing from <T1-N2:-> to <T12-N3:Q>"), Some((12, 3)));
         assert_eq!(granted("INFO vote is changing from <T0-N1:-> to <T1-N2:->"), None);
         assert_eq!(granted("get_initial_state: vote: <T1-N2:Q>, last_purged_log_id: None"), Some((1, 2)));
+        assert_eq!(granted("INFO controller: node 3 leads the metadata log, term 12"), Some((12, 3)));
         assert_eq!(granted("nothing"), None);
     }
 }

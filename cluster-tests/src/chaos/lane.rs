@@ -18,15 +18,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 
-use super::shared::{LaneEnd, Shared, TOPIC};
+use super::shared::{LaneEnd, Shared};
 use crate::process::HANG;
 use crate::process::load::{Fate, Ledger, Rng, Sent, batch};
 use crate::process::wire::{RETRY, Wire, code};
 
 const UNDER_WAY: usize = 5;
+/// A node whose clock stands far behind refuses records of now. It appends nothing then, and its clock may be set right.
+const INVALID_TIMESTAMP: i16 = 32;
 const BACKOFF: Duration = Duration::from_millis(20);
 /// A request that is open for longer makes a note, and the lane tries again. A broker answers within 30 s.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// A node that takes no connection for so long is cut off.
+const CONNECT: Duration = Duration::from_secs(5);
 /// The most that a lane makes up for.
 const BEHIND: Duration = Duration::from_millis(250);
 
@@ -34,7 +38,7 @@ const BEHIND: Duration = Duration::from_millis(250);
 pub(super) fn identity(work: &Shared) -> Result<(i64, i16)> {
     let until = Instant::now() + HANG;
     loop {
-        let view = work.map.view(TOPIC)?;
+        let view = work.map.view(&work.topic)?;
         let addr = view.nodes.values().next().context("no node is told")?;
         match Wire::connect(*addr).and_then(|mut wire| wire.init_producer_id()) {
             Ok(identity) => return Ok(identity),
@@ -82,17 +86,20 @@ impl Lane {
         while !self.work.stopped() || !self.under_way.is_empty() {
             let before = self.times.len();
             if let Some((node, addr)) = self.leader()
-                && let Ok(wire) = Wire::connect(addr).and_then(|wire| wire.patience(PATIENCE))
+                && let Ok(wire) = Wire::connect_within(addr, CONNECT).and_then(|wire| wire.patience(PATIENCE))
             {
                 self.connected(wire, node, addr).with_context(|| {
-                    format!("lane {} to {TOPIC}-{}", self.ledger.producer, self.partition)
+                    format!("lane {} to {}-{}", self.ledger.producer, self.work.topic, self.partition)
                 })?;
             }
             if self.times.len() > before {
                 moved = Instant::now();
             } else if self.work.stopped() && moved.elapsed() > HANG {
                 let (lane, partition) = (self.ledger.producer, self.partition);
-                bail!("lane {lane} to {TOPIC}-{partition}: nothing was acknowledged for {HANG:?}");
+                bail!(
+                    "lane {lane} to {}-{partition}: nothing was acknowledged for {HANG:?}",
+                    self.work.topic
+                );
             }
             std::thread::sleep(BACKOFF);
         }
@@ -100,7 +107,7 @@ impl Lane {
     }
 
     fn leader(&self) -> Option<(i32, SocketAddr)> {
-        self.work.map.view(TOPIC).ok()?.leader(self.partition)
+        self.work.map.view(&self.work.topic).ok()?.leader(self.partition)
     }
 
     /// Produces until the connection is given up or the load stops. Only a broken promise is an error.
@@ -136,7 +143,7 @@ impl Lane {
     }
 
     fn send(&self, wire: &mut Wire, batch: &UnderWay) -> Result<()> {
-        wire.send_batch(TOPIC, self.partition, -1, batch.bytes.clone())
+        wire.send_batch(&self.work.topic, self.partition, -1, batch.bytes.clone())
     }
 
     /// A connection that broke is a node's death. One that hangs is noted; anything else is a broken promise.
@@ -146,8 +153,9 @@ impl Lane {
             None => Err(error),
             Some(io) if matches!(io.kind(), WouldBlock | TimedOut) => {
                 self.work.note(format!(
-                    "hung: node {node} at {addr} left {} batches to {TOPIC}-{} without an answer for {PATIENCE:?}",
+                    "hung: node {node} at {addr} left {} batches to {}-{} without an answer for {PATIENCE:?}",
                     self.under_way.len(),
+                    self.work.topic,
                     self.partition
                 ));
                 Ok(())
@@ -158,7 +166,7 @@ impl Lane {
 
     /// Notes the answer to the oldest batch under way. False: this connection is to be given up.
     fn answered(&mut self, error: i16, base: i64) -> Result<bool> {
-        if code::retriable(error) {
+        if code::retriable(error) || error == INVALID_TIMESTAMP {
             self.ledger.refused += 1;
             *self.work.refusals.lock().entry(error).or_default() += 1;
             return Ok(false);

@@ -182,7 +182,7 @@ impl Map {
 
 /// Asks one node over a connection of its own.
 pub fn ask_at<R: Request>(addr: SocketAddr, version: i16, request: &R) -> Result<R::Response> {
-    Wire::connect(addr)?.patience(PATIENCE)?.call(version, request)
+    Wire::connect_within(addr, PATIENCE)?.patience(PATIENCE)?.call(version, request)
 }
 
 /// A topic, as the node at this address describes it.
@@ -192,7 +192,7 @@ pub fn view_at(addr: SocketAddr, topic: &str) -> Result<View> {
 
 /// The leader of the metadata log, if the node answers DescribeQuorum; `None` if it does not know this request.
 pub fn quorum_leader_at(addr: SocketAddr) -> Result<Option<i32>> {
-    let mut wire = Wire::connect(addr)?.patience(PATIENCE)?;
+    let mut wire = Wire::connect_within(addr, PATIENCE)?.patience(PATIENCE)?;
     if !wire.lists(DescribeQuorumRequest::KEY)? {
         return Ok(None);
     }

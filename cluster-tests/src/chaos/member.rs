@@ -18,8 +18,8 @@ use kafka_protocol::messages::offset_commit_request::{
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{HeartbeatRequest, JoinGroupRequest, OffsetCommitRequest, SyncGroupRequest};
 
-use super::promise::{BACKOFF, Broken, GROUP, PATIENCE, committed, text};
-use super::shared::{Shared, TOPIC};
+use super::promise::{BACKOFF, Broken, PATIENCE, committed, text};
+use super::shared::Shared;
 use crate::process::verdict::read_at;
 use crate::process::wire::{Wire, code, name};
 
@@ -64,10 +64,10 @@ pub(super) fn run(work: &Arc<Shared>, number: usize) -> Result<()> {
     while !work.stopped() {
         if let Err(error) = member.coordinated() {
             if error.downcast_ref::<Broken>().is_some() {
-                return Err(error.context(format!("member {number} of {GROUP}")));
+                return Err(error.context(format!("member {number} of {}", work.group)));
             }
             if hung(&error) {
-                work.note(format!("hung: member {number} of {GROUP}: no answer for {PATIENCE:?}"));
+                work.note(format!("hung: member {number} of {}: no answer for {PATIENCE:?}", work.group));
             }
         }
         std::thread::sleep(BACKOFF);
@@ -83,7 +83,8 @@ fn hung(error: &anyhow::Error) -> bool {
 impl Member {
     /// Works with one coordinator until it is gone or another.
     fn coordinated(&mut self) -> Result<()> {
-        let mut wire = Wire::connect(self.work.map.coordinator(GROUP)?)?.patience(PATIENCE)?;
+        let mut wire = Wire::connect_within(self.work.map.coordinator(&self.work.group)?, PATIENCE)?
+            .patience(PATIENCE)?;
         while !self.work.stopped() {
             if !self.joined {
                 self.join(&mut wire)?;
@@ -99,7 +100,7 @@ impl Member {
             .with_name(text("share"))
             .with_metadata(Bytes::from_static(b"every partition"));
         let request = JoinGroupRequest::default()
-            .with_group_id(text(GROUP).into())
+            .with_group_id(text(&self.work.group).into())
             .with_session_timeout_ms(SESSION_MS)
             .with_rebalance_timeout_ms(SESSION_MS)
             .with_member_id(text(&self.id))
@@ -124,7 +125,7 @@ impl Member {
                 .with_assignment(share.freeze())
         });
         let request = SyncGroupRequest::default()
-            .with_group_id(text(GROUP).into())
+            .with_group_id(text(&self.work.group).into())
             .with_generation_id(self.generation)
             .with_member_id(text(&self.id))
             .with_protocol_type(Some(text("consumer")))
@@ -165,7 +166,7 @@ impl Member {
             }
         }
         let request = HeartbeatRequest::default()
-            .with_group_id(text(GROUP).into())
+            .with_group_id(text(&self.work.group).into())
             .with_generation_id(self.generation)
             .with_member_id(text(&self.id));
         match wire.call(HEARTBEAT, &request)?.error_code {
@@ -177,15 +178,15 @@ impl Member {
     /// Reads from the leader, and forgets the leader if that fails; returns the next place.
     fn read(&mut self, partition: i32, at: i64) -> i64 {
         let known = self.leaders.get(&partition).copied();
-        let found = known.or_else(|| Some(self.work.map.view(TOPIC).ok()?.leader(partition)?.1));
+        let found = known.or_else(|| Some(self.work.map.view(&self.work.topic).ok()?.leader(partition)?.1));
         let Some(addr) = found else { return at };
         self.leaders.insert(partition, addr);
         let wire = match self.wires.remove(&addr) {
             Some(wire) => Ok(wire),
-            None => Wire::connect(addr).and_then(|wire| wire.patience(PATIENCE)),
+            None => Wire::connect_within(addr, PATIENCE).and_then(|wire| wire.patience(PATIENCE)),
         };
         let reads = wire.and_then(|mut wire| {
-            let reads = read_at(&mut wire, TOPIC, partition, at, 0)?;
+            let reads = read_at(&mut wire, &self.work.topic, partition, at, 0)?;
             Ok((wire, reads))
         });
         match reads {
@@ -198,12 +199,13 @@ impl Member {
                 next
             }
             Err(error) => {
+                let topic = &self.work.topic;
                 if hung(&error) {
-                    self.work.note(format!("hung: Fetch of {TOPIC}-{partition} at {addr} for {PATIENCE:?}"));
+                    self.work.note(format!("hung: Fetch of {topic}-{partition} at {addr} for {PATIENCE:?}"));
                 }
                 if error.to_string().ends_with("error 1") {
                     self.work
-                        .note(format!("out of range: Fetch of {TOPIC}-{partition} at {addr}, offset {at}"));
+                        .note(format!("out of range: Fetch of {topic}-{partition} at {addr}, offset {at}"));
                 }
                 self.leaders.remove(&partition);
                 at
@@ -221,9 +223,11 @@ impl Member {
             .with_partition_index(partition)
             .with_committed_offset(offset)
             .with_committed_metadata(Some(text("here")));
-        let topic = OffsetCommitRequestTopic::default().with_name(name(TOPIC)).with_partitions(vec![asked]);
+        let topic = OffsetCommitRequestTopic::default()
+            .with_name(name(&self.work.topic))
+            .with_partitions(vec![asked]);
         let request = OffsetCommitRequest::default()
-            .with_group_id(text(GROUP).into())
+            .with_group_id(text(&self.work.group).into())
             .with_generation_id_or_member_epoch(self.generation)
             .with_member_id(text(&self.id))
             .with_topics(vec![topic]);

@@ -1,4 +1,4 @@
-//! Nodes of one cluster die under a verified load, again and again, and no acknowledged record may be lost.
+//! Nodes of one cluster die, and meet other faults, under a verified load, and no acknowledged record may be lost.
 //!
 //! ```text
 //!   options  what a user chooses: kills, seed, nodes, durability, partitions, pace
@@ -13,14 +13,23 @@
 //!   round    one kill: the victim, the wait, the restart, the full ISR again
 //!   tally    acknowledged, lost and duplicated records of each round
 //!   report   the table and the summary
+//!   bench    a cluster on the wire (`src/wire`) and on disks of its own, for faults that are no kills
+//!   machine  what this machine allows; disk: ext4 on a loop device; events: what was done when
+//!   fault    a fault by its id; faults/: all of them; suite: plays them, one after the other, and checks after each
 //!   run      all of it, from the first start to the verdict
 //! ```
 //!
 //! `process/verdict.rs` judges at the end, as it does for one node. Nothing here looks into a node: all that it knows
 //! comes from the Kafka port and from the log. Limits are guards against a hang; no time is asserted.
 
+mod bench;
 mod cluster;
+mod disk;
+mod events;
+mod fault;
+pub mod faults;
 mod lane;
+mod machine;
 pub mod map;
 mod member;
 mod options;
@@ -29,15 +38,17 @@ mod report;
 mod round;
 mod run;
 mod shared;
+pub mod suite;
 mod tally;
 mod tape;
 mod work;
 
 pub use cluster::Cluster;
+pub use events::{Event, Events, What};
+pub use fault::Fault;
 pub use map::Map;
-pub use options::Options;
+pub use options::{Options, TOPIC};
 pub use report::{Kind, Report, Round};
 pub use round::{STUCK, fire, outage};
 pub use run::{finish, run};
-pub use shared::TOPIC;
 pub use work::Work;

@@ -4,6 +4,9 @@
 
 use std::path::PathBuf;
 
+/// The topic of a load that names no other.
+pub const TOPIC: &str = "under-fire";
+
 /// Choices of one run.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -23,6 +26,8 @@ pub struct Options {
     pub down_ms: (u64, u64),
     /// Environment variables of every node, for further settings of the broker.
     pub env: Vec<(String, String)>,
+    /// The topic that the load writes; its group has the name of the topic, too.
+    pub topic: String,
     /// The directory that keeps the logs of all nodes.
     pub logs: Option<PathBuf>,
 }
@@ -40,6 +45,7 @@ impl Default for Options {
             shards: 1,
             down_ms: (1_000, 2_000),
             env: Vec::new(),
+            topic: TOPIC.to_owned(),
             logs: None,
         }
     }

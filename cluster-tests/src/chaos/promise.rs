@@ -11,11 +11,10 @@ use kafka_protocol::messages::OffsetFetchRequest;
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::protocol::StrBytes;
 
-use super::shared::{Shared, TOPIC};
+use super::shared::Shared;
 use crate::process::HANG;
 use crate::process::wire::{Wire, code, name};
 
-pub(super) const GROUP: &str = "readers";
 const OFFSETS: i16 = 7;
 pub(super) const BACKOFF: Duration = Duration::from_millis(50);
 /// A join waits for the other members, for one session at most.
@@ -39,12 +38,12 @@ impl std::error::Error for Broken {}
 
 /// Asks for the committed offsets, once, and holds them against what was acknowledged before the question.
 pub(super) fn committed(work: &Shared, wire: &mut Wire) -> Result<BTreeMap<i32, i64>> {
-    let before = work.marks.lock().clone();
+    let (before, group) = (work.marks.lock().clone(), &work.group);
     let topic = OffsetFetchRequestTopic::default()
-        .with_name(name(TOPIC))
+        .with_name(name(&work.topic))
         .with_partition_indexes((0..work.partitions).collect());
     let request =
-        OffsetFetchRequest::default().with_group_id(text(GROUP).into()).with_topics(Some(vec![topic]));
+        OffsetFetchRequest::default().with_group_id(text(&work.group).into()).with_topics(Some(vec![topic]));
     let answer = wire.call(OFFSETS, &request)?;
     if answer.error_code != code::NONE {
         bail!("OffsetFetch: error {}", answer.error_code);
@@ -57,12 +56,12 @@ pub(super) fn committed(work: &Shared, wire: &mut Wire) -> Result<BTreeMap<i32, 
         let place = places.get(partition).copied().unwrap_or(-1);
         let asked = now.get(partition).map_or(0, |mark| mark.asked);
         if mark.acked > 0 && place < mark.acked {
-            let what = format!("{GROUP}: partition {partition} went back from {} to {place}", mark.acked);
+            let what = format!("{group}: partition {partition} went back from {} to {place}", mark.acked);
             return Err(Broken(what).into());
         }
         if place > asked {
             let what =
-                format!("{GROUP}: partition {partition} is at {place}, and {asked} was the most asked for");
+                format!("{group}: partition {partition} is at {place}, and {asked} was the most asked for");
             return Err(Broken(what).into());
         }
     }
@@ -73,12 +72,13 @@ pub(super) fn committed(work: &Shared, wire: &mut Wire) -> Result<BTreeMap<i32, 
 pub(super) fn kept(work: &Shared) -> Result<()> {
     let until = Instant::now() + HANG;
     loop {
-        let found = work.map.coordinator(GROUP).and_then(|addr| Wire::connect(addr)?.patience(PATIENCE));
+        let found =
+            work.map.coordinator(&work.group).and_then(|addr| Wire::connect(addr)?.patience(PATIENCE));
         match found.and_then(|mut wire| committed(work, &mut wire)) {
             Ok(_) => return Ok(()),
             Err(error) if error.downcast_ref::<Broken>().is_some() => return Err(error),
             Err(error) if Instant::now() > until => {
-                return Err(error.context(format!("{GROUP}: no committed offsets for {HANG:?}")));
+                return Err(error.context(format!("{}: no committed offsets for {HANG:?}", work.group)));
             }
             Err(_) => std::thread::sleep(BACKOFF),
         }

@@ -14,7 +14,6 @@ use super::cluster::Cluster;
 use super::map::View;
 use super::options::Options;
 use super::report::{Kind, Round};
-use super::shared::TOPIC;
 use super::work::Work;
 use crate::process::load::Rng;
 
@@ -72,7 +71,8 @@ pub fn fire(
         partitions.map(|partition| work.gap(partition, killed, end)).max()
     };
     let elected = format!(": leader {id} -> ");
-    let ours = led.first().map_or(elected.clone(), |partition| format!("{TOPIC}-{partition}{elected}"));
+    let ours =
+        led.first().map_or(elected.clone(), |partition| format!("{}-{partition}{elected}", cluster.topic));
     let fenced = format!("node {id} is fenced");
     let anew = format!("node {id} is registered");
     Ok(Some(Round {

@@ -13,8 +13,6 @@ use super::tape::Tape;
 use crate::process::load::{Ledger, Script};
 use crate::process::verdict::Read;
 
-/// The topic that the load writes and reads.
-pub const TOPIC: &str = "under-fire";
 /// Odd things that are kept.
 const NOTES: usize = 200;
 
@@ -36,13 +34,16 @@ pub struct LaneEnd {
 
 pub(super) struct Shared {
     pub map: Map,
+    /// The topic that the load writes and reads.
+    pub topic: String,
+    pub group: String,
     pub partitions: i32,
     pub script: Script,
     /// Time between two records of one lane.
     pub pace: Duration,
     pub stop: AtomicBool,
-    /// A client has ended early, so nothing more will come.
-    pub failed: AtomicBool,
+    /// Why clients have ended early, after which nothing more will come.
+    pub failed: Mutex<Vec<String>>,
     /// Records that are sent and not acknowledged.
     pub in_flight: AtomicU64,
     pub acked: AtomicU64,
@@ -58,15 +59,17 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(map: Map, partitions: i32, script: Script, pace: Duration) -> Shared {
+    pub fn new(map: Map, topic: &str, partitions: i32, script: Script, pace: Duration) -> Shared {
         let tracks = usize::try_from(partitions).unwrap_or(0);
         Shared {
             map,
+            topic: topic.to_owned(),
+            group: format!("readers-of-{topic}"),
             partitions,
             script,
             pace,
             stop: AtomicBool::new(false),
-            failed: AtomicBool::new(false),
+            failed: Mutex::default(),
             in_flight: AtomicU64::new(0),
             acked: AtomicU64::new(0),
             commits: AtomicU64::new(0),

@@ -12,13 +12,35 @@ use super::shared::LaneEnd;
 use crate::process::load::Fate;
 use crate::process::verdict::Read;
 
-/// Fills in what each round lost and had twice.
-pub(super) fn tally(rounds: &mut [Round], lanes: &[LaneEnd], partitions: &[Vec<Read>]) {
+/// Acknowledged records that were not found, and records that were found more than once.
+pub(super) fn missing(lanes: &[LaneEnd], partitions: &[Vec<Read>]) -> (u64, u64) {
+    let found = found(partitions);
+    let (mut lost, mut twice) = (0, 0);
+    for lane in lanes {
+        for n in 0..lane.ledger.sent.len() as u64 {
+            match found.get(&(lane.ledger.producer, n)) {
+                None if acked(lane, n) => lost += 1,
+                Some(2..) => twice += 1,
+                _ => {}
+            }
+        }
+    }
+    (lost, twice)
+}
+
+/// How often each record of each producer stands in the partitions.
+fn found(partitions: &[Vec<Read>]) -> HashMap<(u32, u64), u64> {
     let mut found: HashMap<(u32, u64), u64> = HashMap::new();
     for read in partitions.iter().flatten().filter(|read| read.value.len() >= 12) {
         let mut value = read.value.clone();
         *found.entry((value.get_u32(), value.get_u64())).or_default() += 1;
     }
+    found
+}
+
+/// Fills in what each round lost and had twice.
+pub(super) fn tally(rounds: &mut [Round], lanes: &[LaneEnd], partitions: &[Vec<Read>]) {
+    let found = found(partitions);
     for lane in lanes {
         for (first, count, time) in &lane.times {
             let round = rounds.partition_point(|round| round.killed <= *time);

@@ -16,7 +16,7 @@ use super::map::{Map, View};
 use super::member;
 use super::options::Options;
 use super::promise;
-use super::shared::{LaneEnd, Shared, TOPIC};
+use super::shared::{LaneEnd, Shared};
 use crate::process::HANG;
 use crate::process::load::Script;
 use crate::process::verdict::Read;
@@ -43,11 +43,12 @@ impl Work {
     /// Creates the topic and starts producers and the group; returns when each partition moves.
     pub fn start(map: Map, options: &Options) -> Result<Work> {
         let partitions = options.partitions;
-        map.create(TOPIC, partitions, i16::try_from(options.nodes.min(3))?, &[])?;
+        map.create(&options.topic, partitions, i16::try_from(options.nodes.min(3))?, &[])?;
         let lanes = u64::from(options.producers) * u64::try_from(partitions)?;
         ensure!(lanes > 0 && options.rate > 0, "a load needs a producer, a partition and a rate");
         let pace = Duration::from_nanos(1_000_000_000 * lanes / options.rate);
-        let shared = Arc::new(Shared::new(map, partitions, Script::small(options.seed), pace));
+        let shared =
+            Arc::new(Shared::new(map, &options.topic, partitions, Script::small(options.seed), pace));
         let mut work = Work { shared, lanes: Vec::new(), members: Vec::new() };
         for producer in 0..options.producers {
             let identity = lane::identity(&work.shared)?;
@@ -72,9 +73,9 @@ impl Work {
         let shared = Arc::clone(&self.shared);
         std::thread::spawn(move || {
             let result = body();
-            if result.is_err() {
+            if let Err(error) = &result {
                 // The driver must not wait for an acknowledgement that will never come.
-                shared.failed.store(true, Ordering::SeqCst);
+                shared.failed.lock().push(format!("{error:#}"));
                 shared.stop();
             }
             result
@@ -85,9 +86,10 @@ impl Work {
     pub fn moves_on(&self, time: Instant, limit: Duration, alive: impl FnMut() -> Result<()>) -> Result<()> {
         let partitions = usize::try_from(self.shared.partitions)?;
         let still = || (0..2 * partitions).filter(|track| !self.shared.tape.since(*track, time));
+        let topic = &self.shared.topic;
         let say = |track: usize| match track.checked_sub(partitions) {
-            Some(partition) => format!("the group's commits of {TOPIC}-{partition}"),
-            None => format!("{TOPIC}-{track}"),
+            Some(partition) => format!("the group's commits of {topic}-{partition}"),
+            None => format!("{topic}-{track}"),
         };
         let done = || still().next().is_none();
         self.wait(limit, alive, done, || still().map(say).collect::<Vec<_>>().join(", "))
@@ -109,7 +111,8 @@ impl Work {
         let until = Instant::now() + limit;
         while !done() {
             alive()?;
-            ensure!(!self.shared.failed.load(Ordering::SeqCst), "a lane or a member has ended early");
+            let failed = self.shared.failed.lock().join("\n");
+            ensure!(failed.is_empty(), "a lane or a member has ended early: {failed}");
             if Instant::now() > until {
                 bail!("stuck for {limit:?}: no acknowledgement of {}", what());
             }
@@ -120,12 +123,12 @@ impl Work {
 
     /// The topic, as any node describes it.
     pub fn view(&self) -> Result<View> {
-        self.shared.map.view(TOPIC)
+        self.shared.map.view(&self.shared.topic)
     }
 
     /// Reads a partition of the topic to its end.
     pub fn read(&self, partition: i32) -> Result<Vec<Read>> {
-        self.shared.map.read(TOPIC, partition)
+        self.shared.map.read(&self.shared.topic, partition)
     }
 
     /// Partitions of the topic.

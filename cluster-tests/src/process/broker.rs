@@ -164,6 +164,14 @@ impl Broker {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// Whether no process runs. One that has ended by itself is forgotten, so that the broker can be started again.
+    pub fn gone(&mut self) -> bool {
+        if !self.running() {
+            self.child = None;
+        }
+        self.child.is_none()
+    }
+
     /// The address where clients connect.
     pub fn addr(&self) -> SocketAddr {
         // Known as soon as `start` has returned.
@@ -181,7 +189,7 @@ impl Broker {
         self.options.env.push((name.to_owned(), value.to_string()));
     }
 
-    /// Sets the program that starts the binary from the next start on.
+    /// Sets the program and arguments that start the binary from the next start on.
     pub fn set_wrap(&mut self, wrap: Vec<String>) {
         self.options.wrap = wrap;
     }

@@ -71,7 +71,12 @@ pub struct Fetched {
 impl Wire {
     /// Connects; a read or write that takes [`HANG`] is an error.
     pub fn connect(addr: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, HANG)?;
+        Self::connect_within(addr, HANG)
+    }
+
+    /// Connects, or gives up after a time of the caller's choice.
+    pub fn connect_within(addr: SocketAddr, limit: Duration) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&addr, limit)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(HANG))?;
         stream.set_write_timeout(Some(HANG))?;
