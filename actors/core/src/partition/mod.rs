@@ -32,6 +32,8 @@ mod view;
 mod waits;
 
 #[cfg(test)]
+mod divergence_tests;
+#[cfg(test)]
 mod log_tests;
 #[cfg(test)]
 mod producers_tests;
