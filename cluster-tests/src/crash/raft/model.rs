@@ -150,9 +150,10 @@ impl Ledger {
         }
     }
 
-    /// Everything that was queued has been written, because the store was closed.
+    /// Everything that was queued has been written, because the store was closed. A change that leads to the state before
+    /// was never queued, so it carried no committed position.
     pub fn settle(&mut self) {
-        self.answered = self.states.len() - 1;
+        self.answered = (0..self.states.len()).rev().find(|n| !self.idle(*n)).unwrap_or(0);
     }
 
     /// Enters a committed position.
