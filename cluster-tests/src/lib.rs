@@ -1,5 +1,5 @@
-//! Tools that the suites share: the search of the bootstrap, the crash backend, the process harness, the kills and faults, the wire, odd batches.
-//! Tools that the suites share: the searches of the bootstrap and of restarts, the crash backend, the process harness, the kills, the checkers, odd batches.
+//! Tools that the suites share: the searches of the bootstrap and of restarts, the crash backend, the process harness, the kills
+//! and faults, the histories and their checker, the wire between nodes, odd batches.
 
 pub mod bootstrap;
 pub mod chaos;

@@ -6,8 +6,10 @@
 use crate::storage::{Backend, disk::Disk};
 use callboard_core::BrokerId;
 use callboard_core::metadata::ProposalId;
-use redb::{Database, ReadableDatabase, TableHandle};
+use callboard_core::mutant::{Mutant, planted};
+use redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableHandle};
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,11 +50,13 @@ impl Place {
         Place { disk: Arc::clone(disk), path: path.to_owned(), ran_out: Arc::default() }
     }
 
+    /// Opens the file, or makes it. Every page is compared with its checksum first, because a rotten key hides its row.
     pub fn open(&self) -> Result<Database, String> {
         let file = self.disk.open(&self.path, true).map_err(|e| e.to_string())?;
         let backend = Backend::new(file, Arc::clone(&self.ran_out));
         let builder = &mut Database::builder();
-        builder.set_cache_size(4 << 20).create_with_backend(backend).map_err(|e| e.to_string())
+        builder.set_check_integrity_on_open(!planted(Mutant::RaftDamageUnnoticed));
+        builder.set_cache_size(4 << 20).create_with_backend(backend).map_err(words)
     }
 
     /// Whether a write has found the disk full since the last call.
@@ -64,6 +68,22 @@ impl Place {
     pub fn ran_out_now(&self) -> bool {
         self.ran_out.load(Ordering::Acquire)
     }
+}
+
+/// The words of a file that does not open.
+fn words(error: DatabaseError) -> String {
+    let damage = match error {
+        DatabaseError::Storage(StorageError::Corrupted(why)) => why,
+        // No database at all, or one that names places behind its end.
+        DatabaseError::Storage(StorageError::Io(why))
+            if matches!(why.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+        {
+            why.to_string()
+        }
+        DatabaseError::UpgradeRequired(version) => format!("it claims version {version} of its format"),
+        other => return other.to_string(),
+    };
+    format!("it is damaged: {damage}: empty the directory, or restore all of it")
 }
 
 /// The names of the tables in a file.

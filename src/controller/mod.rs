@@ -7,7 +7,7 @@
 //! An adapter stores and orders records; the controller decides them.
 
 mod file;
-mod raft;
+pub mod raft;
 mod rows;
 mod single;
 mod worker;

@@ -124,6 +124,18 @@ pub enum Mutant {
     GrantedSeedJoins,
     /// A seed says yes before its promise is on disk.
     GrantedBeforeStored,
+    /// A voter answers its vote before it is on disk (M13).
+    RaftVoteNotDurable,
+    /// A voter's entries are acknowledged before the sync.
+    RaftEntryAckedBeforeSync,
+    /// A voter's log is truncated in two transactions.
+    RaftTruncatedInTwo,
+    /// The purge marker of a voter's log is stored apart from the purge.
+    RaftPurgeMarkerApart,
+    /// A leader's snapshot is stored in two transactions.
+    RaftInstalledInTwo,
+    /// A voter opens its file without a look at the checksums of the pages.
+    RaftDamageUnnoticed,
 }
 
 #[cfg(feature = "mutants")]

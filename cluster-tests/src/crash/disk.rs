@@ -32,6 +32,8 @@ struct Shared {
     watch: Mutex<Option<Watch>>,
     /// Syncs before the one that fails; `None` if none is to fail.
     fail_sync: Mutex<Option<u64>>,
+    /// Writes and lengths before the one that fails; `None` if none is to fail.
+    fail_write: Mutex<Option<u64>>,
     /// Times that a file may still grow before there is no space; `None` sets no bound.
     space: Mutex<Option<u64>>,
     /// Times that a file found no space.
@@ -50,6 +52,18 @@ pub struct CrashDisk {
     pub told: Arc<Mutex<Vec<u64>>>,
 }
 
+/// Counts down to the one call that fails, and says whether this is it.
+fn due(left: &Mutex<Option<u64>>) -> bool {
+    let mut left = left.lock();
+    let now = *left == Some(0);
+    *left = left.and_then(|n| n.checked_sub(1));
+    now
+}
+
+fn planted() -> io::Error {
+    io::Error::other("input/output error, planted")
+}
+
 fn missing() -> io::Error {
     io::ErrorKind::NotFound.into()
 }
@@ -59,10 +73,19 @@ impl CrashDisk {
     #[must_use]
     pub fn new(image: Image) -> CrashDisk {
         let (image, watch) = (Mutex::new(image), Mutex::new(None));
-        let (fail_sync, space) = (Mutex::new(None), Mutex::new(None));
+        let (fail_sync, fail_write, space) = (Mutex::new(None), Mutex::new(None), Mutex::new(None));
         let (refused, allocated, promised) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
         CrashDisk {
-            shared: Arc::new(Shared { image, watch, fail_sync, space, refused, allocated, promised }),
+            shared: Arc::new(Shared {
+                image,
+                watch,
+                fail_sync,
+                fail_write,
+                space,
+                refused,
+                allocated,
+                promised,
+            }),
             told: Arc::default(),
         }
     }
@@ -82,10 +105,15 @@ impl CrashDisk {
         *self.shared.fail_sync.lock() = Some(n);
     }
 
-    /// Whether the sync that was to fail has failed.
+    /// Makes the n-th write of a file from now on fail, once. A new length counts as a write. Nothing of it is written.
+    pub fn fail_write(&self, n: u64) {
+        *self.shared.fail_write.lock() = Some(n);
+    }
+
+    /// Whether the sync or write that was to fail has failed.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        self.shared.fail_sync.lock().is_none()
+        self.shared.fail_sync.lock().is_none() && self.shared.fail_write.lock().is_none()
     }
 
     /// Lets files grow `n` more times; then the disk is full, until [`CrashDisk::give_space`].
@@ -235,6 +263,9 @@ impl DiskFile for CrashFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        if due(&self.disk.shared.fail_write) {
+            return Err(planted());
+        }
         let now = self.len()?;
         {
             // New bytes are a hole; bytes that are cut off are free.
@@ -255,6 +286,9 @@ impl DiskFile for CrashFile {
     }
 
     fn write_all_at(&self, bufs: &[&[u8]], at: u64) -> io::Result<()> {
+        if due(&self.disk.shared.fail_write) {
+            return Err(planted());
+        }
         let bytes = bufs.concat();
         if !self.disk.finds_space(self.inode, self.len()?, at + bytes.len() as u64) {
             // The disk has room for a part of the bytes.
@@ -271,24 +305,11 @@ impl DiskFile for CrashFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let failing = {
-            let mut left = self.disk.shared.fail_sync.lock();
-            match &mut *left {
-                Some(0) => {
-                    *left = None;
-                    true
-                }
-                Some(n) => {
-                    *n -= 1;
-                    false
-                }
-                None => false,
-            }
-        };
+        let failing = due(&self.disk.shared.fail_sync);
         self.disk.change(Step::Sync, |image| {
             if failing {
                 image.fail_sync(self.inode);
-                return Err(io::Error::other("input/output error, planted"));
+                return Err(planted());
             }
             image.sync(self.inode);
             Ok(())

@@ -304,11 +304,16 @@ impl Image {
 
     /// Flips a bit on the disk, for good.
     pub fn rot(&mut self, inode: u64, at: u64) {
+        self.flip(inode, at, 4);
+    }
+
+    /// Flips this bit of a byte on the disk, for good.
+    pub fn flip(&mut self, inode: u64, at: u64, bit: u8) {
         let inode = self.inode(inode);
         let mut byte = [0];
         if inode.live.read(at, &mut byte) {
-            inode.live.write(at, &[byte[0] ^ 0x10]);
-            inode.durable.write(at, &[byte[0] ^ 0x10]);
+            inode.live.write(at, &[byte[0] ^ (1 << bit)]);
+            inode.durable.write(at, &[byte[0] ^ (1 << bit)]);
         }
     }
 }

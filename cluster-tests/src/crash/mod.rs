@@ -9,14 +9,16 @@
 //! ```
 //!
 //! An image shares its pages with those before it, so one run of the script serves every cut. `image.rs` is the disk,
-//! `model.rs` the state that must be there, `check.rs` the comparison, `script.rs` the actions. The backend does not drive
-//! the node's metadata (`meta.redb`) and the threads of a shard: kill -9 of real processes does that.
+//! `model.rs` the state that must be there, `check.rs` the comparison, `script.rs` the actions. A voter's
+//! `meta.redb` has a script and a model of its own, in `raft/`. Nothing here drives the metadata of a single node and the
+//! threads of a shard: kill -9 of real processes does that.
 
 pub mod check;
 pub mod disk;
 pub mod full;
 pub mod image;
 pub mod model;
+pub mod raft;
 pub mod rot;
 pub mod script;
 

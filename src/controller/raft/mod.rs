@@ -29,5 +29,13 @@ mod tests;
 mod types;
 mod wire;
 
+/// The store by itself, without openraft above it, as the crash suite drives it.
+pub mod bare {
+    pub use super::machine::Machine;
+    pub use super::open::{Parts, open_store};
+    pub use super::store::LogStore;
+    pub use super::types::{Batch, Entry, Lead, LogId, SnapshotMeta, TypeConfig, Vote, next};
+}
+
 pub use guard::Limits;
 pub use log::{RaftLog, RaftStatus};

@@ -37,7 +37,7 @@ pub struct File {
 
 impl File {
     /// A file that was opened at this place.
-    pub fn new(place: Place, db: Database) -> File {
+    pub(in crate::controller::raft) fn new(place: Place, db: Database) -> File {
         let db = RwLock::new(Some(db));
         File { place, db, opened: AtomicU64::new(0), mending: AtomicBool::new(false) }
     }

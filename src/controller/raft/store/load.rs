@@ -10,7 +10,7 @@
 use super::super::super::file::{Place, tables};
 use super::super::super::rows::{ALONE, RAFT_LOG, unseal};
 use super::super::types::{Entry, LogId, SnapshotMeta, Vote, next};
-use super::rows::{COMMITTED, LOG, META, NODE, PURGED, SNAPSHOT, VOTE, decode, encode, other};
+use super::rows::{COMMITTED, LOG, META, NODE, PURGED, RESTORE, SNAPSHOT, VOTE, decode, encode, other};
 use callboard_core::BrokerId;
 use callboard_core::metadata::{Image, MetadataRecord};
 use openraft::EntryPayload;
@@ -147,8 +147,6 @@ fn entries(db: &Database, loaded: &mut Loaded) -> io::Result<()> {
     }
     Ok(())
 }
-
-const RESTORE: &str = "empty the directory, or restore all of it";
 
 fn founds(record: &MetadataRecord) -> Option<String> {
     match record {

@@ -8,10 +8,11 @@
 
 use super::super::types::{Entry, Lead, LogId, TypeConfig, Vote, next, node_id};
 use super::file::File;
-use super::rows::{LOG, decode, encode, other};
+use super::rows::{LOG, RESTORE, decode, encode, other};
 use super::view::{Measured, View};
 use super::writer::{Change, Writer};
 use callboard_core::BrokerId;
+use callboard_core::mutant::{Mutant, planted};
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
@@ -108,13 +109,20 @@ impl LogStore {
             let tx = db.begin_read().map_err(other)?;
             let table = tx.open_table(LOG).map_err(other)?;
             let (mut entries, mut bytes) = (Vec::new(), 0usize);
+            let mut expected = None;
             for row in redb::ReadableTable::range(&table, rows.clone()).map_err(other)? {
                 if bytes > limit {
                     return Ok((entries, true));
                 }
-                let (_, row) = row.map_err(other)?;
-                bytes = bytes.saturating_add(row.value().len());
-                entries.push((decode(row.value())?, row.value().len()));
+                let (index, row) = row.map_err(other)?;
+                let (index, row) = (index.value(), row.value());
+                let entry: Entry = decode(row)?;
+                if entry.log_id.index != index || expected.is_some_and(|expected| index != expected) {
+                    return Err(io::Error::other(format!("entry {index} is not in its place: {RESTORE}")));
+                }
+                expected = index.checked_add(1);
+                bytes = bytes.saturating_add(row.len());
+                entries.push((entry, row.len()));
             }
             Ok((entries, false))
         };
@@ -171,7 +179,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         if won.is_none() {
             self.leading.set(None);
         }
-        self.writer.write(Change::Vote(encode(vote)?)).await?;
+        let change = Change::Vote(encode(vote)?);
+        if planted(Mutant::RaftVoteNotDurable) {
+            self.writer.queue(change, Box::new(|_| ()));
+        } else {
+            self.writer.write(change).await?;
+        }
         self.view.lock().vote = Some(*vote);
         self.leading.set(won);
         Ok(())
@@ -206,6 +219,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         }
         self.view.lock().append(measured);
         let (view, holds) = (Arc::clone(&self.view), self.holds.clone());
+        let callback = if planted(Mutant::RaftEntryAckedBeforeSync) {
+            callback.io_completed(Ok(()));
+            IOFlushed::noop()
+        } else {
+            callback
+        };
         let done = move |result: io::Result<()>| {
             if let (Ok(()), Some(end)) = (&result, end) {
                 view.lock().durable_to(end);
@@ -218,12 +237,19 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
+        if planted(Mutant::RaftTruncatedInTwo) {
+            let newest = self.view.lock().last.map_or(0, |id| id.index);
+            self.writer.write(Change::TruncateFrom(newest)).await?;
+        }
         self.view.lock().truncate_after(last);
         self.writer.write(Change::TruncateFrom(next(last))).await
     }
 
     /// Returns before the rows are gone: behind a durable snapshot it does not matter when they go.
     async fn purge(&mut self, upto: LogId) -> Result<(), io::Error> {
+        if planted(Mutant::RaftPurgeMarkerApart) {
+            self.writer.write(Change::PurgeTo(0, encode(&upto)?)).await?;
+        }
         let change = Change::PurgeTo(upto.index, encode(&upto)?);
         self.view.lock().purge(upto);
         self.writer.queue(change, Box::new(|_| ()));

@@ -23,6 +23,9 @@ pub const PURGED: &str = "purged";
 /// The image with its position.
 pub const SNAPSHOT: &str = "snapshot";
 
+/// The advice to whoever has a damaged file.
+pub const RESTORE: &str = "empty the directory, or restore all of it";
+
 /// The bytes of a row with this value.
 pub fn encode<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
     serde_json::to_vec(value).map(seal).map_err(io::Error::other)

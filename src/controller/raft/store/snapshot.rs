@@ -12,6 +12,7 @@ use super::rows::{SNAPSHOT, encode};
 use super::view::View;
 use super::writer::{Change, Writer};
 use callboard_core::metadata::Image;
+use callboard_core::mutant::{Mutant, planted};
 use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
@@ -59,6 +60,9 @@ impl SnapshotStore {
             return self.replace(None, |_| Change::Snapshot(row)).await;
         };
         let marker = encode(&upto)?;
+        if planted(Mutant::RaftInstalledInTwo) {
+            self.writer.write(Change::Snapshot(row.clone())).await?;
+        }
         let install = |view: &mut View| {
             view.purge(upto);
             Change::Install { row, upto: upto.index, marker }
