@@ -221,6 +221,7 @@ impl Controller {
             leader_epoch: wish.leader_epoch.into(),
             partition_epoch: wish.partition_epoch.into(),
             isr,
+            recovering: false,
         };
         self.ask(Question::AlterIsr { from, number: 1, leadership: LEADERSHIP, wishes: vec![wish] });
         match self.replies.last() {
