@@ -1,13 +1,17 @@
-//! The commands of this package for users: `chaos` kills nodes of a cluster on this machine under a verified load.
+//! The commands of this package for users: `chaos` kills nodes of a cluster on this machine under a verified load,
+//! `check` judges the history of such a run once more.
 //!
 //! The broker is the binary that `CALLBOARD_BIN` names, else the one that cargo built beside this program; if there is
 //! none, it is built first. The exit code is 0 if every promise was kept, 1 if one was broken or the run could not go on.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use callboard_cluster_tests::chaos::{Options, run};
+use callboard_cluster_tests::history::{Limits, check, read};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Tools that try a Callboard cluster on this machine.
@@ -25,6 +29,11 @@ enum Command {
     /// Each round kills one node: a partition leader, the controller's node and a follower in turn. It starts the node again
     /// and waits for the full ISR. At the end every partition is read and held against the producers' ledgers.
     Chaos(Chaos),
+    /// Checks a history that `chaos --history` has written.
+    Check {
+        /// The file with the history.
+        file: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -65,6 +74,12 @@ struct Chaos {
     /// Directory for the logs of all nodes, which are added to what it holds.
     #[arg(long)]
     logs: Option<PathBuf>,
+    /// File for the history of all clients, as lines of JSON; `check` reads it.
+    #[arg(long)]
+    history: Option<PathBuf>,
+    /// File for a page with the timeline of the run, to be opened in a browser.
+    #[arg(long)]
+    timeline: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -76,7 +91,10 @@ enum Durability {
 }
 
 fn main() -> ExitCode {
-    let Command::Chaos(chaos) = Cli::parse().command;
+    let chaos = match Cli::parse().command {
+        Command::Chaos(chaos) => chaos,
+        Command::Check { file } => return checked(&file),
+    };
     let options = options(chaos);
     println!("seed {}", options.seed);
     match run(&options) {
@@ -86,6 +104,21 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             println!("seed {}: the run could not go on: {error:#}", options.seed);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn checked(file: &Path) -> ExitCode {
+    let history = File::open(file).map_err(Into::into).and_then(|file| read(&mut BufReader::new(file)));
+    match history {
+        Ok(history) => {
+            let verdict = check(&history, &Limits::default());
+            print!("{verdict}");
+            if verdict.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            println!("{}: {error:#}", file.display());
             ExitCode::FAILURE
         }
     }
@@ -109,6 +142,8 @@ fn options(chaos: Chaos) -> Options {
         down_ms: (chaos.down_min_ms, chaos.down_max_ms.max(chaos.down_min_ms)),
         env: chaos.env,
         logs: chaos.logs,
+        history: chaos.history,
+        timeline: chaos.timeline,
     }
 }
 

@@ -18,7 +18,10 @@ use super::map::{Map, View, quorum_leader_at, view_at};
 use super::options::Options;
 use super::shared::TOPIC;
 use crate::process::{HANG, Nodes, Options as Start};
+use crate::timeline::{Events, Phase, Told};
 
+/// The fault's name in a timeline.
+const KILL: &str = "kill -9";
 const OFFSETS: &str = "__consumer_offsets";
 /// Each round waits for all partitions of the offsets topic too; few of them are enough.
 const CONFIG: &str = "group_initial_rebalance_delay_ms = 100\noffsets_topic_num_partitions = 5\n";
@@ -35,6 +38,10 @@ pub struct Cluster {
     /// The newest term that some log knows a leader of, and this leader.
     vote: (u64, i32),
     bad: Vec<String>,
+    /// What was done to the nodes.
+    pub events: Events,
+    /// Elections and ISR changes, as the logs tell them.
+    pub told: Told,
     /// From the first start to the last node's word that it serves.
     pub formed: Duration,
     /// Read at each start of a node.
@@ -61,7 +68,9 @@ impl Cluster {
         let ids = (0..options.nodes).map(|node| nodes.id(node)).collect::<Result<Vec<_>>>()?;
         let files = ids.iter().map(|id| log_file(options.logs.as_deref(), *id)).collect::<Result<_>>()?;
         let marks = vec![0; options.nodes];
-        Ok(Cluster { nodes, ids, files, marks, vote: (0, -1), bad: Vec::new(), formed, _config: config })
+        let (vote, bad) = ((0, -1), Vec::new());
+        let (events, told) = (Events::default(), Told::default());
+        Ok(Cluster { nodes, ids, files, marks, vote, bad, events, told, formed, _config: config })
     }
 
     /// A map of all Kafka addresses.
@@ -90,6 +99,7 @@ impl Cluster {
     /// Kills a node as a power cut would end its process.
     pub fn kill(&mut self, node: usize) -> Result<()> {
         self.node(node)?.kill9()?;
+        self.events.note(Phase::Begins, self.id(node), KILL, "");
         self.drain();
         Ok(())
     }
@@ -98,12 +108,15 @@ impl Cluster {
     pub fn launch(&mut self, node: usize) -> Result<()> {
         self.drain();
         self.marks[node] = 0;
+        self.events.note(Phase::Notes, self.id(node), KILL, "its process starts");
         self.node(node)?.launch()
     }
 
     /// Waits until a node says that it serves.
     pub fn wait_ready(&mut self, node: usize) -> Result<()> {
-        self.node(node)?.wait_ready()
+        self.node(node)?.wait_ready()?;
+        self.events.note(Phase::Ends, self.id(node), KILL, "");
+        Ok(())
     }
 
     fn node(&mut self, node: usize) -> Result<&mut crate::process::Broker> {
@@ -184,6 +197,7 @@ impl Cluster {
             let lines = broker.lines().since(self.marks[node]);
             self.marks[node] = self.marks[node].max(broker.lines().seen());
             for line in lines {
+                self.told.line(&line);
                 if let Some(vote) = granted(&line) {
                     self.vote = self.vote.max(vote);
                 }

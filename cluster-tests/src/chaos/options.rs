@@ -25,6 +25,10 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// The directory that keeps the logs of all nodes.
     pub logs: Option<PathBuf>,
+    /// The file that gets the history, as lines of JSON.
+    pub history: Option<PathBuf>,
+    /// The file that gets the page with the timeline.
+    pub timeline: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -41,6 +45,8 @@ impl Default for Options {
             down_ms: (1_000, 2_000),
             env: Vec::new(),
             logs: None,
+            history: None,
+            timeline: None,
         }
     }
 }
