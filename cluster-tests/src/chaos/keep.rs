@@ -23,20 +23,28 @@ pub(super) fn places(view: &View) -> BTreeMap<String, (i32, Vec<i32>)> {
     view.places.iter().map(place).collect()
 }
 
+/// How a run ended.
+pub(super) struct Outcome {
+    pub good: bool,
+    pub summary: Vec<String>,
+    /// What the checker found, in words.
+    pub findings: Vec<String>,
+}
+
 /// Writes the files that the options name.
 pub(super) fn keep(
     options: &Options,
     cluster: &Cluster,
     history: &History,
     places: &BTreeMap<String, (i32, Vec<i32>)>,
-    outcome: (bool, Vec<String>),
+    outcome: Outcome,
 ) -> Result<()> {
     if let Some(path) = &options.history {
         let what = || format!("the history {}", path.display());
         write(history, &mut BufWriter::new(File::create(path).with_context(what)?)).with_context(what)?;
     }
     let Some(path) = &options.timeline else { return Ok(()) };
-    let (good, summary) = outcome;
+    let Outcome { good, summary, findings } = outcome;
     let mut nodes: Vec<i32> = (0..options.nodes).map(|node| cluster.id(node)).collect();
     nodes.sort_unstable();
     let kills = options.kills;
@@ -46,6 +54,6 @@ pub(super) fn keep(
     );
     let (events, told) = (&cluster.events.0[..], &cluster.told);
     let places = places.clone();
-    let page = page(&Input { title, summary, good, history, events, told, nodes, places });
+    let page = page(&Input { title, summary, findings, good, history, events, told, nodes, places });
     std::fs::write(path, page).with_context(|| format!("the timeline {}", path.display()))
 }

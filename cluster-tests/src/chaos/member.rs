@@ -169,7 +169,9 @@ impl Member {
         for (partition, at) in self.positions.clone() {
             let next = self.read(partition, at);
             if next > at {
-                self.commit(wire, partition, next)?;
+                // Without an acknowledgement the member itself stays at its place and reads the same again.
+                self.commit(wire, partition, next)
+                    .inspect_err(|_| self.work.record.sought(self.process, partition, at))?;
             }
         }
         let request = HeartbeatRequest::default()

@@ -60,16 +60,17 @@ pub(super) fn run(work: &Arc<Shared>, number: u32, partitions: &[i32]) -> Result
 
 /// Reads a partition from its start to its end, for the checker and the judge.
 pub(super) fn whole(work: &Arc<Shared>, partition: i32) -> Result<Vec<Read>> {
-    let mut reader = Reader::new(work, FINAL);
-    work.record.name(FINAL, "the final read".to_owned());
     let until = Instant::now() + HANG;
+    let mut process = FINAL;
     loop {
-        match reader.to_the_end(partition) {
+        // What a failed try has read does not count, so each try is a process of its own.
+        work.record.name(process, "the final read".to_owned());
+        match Reader::new(work, process).to_the_end(partition) {
             Ok(reads) => return Ok(reads),
             Err(error) if Instant::now() > until => {
                 return Err(error.context(format!("{TOPIC}-{partition} cannot be read to its end")));
             }
-            Err(_) => reader.leaders.clear(),
+            Err(_) => process += 1,
         }
         std::thread::sleep(RETRY);
     }
@@ -81,8 +82,6 @@ impl Reader {
     }
 
     fn to_the_end(&mut self, partition: i32) -> Result<Vec<Read>> {
-        // A read that begins again is a new assignment, with no position of before.
-        self.work.record.assigned(self.process, std::iter::empty());
         self.work.record.assigned(self.process, std::iter::once(partition));
         let end = self.end(partition)?;
         let start = self.with_leader(partition, |wire| wire.list_offset(TOPIC, partition, -2))?;
@@ -94,7 +93,7 @@ impl Reader {
             reads.extend(more);
         }
         ensure!(next == end, "the last read ended at {next}, and the partition ends at {end}");
-        self.work.record.whole(partition, start, end);
+        self.work.record.whole(self.process, partition, start, end);
         Ok(reads)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   processes   0 …       lanes        10 000 …  members of the group      20 000 …  readers
-//!               30 000    the final read         30 001   the driver
+//!               30 000    the driver           40 000 …  the final read, a process for each try
 //! ```
 //! A value is the lane and the number of its record. A record with other bytes than were sent becomes a value that was
 //! never sent. Metadata is written down where it tells something new. Nothing here judges.
@@ -22,8 +22,8 @@ use crate::timeline::wall_ms;
 
 pub(super) const MEMBERS: u32 = 10_000;
 pub(super) const READERS: u32 = 20_000;
-pub(super) const FINAL: u32 = 30_000;
-pub(super) const DRIVER: u32 = 30_001;
+pub(super) const DRIVER: u32 = 30_000;
+pub(super) const FINAL: u32 = 40_000;
 
 /// Values from here on are bytes that nobody sent.
 const STRANGE: u64 = 1 << 63;
@@ -150,6 +150,13 @@ impl Recorder {
         });
     }
 
+    /// A client moved its own position.
+    pub fn sought(&self, process: u32, partition: i32, to: i64) {
+        self.push(process, self.now(), Outcome::Ok, |state| {
+            Some(Kind::Seek { part: state.part(partition)?, to })
+        });
+    }
+
     /// Places of a group, as its coordinator told them.
     pub fn committed(&self, process: u32, group: &str, begin: Time, places: &BTreeMap<i32, i64>) {
         for (partition, offset) in places {
@@ -166,8 +173,8 @@ impl Recorder {
         });
     }
 
-    pub fn whole(&self, partition: i32, start: i64, end: i64) {
-        self.push(FINAL, self.now(), Outcome::Ok, |state| {
+    pub fn whole(&self, process: u32, partition: i32, start: i64, end: i64) {
+        self.push(process, self.now(), Outcome::Ok, |state| {
             Some(Kind::Whole { part: state.part(partition)?, start, end })
         });
     }
@@ -202,5 +209,5 @@ impl State {
 }
 
 fn value(lane: u32, n: u64) -> u64 {
-    u64::from(lane) << NUMBER | n
+    (u64::from(lane) << NUMBER) | n
 }

@@ -166,7 +166,7 @@ impl Report {
         let verdict = match (&self.broken, self.checked.good()) {
             (None, true) => "0 acknowledged records lost, 0 duplicated, 0 reordered, 0 anomalies.".to_owned(),
             (Some(broken), _) => format!("PROMISES BROKEN: {broken}"),
-            (None, false) => format!("ANOMALIES FOUND: {}", self.checked.lines.join(" ")),
+            (None, false) => format!("ANOMALIES FOUND: {}.", self.checked.names()),
         };
         let n = &self.checked.figures;
         let figures = format!(

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::cluster::Cluster;
-use super::keep::{self, keep};
+use super::keep::{self, Outcome, keep};
 use super::options::Options;
 use super::report::{Kind, Report, Round};
 use super::round::fire;
@@ -34,8 +34,13 @@ pub fn run(options: &Options) -> Result<Report> {
     if let Err(error) = &fired {
         work.stop();
         cluster.drain();
-        let outcome = (false, vec![format!("The run could not go on: {error:#}")]);
-        keep(options, &cluster, &work.history(), &places, outcome)?;
+        let history = work.history();
+        let findings = check(&history, &Limits::default()).lines;
+        let summary = vec![format!("The run could not go on: {error:#}")];
+        let outcome = Outcome { good: false, summary, findings };
+        if let Err(error) = keep(options, &cluster, &history, &places, outcome) {
+            say(&format!("{error:#}"));
+        }
     }
     let (rounds, empty) = fired.map_err(|error| {
         let (odd, refusals) = work.notes();
@@ -45,7 +50,8 @@ pub fn run(options: &Options) -> Result<Report> {
     let lasted = begun.elapsed();
     let (report, history) = judged(&mut cluster, &mut work, rounds).map_err(|error| cluster.story(&error))?;
     let report = Report { seed: options.seed, empty, first, lasted, ..report };
-    keep(options, &cluster, &history, &places, (report.good(), report.summary()))?;
+    let (good, summary, findings) = (report.good(), report.summary(), report.checked.lines.clone());
+    keep(options, &cluster, &history, &places, Outcome { good, summary, findings })?;
     Ok(report)
 }
 

@@ -87,8 +87,7 @@ fn graph(index: &Index<'_>) -> Graph {
             continue;
         }
         let reader = graph.node(op, at);
-        for (_, value) in records.of(&index.history.records) {
-            let Some(writer) = index.writers.get(value).copied() else { continue };
+        for writer in records.of(&index.wrote).iter().copied() {
             let Some(send) = index.op(writer) else { continue };
             let node = graph.node(send, writer);
             if node != reader {

@@ -60,9 +60,8 @@ fn unseen(index: &Index<'_>, limits: &Limits, verdict: &mut Verdict) {
         if index.is_final(op, part) {
             continue;
         }
-        for (_, value) in records.of(&index.history.records) {
-            let slot = index.writers.get(value).and_then(|at| polled.get_mut(*at as usize));
-            if let Some(slot) = slot {
+        for writer in records.of(&index.wrote) {
+            if let Some(slot) = polled.get_mut(*writer as usize) {
                 *slot = (*slot).min(op.end);
             }
         }

@@ -39,6 +39,9 @@ impl Hasher for Mix {
 
 pub(super) type Fast<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
 
+/// No operation.
+pub(super) const NONE: u32 = u32::MAX;
+
 /// One transaction: a process and its number.
 pub(super) type Txn = (u32, u32);
 
@@ -77,9 +80,41 @@ pub(super) struct Log {
     pub whole: Option<(u32, i64)>,
     /// The largest offset below which records were to be deleted.
     pub trimmed: i64,
+    /// By offset from `base` on: the value that a poll told first, and whether the final read told it too.
+    first: Vec<Option<(u64, bool)>>,
+    base: Option<i64>,
 }
 
+/// A hole in the offsets beyond which everything is kept and sorted.
+const HOLE: usize = 4_096;
+
 impl Log {
+    /// Whether no poll has told this yet. Most records are read by several consumers, and one of them speaks for all.
+    fn is_new(&mut self, told: &Told) -> bool {
+        let base = *self.base.get_or_insert(told.offset);
+        let Some(at) = told.offset.checked_sub(base).and_then(|at| usize::try_from(at).ok()) else {
+            return true;
+        };
+        if at > 2 * self.first.len() + HOLE {
+            return true;
+        }
+        if self.first.len() <= at {
+            self.first.resize(at + 1, None);
+        }
+        match &mut self.first[at] {
+            Some((value, last)) if *value == told.value && (*last || !told.last) => false,
+            Some((value, last)) if *value == told.value => {
+                *last = true;
+                true
+            }
+            Some(_) => true,
+            slot => {
+                *slot = Some((told.value, told.last));
+                true
+            }
+        }
+    }
+
     /// The place of an offset among the visible ones.
     pub fn rank(&self, offset: i64) -> Option<usize> {
         self.visible.binary_search(&offset).ok()
@@ -99,6 +134,8 @@ pub(super) struct Index<'a> {
     pub writers: Fast<u64, u32>,
     /// Outcomes of transactions; `Info` while nothing else is known.
     pub txns: Fast<Txn, Outcome>,
+    /// The send of each record that a poll returned, by the record's place; [`NONE`] if there is none.
+    pub wrote: Vec<u32>,
     /// What became known of the value of the send at this place.
     pub seen: Vec<u8>,
     pub logs: Vec<Log>,
@@ -113,6 +150,7 @@ impl<'a> Index<'a> {
             history,
             writers: Fast::default(),
             txns: Fast::default(),
+            wrote: vec![NONE; history.records.len()],
             seen: vec![0; history.ops.len()],
             logs: history.parts().iter().map(|_| Log::default()).collect(),
             finals: Fast::default(),
@@ -194,20 +232,33 @@ impl<'a> Index<'a> {
         for (at, op) in self.ops() {
             let Kind::Poll { part, committed, records, .. } = op.kind else { continue };
             let last = self.is_final(op, part);
-            for (offset, value) in records.of(&self.history.records).iter().copied() {
+            for (n, (offset, value)) in records.of(&self.history.records).iter().copied().enumerate() {
                 let told = Told { offset, value, polled: true, last, op: at };
-                if let Some(log) = self.logs.get_mut(part.0 as usize) {
+                if let Some(log) = self.logs.get_mut(part.0 as usize)
+                    && log.is_new(&told)
+                {
                     log.told.push(told);
                 }
-                self.read(op, committed, part, told, verdict);
+                let writer = self.writers.get(&value).copied();
+                if let Some(slot) = self.wrote.get_mut(records.first + n) {
+                    *slot = writer.unwrap_or(NONE);
+                }
+                self.read(op, committed, part, (told, writer), verdict);
             }
         }
     }
 
     /// Notes that a poll returned a value, and holds the value against its send.
-    fn read(&mut self, op: &Op, committed: bool, part: Part, told: Told, verdict: &mut Verdict) {
+    fn read(
+        &mut self,
+        op: &Op,
+        committed: bool,
+        part: Part,
+        (told, writer): (Told, Option<u32>),
+        verdict: &mut Verdict,
+    ) {
         let Told { offset, value, last, op: at, .. } = told;
-        let Some(writer) = self.writers.get(&value).copied() else {
+        let Some(writer) = writer else {
             verdict
                 .add(Anomaly::NeverSent, part, &[at], || format!("value {value} at {offset} was never sent"));
             return;
@@ -267,6 +318,7 @@ impl<'a> Index<'a> {
     fn logs(&mut self) {
         let mut logs = std::mem::take(&mut self.logs);
         for log in &mut logs {
+            log.first = Vec::new();
             log.told.sort_unstable();
             // One poll and one final read speak for all that saw the same.
             log.told.dedup_by_key(|told| (told.offset, told.value, told.polled, told.last));

@@ -77,7 +77,9 @@ fn poll(index: &Index<'_>, places: &mut Places, at: u32, op: &Op, verdict: &mut 
     let mut last = places.reads.get(&key).copied();
     for (offset, _) in records.of(&index.history.records).iter().copied() {
         // A hidden record was read uncommitted; it has no rank to compare.
-        let Some(rank) = log.rank(offset) else { continue };
+        let next = last.map_or(0, |last| last.rank + 1);
+        let rank = if log.visible.get(next) == Some(&offset) { Some(next) } else { log.rank(offset) };
+        let Some(rank) = rank else { continue };
         let now = Read { rank, offset, op: at, txn: unit(op, at), rebalanced: false };
         if let Some(before) = last {
             step(part, &before, &now, verdict);

@@ -207,6 +207,13 @@ impl Verdict {
         self.counts.get(&anomaly).copied().unwrap_or_default()
     }
 
+    /// Counts and names of what is not allowed.
+    #[must_use]
+    pub fn names(&self) -> String {
+        let bad = self.counts.iter().filter(|(anomaly, _)| !anomaly.allowed());
+        bad.map(|(anomaly, count)| format!("{count} x {}", anomaly.name())).collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether nothing was found that is not allowed.
     #[must_use]
     pub fn good(&self) -> bool {

@@ -73,11 +73,9 @@ pub(super) fn draw(scene: &Scene<'_>) -> String {
         bin: bin.unwrap_or(60.0),
         most: 1.0,
     };
-    let rates =
-        scene.tracks.iter().flat_map(|track| canvas.bins(track).into_values().map(move |n| (track.unit, n)));
-    let rates: Vec<(&str, f64)> = rates.map(|(unit, n)| (unit, f64::from(n) / canvas.bin)).collect();
-    let most = rates.iter().filter(|(unit, _)| *unit == "records").map(|(_, n)| *n).fold(1.0, f64::max);
-    canvas.most = round_up(most);
+    let shown = scene.tracks.iter().filter(|track| track.unit == "records");
+    let rates: Vec<f64> = shown.flat_map(|track| canvas.rates(track)).collect();
+    canvas.most = scale_of(rates);
     canvas.whole()
 }
 
@@ -201,14 +199,16 @@ impl Canvas<'_> {
         bins
     }
 
+    /// Acknowledgements a second in each bin that has some.
+    fn rates(&self, track: &Track) -> Vec<f64> {
+        self.bins(track).into_values().map(|count| f64::from(count) / self.bin).collect()
+    }
+
     fn track(&mut self, track: &Track, top: f64) {
         let (bars, isr) = (top + LEADER, top + LEADER + BARS);
         let own = track.unit != "records";
         let bins = self.bins(track);
-        let most = match own {
-            true => round_up(bins.values().map(|n| f64::from(*n) / self.bin).fold(1.0, f64::max)),
-            false => self.most,
-        };
+        let most = if own { scale_of(self.rates(track)) } else { self.most };
         self.text("name", 8.0, bars + 14.0, &track.name);
         let unit = format!("{}/s acknowledged", track.unit);
         self.text("small", 8.0, bars + 29.0, &unit);
@@ -218,10 +218,13 @@ impl Canvas<'_> {
         self.line("base", (LEFT, bars), (self.width - RIGHT, bars));
         for (bin, count) in bins {
             let rate = f64::from(count) / self.bin;
-            let height = (rate / most * BARS).min(BARS);
+            let height = (rate / most * BARS).clamp(1.0, BARS);
             let from = bin as f64 * self.bin;
             let title = format!("{:.1} s: {rate:.0} {}/s", from, track.unit);
             self.rect("bar", (from, from + self.bin), bars + BARS - height, height, &title);
+            if rate > most {
+                self.rect("over", (from, from + self.bin), bars - 1.0, 5.0, &title);
+            }
         }
         self.gaps(track, bars);
         for Held { from, to, what } in &track.leaders {
@@ -277,6 +280,13 @@ impl Canvas<'_> {
             }
         }
     }
+}
+
+/// A scale that shows the usual rate well. What is made up for at once after an outage may stand out of it.
+fn scale_of(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    let usual = rates.get(rates.len() / 2).copied().unwrap_or(1.0);
+    round_up((2.0 * usual).min(rates.last().copied().unwrap_or(1.0)))
 }
 
 /// The next number of the form 1, 2 or 5 times a power of ten.

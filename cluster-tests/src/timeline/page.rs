@@ -26,12 +26,21 @@ pub fn page(input: &Input<'_>) -> String {
         let class = if n == 0 { class } else { "more" };
         let _ = writeln!(page, "<p class=\"{class}\">{}</p>", safe(line));
     }
+    if !input.findings.is_empty() {
+        page.push_str("<details><summary>What the checker found</summary>\n<pre>");
+        page.push_str(&safe_lines(&input.findings));
+        page.push_str("</pre></details>\n");
+    }
     legend(&scene, &mut page);
     let _ = writeln!(page, "<div class=\"picture\">\n{}</div>", draw(&scene));
     faults(&scene, &mut page);
     changes(&scene, &mut page);
     page.push_str("</body></html>\n");
     page
+}
+
+fn safe_lines(lines: &[String]) -> String {
+    lines.iter().map(|line| safe(line) + "\n").collect()
 }
 
 fn legend(scene: &Scene<'_>, page: &mut String) {
@@ -53,6 +62,7 @@ fn legend(scene: &Scene<'_>, page: &mut String) {
     }
     entry(election.to_owned(), "election: another leader");
     entry(swatch("bar"), "acknowledgements a second");
+    entry(swatch("over"), "more than the scale shows");
     entry(swatch("gap"), &format!("gap: nothing acknowledged for {:.0} ms or more", GAP * 1e3));
     entry(swatch("isrfull"), "full ISR");
     entry(swatch("isrless"), "smaller ISR");

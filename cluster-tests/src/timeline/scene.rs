@@ -22,6 +22,8 @@ pub struct Input<'a> {
     pub title: String,
     /// Sentences below the title, such as the verdict.
     pub summary: Vec<String>,
+    /// What the checker found, a line each.
+    pub findings: Vec<String>,
     pub good: bool,
     pub history: &'a History,
     pub events: &'a [Event],

@@ -57,6 +57,7 @@ fn input<'a>(history: &'a History, events: &'a [Event], told: &'a Told) -> Input
     Input {
         title: "a run".into(),
         summary: vec!["0 lost & nothing else".into()],
+        findings: vec!["truncation <t-0>".into()],
         good: true,
         history,
         events,
@@ -114,6 +115,7 @@ fn a_page_is_well_formed_and_tells_everything() {
     well_formed(&page);
     for text in [
         "leader &lt;1&gt;",
+        "truncation &lt;t-0&gt;\n",
         "0 lost &amp; nothing else",
         "t&lt;&amp;-1",
         ">900<",
