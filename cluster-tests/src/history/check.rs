@@ -9,7 +9,7 @@ use super::op::History;
 use super::verdict::Verdict;
 use super::{cycles, facts, figures, logs, order};
 
-/// Judges a history.
+/// Holds a history against all rules; the verdict names each anomaly with its operations.
 #[must_use]
 pub fn check(history: &History, limits: &Limits) -> Verdict {
     let mut verdict = Verdict::default();

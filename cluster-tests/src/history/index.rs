@@ -39,7 +39,7 @@ impl Hasher for Mix {
 
 pub(super) type Fast<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
 
-/// No operation.
+/// The place of a send that does not exist, because the value was never sent.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// One transaction: a process and its number.

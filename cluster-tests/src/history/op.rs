@@ -116,7 +116,7 @@ impl Kind {
     }
 }
 
-/// One operation.
+/// What one process did between two moments, and what it was told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Op {
     pub process: u32,

@@ -17,7 +17,7 @@ use super::op::{Ends, History, Kind, Op, Outcome, Part, Span, UNTOLD};
 
 const VERSION: u64 = 1;
 
-/// Writes a history.
+/// Writes a head and a line for each operation, in their order.
 pub fn write(history: &History, to: &mut impl Write) -> Result<()> {
     let head = json!({ "history": VERSION, "wall_ms": history.wall_ms, "processes": history.processes });
     writeln!(to, "{head}")?;
@@ -80,7 +80,7 @@ fn details(history: &History, kind: &Kind, line: &mut Value) {
     }
 }
 
-/// Reads a history.
+/// Reads what [`write`] wrote; an error names the line.
 pub fn read(from: &mut impl BufRead) -> Result<History> {
     let mut history = History::default();
     let mut line = String::new();

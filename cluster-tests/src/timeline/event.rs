@@ -18,7 +18,7 @@ pub enum Phase {
 /// One event of a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
-    /// Milliseconds since 1970.
+    /// In milliseconds since 1970, on the clock that the nodes' logs use too.
     pub wall_ms: u64,
     pub phase: Phase,
     /// −1 if it is about no single node.

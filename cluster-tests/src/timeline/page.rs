@@ -12,7 +12,7 @@ const STYLE: &str = include_str!("style.css");
 /// Changes that the list shows.
 const LISTED: usize = 2_000;
 
-/// The whole page.
+/// The page as one HTML file, which a browser shows without asking for anything else.
 #[must_use]
 pub fn page(input: &Input<'_>) -> String {
     let scene = Scene::new(input);

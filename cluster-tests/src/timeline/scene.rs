@@ -51,7 +51,6 @@ pub struct Track {
     pub gaps: Vec<Held<()>>,
     pub leaders: Vec<Held<i32>>,
     pub isr: Vec<Held<Vec<i32>>>,
-    /// Time and words.
     pub elections: Vec<(f64, String)>,
 }
 
@@ -84,7 +83,7 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// Works everything out.
+    /// Cuts the history into tracks and charges each fault with what followed from it.
     #[must_use]
     pub fn new(input: &'a Input<'a>) -> Scene<'a> {
         let history = input.history;

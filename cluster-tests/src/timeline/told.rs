@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Change {
     pub wall_ms: u64,
-    /// `topic-3`.
+    /// Topic and number as the log writes them: `topic-3`.
     pub partition: String,
     /// The partition epoch that it made.
     pub epoch: i32,
