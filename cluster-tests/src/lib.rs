@@ -4,8 +4,10 @@
 pub mod bootstrap;
 pub mod chaos;
 pub mod crash;
+pub mod history;
 pub mod odd;
 pub mod process;
 pub mod restart;
 pub mod sim;
+pub mod timeline;
 pub mod wire;

@@ -1,15 +1,18 @@
 //! The commands of this package for users: `chaos` kills nodes of a cluster on this machine under a verified load, and plays
-//! the faults of a list.
+//! the faults of a list; `check` judges the history of such a run once more.
 //!
 //! The broker is the binary that `CALLBOARD_BIN` names, else the one that cargo built beside this program; if there is
 //! none, it is built first. The exit code is 0 if every promise was kept, 1 if one was broken or the run could not go on.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use callboard_cluster_tests::chaos::suite::{Choice, list, play};
 use callboard_cluster_tests::chaos::{Fault, Options, faults, run};
+use callboard_cluster_tests::history::{Limits, check, read};
 use callboard_cluster_tests::wire;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -31,6 +34,11 @@ enum Command {
     /// With --faults it plays faults by their ids instead: partitions, bad lines, power cuts, broken disks and more. Each has a
     /// load of its own, which is read back to its last record.
     Chaos(Chaos),
+    /// Checks a history that `chaos --history` has written.
+    Check {
+        /// The file with the history.
+        file: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -80,6 +88,12 @@ struct Chaos {
     /// Directory for the logs of all nodes, which are added to what it holds.
     #[arg(long)]
     logs: Option<PathBuf>,
+    /// File for the history of all clients, as lines of JSON; `check` reads it.
+    #[arg(long)]
+    history: Option<PathBuf>,
+    /// File for a page with the timeline of the run, to be opened in a browser.
+    #[arg(long)]
+    timeline: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -91,7 +105,10 @@ enum Durability {
 }
 
 fn main() -> ExitCode {
-    let Command::Chaos(chaos) = Cli::parse().command;
+    let chaos = match Cli::parse().command {
+        Command::Chaos(chaos) => chaos,
+        Command::Check { file } => return checked(&file),
+    };
     if chaos.list || !chaos.faults.is_empty() {
         return match chosen(&chaos) {
             Ok(chosen) => by_id(chaos, chosen).unwrap_or_else(|error| {
@@ -166,6 +183,21 @@ fn by_id(mut chaos: Chaos, chosen: Vec<&'static Fault>) -> anyhow::Result<ExitCo
     Ok(if outcome.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn checked(file: &Path) -> ExitCode {
+    let history = File::open(file).map_err(Into::into).and_then(|file| read(&mut BufReader::new(file)));
+    match history {
+        Ok(history) => {
+            let verdict = check(&history, &Limits::default());
+            print!("{verdict}");
+            if verdict.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            println!("{}: {error:#}", file.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn options(chaos: Chaos) -> Options {
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64);
     Options {
@@ -184,6 +216,8 @@ fn options(chaos: Chaos) -> Options {
         down_ms: (chaos.down_min_ms, chaos.down_max_ms.max(chaos.down_min_ms)),
         env: chaos.env,
         logs: chaos.logs,
+        history: chaos.history,
+        timeline: chaos.timeline,
         ..Options::default()
     }
 }

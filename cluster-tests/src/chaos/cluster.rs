@@ -17,7 +17,10 @@ use tempfile::NamedTempFile;
 use super::map::{Map, View, quorum_leader_at, view_at};
 use super::options::Options;
 use crate::process::{HANG, Nodes, Options as Start};
+use crate::timeline::{Events, Phase, Told};
 
+/// The fault's name in a timeline.
+const KILL: &str = "kill -9";
 const OFFSETS: &str = "__consumer_offsets";
 /// Each round waits for all partitions of the offsets topic too; few of them are enough.
 const CONFIG: &str = "group_initial_rebalance_delay_ms = 100\noffsets_topic_num_partitions = 5\n";
@@ -38,6 +41,10 @@ pub struct Cluster {
     starting: BTreeSet<usize>,
     /// The topic whose partitions are waited for.
     pub topic: String,
+    /// What was done to the nodes.
+    pub events: Events,
+    /// Elections and ISR changes, as the logs tell them.
+    pub told: Told,
     /// From the first start to the last node's word that it serves.
     pub formed: Duration,
     /// Read at each start of a node.
@@ -69,6 +76,7 @@ impl Cluster {
         let ids = (0..options.nodes).map(|node| nodes.id(node)).collect::<Result<Vec<_>>>()?;
         let files = ids.iter().map(|id| log_file(options.logs.as_deref(), *id)).collect::<Result<_>>()?;
         let (marks, topic) = (vec![0; options.nodes], options.topic.clone());
+        let (events, told) = (Events::default(), Told::default());
         Ok(Cluster {
             nodes,
             ids,
@@ -78,6 +86,8 @@ impl Cluster {
             bad: Vec::new(),
             starting: BTreeSet::new(),
             topic,
+            events,
+            told,
             formed,
             _config: config,
         })
@@ -109,6 +119,7 @@ impl Cluster {
     /// Kills a node as a power cut would end its process.
     pub fn kill(&mut self, node: usize) -> Result<()> {
         self.node(node)?.kill9()?;
+        self.events.note(Phase::Begins, self.id(node), KILL, "");
         self.drain();
         Ok(())
     }
@@ -117,6 +128,7 @@ impl Cluster {
     pub fn launch(&mut self, node: usize) -> Result<()> {
         self.drain();
         self.marks[node] = 0;
+        self.events.note(Phase::Notes, self.id(node), KILL, "its process starts");
         self.node(node)?.launch()?;
         self.starting.insert(node);
         Ok(())
@@ -126,6 +138,7 @@ impl Cluster {
     pub fn wait_ready(&mut self, node: usize) -> Result<()> {
         self.node(node)?.wait_ready()?;
         self.starting.remove(&node);
+        self.events.note(Phase::Ends, self.id(node), KILL, "");
         Ok(())
     }
 
@@ -207,6 +220,7 @@ impl Cluster {
             let lines = broker.lines().since(self.marks[node]);
             self.marks[node] = self.marks[node].max(broker.lines().seen());
             for line in lines {
+                self.told.line(&line);
                 if let Some(vote) = granted(&line) {
                     self.vote = self.vote.max(vote);
                 }

@@ -19,6 +19,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 
 use super::shared::{LaneEnd, Shared};
+use crate::history::Time;
 use crate::process::HANG;
 use crate::process::load::{Fate, Ledger, Rng, Sent, batch};
 use crate::process::wire::{RETRY, Wire, code};
@@ -52,6 +53,7 @@ struct UnderWay {
     first: usize,
     count: usize,
     bytes: Bytes,
+    begin: Time,
 }
 
 pub(super) struct Lane {
@@ -107,7 +109,7 @@ impl Lane {
     }
 
     fn leader(&self) -> Option<(i32, SocketAddr)> {
-        self.work.map.view(&self.work.topic).ok()?.leader(self.partition)
+        self.work.view(self.ledger.producer).ok()?.leader(self.partition)
     }
 
     /// Produces until the connection is given up or the load stops. Only a broken promise is an error.
@@ -180,7 +182,8 @@ impl Lane {
                 _ => bail!("batch at record {}: error {error}, base {base}", sent.n),
             };
         }
-        let count = batch.count as u64;
+        let (first, count) = (batch.first as u64, batch.count as u64);
+        self.work.record.sent(self.ledger.producer, self.partition, batch.begin, first, count, base);
         self.times.push((batch.first as u64, count, Instant::now()));
         self.work.tape.note(self.partition as usize);
         self.work.acked.fetch_add(count, Ordering::SeqCst);
@@ -198,6 +201,7 @@ impl Lane {
         self.sequence += count as i32;
         self.due += self.work.pace * count as u32;
         self.work.in_flight.fetch_add(count as u64, Ordering::SeqCst);
-        Ok(UnderWay { first, count, bytes })
+        let begin = self.work.record.now();
+        Ok(UnderWay { first, count, bytes, begin })
     }
 }

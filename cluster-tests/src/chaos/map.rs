@@ -51,6 +51,8 @@ impl Place {
 /// A topic and the nodes, as one node describes them.
 #[derive(Clone, Debug, Default)]
 pub struct View {
+    /// The cluster's id, as the node tells it.
+    pub cluster: Option<String>,
     pub nodes: BTreeMap<i32, SocketAddr>,
     pub places: BTreeMap<i32, Place>,
 }
@@ -213,6 +215,7 @@ fn metadata(topic: &str) -> MetadataRequest {
 }
 
 fn view_of(answer: kafka_protocol::messages::MetadataResponse) -> View {
+    let cluster = answer.cluster_id.as_ref().map(ToString::to_string);
     let nodes = answer.brokers.iter();
     let nodes = nodes.filter_map(|node| Some((node.node_id.0, address(&node.host, node.port)?))).collect();
     let mut places = BTreeMap::new();
@@ -226,7 +229,7 @@ fn view_of(answer: kafka_protocol::messages::MetadataResponse) -> View {
         };
         places.insert(partition.partition_index, place);
     }
-    View { nodes, places }
+    View { cluster, nodes, places }
 }
 
 fn address(host: &str, port: i32) -> Option<SocketAddr> {

@@ -19,8 +19,10 @@ use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{HeartbeatRequest, JoinGroupRequest, OffsetCommitRequest, SyncGroupRequest};
 
 use super::promise::{BACKOFF, Broken, PATIENCE, committed, text};
+use super::recorder::MEMBERS;
 use super::shared::Shared;
-use crate::process::verdict::read_at;
+use crate::history::Outcome;
+use crate::process::verdict::poll_at;
 use crate::process::wire::{Wire, code, name};
 
 const JOIN: i16 = 7;
@@ -42,6 +44,8 @@ fn later(error: i16) -> bool {
 
 struct Member {
     work: Arc<Shared>,
+    /// Its number in the history.
+    process: u32,
     id: String,
     generation: i32,
     joined: bool,
@@ -52,8 +56,11 @@ struct Member {
 
 /// A member's whole life; it ends when the load stops.
 pub(super) fn run(work: &Arc<Shared>, number: usize) -> Result<()> {
+    let process = MEMBERS + number as u32;
+    work.record.subscribed(process, &work.group);
     let mut member = Member {
         work: Arc::clone(work),
+        process,
         id: String::new(),
         generation: -1,
         joined: false,
@@ -135,13 +142,14 @@ impl Member {
         if answer.error_code != code::NONE {
             return self.refused("SyncGroup", answer.error_code);
         }
-        let committed = committed(&self.work, wire)?;
+        let committed = committed(&self.work, wire, self.process)?;
         let mut share = answer.assignment;
         self.positions.clear();
         while share.remaining() >= 4 {
             let partition = share.get_i32();
             self.positions.insert(partition, committed.get(&partition).copied().unwrap_or(0).max(0));
         }
+        self.work.record.rebalanced(self.process, self.positions.keys().copied());
         self.joined = true;
         Ok(())
     }
@@ -162,7 +170,9 @@ impl Member {
         for (partition, at) in self.positions.clone() {
             let next = self.read(partition, at);
             if next > at {
-                self.commit(wire, partition, next)?;
+                // Without an acknowledgement the member itself stays at its place and reads the same again.
+                self.commit(wire, partition, next)
+                    .inspect_err(|_| self.work.record.sought(self.process, partition, at))?;
             }
         }
         let request = HeartbeatRequest::default()
@@ -178,15 +188,17 @@ impl Member {
     /// Reads from the leader, and forgets the leader if that fails; returns the next place.
     fn read(&mut self, partition: i32, at: i64) -> i64 {
         let known = self.leaders.get(&partition).copied();
-        let found = known.or_else(|| Some(self.work.map.view(&self.work.topic).ok()?.leader(partition)?.1));
+        let found = known.or_else(|| Some(self.work.view(self.process).ok()?.leader(partition)?.1));
         let Some(addr) = found else { return at };
         self.leaders.insert(partition, addr);
         let wire = match self.wires.remove(&addr) {
             Some(wire) => Ok(wire),
             None => Wire::connect_within(addr, PATIENCE).and_then(|wire| wire.patience(PATIENCE)),
         };
+        let begin = self.work.record.now();
         let reads = wire.and_then(|mut wire| {
-            let reads = read_at(&mut wire, &self.work.topic, partition, at, 0)?;
+            let (reads, fetched) = poll_at(&mut wire, &self.work.topic, partition, at, 0)?;
+            self.work.record.polled(self.process, partition, begin, at, &reads, &fetched);
             Ok((wire, reads))
         });
         match reads {
@@ -231,9 +243,17 @@ impl Member {
             .with_generation_id_or_member_epoch(self.generation)
             .with_member_id(text(&self.id))
             .with_topics(vec![topic]);
-        let answer = wire.call(COMMIT, &request)?;
+        let begin = self.work.record.now();
+        let record =
+            |outcome| self.work.record.commit(self.process, &self.work.group, begin, (partition, offset), outcome);
+        let answer = wire.call(COMMIT, &request).inspect_err(|_| record(Outcome::Info))?;
         let topic = answer.topics.first().context("OffsetCommit: no topic in the answer")?;
         let error = topic.partitions.first().context("OffsetCommit: no partition")?.error_code;
+        record(match error {
+            code::NONE => Outcome::Ok,
+            UNKNOWN_MEMBER_ID | ILLEGAL_GENERATION | REBALANCE_IN_PROGRESS => Outcome::Fail,
+            _ => Outcome::Info,
+        });
         if error != code::NONE {
             return self.refused("OffsetCommit", error);
         }

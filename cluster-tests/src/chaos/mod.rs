@@ -8,6 +8,9 @@
 //!   shared   what they share: counters, times of all acknowledgements, marks of the group
 //!   lane     one idempotent producer to one partition, which follows the leader
 //!   member   one member of the group: it reads, commits, and never finds its place moved back
+//!   reader   one consumer with assigned partitions, and the final read of all
+//!   recorder what all clients did, as a history for the checker
+//!   keep     the history and the timeline as files
 //!   promise  what the group was promised, held against what the coordinator says
 //!   tape     times of acknowledgements, and the longest gap within a span of time
 //!   round    one kill: the victim, the wait, the restart, the full ISR again
@@ -19,7 +22,7 @@
 //!   run      all of it, from the first start to the verdict
 //! ```
 //!
-//! `process/verdict.rs` judges at the end, as it does for one node. Nothing here looks into a node: all that it knows
+//! `process/verdict.rs` judges at the end, as it does for one node, and so does the checker of `history`. Nothing here looks into a node: all that it knows
 //! comes from the Kafka port and from the log. Limits are guards against a hang; no time is asserted.
 
 mod bench;
@@ -28,12 +31,15 @@ mod disk;
 mod events;
 mod fault;
 pub mod faults;
+mod keep;
 mod lane;
 mod machine;
 pub mod map;
 mod member;
 mod options;
 mod promise;
+mod reader;
+mod recorder;
 mod report;
 mod round;
 mod run;

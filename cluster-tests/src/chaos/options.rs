@@ -30,6 +30,10 @@ pub struct Options {
     pub topic: String,
     /// The directory that keeps the logs of all nodes.
     pub logs: Option<PathBuf>,
+    /// The file that gets the history, as lines of JSON.
+    pub history: Option<PathBuf>,
+    /// The file that gets the page with the timeline.
+    pub timeline: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -47,6 +51,8 @@ impl Default for Options {
             env: Vec::new(),
             topic: TOPIC.to_owned(),
             logs: None,
+            history: None,
+            timeline: None,
         }
     }
 }

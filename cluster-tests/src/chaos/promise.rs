@@ -11,6 +11,7 @@ use kafka_protocol::messages::OffsetFetchRequest;
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::protocol::StrBytes;
 
+use super::recorder::DRIVER;
 use super::shared::Shared;
 use crate::process::HANG;
 use crate::process::wire::{Wire, code, name};
@@ -37,7 +38,8 @@ impl std::fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 /// Asks for the committed offsets, once, and holds them against what was acknowledged before the question.
-pub(super) fn committed(work: &Shared, wire: &mut Wire) -> Result<BTreeMap<i32, i64>> {
+pub(super) fn committed(work: &Shared, wire: &mut Wire, process: u32) -> Result<BTreeMap<i32, i64>> {
+    let begin = work.record.now();
     let (before, group) = (work.marks.lock().clone(), &work.group);
     let topic = OffsetFetchRequestTopic::default()
         .with_name(name(&work.topic))
@@ -51,6 +53,7 @@ pub(super) fn committed(work: &Shared, wire: &mut Wire) -> Result<BTreeMap<i32, 
     let topic = answer.topics.first().context("OffsetFetch: no topic in the answer")?;
     let places: BTreeMap<i32, i64> =
         topic.partitions.iter().map(|p| (p.partition_index, p.committed_offset)).collect();
+    work.record.committed(process, group, begin, &places);
     let now = work.marks.lock().clone();
     for (partition, mark) in &before {
         let place = places.get(partition).copied().unwrap_or(-1);
@@ -74,7 +77,7 @@ pub(super) fn kept(work: &Shared) -> Result<()> {
     loop {
         let found =
             work.map.coordinator(&work.group).and_then(|addr| Wire::connect(addr)?.patience(PATIENCE));
-        match found.and_then(|mut wire| committed(work, &mut wire)) {
+        match found.and_then(|mut wire| committed(work, &mut wire, DRIVER)) {
             Ok(_) => return Ok(()),
             Err(error) if error.downcast_ref::<Broken>().is_some() => return Err(error),
             Err(error) if Instant::now() > until => {

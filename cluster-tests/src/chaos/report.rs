@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter, Write as _};
 use std::time::{Duration, Instant};
 
+use crate::history::Verdict;
 use crate::process::verdict::Counts;
 
 /// The node that a round kills.
@@ -136,6 +137,8 @@ pub struct Report {
     pub lasted: Duration,
     pub commits: u64,
     pub counts: Counts,
+    /// What the checker says of the history of all clients.
+    pub checked: Verdict,
     /// Broken promises, as the judge says them; none in a good run.
     pub broken: Option<String>,
     /// Hung requests, which a client should not meet.
@@ -150,7 +153,34 @@ impl Report {
     /// Whether all promises were kept.
     #[must_use]
     pub fn good(&self) -> bool {
-        self.broken.is_none() && self.rounds.iter().all(|round| round.lost + round.duplicated == 0)
+        self.broken.is_none()
+            && self.checked.good()
+            && self.rounds.iter().all(|round| round.lost + round.duplicated == 0)
+    }
+}
+
+impl Report {
+    /// The verdict and the main figures as sentences.
+    #[must_use]
+    pub fn summary(&self) -> Vec<String> {
+        let verdict = match (&self.broken, self.checked.good()) {
+            (None, true) => "0 acknowledged records lost, 0 duplicated, 0 reordered, 0 anomalies.".to_owned(),
+            (Some(broken), _) => format!("PROMISES BROKEN: {broken}"),
+            (None, false) => format!("ANOMALIES FOUND: {}.", self.checked.names()),
+        };
+        let n = &self.checked.figures;
+        let figures = format!(
+            "{} kills in {} s; {} records acknowledged, {} polls by {} clients, {} commits of the group; at most {} records \
+             acknowledged and not yet polled.",
+            self.rounds.len(),
+            self.lasted.as_secs(),
+            self.counts.acked,
+            n.polls,
+            n.processes,
+            self.commits,
+            n.unseen_most
+        );
+        vec![verdict, figures]
     }
 }
 
@@ -189,7 +219,9 @@ impl Display for Report {
                 writeln!(f, "{what} ({}):\n  {}", lines.len(), lines.join("\n  "))?;
             }
         }
+        write!(f, "{}", self.checked)?;
         match &self.broken {
+            None if !self.checked.good() => writeln!(f, "seed {}: ANOMALIES FOUND", self.seed),
             None => {
                 writeln!(f, "seed {}: 0 lost, 0 duplicated, 0 reordered, offsets without a gap", self.seed)
             }

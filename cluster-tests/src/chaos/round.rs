@@ -55,6 +55,7 @@ pub fn fire(
     let (in_flight, acked) = (work.in_flight(), work.acked());
     let killed = Instant::now();
     cluster.kill(node)?;
+    cluster.events.explain(&kind.to_string());
     std::thread::sleep(down);
     let launched = Instant::now();
     cluster.launch(node)?;

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::cluster::Cluster;
+use super::keep::{self, Outcome, keep};
 use super::options::Options;
 use super::report::{Kind, Report, Round};
 use super::round::fire;
 use super::tally::tally;
 use super::work::Work;
+use crate::history::{History, Limits, check};
 use crate::process::load::{Ledger, Rng};
 use crate::process::say;
 use crate::process::verdict::{Counts, judge};
@@ -27,9 +29,18 @@ pub fn run(options: &Options) -> Result<Report> {
     let mut work = Work::start(cluster.map(), options).map_err(|error| cluster.story(&error))?;
     let first = begun.elapsed();
     say(&format!("each partition acknowledged after {} ms\n    {}", first.as_millis(), Round::head()));
+    let places = keep::places(&work.view()?);
     let fired = rounds(&mut cluster, &work, options);
-    if fired.is_err() {
+    if let Err(error) = &fired {
         work.stop();
+        cluster.drain();
+        let history = work.history();
+        let findings = check(&history, &Limits::default()).lines;
+        let summary = vec![format!("The run could not go on: {error:#}")];
+        let outcome = Outcome { good: false, summary, findings };
+        if let Err(error) = keep(options, &cluster, &history, &places, outcome) {
+            say(&format!("{error:#}"));
+        }
     }
     let (rounds, empty) = fired.map_err(|error| {
         let (odd, refusals) = work.notes();
@@ -37,8 +48,11 @@ pub fn run(options: &Options) -> Result<Report> {
         cluster.story(&error.context(notes).context(format!("seed {}", options.seed)))
     })?;
     let lasted = begun.elapsed();
-    let report = finish(&mut cluster, &mut work, rounds).map_err(|error| cluster.story(&error))?;
-    Ok(Report { seed: options.seed, empty, first, lasted, ..report })
+    let (report, history) = judged(&mut cluster, &mut work, rounds).map_err(|error| cluster.story(&error))?;
+    let report = Report { seed: options.seed, empty, first, lasted, ..report };
+    let (good, summary, findings) = (report.good(), report.summary(), report.checked.lines.clone());
+    keep(options, &cluster, &history, &places, Outcome { good, summary, findings })?;
+    Ok(report)
 }
 
 fn rounds(cluster: &mut Cluster, work: &Work, options: &Options) -> Result<(Vec<Round>, u32)> {
@@ -73,7 +87,11 @@ fn rounds(cluster: &mut Cluster, work: &Work, options: &Options) -> Result<(Vec<
 }
 
 /// Ends the load, reads every partition from its leader and judges.
-pub fn finish(cluster: &mut Cluster, work: &mut Work, mut rounds: Vec<Round>) -> Result<Report> {
+pub fn finish(cluster: &mut Cluster, work: &mut Work, rounds: Vec<Round>) -> Result<Report> {
+    Ok(judged(cluster, work, rounds)?.0)
+}
+
+fn judged(cluster: &mut Cluster, work: &mut Work, mut rounds: Vec<Round>) -> Result<(Report, History)> {
     let commits = work.commits();
     let finished = work.finish()?;
     let partitions =
@@ -85,9 +103,11 @@ pub fn finish(cluster: &mut Cluster, work: &mut Work, mut rounds: Vec<Round>) ->
         Ok(counts) => (counts, None),
         Err(error) => (Counts::default(), Some(format!("{error:#}"))),
     };
+    let history = work.history();
+    let checked = check(&history, &Limits::default());
     let (odd, refusals) = work.notes();
     cluster.drain();
-    Ok(Report {
+    let report = Report {
         seed: finished.script.seed,
         rounds,
         empty: 0,
@@ -96,10 +116,12 @@ pub fn finish(cluster: &mut Cluster, work: &mut Work, mut rounds: Vec<Round>) ->
         lasted: Duration::ZERO,
         commits,
         counts,
+        checked,
         broken,
         odd,
         bad: cluster.bad().to_vec(),
         refusals,
         resent: ledgers.iter().map(|ledger| ledger.resent).sum(),
-    })
+    };
+    Ok((report, history))
 }

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use parking_lot::Mutex;
 
-use super::map::Map;
+use super::map::{Map, View};
+use super::recorder::Recorder;
 use super::tape::Tape;
 use crate::process::load::{Ledger, Script};
 use crate::process::verdict::Read;
@@ -56,6 +58,8 @@ pub(super) struct Shared {
     /// Refusals by error code.
     pub refusals: Mutex<BTreeMap<i16, u64>>,
     pub odd: Mutex<Vec<String>>,
+    /// What each client did.
+    pub record: Recorder,
 }
 
 impl Shared {
@@ -78,7 +82,16 @@ impl Shared {
             seen: Mutex::new(vec![Vec::new(); tracks]),
             refusals: Mutex::default(),
             odd: Mutex::default(),
+            record: Recorder::new(topic, partitions, script),
         }
+    }
+
+    /// The topic, as any node describes it; what was told goes into the history.
+    pub fn view(&self, process: u32) -> Result<View> {
+        let begin = self.record.now();
+        let view = self.map.view(&self.topic)?;
+        self.record.viewed(process, begin, &view);
+        Ok(view)
     }
 
     pub fn stop(&self) {

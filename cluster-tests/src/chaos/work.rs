@@ -16,7 +16,10 @@ use super::map::{Map, View};
 use super::member;
 use super::options::Options;
 use super::promise;
+use super::reader;
+use super::recorder::DRIVER;
 use super::shared::{LaneEnd, Shared};
+use crate::history::History;
 use crate::process::HANG;
 use crate::process::load::Script;
 use crate::process::verdict::Read;
@@ -24,6 +27,8 @@ use crate::process::wire::RETRY;
 
 /// Members of the group.
 const MEMBERS: usize = 2;
+/// Consumers with assigned partitions: all partitions, the even ones, the odd ones.
+const READERS: u32 = 3;
 
 /// A load that runs.
 pub struct Work {
@@ -55,12 +60,19 @@ impl Work {
             for partition in 0..partitions {
                 let id = producer * u32::try_from(partitions)? + u32::try_from(partition)?;
                 let lane = Lane::new(&work.shared, id, partition, identity);
+                work.shared.record.name(id, format!("producer {producer} to {}-{partition}", work.shared.topic));
                 work.lanes.push(work.thread(move || lane.run()));
             }
         }
         for number in 0..MEMBERS {
             let shared = Arc::clone(&work.shared);
             work.members.push(work.thread(move || member::run(&shared, number)));
+        }
+        for number in 0..READERS {
+            let shared = Arc::clone(&work.shared);
+            let some = |partition: &i32| number == 0 || partition % 2 == i32::from(number == 1);
+            let partitions: Vec<i32> = (0..partitions).filter(some).collect();
+            work.members.push(work.thread(move || reader::run(&shared, number, &partitions)));
         }
         work.moves_on(Instant::now(), HANG, || Ok(()))?;
         Ok(work)
@@ -123,12 +135,18 @@ impl Work {
 
     /// The topic, as any node describes it.
     pub fn view(&self) -> Result<View> {
-        self.shared.map.view(&self.shared.topic)
+        self.shared.view(DRIVER)
     }
 
-    /// Reads a partition of the topic to its end.
+    /// Reads a partition of the topic to its end, as the last thing that its history tells.
     pub fn read(&self, partition: i32) -> Result<Vec<Read>> {
-        self.shared.map.read(&self.shared.topic, partition)
+        reader::whole(&self.shared, partition)
+    }
+
+    /// Takes the history of all clients.
+    #[must_use]
+    pub fn history(&self) -> History {
+        self.shared.record.take()
     }
 
     /// Partitions of the topic.

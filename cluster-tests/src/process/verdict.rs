@@ -16,7 +16,7 @@ use bytes::{Buf, Bytes};
 use kafka_protocol::records::RecordBatchDecoder;
 
 use super::load::{Fate, Ledger, Script};
-use super::wire::{Wire, whole_batches};
+use super::wire::{Fetched, Wire, whole_batches};
 
 /// A record as it was read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,7 +62,19 @@ pub fn read_at(
     offset: i64,
     max_wait_ms: i32,
 ) -> Result<Vec<Read>> {
-    let bytes = wire.fetch(topic, partition, offset, max_wait_ms)?.records;
+    Ok(poll_at(wire, topic, partition, offset, max_wait_ms)?.0)
+}
+
+/// The same, with the ends of the log that the answer told.
+pub fn poll_at(
+    wire: &mut Wire,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+    max_wait_ms: i32,
+) -> Result<(Vec<Read>, Fetched)> {
+    let fetched = wire.fetch(topic, partition, offset, max_wait_ms)?;
+    let bytes = &fetched.records;
     let mut reads = Vec::new();
     for mut batch in whole_batches(bytes.clone()) {
         for record in RecordBatchDecoder::decode(&mut batch)?.records {
@@ -76,7 +88,7 @@ pub fn read_at(
     if reads.is_empty() && !bytes.is_empty() {
         bail!("fetch at {offset} of {topic}-{partition}: no whole batch in {} bytes", bytes.len());
     }
-    Ok(reads)
+    Ok((reads, fetched))
 }
 
 /// Compares all reads with the ledgers; an error lists the first broken promises.

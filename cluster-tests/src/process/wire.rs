@@ -66,6 +66,10 @@ pub struct Fetched {
     pub records: Bytes,
     /// Offset behind the last record that consumers may see.
     pub high_watermark: i64,
+    /// Offset below which no transaction is open.
+    pub stable: i64,
+    /// Offset at which the log starts.
+    pub start: i64,
 }
 
 impl Wire {
@@ -273,7 +277,8 @@ impl Wire {
             bail!("Fetch at {offset}: error {}", partition.error_code);
         }
         let records = partition.records.unwrap_or_default();
-        Ok(Fetched { records, high_watermark: partition.high_watermark })
+        let (stable, start) = (partition.last_stable_offset, partition.log_start_offset);
+        Ok(Fetched { records, high_watermark: partition.high_watermark, stable, start })
     }
 
     /// Checks that the client compressed partition 0 with `codec`, as it was told. A client that mistrusts the broker sends
