@@ -244,8 +244,9 @@ impl Member {
             .with_member_id(text(&self.id))
             .with_topics(vec![topic]);
         let begin = self.work.record.now();
-        let record =
-            |outcome| self.work.record.commit(self.process, &self.work.group, begin, (partition, offset), outcome);
+        let record = |outcome| {
+            self.work.record.commit(self.process, &self.work.group, begin, (partition, offset), outcome)
+        };
         let answer = wire.call(COMMIT, &request).inspect_err(|_| record(Outcome::Info))?;
         let topic = answer.topics.first().context("OffsetCommit: no topic in the answer")?;
         let error = topic.partitions.first().context("OffsetCommit: no partition")?.error_code;

@@ -65,7 +65,7 @@ pub(super) fn whole(work: &Arc<Shared>, partition: i32) -> Result<Vec<Read>> {
     loop {
         // What a failed try has read does not count, so each try is a process of its own.
         work.record.name(process, "the final read".to_owned());
-        match Reader::new(work, process).to_the_end(partition) {
+        match Reader::new(work, process).read_to_end(partition) {
             Ok(reads) => return Ok(reads),
             Err(error) if Instant::now() > until => {
                 let topic = &work.topic;
@@ -82,7 +82,7 @@ impl Reader {
         Reader { work: Arc::clone(work), process, leaders: HashMap::new(), wires: HashMap::new() }
     }
 
-    fn to_the_end(&mut self, partition: i32) -> Result<Vec<Read>> {
+    fn read_to_end(&mut self, partition: i32) -> Result<Vec<Read>> {
         self.work.record.assigned(self.process, std::iter::once(partition));
         let end = self.end(partition)?;
         let topic = self.work.topic.clone();

@@ -60,7 +60,9 @@ impl Work {
             for partition in 0..partitions {
                 let id = producer * u32::try_from(partitions)? + u32::try_from(partition)?;
                 let lane = Lane::new(&work.shared, id, partition, identity);
-                work.shared.record.name(id, format!("producer {producer} to {}-{partition}", work.shared.topic));
+                work.shared
+                    .record
+                    .name(id, format!("producer {producer} to {}-{partition}", work.shared.topic));
                 work.lanes.push(work.thread(move || lane.run()));
             }
         }

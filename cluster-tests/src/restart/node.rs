@@ -117,9 +117,9 @@ impl World {
                 _ => Role::Follower { matched: false },
             },
             Role::Leader { begins, mut acks, mut also, high_watermark } => {
-                for other in 0..NODES {
-                    if seen.starts[other] != process.view.starts[other] {
-                        acks[other] = SILENT;
+                for (ack, (new, old)) in acks.iter_mut().zip(seen.starts.iter().zip(&process.view.starts)) {
+                    if new != old {
+                        *ack = SILENT;
                     }
                 }
                 if seen.partition_epoch > process.view.partition_epoch {
