@@ -72,12 +72,10 @@ impl Voter {
             let ends = log.get_log_state().await.map_err(text)?;
             let entries = log.try_get_log_entries(0..).await.map_err(text)?;
             let snapshot = self.machine.lock().await.get_current_snapshot().await.map_err(text)?;
-            let mut expected = next(ends.last_purged_log_id);
-            for entry in &entries {
+            for (expected, entry) in (next(ends.last_purged_log_id)..).zip(&entries) {
                 if entry.log_id.index != expected {
                     return Err(format!("entry {expected} is missing, {} follows", entry.log_id));
                 }
-                expected += 1;
             }
             let shown = State {
                 vote: log.read_vote().await.map_err(text)?,
