@@ -15,7 +15,7 @@ fn full() -> Option<u64> {
 }
 
 fn plan(seed: u64) -> Plan {
-    let (steps, nested_every) = if full().is_some() { (300, 1) } else { (40, 24) };
+    let (steps, nested_every) = if full().is_some() { (120, 8) } else { (40, 24) };
     Plan { seed, steps, nested_every, mutant: None }
 }
 

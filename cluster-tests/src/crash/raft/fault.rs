@@ -20,7 +20,7 @@ use super::script::World;
 use super::voter::Voter;
 use crate::process::load::Rng;
 
-/// What fails.
+/// The kind of call that fails, once, as a worn disk does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Failing {
     Write,

@@ -33,7 +33,7 @@ impl Gate {
         self.state.lock().left = Some(n);
     }
 
-    /// Lets everything pass.
+    /// Lets everything pass, the held change too, even if the next hold comes before its thread wakes.
     pub fn open(&self) {
         let mut state = self.state.lock();
         state.left = None;

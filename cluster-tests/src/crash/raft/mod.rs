@@ -47,7 +47,7 @@ use super::image::{Image, Outcome};
 pub struct Plan {
     /// All choices of a run follow from it.
     pub seed: u64,
-    /// Bursts of changes.
+    /// Bursts of changes; a clean reopening follows every fifth.
     pub steps: u32,
     /// The opening after every n-th cut is cut at all its changes, that after each other at one.
     pub nested_every: u64,
