@@ -20,7 +20,7 @@ pub const REPLICATED_BATCHES: &str = "callboard_partition_batches_replicated_tot
 /// Counter, bytes: batches taken from the leaders of partitions that this node follows.
 pub const REPLICATED_BYTES: &str = "callboard_partition_bytes_replicated_total";
 /// Counter of partition events, by label `event`. Values: duplicate, refused, timed_out (batches), expired (retention
-/// moved a log start).
+/// moved a log start), truncated, isr_shrinks, isr_grows, alarm (a replica lost, or would have to cut, committed records).
 pub const EVENTS: &str = "callboard_partition_events_total";
 /// Counter: actors that ended by an error and were started again. Label `actor` = replica | coordinator.
 pub const RESTARTS: &str = "callboard_actor_restarts_total";
@@ -81,7 +81,7 @@ pub fn describe() {
         EVENTS,
         Unit::Count,
         "batches that were duplicates, refused, or timed out waiting; log starts moved by retention; follower logs \
-         cut; in-sync sets proposed smaller or larger"
+         cut; in-sync sets proposed smaller or larger; alarms that committed records are missing or would be cut"
     );
     describe_counter!(MENDED, Unit::Count, "damaged replicas that began anew, to be filled by their leaders");
     describe_counter!(RESTARTS, Unit::Count, "actors that ended by an error and were started again");
@@ -155,6 +155,11 @@ pub(crate) fn leader_event(event: Event) {
         Event::IsrGrows => "isr_grows",
     };
     counter!(EVENTS, "event" => event).increment(1);
+}
+
+/// Notes that committed records are missing of a replica, or would have to be cut (I11, R41).
+pub(crate) fn alarmed() {
+    counter!(EVENTS, "event" => "alarm").increment(1);
 }
 
 pub(crate) fn waits() {

@@ -8,8 +8,9 @@
 //! `CALLBOARD_RESTARTS="nodes=3 faults=2 kinds=Kill,Wipe" cargo test --test restarts -- --ignored --nocapture bounds_as_told`.
 
 use callboard_cluster_tests::restart::{Bounds, Copies, Fault, Planted, Report, Rule, Violation, search};
+use callboard_core::mutant::{Mutant, plant};
 
-const ALL: [Fault; 9] = [
+const ALL: [Fault; 10] = [
     Fault::Kill,
     Fault::Power,
     Fault::PowerAll,
@@ -19,6 +20,7 @@ const ALL: [Fault; 9] = [
     Fault::End,
     Fault::MidStart,
     Fault::Rot,
+    Fault::RotOutside,
 ];
 const PLANTED: [Planted; 16] = [
     Planted::UncleanStays,
@@ -154,7 +156,7 @@ fn durability_os() {
 
 #[test]
 fn fencing_and_another_minimum() {
-    holds("faults=1 fenced=1 changes=2 shrinks epoch=3 calm kinds=Kill,Wipe");
+    holds("faults=1 fenced=1 changes=1 shrinks epoch=3 calm kinds=Kill,Wipe");
 }
 
 #[test]
@@ -224,7 +226,7 @@ fn larger_two_replicas() {
     holds("records=2 calm kinds=Kill,Power,Wipe,Rot");
     holds("min=1 records=2 kinds=Kill,Power,Wipe,Rot");
     holds("faults=3 epoch=3 kinds=Kill,Wipe,Power");
-    holds("fenced=1 changes=2 shrinks epoch=3 kinds=Kill,Wipe");
+    holds("faults=1 fenced=1 changes=2 shrinks epoch=3 calm kinds=Kill,Wipe");
     holds("hot planted=RecordedAlways fenced=1 epoch=3 kinds=Kill,Restore");
     holds("os hot planted=WrittenCompared kinds=Kill,Restore,Power");
 }
@@ -240,17 +242,55 @@ fn larger_three_replicas() {
 
 /// The rules as the controller's code has them.
 #[test]
-#[ignore = "the controller builds no ELR yet, and leaves it to the node whether it is unclean"]
 fn the_code() {
+    outlives_one_loss("real calm kinds=Kill,Wipe,MidStart");
+    holds("real os calm kinds=Kill,Power,Wipe,End,SyncFails");
+    holds("real faults=1 fenced=1 changes=1 shrinks epoch=3 calm kinds=Kill,Wipe");
+    outlives_one_loss("real cold heard-late calm kinds=Kill,Restore");
+    holds("real asks-late kinds=Kill,Wipe,MidStart");
+}
+
+#[test]
+fn the_code_with_three_replicas() {
+    outlives_one_loss("real nodes=3 faults=1 epoch=2 calm kinds=Kill,Power,Wipe");
+}
+
+/// A new controller does not know yet who is damaged. The leader that counts with an acknowledgement of dropped bytes
+/// then takes the replica in, unless the record of its leaving has raised the leader epoch (R41).
+#[test]
+#[ignore = "a damaged replica outside of the ISR leaves without a higher leader epoch"]
+fn the_code_when_replicas_are_damaged() {
+    outlives_one_loss("real calm kinds=Kill,Rot");
+    outlives_one_loss("real calm kinds=Kill,Rot,RotOutside");
+}
+
+#[test]
+fn planted_bugs_of_the_code() {
+    let rows: [(Mutant, &str, &[Violation]); 5] = [
+        (Mutant::UncleanStaysInElr, "real kinds=Kill,Wipe", &[Violation::UncleanMember]),
+        (Mutant::FencedElected, "real kinds=Kill", &[Violation::FencedLeads]),
+        (Mutant::ElrKeptAtMinIsr, "real fenced=2 changes=1 shrinks faults=0", &LOSES),
+        (Mutant::UncleanKeepsEpoch, "real kinds=Wipe", &LOSES),
+        (Mutant::RestoredCopyAccepted, "real cold heard-late kinds=Kill,Restore", &LOSES),
+    ];
+    for (mutant, words, violations) in rows {
+        plant(Some(mutant));
+        println!("{mutant:?}");
+        caught(words, violations);
+        plant(None);
+    }
+}
+
+#[test]
+#[ignore = "larger bounds"]
+fn larger_code() {
     outlives_one_loss("real calm kinds=Kill,Power,PowerAll,SyncFails,Wipe,End,MidStart");
-    holds("real min=1 calm kinds=Kill,Power,Wipe,MidStart");
-    outlives_one_loss(
-        "real nodes=3 faults=1 epoch=2 calm kinds=Kill,Power,PowerAll,SyncFails,Wipe,End,MidStart",
-    );
-    holds("real faults=1 fenced=1 changes=2 shrinks epoch=3 calm kinds=Kill,Wipe");
-    outlives_one_loss("real cold heard-late calm kinds=Kill,Restore,Power");
     outlives_one_loss("real hot calm kinds=Kill,Restore");
-    holds("real asks-late calm kinds=Kill,Wipe,MidStart");
+    holds("real min=1 calm kinds=Kill,Power,Wipe,MidStart");
+    holds("real faults=1 fenced=1 changes=2 shrinks epoch=3 calm kinds=Kill,Wipe");
+    holds("real nodes=3 epoch=2 kinds=Kill,Wipe");
+    holds("real nodes=3 faults=1 fenced=1 changes=1 shrinks epoch=2 kinds=Kill,Wipe");
+    holds("real records=2 calm kinds=Kill,Power,Wipe");
 }
 
 /// Bounds from the environment, several of them parted by semicolons.

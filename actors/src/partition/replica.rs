@@ -242,7 +242,10 @@ impl Perform<Effect> for ReplicaIo {
             Effect::Rebuild => self.reread(),
             Effect::Abandon => self.abandoned = true,
             Effect::AskEpoch { leader_epoch } => (self.on_spent)(leader_epoch),
-            Effect::Alarm(what) => tracing::error!(partition = %self.handle.id, "{what}"),
+            Effect::Alarm(what) => {
+                metrics::alarmed();
+                tracing::error!(partition = %self.handle.id, "{what}");
+            }
             Effect::Unable(unable) => (self.on_unable)(unable),
             Effect::Follow(leader) => {
                 // The leader's batches do not pass the tail, so what it holds would hide them from a later leadership.

@@ -3,9 +3,9 @@
 //! Records are numbers, so equal numbers are equal bytes. The synced part of the journal is kept as the log that it
 //! folds to. Entries behind it are kept one by one, because a power cut keeps any prefix of them.
 
-/// The most nodes.
+/// Nodes of a state; a search may use fewer.
 pub const NODES: usize = 3;
-/// The most records.
+/// Records that one run can append.
 pub const RECORDS: usize = 3;
 /// The most entries that are not synced.
 const TAIL: usize = 6;
@@ -38,7 +38,7 @@ impl Log {
         &self.ids[..self.len()]
     }
 
-    /// Adds a record.
+    /// Appends the record of this number behind the last one.
     pub fn push(&mut self, id: u8) {
         self.ids[self.len()] = id;
         self.len += 1;
@@ -52,7 +52,7 @@ impl Log {
         self.len = self.len.min(to as u8);
     }
 
-    /// Its first records.
+    /// The same log cut down to so many records.
     #[must_use]
     pub fn first(mut self, len: usize) -> Log {
         self.truncate(len);
@@ -139,12 +139,12 @@ impl Disk {
         self.waiting += 1;
     }
 
-    /// Writes a record.
+    /// Journals a record; it is not synced yet.
     pub fn append(&mut self, id: u8) {
         self.write(id);
     }
 
-    /// Writes a truncation.
+    /// Journals a truncation; it is not synced yet.
     pub fn cut(&mut self, to: usize) {
         self.write(CUT | to as u8);
     }

@@ -275,8 +275,10 @@ impl World {
         let node = &mut state.nodes[at];
         node.disk.cut(0);
         node.disk.sync();
-        // Neither a leader nor a follower, until it has applied what it asked for.
-        node.process = Some(Process { role: Role::Idle, ..process });
+        // It sends no Position and leads nothing until it has applied what it asked for, if that changed anything.
+        let follows = matches!(process.role, Role::Follower { .. }) && process.view == view(&state.image);
+        let role = if follows { Role::Follower { matched: false } } else { Role::Idle };
+        node.process = Some(Process { role, ..process });
         Some(())
     }
 

@@ -94,7 +94,7 @@ impl Real {
         found
     }
 
-    /// Decides.
+    /// The image after an event, and what its asker hears.
     pub fn decide(&mut self, image: &Image, event: Event) -> (Image, Said) {
         if let Some(known) = self.known.get(&(image.real, event)) {
             return *known;
@@ -183,8 +183,12 @@ impl Controller {
                 assert!(matches!(&self.replies[..], [Reply::Altered(done, _)] if done == &[Ok(())]));
                 Said::Done
             }
-            // No question of today's code says this; a replica that cannot serve is named to the judge.
-            Event::Leave(_) => Said::Refused,
+            Event::Leave(n) => {
+                let (peer, replicas) = (self.peer(n), [PARTITION].into());
+                self.judged(vec![Verdict::Damaged { peer, replicas }], BTreeMap::new());
+                let listed = self.image.partition(PARTITION).is_some_and(|p| p.is_eligible(broker(n)));
+                if listed { Said::Refused } else { Said::Done }
+            }
             Event::Opened(n, at) => {
                 let place = Opened { broker: broker(n), directory: Some(directory(n, at)), shard: Some(0) };
                 self.ask(Question::Opened(vec![(PARTITION, place)]));

@@ -6,7 +6,7 @@
 
 use super::disk::NODES;
 
-/// No leader.
+/// Stands in the place of a leader where nobody leads.
 pub const NOBODY: u8 = u8::MAX;
 /// The most directories of one node.
 pub const DIRECTORIES: usize = 4;
@@ -70,7 +70,7 @@ pub struct Broker {
     pub synced: [u8; DIRECTORIES],
 }
 
-/// The committed metadata.
+/// The committed metadata, as far as the partition and its nodes go.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Image {
     pub leader: u8,
@@ -95,7 +95,7 @@ impl Image {
     }
 }
 
-/// A registration.
+/// What a starting process says of its directory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Ask {
     pub start: u8,
@@ -169,7 +169,7 @@ impl Paper {
         self.planted == Some(planted)
     }
 
-    /// Decides.
+    /// The image after an event, and what its asker hears.
     #[must_use]
     pub fn decide(self, image: &Image, event: Event) -> (Image, Said) {
         let mut next = *image;

@@ -8,7 +8,7 @@ use super::violation::Violation;
 
 /// The most leader epochs of a run.
 pub const EPOCHS: usize = 12;
-/// No acknowledgement yet.
+/// Stands for a follower that the leader has not heard in this epoch.
 pub const SILENT: u8 = u8::MAX;
 
 /// A kind of fault.
@@ -28,8 +28,10 @@ pub enum Fault {
     End,
     /// A death between two steps of a start.
     MidStart,
-    /// A replica finds that it cannot serve its bytes, asks to leave, and then drops them (R41).
+    /// A member of ISR or ELR finds that it cannot serve its bytes, asks to leave, and then drops them (R41).
     Rot,
+    /// A replica outside of both drops its bytes. It says so first, as a member does.
+    RotOutside,
 }
 
 /// When a directory may be copied.
@@ -38,7 +40,7 @@ pub enum Copies {
     Never,
     /// While its process is down.
     Cold,
-    /// At any time.
+    /// While its process runs, too.
     Hot,
 }
 
@@ -66,7 +68,7 @@ pub struct Bounds {
     pub heard_late: bool,
     /// A registration may arrive after its process has died.
     pub asks_late: bool,
-    /// Boots are unknown.
+    /// `/proc` is hidden, so no machine knows its boot.
     pub hidden: bool,
     /// Leaders may propose to drop a living member.
     pub shrinks: bool,
@@ -115,7 +117,7 @@ pub enum Stage {
     Serves,
 }
 
-/// A running process.
+/// A process from its start to its death, with its own look at the metadata.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Process {
     pub start: u8,
@@ -141,7 +143,7 @@ pub struct Node {
     pub late: Option<Ask>,
 }
 
-/// Everything there is.
+/// All machines, the committed metadata, what is on its way, and what a run has used of its bounds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct State {
     pub nodes: [Node; NODES],
@@ -269,7 +271,7 @@ impl World {
         }
     }
 
-    /// Asks the controller.
+    /// The image after an event, by the rule that is searched.
     pub fn decide(&mut self, image: &Image, event: Event) -> (Image, Said) {
         match &mut self.real {
             Some(real) => real.decide(image, event),
@@ -277,7 +279,7 @@ impl World {
         }
     }
 
-    /// The nodes.
+    /// Nodes that take part, by number.
     pub fn all(&self) -> std::ops::Range<u8> {
         0..self.bounds.nodes as u8
     }
@@ -385,6 +387,7 @@ impl World {
     fn faults(&self, state: &State, n: u8, steps: &mut Vec<Step>) {
         let node = &state.nodes[usize::from(n)];
         let (runs, tail) = (node.process.is_some(), node.disk.waiting() as u8);
+        let listed = (state.image.isr | state.image.elr) & bit(n) != 0;
         for kind in &self.bounds.kinds {
             match kind {
                 Fault::Kill if runs => steps.push(Step::Kill(n)),
@@ -402,7 +405,8 @@ impl World {
                 Fault::Wipe if usize::from(node.directories) + 1 < super::rule::DIRECTORIES => {
                     steps.push(Step::Wipe(n));
                 }
-                Fault::Rot if runs => steps.push(Step::Rot(n)),
+                Fault::Rot if runs && listed => steps.push(Step::Rot(n)),
+                Fault::RotOutside if runs && !listed => steps.push(Step::Rot(n)),
                 Fault::Restore if node.copy.is_some() => steps.push(Step::Restore(n)),
                 Fault::MidStart if !runs && !node.over => {
                     for power in [false, true] {

@@ -111,6 +111,10 @@ fn meet(leader: &Runs, follower: &Runs, high_watermark: i64) -> Met {
             runs = cut(&runs, to);
             let start = log(seq.0 + 1, &runs, 0);
             out = step(&mut theirs, Input::Rebuilt(Box::new(start)));
+            // The shell subscribes anew, and says when it is connected.
+            if out.contains(&Effect::Follow(LEADER.broker)) {
+                out.extend(step(&mut theirs, Input::Linked(LEADER.broker)));
+            }
         }
     }
     met.end = theirs.view().end;
