@@ -166,6 +166,7 @@ apis! {
     describe_configs: DescribeConfigs, DescribeConfigsRequest, DescribeConfigsResponse;
     alter_configs: AlterConfigs, AlterConfigsRequest, AlterConfigsResponse;
     describe_log_dirs: DescribeLogDirs, DescribeLogDirsRequest, DescribeLogDirsResponse;
+    elect_leaders: ElectLeaders, ElectLeadersRequest, ElectLeadersResponse;
     create_partitions: CreatePartitions, CreatePartitionsRequest, CreatePartitionsResponse;
     delete_groups: DeleteGroups, DeleteGroupsRequest, DeleteGroupsResponse;
     incremental_alter_configs: IncrementalAlterConfigs, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
