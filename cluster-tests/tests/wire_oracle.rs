@@ -166,9 +166,9 @@ apis! {
     describe_configs: DescribeConfigs, DescribeConfigsRequest, DescribeConfigsResponse;
     alter_configs: AlterConfigs, AlterConfigsRequest, AlterConfigsResponse;
     describe_log_dirs: DescribeLogDirs, DescribeLogDirsRequest, DescribeLogDirsResponse;
-    elect_leaders: ElectLeaders, ElectLeadersRequest, ElectLeadersResponse;
     create_partitions: CreatePartitions, CreatePartitionsRequest, CreatePartitionsResponse;
     delete_groups: DeleteGroups, DeleteGroupsRequest, DeleteGroupsResponse;
+    elect_leaders: ElectLeaders, ElectLeadersRequest, ElectLeadersResponse;
     incremental_alter_configs: IncrementalAlterConfigs, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
     offset_delete: OffsetDelete, OffsetDeleteRequest, OffsetDeleteResponse;
     describe_quorum: DescribeQuorum, DescribeQuorumRequest, DescribeQuorumResponse;
