@@ -1,7 +1,9 @@
-//! The command line: `callboard` and `callboard start` mean the same. Doc comments here are the text of `--help`.
+//! The command line: `callboard` and `callboard start` mean the same; the other commands work on the directory of a node
+//! that does not run. Doc comments here are the text of `--help`.
 
 use crate::config::Flags;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
 
 /// A self-forming, Kafka-compatible message broker. `callboard` alone starts a durable single node on localhost:9092.
 #[derive(Debug, Parser)]
@@ -19,16 +21,45 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start a node (the default)
-    Start(Flags),
+    Start(Box<Flags>),
+    /// Look at the metadata of a node that does not run
+    #[command(subcommand)]
+    Metadata(Metadata),
+    /// Go on with this node alone, after the majority of the cluster's nodes is lost for good
+    ///
+    /// Prints what may be lost and asks for the cluster id. Nothing is changed on any other word.
+    Recover(Recover),
+}
+
+/// What to do with the metadata of a node that does not run.
+#[derive(Debug, Subcommand)]
+pub enum Metadata {
+    /// Write topics, configs, members and group offsets as JSON to the standard output
+    Dump(Directory),
+}
+
+/// The directory of a node that does not run.
+#[derive(Debug, Args)]
+pub struct Directory {
+    /// Data directory
+    #[arg(long, value_name = "DIR", env = "CALLBOARD_DATA")]
+    pub data: PathBuf,
+}
+
+/// Arguments of `callboard recover`.
+#[derive(Debug, Args)]
+pub struct Recover {
+    #[command(flatten)]
+    pub directory: Directory,
+    /// The confirmation for scripts, in place of the typed one
+    #[arg(long, value_name = "CLUSTERID")]
+    pub yes_i_typed: Option<String>,
 }
 
 impl Cli {
-    /// The flags of the start.
+    /// The command; without one it is the start.
     #[must_use]
-    pub fn flags(self) -> Flags {
-        match self.command {
-            Some(Command::Start(flags)) => flags,
-            None => self.start,
-        }
+    pub fn command(self) -> Command {
+        self.command.unwrap_or(Command::Start(Box::new(self.start)))
     }
 }

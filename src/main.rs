@@ -1,10 +1,12 @@
 //! The binary: arguments, log, signals, exit codes. `Node` does everything else.
 
-use callboard::cli::Cli;
+use callboard::cli::{Cli, Command, Metadata, Recover};
 use callboard::config::Config;
+use callboard::node::offline::{Confirmed, dump, recover};
 use callboard::node::{EXIT_NO_SHARD, Ended, Node};
 use clap::Parser;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -26,6 +28,11 @@ fn main() -> ExitCode {
             return ExitCode::from(if said.use_stderr() { EXIT_CONFIG } else { 0 });
         }
     };
+    let flags = match cli.command() {
+        Command::Start(flags) => *flags,
+        Command::Metadata(Metadata::Dump(from)) => return offline(|| dumped(&from.data)),
+        Command::Recover(asked) => return offline(|| recovered(&asked)),
+    };
     let filter = log_filter(std::env::var("RUST_LOG").ok());
     let colours = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(colours);
@@ -35,7 +42,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     callboard::describe_metrics();
-    let config = match Config::load(&cli.flags()) {
+    let config = match Config::load(&flags) {
         Ok(config) => config,
         Err(error) => {
             tracing::error!("{error}");
@@ -56,6 +63,37 @@ fn main() -> ExitCode {
             ExitCode::from(EXIT_CONFIG)
         }
     }
+}
+
+/// Runs a command over the directory of a node that does not run. Only what is wrong is logged.
+fn offline(work: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    log.with_writer(std::io::stderr).init();
+    match work() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A closed stderr is no reason to fail otherwise.
+            let _ = writeln!(std::io::stderr(), "callboard: {error:#}");
+            ExitCode::from(EXIT_CONFIG)
+        }
+    }
+}
+
+fn dumped(data: &Path) -> anyhow::Result<()> {
+    let document = dump(data)?;
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, &document)?;
+    Ok(writeln!(out)?)
+}
+
+fn recovered(asked: &Recover) -> anyhow::Result<()> {
+    let mut typed = std::io::stdin().lock();
+    let confirmed = match &asked.yes_i_typed {
+        Some(typed) => Confirmed::Given(typed),
+        None => Confirmed::Asked(&mut typed),
+    };
+    recover(&asked.directory.data, confirmed, &mut std::io::stdout().lock())
 }
 
 /// The filter of the log. openraft and ractor tell of every step, so they say only what is wrong unless the operator names

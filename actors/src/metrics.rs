@@ -27,6 +27,11 @@ pub const RESTARTS: &str = "callboard_actor_restarts_total";
 /// Counter: committed metadata records that were decided on another state than the one they met, and changed nothing.
 pub const DROPPED: &str = "callboard_metadata_records_dropped_total";
 
+/// Counter: partitions whose leader was elected although it may lack acknowledged records. The node that decided counts it.
+pub const UNCLEAN: &str = "callboard_controller_unclean_leader_elections_total";
+/// Gauge: partitions of the cluster without a leader, on the controller's node; 0 on the others.
+pub const LEADERLESS: &str = "callboard_controller_offline_partitions";
+
 /// Counter: log lines about a cluster that does not form: a seed that does not answer, a list that differs.
 pub const WAITS: &str = "callboard_forming_waits_total";
 
@@ -54,6 +59,10 @@ pub const LAG_RECORDS: &str = "callboard_group_lag_records";
 pub const LAG_SECONDS: &str = "callboard_group_lag_seconds";
 
 const COUNTED_TOPICS: Family = Family::gauge(TOPICS, "topics that exist");
+const WITHOUT_LEADER: Family = Family::gauge(
+    LEADERLESS,
+    "partitions of the cluster without a leader, as the controller's node counts them",
+);
 const PARTITIONS_BY_STATE: Family = Family::gauge(PARTITIONS, "partitions of this node, by state");
 const TAIL_BYTES: Family = Family::gauge(TAIL, "bytes of the newest batches that are in memory");
 const TAIL_MAX: Family = Family::gauge(TAIL_CAPACITY, "bytes that the newest batches may take in memory");
@@ -85,6 +94,11 @@ pub fn describe() {
     );
     describe_counter!(MENDED, Unit::Count, "damaged replicas that began anew, to be filled by their leaders");
     describe_counter!(RESTARTS, Unit::Count, "actors that ended by an error and were started again");
+    describe_counter!(
+        UNCLEAN,
+        Unit::Count,
+        "leaders elected by this controller that may lack acknowledged records"
+    );
     describe_counter!(DROPPED, Unit::Count, "committed metadata records that changed nothing");
 }
 
@@ -173,6 +187,17 @@ pub(crate) fn dropped(records: usize) {
 /// Notes that a damaged replica begins anew.
 pub(crate) fn mended() {
     counter!(MENDED).increment(1);
+}
+
+pub(crate) fn elected_uncleanly(partitions: usize) {
+    counter!(UNCLEAN).increment(partitions as u64);
+}
+
+/// Writes how many partitions have no leader, on the node of the controller.
+pub fn sample_leaderless(image: &Image, controls: bool, out: &mut Samples) {
+    let partitions = image.topics.values().flat_map(|topic| &topic.partitions);
+    let leaderless = partitions.filter(|p| p.leader < 0).count();
+    out.one(&WITHOUT_LEADER, if controls { leaderless as f64 } else { 0.0 });
 }
 
 pub(crate) fn restarted(actor: &'static str) {

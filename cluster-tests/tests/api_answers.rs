@@ -12,6 +12,8 @@
 mod configs;
 #[path = "api_answers/describe.rs"]
 mod describe;
+#[path = "api_answers/elections.rs"]
+mod elections;
 #[path = "api_answers/fetch.rs"]
 mod fetch;
 #[path = "api_answers/meant.rs"]
@@ -308,6 +310,7 @@ fn ask(addr: SocketAddr) -> Result<Said> {
     asked.heads().context("heads")?;
     asked.topics().context("topics")?;
     asked.partitions().context("partitions")?;
+    asked.elections().context("elections")?;
     asked.configs().context("configs")?;
     asked.describes().context("describes")?;
     for api in ApiKey::all().filter(|api| !OF_GROUPS.contains(api)) {

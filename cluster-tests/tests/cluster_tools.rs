@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   three nodes ── topics ── look ── kill -9 ── fenced ── look ── start ── whole ── look      the dead one: a follower of the
-//!                             └─ Tools.java: the filters of kafka-topics, kafka-metadata-quorum           quorum, then its leader
+//!                             └─ Tools.java: the filters of kafka-topics, kafka-metadata-quorum,          quorum, then its leader
+//!                                kafka-leader-election while the node is dead and behind its return
 //! ```
 //! `CALLBOARD_WRITE_ANSWERS=1` starts three nodes of Apache Kafka instead and writes `data/cluster_tools.txt`, so a usual run
 //! starts no Kafka. Ids differ from run to run, so topics name their nodes A (the one that dies), B and C. Differences that
@@ -50,9 +51,35 @@ fn creates() -> Vec<String> {
 fn looks() -> Vec<String> {
     let mut looks: Vec<String> = vec!["kafka-topics --describe".to_owned()];
     looks.extend(SILENT.iter().chain([&AT_MIN]).map(|filter| format!("kafka-topics --describe {filter}")));
+    looks.push("kafka-features describe".to_owned());
     looks.push("kafka-metadata-quorum describe --status".to_owned());
     looks.push("kafka-metadata-quorum describe --replication".to_owned());
     looks
+}
+
+const ELECT: &str = "kafka-leader-election --election-type";
+
+/// Elections with A dead: its partitions have another leader or none, and nobody else has a replica of the last topic.
+fn elections() -> Vec<String> {
+    let one = |election: &str, topic: &str, partition: i32| {
+        format!("{ELECT} {election} --topic {topic} --partition {partition}")
+    };
+    vec![
+        one("preferred", "default", 0),
+        one("preferred", "default", 1),
+        one("preferred", ALONE, 0),
+        one("unclean", "default", 0),
+        one("unclean", ALONE, 0),
+        one("preferred", "nobodys", 0),
+        one("unclean", "default", 9),
+        format!("{ELECT} unclean --all-topic-partitions"),
+    ]
+}
+
+/// With A back each partition that it led before gets it again, and then there is nothing to do.
+fn back() -> Vec<String> {
+    let all = format!("{ELECT} preferred --all-topic-partitions");
+    vec![all.clone(), all, format!("{ELECT} preferred --topic default --partition 0")]
 }
 
 struct Tools<'a> {
@@ -106,10 +133,13 @@ fn told(site: &mut dyn Site, tools: &Tools<'_>) -> Result<Vec<Ran>> {
         until(&living, |view| without(view, id))?;
         mark(&mut all, &format!("--- without {who}"));
         all.extend(tools.run(&looks(), &living, &names.with_dead())?);
+        all.extend(tools.run(&elections(), &living, &names.with_dead())?);
         site.restart(dead)?;
         until(&all_nodes, whole)?;
         mark(&mut all, &format!("--- in health, after the return of {who}"));
         all.extend(tools.run(&looks(), &all_nodes, &names)?);
+        all.extend(tools.run(&back(), &all_nodes, &names)?);
+        all.extend(tools.run(&["kafka-topics --describe".to_owned()], &all_nodes, &names)?);
         let delete = TOPICS.map(|(topic, _)| format!("kafka-topics --delete --topic {topic}"));
         all.extend(tools.run(&delete, &all_nodes, &names)?);
     }

@@ -130,6 +130,7 @@ fn write_requests() {
     put_messages::<theirs::IncrementalAlterConfigsRequest, theirs::IncrementalAlterConfigsResponse>(
         ApiKey::IncrementalAlterConfigs,
     );
+    put_messages::<theirs::ElectLeadersRequest, theirs::ElectLeadersResponse>(ApiKey::ElectLeaders);
     put_messages::<theirs::OffsetDeleteRequest, theirs::OffsetDeleteResponse>(ApiKey::OffsetDelete);
     put_messages::<theirs::DescribeClusterRequest, theirs::DescribeClusterResponse>(ApiKey::DescribeCluster);
     put_messages::<theirs::DescribeQuorumRequest, theirs::DescribeQuorumResponse>(ApiKey::DescribeQuorum);

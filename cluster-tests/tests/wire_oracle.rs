@@ -168,6 +168,7 @@ apis! {
     describe_log_dirs: DescribeLogDirs, DescribeLogDirsRequest, DescribeLogDirsResponse;
     create_partitions: CreatePartitions, CreatePartitionsRequest, CreatePartitionsResponse;
     delete_groups: DeleteGroups, DeleteGroupsRequest, DeleteGroupsResponse;
+    elect_leaders: ElectLeaders, ElectLeadersRequest, ElectLeadersResponse;
     incremental_alter_configs: IncrementalAlterConfigs, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
     offset_delete: OffsetDelete, OffsetDeleteRequest, OffsetDeleteResponse;
     describe_quorum: DescribeQuorum, DescribeQuorumRequest, DescribeQuorumResponse;

@@ -67,6 +67,7 @@ messages! {
     DescribeLogDirs: DescribeLogDirsRequest, DescribeLogDirsResponse;
     CreatePartitions: CreatePartitionsRequest, CreatePartitionsResponse;
     DeleteGroups: DeleteGroupsRequest, DeleteGroupsResponse;
+    ElectLeaders: ElectLeadersRequest, ElectLeadersResponse;
     IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
     OffsetDelete: OffsetDeleteRequest, OffsetDeleteResponse;
     DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;

@@ -7,6 +7,7 @@
 //!   machine.rs what the machine gives      front.rs   the Kafka front-end and the console's listener
 //!   quorum.rs  the quorum of one node      observe.rs the node as the console sees it
 //!   exposed.rs listeners beyond loopback   metrics.rs their gauge
+//!   offline/   commands over the directory of a node that does not run
 //! ```
 //! No other module knows two adapters. This one connects them and decides nothing about records or topics; it owns the
 //! order in which parts start and end, because each part needs those before it.
@@ -20,6 +21,7 @@ mod front;
 mod machine;
 mod metrics;
 mod observe;
+pub mod offline;
 mod opened;
 mod quorum;
 mod shared;

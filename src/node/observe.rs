@@ -80,6 +80,7 @@ impl Observed for Parts {
         storage::scrape::sample(shards, lost, readers, out);
         let image = context.images.current();
         callboard_actors::metrics::sample(&image, &context.directory, tails, *each_partition, out);
+        callboard_actors::metrics::sample_leaderless(&image, context.quorum.leads(), out);
         lags.sample(&context.coordinators, out);
         if let Some((transport, replicator)) = links {
             transport.sample(out);

@@ -23,6 +23,10 @@ pub(super) struct Alone {
 }
 
 impl Quorum for Alone {
+    fn leads(&self) -> bool {
+        true
+    }
+
     fn state(&self) -> BoxFuture<'_, Option<QuorumState>> {
         let applied = self.images.current().applied;
         let end = i64::try_from(applied).unwrap_or(i64::MAX).saturating_add(1);

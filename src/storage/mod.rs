@@ -34,7 +34,7 @@ pub use shard::handle::ShardHandle;
 pub use shard::inner::OnFault;
 pub use store::error::StoreError;
 pub use store::identity::{Forming, Identity, StoredVerdict};
-pub use store::open::{Opened, Recovered, Store, StoreOptions};
+pub use store::open::{Opened, Recovered, Store, StoreOptions, hold};
 
 #[cfg(test)]
 mod tests;

@@ -21,8 +21,11 @@ use crate::ports::{MetadataLog, OpenLog};
 use crate::reply::Reply;
 use crate::shell::{Perform, Shell};
 use crate::tickets::Tickets;
+use callboard_core::BrokerId;
 use callboard_core::metadata::controller::{Effect, Input, Reply as Said};
-use callboard_core::metadata::{Committed, ControllerMachine, TopicDefaults, event_lines};
+use callboard_core::metadata::{
+    Committed, ControllerMachine, TopicDefaults, event_lines, returned_unclean, unclean_elections,
+};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 
@@ -50,16 +53,33 @@ struct ControllerIo {
     images: Arc<Images>,
     door: Option<Arc<Door>>,
     replies: Tickets<Reply<Said>>,
+    node: BrokerId,
+    /// The line about replicas that this process brought back unclean, until its registration is known to be the last one.
+    returned: Option<String>,
 }
 
 impl ControllerIo {
-    /// Tells the operator of a cluster what a batch changes about nodes and leaders.
-    fn say(&self, message: &ControllerMsg) {
-        let ControllerMsg::Log(Committed::Batch { index, records, .. }) = message else { return };
-        if self.door.as_ref().is_some_and(|door| door.is_live()) {
-            event_lines(&self.images.current(), *index, records)
-                .iter()
-                .for_each(|line| tracing::info!("{line}"));
+    /// Tells the operator of a cluster what a batch changes about nodes and leaders, and what may be lost by it.
+    fn say(&mut self, message: &ControllerMsg) {
+        let ControllerMsg::Log(Committed::Batch { index, proposal, records }) = message else { return };
+        let image = self.images.current();
+        let live = self.door.as_ref().is_some_and(|door| door.is_live());
+        if !live && let Some(returned) = returned_unclean(&image, self.node, records) {
+            // Until this process is registered, the newest registration may still be that of a former one.
+            self.returned = returned;
+        }
+        if !live {
+            return;
+        }
+        if let Some(line) = self.returned.take() {
+            tracing::warn!("{line}");
+        }
+        event_lines(&image, *index, records).iter().for_each(|line| tracing::info!("{line}"));
+        let lines = unclean_elections(&image, records);
+        lines.iter().for_each(|line| tracing::error!("{line}"));
+        // The node whose proposal it was counts it, so that the sum over all nodes is the number of elections.
+        if proposal.is_some_and(|id| id.node == self.node) {
+            metrics::elected_uncleanly(lines.len());
         }
     }
 }
@@ -112,7 +132,15 @@ impl Actor for ControllerActor {
         if let Some(door) = &args.door {
             door.open(me.clone());
         }
-        let io = ControllerIo { me, log, images: args.images, door: args.door, replies: Tickets::default() };
+        let io = ControllerIo {
+            me,
+            log,
+            images: args.images,
+            door: args.door,
+            replies: Tickets::default(),
+            node: first.node,
+            returned: None,
+        };
         let machine = ControllerMachine::new(first, args.defaults);
         Ok(ControllerState { shell: Shell::new(machine, io, args.clock) })
     }

@@ -37,4 +37,7 @@ pub struct QuorumState {
 pub trait Quorum: Send + Sync + 'static {
     /// The quorum as its leader sees it now; none while no leader can be asked.
     fn state(&self) -> BoxFuture<'_, Option<QuorumState>>;
+
+    /// Whether this node leads the metadata log, as far as it knows; the controller works there.
+    fn leads(&self) -> bool;
 }

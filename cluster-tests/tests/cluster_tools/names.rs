@@ -1,5 +1,7 @@
 //! Names in place of what differs from run to run: A, B and C for nodes in topics, LEADER, DEAD and FOLLOWER in the quorum.
 //!
+//! Partitions of an election are sorted too.
+//!
 //! Numbers that depend on the time become words: −1, which says "never", stays; any other number is N. With a node dead the
 //! lag in time says whether it is long. Lists of nodes are sorted, because neither broker promises their order.
 
@@ -47,6 +49,10 @@ impl Names {
     pub fn normalise(&self, ran: &mut Ran) -> Result<()> {
         if ran.command.starts_with("kafka-topics --describe") {
             ran.lines.iter_mut().for_each(|line| *line = self.topic(line));
+        } else if ran.command.starts_with("kafka-leader-election") {
+            ran.lines.iter_mut().for_each(|line| *line = partitions(line));
+        } else if ran.command.starts_with("kafka-features") {
+            ran.lines.iter_mut().for_each(|line| *line = without_epoch(line));
         } else if ran.command.ends_with("--status") {
             let leader = ran.lines.iter().find_map(|line| line.strip_prefix("LeaderId: "));
             let leader = leader.context("no LeaderId")?.parse()?;
@@ -136,6 +142,20 @@ impl Names {
         let numbers = numbers.join(" ");
         Ok(format!("{} {} {numbers} {}", self.role(id, leader), directory(words[1]), words[6]))
     }
+}
+
+/// A line whose list of partitions is sorted: the tool keeps them in a set.
+fn partitions(line: &str) -> String {
+    const LIST: &str = " for partitions ";
+    let Some((before, list)) = line.split_once(LIST) else { return line.to_owned() };
+    let mut list: Vec<&str> = list.split(", ").collect();
+    list.sort_unstable();
+    format!("{before}{LIST}{}", list.join(", "))
+}
+
+/// The line of a feature without the epoch of its level, which is an index of the metadata log.
+fn without_epoch(line: &str) -> String {
+    line.split_once(" Epoch: ").map_or_else(|| line.to_owned(), |(before, _)| format!("{before} Epoch: N"))
 }
 
 fn number(word: &str) -> Result<String> {

@@ -76,9 +76,7 @@ impl Kafkas {
     pub fn start(java: &Java, class_path: &str) -> Result<Self> {
         // As Callboard's default, and its election only moves what must move.
         let settings = ["min.insync.replicas=2", "auto.leader.rebalance.enable=false"];
-        // Callboard has no eligible leader replicas (KIP-966) yet; with them a tool prints other in-sync sets.
-        let format = ["--feature", "eligible.leader.replicas.version=0"];
-        let nodes = Kafka::start_all(java.program(), class_path, 3, &settings, &format)?;
+        let nodes = Kafka::start_all(java.program(), class_path, 3, &settings, &[])?;
         let kafkas = Self { java: java.program().to_owned(), class_path: class_path.to_owned(), nodes };
         let until = Instant::now() + HANG;
         for addr in kafkas.addrs() {

@@ -112,6 +112,7 @@ pub fn topic() -> Vec<(&'static str, Proof)> {
         ("segment.index.bytes", Stored("4", "3")),
         ("segment.jitter.ms", Stored("0", "-1")),
         ("segment.ms", Stored("43200000", "0")),
+        // Only a second node shows what it does: `cluster_elections.rs`.
         ("unclean.leader.election.enable", Stored("true", "yes")),
     ]
 }
@@ -184,6 +185,7 @@ pub fn broker() -> Vec<(&'static str, Proof)> {
         ("log.segment.delete.delay.ms", Stored("0", "-1")),
         ("message.max.bytes", Changes(size)),
         ("min.insync.replicas", StoredForAll("2", "0")),
+        // Likewise.
         ("unclean.leader.election.enable", Stored("true", "yes")),
     ];
     all.extend(FROM_FILE.map(|name| (name, Proof::ReadOnly("7"))));

@@ -295,6 +295,19 @@ crate::twin::twins! {
         }
         CreatePartitionsResponse = create_partitions_response::CreatePartitionsResponse { throttle_time_ms, results }
     }
+    ElectLeaders {
+        ElectLeadersTopic = elect_leaders_request::TopicPartitions { topic, partitions }
+        ElectLeadersRequest = elect_leaders_request::ElectLeadersRequest {
+            election_type, topic_partitions, timeout_ms,
+        }
+        ElectLeadersPartitionResult = elect_leaders_response::PartitionResult {
+            partition_id, error_code, error_message,
+        }
+        ElectLeadersTopicResult = elect_leaders_response::ReplicaElectionResult { topic, partition_result }
+        ElectLeadersResponse = elect_leaders_response::ElectLeadersResponse {
+            throttle_time_ms, error_code, replica_election_results,
+        }
+    }
     DeleteGroups {
         DeleteGroupsRequest = delete_groups_request::DeleteGroupsRequest { groups_names }
         DeletableGroupResult = delete_groups_response::DeletableGroupResult { group_id, error_code }

@@ -128,6 +128,12 @@ impl RaftLog {
         Ok(look(disk, dir, node)?.is_some_and(|loaded| loaded.holds_entries()))
     }
 
+    /// The cluster epoch of the snapshot in a data directory, before the log is opened. Only a recovery raises it, and a
+    /// recovery leaves a snapshot.
+    pub fn cluster_epoch(disk: &Arc<dyn Disk>, dir: &Path, node: BrokerId) -> Result<u32, OpenError> {
+        Ok(look(disk, dir, node)?.map_or(0, |loaded| loaded.cluster_epoch))
+    }
+
     /// Whether this node's log has had an entry.
     #[must_use]
     pub fn holds_entries(&self) -> bool {

@@ -21,6 +21,7 @@ mod guard;
 mod log;
 mod machine;
 mod network;
+pub mod offline;
 mod open;
 mod serve;
 mod store;

@@ -8,8 +8,8 @@ use super::call::{Call, Client, Outcome, Pending};
 use super::{
     alter_configs, api_versions, create_partitions, create_topics, delete_records, delete_topics,
     describe_cluster, describe_configs, describe_log_dirs, describe_producers, describe_quorum,
-    describe_topic_partitions, fetch, find_coordinator, group, incremental_alter_configs, init_producer_id,
-    list_config_resources, list_offsets, metadata, offset_for_leader_epoch, produce,
+    describe_topic_partitions, elect_leaders, fetch, find_coordinator, group, incremental_alter_configs,
+    init_producer_id, list_config_resources, list_offsets, metadata, offset_for_leader_epoch, produce,
 };
 use crate::kafka::context::Context;
 use crate::kafka::frame::Frame;
@@ -79,6 +79,7 @@ answers! {
     DeleteTopics: delete_topics;
     DescribeConfigs: describe_configs;
     DescribeLogDirs: describe_log_dirs;
+    ElectLeaders: elect_leaders;
     IncrementalAlterConfigs: incremental_alter_configs;
     ListConfigResources: list_config_resources;
     InitProducerId: init_producer_id;

@@ -20,6 +20,7 @@ mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
 mod dispatch;
+mod elect_leaders;
 mod fetch;
 mod find_coordinator;
 mod group;

@@ -30,6 +30,7 @@ pub enum ApiKey {
     DescribeLogDirs,
     CreatePartitions,
     DeleteGroups,
+    ElectLeaders,
     IncrementalAlterConfigs,
     OffsetDelete,
     DescribeQuorum,
@@ -54,7 +55,7 @@ const fn row(api: ApiKey, key: i16, versions: RangeInclusive<i16>, flexible: i16
 /// Stands for "no version": the API has no tagged fields.
 const NEVER: i16 = i16::MAX;
 
-const TABLE: [Row; 31] = [
+const TABLE: [Row; 32] = [
     row(ApiKey::Produce, 0, 3..=13, 9, "Produce"),
     row(ApiKey::Fetch, 1, 4..=18, 12, "Fetch"),
     row(ApiKey::ListOffsets, 2, 1..=11, 6, "ListOffsets"),
@@ -79,6 +80,7 @@ const TABLE: [Row; 31] = [
     row(ApiKey::DescribeLogDirs, 35, 1..=5, 2, "DescribeLogDirs"),
     row(ApiKey::CreatePartitions, 37, 0..=3, 2, "CreatePartitions"),
     row(ApiKey::DeleteGroups, 42, 0..=2, 2, "DeleteGroups"),
+    row(ApiKey::ElectLeaders, 43, 0..=2, 2, "ElectLeaders"),
     row(ApiKey::IncrementalAlterConfigs, 44, 0..=1, 1, "IncrementalAlterConfigs"),
     row(ApiKey::OffsetDelete, 47, 0..=0, NEVER, "OffsetDelete"),
     row(ApiKey::DescribeQuorum, 55, 0..=2, 0, "DescribeQuorum"),

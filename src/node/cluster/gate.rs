@@ -28,6 +28,9 @@ pub(super) struct NodeGate {
     /// The nodes of the grant that this node gave.
     pub seats: Arc<ArcSwap<Vec<Seat>>>,
     pub seeds: SeedList,
+    /// The cluster epoch that the directory knew at the start. The image says it too, once the log is open: a hello before
+    /// that must not pass for one of a former epoch.
+    pub cluster_epoch: u32,
     /// The granted broker epoch; 0 before there is one.
     pub epoch: Arc<AtomicU64>,
     /// The last broker epoch that this directory was granted, also in a former process.
@@ -63,7 +66,7 @@ impl Gate for NodeGate {
         Hello {
             version: PROTOCOL,
             cluster: identity.standing.cluster().cloned(),
-            cluster_epoch: u64::from(self.images.current().cluster_epoch),
+            cluster_epoch: u64::from(self.images.current().cluster_epoch.max(self.cluster_epoch)),
             uuid: identity.uuid,
             incarnation: identity.incarnation,
             processes: identity.processes.clone(),

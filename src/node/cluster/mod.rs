@@ -122,7 +122,8 @@ impl Forming {
         let view = Arc::new(ArcSwap::from_pointee(FormingView::of(machine.identity().clone())));
         // The actors share these from the first hello on, whatever the node's id will be.
         let shared = Shared::new(&opened.fitted, identity.node_id, &opened.ports());
-        let gate = gate(&identity, &shared, &view, &seeds);
+        let epoch = cluster_epoch(&opened, &identity)?;
+        let gate = gate(&identity, &shared, &view, (&seeds, epoch));
         let (step, steps) = mpsc::unbounded_channel();
         let (transports, transport) = latest::channel(None);
         let seats = Arc::clone(&gate.seats);
@@ -262,7 +263,12 @@ impl Forming {
         self.tasks.0.push(tokio::spawn(tell));
         self.tasks.0.push(tokio::spawn(forgive));
         let seats: Vec<BrokerId> = self.gate.seats.load().iter().map(|seat| seat.place).collect();
-        self.tasks.0.push(tokio::spawn(watch::learners(node_id, Arc::clone(raft), seats, self.door.lead())));
+        self.tasks.0.push(tokio::spawn(watch::learners(
+            node_id,
+            Arc::clone(raft),
+            seats,
+            (self.door.lead(), images()),
+        )));
         self.tasks.0.push(tokio::spawn(watch::holds(raft.first_entry(), self.actor.clone())));
         self.tasks.0.push(tokio::spawn(watch::broken(raft.broken(), Arc::clone(&self.overs))));
     }
@@ -352,7 +358,7 @@ fn gate(
     identity: &StoreIdentity,
     shared: &Shared,
     view: &Arc<ArcSwap<FormingView>>,
-    seeds: &SeedList,
+    (seeds, cluster_epoch): (&SeedList, u32),
 ) -> Arc<NodeGate> {
     let seats: Vec<Seat> = identity.forming.as_ref().map(|f| f.seats.clone()).unwrap_or_default();
     Arc::new(NodeGate {
@@ -360,6 +366,7 @@ fn gate(
         images: Arc::clone(&shared.images),
         seats: Arc::new(ArcSwap::from_pointee(seats)),
         seeds: seeds.clone(),
+        cluster_epoch,
         epoch: Arc::new(AtomicU64::new(0)),
         granted: Arc::new(AtomicU64::new(u64::try_from(identity.last_broker_epoch).unwrap_or(0))),
         forming: OnceLock::new(),
@@ -396,6 +403,15 @@ fn machine(
     };
     let settings = Settings { seeds, key_hash: key_hash.to_owned(), version: PROTOCOL };
     Ok(BootstrapMachine::new(settings, loaded, fresh, holds))
+}
+
+/// The cluster epoch that this directory knows.
+fn cluster_epoch(opened: &Opened, identity: &StoreIdentity) -> anyhow::Result<u32> {
+    let data = &opened.fitted.config.storage.data;
+    match identity.forming.as_ref().and_then(|forming| place(&forming.identity)) {
+        Some(node) => Ok(RaftLog::cluster_epoch(&opened.disk, data, node)?),
+        None => Ok(0),
+    }
 }
 
 /// The id under which this directory takes part in Raft.

@@ -68,6 +68,10 @@ fn offset(index: u64) -> i64 {
 }
 
 impl Quorum for Voters {
+    fn leads(&self) -> bool {
+        self.raft.status().leader == Some(self.me)
+    }
+
     fn state(&self) -> BoxFuture<'_, Option<QuorumState>> {
         Box::pin(async move {
             let status = self.status().await?;

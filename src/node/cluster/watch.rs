@@ -132,7 +132,7 @@ pub(super) async fn learners(
     me: BrokerId,
     raft: Arc<RaftLog>,
     seats: Vec<BrokerId>,
-    mut lead: latest::Receiver<Option<Leadership>>,
+    (mut lead, images): (latest::Receiver<Option<Leadership>>, Arc<Images>),
 ) {
     loop {
         let status = raft.status();
@@ -143,6 +143,10 @@ pub(super) async fn learners(
             return;
         }
         let leads = lead.borrow_and_update().is_some_and(|lead| lead.node == me);
+        // A recovery has given up the others that founded the cluster. The image is there before this node leads (R35).
+        if leads && images.current().cluster_epoch > 0 {
+            return;
+        }
         if let (Some(seat), true, false) = (missing, leads, status.voters.is_empty())
             && let Err(why) = raft.add_learner(seat).await
         {

@@ -5,8 +5,10 @@
 
 pub mod fault;
 pub mod health;
+pub mod overlay;
 pub mod port;
 pub mod real;
 pub mod reserve;
 
+pub use overlay::Overlay;
 pub use port::{Disk, DiskFile};

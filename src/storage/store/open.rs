@@ -218,6 +218,11 @@ fn unless_full(
     }
 }
 
+/// Holds a directory that has been served from, so that no node starts on it meanwhile.
+pub fn hold(disk: &dyn Disk, dir: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
+    take_lock(disk, dir)
+}
+
 fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
     let path = dir.join("lock");
     let file = disk.open(&path, true).map_err(StoreError::io(&path))?;

@@ -128,6 +128,37 @@ fn an_unclean_leader_is_alone_until_it_has_recovered() {
 }
 
 #[test]
+fn a_partition_that_waits_has_a_leader_once_its_settings_allow_an_unclean_one() {
+    let leaderless = || {
+        let (mut cluster, at) = three();
+        for n in [3, 2, 1] {
+            fence(&mut cluster, &[n]);
+        }
+        unfence(&mut cluster, 3);
+        assert_eq!(cluster.led(at).0, -1);
+        (cluster, at)
+    };
+    let alter = |kind, name: &str, value: &str| Ask::AlterConfigs {
+        broker_id: 3,
+        alterations: vec![Alteration {
+            kind,
+            name: name.into(),
+            replace: false,
+            changes: vec![("unclean.leader.election.enable".into(), ConfigOp::Set, Some(value.into()))],
+        }],
+        validate_only: false,
+    };
+    for (kind, name) in [(ResourceKind::Topic, "t1"), (ResourceKind::Broker, "")] {
+        let (mut cluster, at) = leaderless();
+        cluster.done(alter(kind, name, "false"));
+        assert_eq!(cluster.led(at).0, -1);
+        cluster.done(alter(kind, name, "true"));
+        assert_eq!(lists(&cluster, at), (3, &[3][..], &[][..], &[][..]), "{kind:?}");
+        assert!(cluster.partition(at).recovering, "{kind:?}");
+    }
+}
+
+#[test]
 fn a_preferred_leader_is_elected_only_in_sync() {
     let (mut cluster, at) = three();
     fence(&mut cluster, &[1]);

@@ -19,6 +19,7 @@ mod offsets_topic;
 mod partition;
 mod producer_ids;
 mod record;
+pub mod recovery;
 mod told;
 mod verdict;
 
@@ -50,7 +51,7 @@ pub use controller::{
     Alteration, ConfigOp, ControllerMachine, MorePartitions, NewTopic, Refusal, ResourceKind, TopicDefaults,
     TopicRef,
 };
-pub use events::event_lines;
+pub use events::{event_lines, returned_unclean, unclean_elections};
 pub use image::{Dropped, Image, Topic};
 pub use isr::{IsrOutcome, IsrWish};
 pub use log::{Committed, Leadership, ProposalId, ProposeResult};

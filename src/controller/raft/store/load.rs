@@ -38,6 +38,8 @@ pub struct Loaded {
     pub purged: Option<LogId>,
     pub last: Option<LogId>,
     pub snapshot: Option<Stored>,
+    /// The cluster epoch of the snapshot.
+    pub cluster_epoch: u32,
     /// The cluster that the snapshot or an entry names. An entry may be one that was never committed.
     pub cluster: Option<String>,
 }
@@ -109,6 +111,7 @@ fn read(db: &Database, node: BrokerId) -> io::Result<Loaded> {
         committed: single(db, COMMITTED)?,
         purged: single(db, PURGED)?,
         last: None,
+        cluster_epoch: snapshot.as_ref().map_or(0, |snapshot| snapshot.image.cluster_epoch),
         cluster: snapshot.as_ref().and_then(|snapshot| snapshot.image.cluster_id.clone()),
         snapshot,
     };

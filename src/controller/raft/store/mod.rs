@@ -14,7 +14,7 @@
 mod file;
 mod load;
 mod log;
-mod rows;
+pub mod rows;
 mod snapshot;
 #[cfg(test)]
 mod tests;

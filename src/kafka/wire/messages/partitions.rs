@@ -1,4 +1,5 @@
-//! About partitions: DeleteRecords (21), OffsetForLeaderEpoch (23), CreatePartitions (37) and DescribeProducers (61).
+//! About partitions: DeleteRecords (21), OffsetForLeaderEpoch (23), CreatePartitions (37), ElectLeaders (43) and
+//! DescribeProducers (61).
 
 use crate::kafka::wire::declare::message;
 
@@ -91,6 +92,34 @@ message! { CreatePartitionsTopicResult: flexible 2 {
 message! { CreatePartitionsResponse: flexible 2 {
     throttle_time_ms: i32, 0..=3;
     results: Vec<CreatePartitionsTopicResult>, 0..=3;
+} }
+
+message! { ElectLeadersTopic: flexible 2 {
+    topic: String, 0..=2;
+    partitions: Vec<i32>, 0..=2;
+} }
+
+message! { ElectLeadersRequest: flexible 2 {
+    election_type: i8, 1..=2;
+    topic_partitions: Option<Vec<ElectLeadersTopic>>, 0..=2, null 0;
+    timeout_ms: i32, 0..=2, or 60_000;
+} }
+
+message! { ElectLeadersPartitionResult: flexible 2 {
+    partition_id: i32, 0..=2;
+    error_code: i16, 0..=2;
+    error_message: Option<String>, 0..=2, null 0;
+} }
+
+message! { ElectLeadersTopicResult: flexible 2 {
+    topic: String, 0..=2;
+    partition_result: Vec<ElectLeadersPartitionResult>, 0..=2;
+} }
+
+message! { ElectLeadersResponse: flexible 2 {
+    throttle_time_ms: i32, 0..=2;
+    error_code: i16, 1..=2;
+    replica_election_results: Vec<ElectLeadersTopicResult>, 0..=2;
 } }
 
 message! { DescribeProducersTopic: flexible 0 {

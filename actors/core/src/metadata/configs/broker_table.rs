@@ -323,6 +323,6 @@ pub(super) static TABLE: [BrokerConfig; 65] = [
         Boolean,
         Takes::Any,
         Some("false"),
-        "Default of topics' unclean.leader.election.enable, which takes effect with unclean elections.",
+        "Default of topics' unclean.leader.election.enable.",
     ),
 ];

@@ -13,10 +13,10 @@
 //!
 //! | class | topic configs |
 //! |---|---|
-//! | enforced | `callboard.durability` and `flush.messages` (one choice in two words, which may not contradict each other), `callboard.validate.records`, `max.message.bytes`, `message.timestamp.*`, `retention.*` |
+//! | enforced | `callboard.durability` and `flush.messages` (one choice in two words, which may not contradict each other), `callboard.validate.records`, `max.message.bytes`, `message.timestamp.*`, `min.insync.replicas`, `retention.*`, `unclean.leader.election.enable` |
 //! | layout: about files that this store does not have; the documentation says why they change nothing | `file.delete.delay.ms`, `flush.ms`, `index.interval.bytes`, `preallocate`, `segment.*` |
 //! | compaction tuning: takes effect with compaction | `delete.retention.ms`, `max.compaction.lag.ms`, `min.cleanable.dirty.ratio`, `min.compaction.lag.ms` |
-//! | with `compression.type`, reassignment, replication, tiered storage: takes effect when that is here | `compression.*.level`; `*.replication.throttled.replicas`; `min.insync.replicas` (`min_insync_replicas`), `unclean.leader.election.enable`; `local.retention.*`, `remote.log.*` |
+//! | with `compression.type`, reassignment, tiered storage: takes effect when that is here | `compression.*.level`; `*.replication.throttled.replicas`; `local.retention.*`, `remote.log.*` |
 //! | refused, but for what works | `cleanup.policy` (`delete`, or empty; of an internal topic `compact`), `compression.type` (`producer`), `remote.storage.enable` (`false`, as in Kafka without tiered storage) |
 //!
 //! Defaults are Kafka's, except `flush.messages`: 1, so that a record is on disk before it is acknowledged.

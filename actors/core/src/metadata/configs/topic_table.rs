@@ -290,11 +290,11 @@ pub(super) static TABLE: [TopicConfig; 35] = [
         "How long a segment that is not full stays open. Milliseconds. Changes nothing: retention and deletes go by batches, not by segments.",
     ),
     row(
-        With("unclean elections"),
+        Enforced,
         "unclean.leader.election.enable",
         (Boolean, Takes::Any),
         "false",
         Some("unclean.leader.election.enable"),
-        "Whether a replica that may miss acknowledged records may lead. Takes effect with unclean elections, which this version does not hold: the last replica in the ISR stays in it.",
+        "Whether a replica that may lack acknowledged records leads once no replica that holds all of them is alive. What it lacks is lost. Without it the partition has no leader until such a replica returns, or an operator asks for an unclean election.",
     ),
 ];

@@ -22,6 +22,9 @@ pub struct TopicDefaults {
     pub statics: Arc<Statics>,
 }
 
+/// The config by which a topic has leaders that may lack committed records.
+pub(super) const UNCLEAN_ELECTIONS: &str = "unclean.leader.election.enable";
+
 /// The last leader epoch of each log that a node has recovered.
 pub(super) type LogEpochs = BTreeMap<TopicPartition, LeaderEpoch>;
 
@@ -72,7 +75,7 @@ impl Basis<'_> {
     /// Whether a replica that may lack committed records may lead a partition of this topic without being asked for.
     pub fn elects_unclean(&self, topic: &Topic) -> bool {
         let layers = self.image.layers(-1, &self.defaults.statics);
-        flag("unclean.leader.election.enable", &topic.configs, &layers)
+        flag(UNCLEAN_ELECTIONS, &topic.configs, &layers)
     }
 
     /// Whether a node has said that its replica cannot serve.

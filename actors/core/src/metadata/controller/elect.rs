@@ -2,6 +2,8 @@
 //!
 //! An unclean election loses whatever only the missing replicas hold. So it takes the ordinary rule first, and gives up
 //! records only where that rule finds nobody.
+//!
+//! The texts of refusals are Kafka's, because `kafka-leader-election` prints them.
 
 use super::basis::Basis;
 use super::isr::unchanged;
@@ -12,6 +14,8 @@ use crate::metadata::image::Topic;
 use crate::metadata::partition::Partition;
 use crate::metadata::record::{MetadataRecord, PartitionChange};
 use std::collections::BTreeSet;
+
+const NEEDLESS: &str = "Leader election not needed for topic partition.";
 
 impl Basis<'_> {
     /// Elects leaders of these partitions, or of all; of all it tells those alone whose leader changes, or cannot.
@@ -43,9 +47,12 @@ impl Basis<'_> {
     }
 
     fn elect_one(&self, election: Election, id: TopicPartition) -> Result<PartitionChange, Refusal> {
-        let topic = self.image.topics.get(&id.topic);
-        let Some((topic, p)) = topic.and_then(|topic| Some((topic, topic.partition(id.partition)?))) else {
-            return refuse(ErrorCode::UnknownTopicOrPartition, format!("there is no partition {id}"));
+        let Some(topic) = self.image.topics.get(&id.topic) else {
+            return refuse(ErrorCode::UnknownTopicOrPartition, format!("No such topic id as {}", id.topic));
+        };
+        let Some(p) = topic.partition(id.partition) else {
+            let message = format!("No such partition as {}-{}", topic.name, id.partition);
+            return refuse(ErrorCode::UnknownTopicOrPartition, message);
         };
         match election {
             Election::Preferred => self.prefer(id, p),
@@ -56,10 +63,10 @@ impl Basis<'_> {
     fn prefer(&self, id: TopicPartition, p: &Partition) -> Result<PartitionChange, Refusal> {
         let preferred = p.replicas.first().copied().unwrap_or(-1);
         if p.leader == preferred {
-            return refuse(ErrorCode::ElectionNotNeeded, "the preferred replica leads already");
+            return refuse(ErrorCode::ElectionNotNeeded, NEEDLESS);
         }
         if !p.isr.contains(&preferred) || !self.may_lead(id, preferred) {
-            let message = format!("the preferred replica {preferred} is not in sync, or cannot lead now");
+            let message = "The preferred leader was not available.";
             return refuse(ErrorCode::PreferredLeaderNotAvailable, message);
         }
         let leader_epoch = p.leader_epoch.saturating_add(1);
@@ -73,14 +80,19 @@ impl Basis<'_> {
         p: &Partition,
     ) -> Result<PartitionChange, Refusal> {
         if p.leader >= 0 {
-            return refuse(ErrorCode::ElectionNotNeeded, format!("node {} leads already", p.leader));
+            return refuse(ErrorCode::ElectionNotNeeded, NEEDLESS);
         }
         let lost = self.lost();
         let change = self.due_to(id, topic, p, lost.get(&id), || true).filter(|change| change.leader >= 0);
         // An ISR of unfenced members that cannot lead keeps everybody else out; an operator may give them up.
         let change = change.or_else(|| self.uncleanly(id, p, &BTreeSet::new()));
         change.map_or_else(
-            || refuse(ErrorCode::EligibleLeadersNotAvailable, "no replica that is alive can lead"),
+            || {
+                refuse(
+                    ErrorCode::EligibleLeadersNotAvailable,
+                    "Eligible topic partition leaders are not available.",
+                )
+            },
             Ok,
         )
     }

@@ -12,14 +12,14 @@
 //! A replica that may lack committed records leads only where the topic, or an operator, says so. It is then the whole
 //! ISR, and its leader epoch stands in the partition: who follows it cuts what it does not have.
 
-use super::basis::{Basis, Standing};
+use super::basis::{Basis, Standing, UNCLEAN_ELECTIONS};
 use super::eligible::Lost;
 use super::isr::unchanged;
 use crate::ids::{BrokerId, TopicPartition};
 use crate::metadata::broker::Broker;
 use crate::metadata::image::Topic;
 use crate::metadata::partition::Partition;
-use crate::metadata::record::PartitionChange;
+use crate::metadata::record::{MetadataRecord, PartitionChange};
 use crate::mutant::{Mutant, planted};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,6 +77,29 @@ impl Basis<'_> {
         let marks = (!p.unclean.is_empty()).then(Vec::new);
         let change = PartitionChange { leader, leader_epoch, isr, unclean: marks, ..unchanged(id, p) };
         Some(self.with_eligible(topic, p, &gone, change))
+    }
+
+    /// Adds the elections that new settings allow: a partition that waits without a leader has none of them to wait for.
+    pub(super) fn with_allowed(&self, mut records: Vec<MetadataRecord>) -> Vec<MetadataRecord> {
+        let sets = |record: &MetadataRecord| match record {
+            MetadataRecord::Configs { changes, .. } => changes.contains_key(UNCLEAN_ELECTIONS),
+            _ => false,
+        };
+        if !records.iter().any(sets) {
+            return records;
+        }
+        let mut image = self.image.clone();
+        image.apply_batch(self.image.applied.saturating_add(1), &records);
+        let after = Basis { image: &image, defaults: self.defaults, standing: self.standing };
+        let lost = after.lost();
+        for topic in after.image.topics.values().filter(|topic| after.elects_unclean(topic)) {
+            for (partition, p) in (0i32..).zip(&topic.partitions).filter(|(_, p)| p.leader < 0) {
+                let id = TopicPartition { topic: topic.id, partition };
+                let change = after.due_to(id, topic, p, lost.get(&id), || true);
+                records.extend(change.map(MetadataRecord::PartitionChange));
+            }
+        }
+        records
     }
 
     /// Elects a replica that may lack committed records (R10). Former members of the lists come first, because they lack

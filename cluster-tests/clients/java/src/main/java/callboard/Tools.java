@@ -23,7 +23,9 @@ import org.apache.kafka.tools.ConsoleProducer;
 import org.apache.kafka.tools.ConsumerPerformance;
 import org.apache.kafka.tools.DeleteRecordsCommand;
 import org.apache.kafka.tools.GetOffsetShell;
+import org.apache.kafka.tools.FeatureCommand;
 import org.apache.kafka.tools.GroupsCommand;
+import org.apache.kafka.tools.LeaderElectionCommand;
 import org.apache.kafka.tools.LogDirsCommand;
 import org.apache.kafka.tools.MetadataQuorumCommand;
 import org.apache.kafka.tools.ProducerPerformance;
@@ -127,6 +129,8 @@ public final class Tools {
             case "kafka-get-offsets" -> GetOffsetShell::main;
             case "kafka-delete-records" -> DeleteRecordsCommand::main;
             case "kafka-log-dirs" -> LogDirsCommand::main;
+            case "kafka-leader-election" -> LeaderElectionCommand::main;
+            case "kafka-features" -> FeatureCommand::main;
             case "kafka-metadata-quorum" -> MetadataQuorumCommand::main;
             case "kafka-broker-api-versions" -> BrokerApiVersionsCommand::main;
             case "kafka-console-producer" -> ConsoleProducer::main;
