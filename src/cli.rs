@@ -21,7 +21,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start a node (the default)
-    Start(Flags),
+    Start(Box<Flags>),
     /// Look at the metadata of a node that does not run
     #[command(subcommand)]
     Metadata(Metadata),
@@ -60,6 +60,6 @@ impl Cli {
     /// The command; without one it is the start.
     #[must_use]
     pub fn command(self) -> Command {
-        self.command.unwrap_or(Command::Start(self.start))
+        self.command.unwrap_or_else(|| Command::Start(Box::new(self.start)))
     }
 }

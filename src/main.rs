@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         }
     };
     let flags = match cli.command() {
-        Command::Start(flags) => flags,
+        Command::Start(flags) => *flags,
         Command::Metadata(Metadata::Dump(from)) => return offline(|| dumped(&from.data)),
         Command::Recover(asked) => return offline(|| recovered(&asked)),
     };
