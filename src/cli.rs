@@ -60,6 +60,6 @@ impl Cli {
     /// The command; without one it is the start.
     #[must_use]
     pub fn command(self) -> Command {
-        self.command.unwrap_or(Command::Start(Box::new(self.start)))
+        self.command.unwrap_or_else(|| Command::Start(Box::new(self.start)))
     }
 }
