@@ -24,3 +24,4 @@ pub mod samples;
 pub mod shard;
 pub mod shell;
 pub mod tickets;
+mod words;

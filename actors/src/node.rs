@@ -21,10 +21,11 @@ use crate::links::{Links, Unable};
 use crate::messages::{NodeMsg, ShardMsg, Starting};
 use crate::metrics;
 use crate::partition::{PartitionHandle, TailBudget};
-use crate::ports::{OpenLog, ReplicaState, Shard, Verdict};
+use crate::ports::{OpenLog, ReplicaState, Shard};
 use crate::proposer::{ProposerActor, ProposerArgs};
 use crate::shard::{ShardActor, ShardArgs};
 use crate::shell::{Perform, Shell};
+use crate::words::words;
 use callboard_core::metadata::controller::Reply as Said;
 use callboard_core::metadata::{Opened, Registration, TopicDefaults};
 use callboard_core::node::registration::{self, Registering};
@@ -280,20 +281,10 @@ impl Actor for NodeActor {
 impl NodeState {
     /// The words of this process to the controller.
     fn register(&self) -> Ask {
-        let NodeIdentity { mut node, alone } = self.identity.clone();
-        if alone.is_none() {
-            let unclean = |log: &&ReplicaState| log.stray.is_none() && log.verdict != Verdict::Clean;
-            node.unclean = self.shell.io.recovered.values().filter(unclean).map(|log| log.id).collect();
-            let shards = self.shell.io.shards.iter().flatten().map(|at| Arc::clone(&at.port));
-            node.synced = synced(self.shell.io.directory_id, &shards.collect::<Vec<_>>());
-        }
-        let logs = self.shell.io.recovered.values();
-        let mut last: HashMap<TopicPartition, LeaderEpoch> = HashMap::new();
-        for (id, (epoch, _)) in logs.filter_map(|log| Some((log.id, log.epochs.last()?))) {
-            // A partition may have a stray replica beside its own.
-            last.entry(id).and_modify(|last| *last = (*last).max(*epoch)).or_insert(*epoch);
-        }
-        Ask::Register { node: Box::new(node), alone, log_epochs: last.into_iter().collect() }
+        let io = &self.shell.io;
+        let shards: Vec<_> = io.shards.iter().flatten().map(|at| Arc::clone(&at.port)).collect();
+        let NodeIdentity { node, alone } = self.identity.clone();
+        words(node, alone, io.recovered.values(), synced(io.directory_id, &shards))
     }
 
     fn join(&mut self, me: &ActorRef<NodeMsg>, input: registration::Input) {

@@ -189,8 +189,8 @@ impl Basis<'_> {
     }
 }
 
-/// The listed replicas that leave ISR and ELR, and whether one of them stays on the same process and in the ISR: its acks
-/// of this leader epoch have to end.
+/// The listed replicas that leave ISR and ELR, and whether one of them goes on in the same process: its acks of this leader
+/// epoch have to end, because a leader may take it in by them, from the ELR too.
 fn leaving(p: &Partition, lost: Option<&Lost>) -> (BTreeSet<BrokerId>, bool) {
     let listed = |id: &BrokerId| p.is_eligible(*id);
     let marked = p.unclean.iter().filter(|_| p.replicas.len() > 1);
@@ -204,7 +204,6 @@ fn leaving(p: &Partition, lost: Option<&Lost>) -> (BTreeSet<BrokerId>, bool) {
         // The last one keeps its bytes, and the partition is offline (R41).
         return (gone, false);
     }
-    let acknowledged = damaged.iter().any(|id| p.isr.contains(id));
     gone.extend(damaged);
-    (gone, acknowledged)
+    (gone, true)
 }
