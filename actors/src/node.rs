@@ -282,7 +282,8 @@ impl NodeState {
     /// The words of this process to the controller.
     fn register(&self) -> Ask {
         let io = &self.shell.io;
-        let shards: Vec<_> = io.shards.iter().flatten().map(|at| Arc::clone(&at.port)).collect();
+        let stats = |at: &ShardAt| (at.port.index(), at.port.stats());
+        let shards: Vec<_> = io.shards.iter().flatten().map(stats).collect();
         let NodeIdentity { node, alone } = self.identity.clone();
         words(node, alone, io.recovered.values(), synced(io.directory_id, &shards))
     }
@@ -376,7 +377,7 @@ impl Perform<Effect> for NodeIo {
                 self.tell(shard, ShardMsg::Start(Box::new(starting)));
             }
             Effect::Unclean { id, why } => {
-                tracing::warn!(partition = %id, "unclean: {why}; it is the only replica and serves what it has");
+                tracing::warn!(partition = %id, "unclean: {why}; among others it catches up first, and alone it serves what it has");
             }
             Effect::Damaged(life) => self.damaged.set(life.id, life.number, true),
             Effect::Mended { id, leader, why } => {

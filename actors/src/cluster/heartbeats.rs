@@ -9,7 +9,7 @@ use super::door::Door;
 use super::messages::SessionsMsg;
 use crate::images::Images;
 use crate::links::Unable;
-use crate::ports::{Calls, Service, Shard};
+use crate::ports::{Calls, Service, Shard, ShardStats};
 use bytes::Bytes;
 use callboard_core::metadata::SyncedPositions;
 use callboard_core::sessions::{HEARTBEAT_MS, Heartbeat, SESSION_MS};
@@ -37,8 +37,8 @@ pub struct Heartbeats {
 }
 
 /// Up to where the journals of a data directory are on disk.
-pub(crate) fn synced(directory: Option<DirectoryId>, shards: &[Arc<dyn Shard>]) -> SyncedPositions {
-    let at = |shard: &Arc<dyn Shard>| (shard.index(), shard.stats().synced_position);
+pub(crate) fn synced(directory: Option<DirectoryId>, shards: &[(u16, ShardStats)]) -> SyncedPositions {
+    let at = |(shard, stats): &(u16, ShardStats)| (*shard, stats.synced_position);
     directory.map(|directory| (directory, shards.iter().map(at).collect())).into_iter().collect()
 }
 
@@ -67,7 +67,8 @@ impl Heartbeats {
     }
 
     fn heartbeat(&self, number: u64) -> Heartbeat {
-        let ages = self.shards.iter().map(|shard| shard.stats().sync_age_ms);
+        let stats: Vec<_> = self.shards.iter().map(|shard| (shard.index(), shard.stats())).collect();
+        let ages = stats.iter().map(|(_, stats)| stats.sync_age_ms);
         Heartbeat {
             from: self.from,
             number,
@@ -76,7 +77,7 @@ impl Heartbeats {
             ending: self.ending.load(Ordering::Relaxed),
             sync_age_ms: ages.max().unwrap_or(0),
             full: self.shards.iter().any(|shard| shard.room().refuses()),
-            synced: synced(self.directory, &self.shards),
+            synced: synced(self.directory, &stats),
             unable: self.unable.all(),
             damaged: self.damaged.all(),
         }

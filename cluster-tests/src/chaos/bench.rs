@@ -32,7 +32,7 @@ use crate::wire::Lan;
 const QUIET: Duration = Duration::from_millis(150);
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Who does what at one moment, by numbers of nodes.
+/// The roles of the nodes at one moment, by their numbers.
 #[derive(Clone, Debug)]
 pub struct Roles {
     pub view: View,
@@ -51,7 +51,7 @@ pub struct Bench<'a> {
     lan: Option<Lan>,
     /// A node whose disk can fail, and its faults.
     sick: Option<(usize, Faults)>,
-    /// What a play found against its expectation, beside losses.
+    /// Findings of a play against its expectation, beside losses.
     pub complaints: Vec<String>,
     /// The time of the play's first injection, and of the end of its last one if the play goes on behind it.
     pub first: Option<Instant>,
@@ -150,7 +150,7 @@ impl<'a> Bench<'a> {
         self.options.nodes
     }
 
-    /// Who does what now, when everything is whole.
+    /// The roles of the nodes, once everything is whole.
     pub fn roles(&mut self) -> Result<Roles> {
         let view = self.cluster.wait_whole(self.options.partitions, STUCK)?;
         let controller = self.cluster.controller()?;

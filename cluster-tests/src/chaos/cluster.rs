@@ -41,7 +41,7 @@ pub struct Cluster {
     starting: BTreeSet<usize>,
     /// The topic whose partitions are waited for.
     pub topic: String,
-    /// What was done to the nodes.
+    /// The faults of this run, and restarts.
     pub events: Events,
     /// Elections and ISR changes, as the logs tell them.
     pub told: Told,

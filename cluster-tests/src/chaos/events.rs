@@ -15,7 +15,7 @@ pub enum What {
     Checked,
 }
 
-/// What was done at one moment.
+/// One act of the fault suite.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
     /// Milliseconds of the wall clock since 1970.

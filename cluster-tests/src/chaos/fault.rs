@@ -15,7 +15,7 @@ pub struct Fault {
     pub needs: &'static [Need],
     /// The fewest nodes that it needs.
     pub nodes: usize,
-    /// What is expected beside that nothing is lost.
+    /// The expectation, beside that nothing is lost.
     pub expected: &'static str,
     pub play: fn(&mut Bench<'_>) -> Result<String>,
 }

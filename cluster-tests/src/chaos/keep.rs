@@ -1,4 +1,4 @@
-//! What a run leaves as files: its history as lines of JSON, its timeline as a page.
+//! The files that a run leaves: its history as lines of JSON, its timeline as a page.
 //!
 //! A run that could not go on leaves them too, because then a reader needs them most. They are written once, at the end.
 
@@ -26,7 +26,7 @@ pub(super) fn places(view: &View) -> BTreeMap<String, (i32, Vec<i32>)> {
 pub(super) struct Outcome {
     pub good: bool,
     pub summary: Vec<String>,
-    /// What the checker found, in words.
+    /// The checker's findings, in words.
     pub findings: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What this machine allows, found out by trying: namespaces with a wire, disks on loop devices, a broken disk, another clock.
+//! The abilities of this machine, found out by trying: namespaces with a wire, disks on loop devices, a broken disk, another clock.
 //!
 //! Each fault names what it needs (`Need`). A need that cannot be met has a reason in words, so a run says what it leaves out.
 

@@ -63,7 +63,7 @@ pub(super) fn whole(work: &Arc<Shared>, partition: i32) -> Result<Vec<Read>> {
     let until = Instant::now() + HANG;
     let mut process = FINAL;
     loop {
-        // What a failed try has read does not count, so each try is a process of its own.
+        // The records of a failed try do not count, so each try is a process of its own.
         work.record.name(process, "the final read".to_owned());
         match Reader::new(work, process).read_to_end(partition) {
             Ok(reads) => return Ok(reads),

@@ -137,7 +137,7 @@ pub struct Report {
     pub lasted: Duration,
     pub commits: u64,
     pub counts: Counts,
-    /// What the checker says of the history of all clients.
+    /// The checker's verdict on the history of all clients.
     pub checked: Verdict,
     /// Broken promises, as the judge says them; none in a good run.
     pub broken: Option<String>,

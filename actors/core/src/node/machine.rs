@@ -205,32 +205,55 @@ impl NodeMachine {
         since: u64,
         out: &mut Effects<Effect>,
     ) {
-        self.lives += 1;
-        let life = Life { id, number: self.lives };
-        let assigned = self.assigned(topic, p);
-        let mut damage = None;
-        let place = match self.disks.claim(id, p.opened_by(self.me)) {
+        match self.disks.claim(id, p.opened_by(self.me)) {
             Ok(Startable { shard, origin, unclean }) => {
                 out.extend(unclean.map(|why| Effect::Unclean { id, why }));
-                let config = self.config(topic);
-                out.push(Effect::Start { life, shard, origin, assigned: assigned.clone(), config });
-                Place::In(shard)
+                self.start_in((shard, origin), id, (topic, p), since, out);
             }
             Err(why) => {
-                damage = Some((why.clone(), true));
+                let life = self.next_life(id);
                 out.push(Effect::Offline { life, leader_epoch: p.leader_epoch, why: why.clone() });
                 out.push(Effect::Damaged(life));
-                Place::Offline(why)
+                let damage = Some((why.clone(), true));
+                self.keep(life, Place::Offline(why), self.assigned(topic, p), damage, since);
+                self.gather(life, out);
+                self.mend(id, topic, p, since, out);
             }
-        };
-        let offline = matches!(place, Place::Offline(_));
+        }
+    }
+
+    fn next_life(&mut self, id: TopicPartition) -> Life {
+        self.lives += 1;
+        Life { id, number: self.lives }
+    }
+
+    /// Starts a new life of a replica in a shard.
+    fn start_in(
+        &mut self,
+        (shard, origin): (usize, Origin),
+        id: TopicPartition,
+        (topic, p): (&Topic, &Partition),
+        since: u64,
+        out: &mut Effects<Effect>,
+    ) {
+        let life = self.next_life(id);
+        let (assigned, config) = (self.assigned(topic, p), self.config(topic));
+        out.push(Effect::Start { life, shard, origin, assigned: assigned.clone(), config });
+        self.keep(life, Place::In(shard), assigned, None, since);
+    }
+
+    /// Follows a life from here on.
+    fn keep(
+        &mut self,
+        life: Life,
+        place: Place,
+        assigned: Assigned,
+        damage: Option<(String, bool)>,
+        since: u64,
+    ) {
         self.served.begin(since);
         let stage = Stage::Starting;
-        self.replicas.insert(id, Replica { life: life.number, place, assigned, stage, damage, since });
-        if offline {
-            self.gather(life, out);
-            self.mend(id, topic, p, since, out);
-        }
+        self.replicas.insert(life.id, Replica { life: life.number, place, assigned, stage, damage, since });
     }
 
     /// Lets a damaged replica begin anew, once the image shows that nobody needs its bytes: it is in neither ISR nor ELR,
@@ -259,14 +282,7 @@ impl NodeMachine {
         out.push(Effect::Withdraw(vec![id]));
         out.extend(former.map(|shard| Effect::Drop { id, shard }));
         out.extend(found.map(|found| Effect::Stray { found, at: None }));
-        self.lives += 1;
-        let life = Life { id, number: self.lives };
-        let assigned = self.assigned(topic, p);
-        let (origin, config) = (Origin::New, self.config(topic));
-        out.push(Effect::Start { life, shard, origin, assigned: assigned.clone(), config });
-        self.served.begin(since);
-        let (place, stage, damage) = (Place::In(shard), Stage::Starting, None);
-        self.replicas.insert(id, Replica { life: life.number, place, assigned, stage, damage, since });
+        self.start_in((shard, Origin::New), id, (topic, p), since, out);
     }
 
     /// A replica says that it cannot serve what it acknowledged.

@@ -64,7 +64,7 @@ fn assign(machine: &mut ReplicaMachine, role: AssignedRole) -> Vec<Effect> {
     step(machine, Input::Assign(Assigned { role, leader_epoch: EPOCH, unclean_epoch: None }))
 }
 
-/// What came of it: where the follower truncated, how many Positions it sent, where its log ended then, and whether it
+/// The outcome: where the follower truncated, how many Positions it sent, where its log ended then, and whether it
 /// raised the alarm.
 #[derive(Debug, PartialEq, Eq, Default)]
 struct Met {

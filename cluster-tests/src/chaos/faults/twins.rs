@@ -80,7 +80,7 @@ fn twins(bench: &mut Bench<'_>) -> Result<String> {
     Ok(format!("node {id}; the copy {end}: {}", refused.trim()))
 }
 
-/// What the copy says of its refusal, else its last line.
+/// The copy's words about its refusal, else its last line.
 fn said_of_it(broker: &Broker) -> String {
     let lines = broker.lines().since(0).into_iter().rev();
     let mut of_it = lines.filter(|line| {

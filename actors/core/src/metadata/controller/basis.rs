@@ -10,6 +10,7 @@ use crate::metadata::configs::Statics;
 use crate::metadata::configs::{flag, min_insync_replicas};
 use crate::metadata::image::{Image, Topic};
 use crate::metadata::partition::Partition;
+use crate::metadata::record::MetadataRecord;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -51,6 +52,13 @@ pub(super) struct Basis<'a> {
 }
 
 impl Basis<'_> {
+    /// The image once these records are committed as one batch.
+    pub fn image_after(&self, records: &[MetadataRecord]) -> Image {
+        let mut image = self.image.clone();
+        image.apply_batch(self.image.applied.saturating_add(1), records);
+        image
+    }
+
     /// Brokers that may have replicas: all that are registered.
     pub fn brokers(&self) -> BTreeSet<BrokerId> {
         self.image.brokers.keys().copied().collect()

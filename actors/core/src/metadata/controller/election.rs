@@ -88,8 +88,7 @@ impl Basis<'_> {
         if !records.iter().any(sets) {
             return records;
         }
-        let mut image = self.image.clone();
-        image.apply_batch(self.image.applied.saturating_add(1), &records);
+        let image = self.image_after(&records);
         let after = Basis { image: &image, defaults: self.defaults, standing: self.standing };
         let lost = after.lost();
         for topic in after.image.topics.values().filter(|topic| after.elects_unclean(topic)) {
@@ -102,8 +101,7 @@ impl Basis<'_> {
         records
     }
 
-    /// Elects a replica that may lack committed records (R10). Former members of the lists come first, because they lack
-    /// least.
+    /// Elects a replica that may lack committed records (R10). Former members of the lists lack least, so they come first.
     pub(super) fn uncleanly(
         &self,
         id: TopicPartition,

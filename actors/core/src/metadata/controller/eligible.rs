@@ -90,8 +90,7 @@ impl Basis<'_> {
         if degraded.is_empty() || !records.iter().any(settings) {
             return records;
         }
-        let mut image = self.image.clone();
-        image.apply_batch(self.image.applied.saturating_add(1), &records);
+        let image = self.image_after(&records);
         let after = Basis { image: &image, defaults: self.defaults, standing: self.standing };
         for topic in degraded.iter().filter_map(|topic| image.topics.get(&topic.id)) {
             for (partition, p) in (0i32..).zip(&topic.partitions) {

@@ -110,8 +110,7 @@ impl Basis<'_> {
         mut records: Vec<MetadataRecord>,
         logs: &[(BrokerId, LogEpochs)],
     ) -> Vec<MetadataRecord> {
-        let mut image = self.image.clone();
-        image.apply_batch(self.image.applied.saturating_add(1), &records);
+        let image = self.image_after(&records);
         let after = Basis { image: &image, defaults: self.defaults, standing: self.standing };
         let mut changes = after.due();
         for (broker, log_epochs) in logs {
