@@ -11,7 +11,7 @@ use super::served::Served;
 use crate::ids::{BrokerId, Peer, TopicPartition};
 use crate::machine::{Effects, Machine};
 use crate::metadata::configs::{Statics, replica_config};
-use crate::metadata::{Image, Partition, Topic};
+use crate::metadata::{Image, Opened, Partition, Topic};
 use crate::mutant::{Mutant, planted};
 use crate::partition::{Assigned, ReplicaConfig};
 use crate::time::{Millis, Now};
@@ -141,6 +141,10 @@ impl NodeMachine {
         let mut withdrawn = Vec::new();
         for (partition, p) in (0i32..).zip(&topic.partitions) {
             let id = TopicPartition { topic: topic.id, partition };
+            if self.begins_anew(id, p) {
+                self.remove(id);
+                out.push(Effect::Withdraw(vec![id]));
+            }
             match (self.replicas.get_mut(&id), p.replicas.contains(&self.me)) {
                 (None, false) => {}
                 // A mutant takes the log of a replica that follows for one that nobody knows (R20).
@@ -202,7 +206,8 @@ impl NodeMachine {
         self.lives += 1;
         let life = Life { id, number: self.lives };
         let assigned = self.assigned(topic, p);
-        let place = match self.disks.claim(id, p.opened_by(self.me)) {
+        let must_exist = p.opened_by(self.me) && !self.refills(p);
+        let place = match self.disks.claim(id, must_exist) {
             Ok(Startable { shard, origin, unclean }) => {
                 out.extend(unclean.map(|why| Effect::Unclean { id, why }));
                 let config = self.config(topic);
@@ -221,6 +226,21 @@ impl NodeMachine {
         if offline {
             self.gather(life, out);
         }
+    }
+
+    /// Whether a replica that this node lost may begin empty: another one leads, and nobody counts on what this one had.
+    fn refills(&self, p: &Partition) -> bool {
+        p.leader >= 0 && p.leader != self.me && !p.is_eligible(self.me)
+    }
+
+    /// Whether a replica that is offline because its log is lost can be filled from its leader now. It has sent nothing in
+    /// this life of the node, so no leader counts it (R41).
+    fn begins_anew(&self, id: TopicPartition, p: &Partition) -> bool {
+        let offline = |replica: &Replica| matches!(replica.place, Place::Offline(_));
+        self.replicas.get(&id).is_some_and(offline)
+            && p.replicas.contains(&self.me)
+            && self.refills(p)
+            && self.disks.may_begin(id)
     }
 
     fn deleted(&mut self, topic: &Topic, out: &mut Effects<Effect>) {
@@ -261,14 +281,25 @@ impl NodeMachine {
         self.replicas.get_mut(&life.id).filter(|replica| replica.life == life.number)
     }
 
-    fn is_recorded(&self, id: TopicPartition) -> bool {
-        let partition = self.image.topics.get(&id.topic).and_then(|topic| topic.partition(id.partition));
-        partition.is_some_and(|partition| partition.opened_by(self.me))
+    /// Whether the image knows that the replica was opened in this shard of a directory that the node has now (R21).
+    fn is_recorded(&self, id: TopicPartition, shard: Option<usize>) -> bool {
+        let Some(partition) = self.image.partition(id) else { return false };
+        let mine = self.image.brokers.get(&self.me).map(|broker| &broker.directories[..]).unwrap_or_default();
+        let here = |opened: &Opened| {
+            let same = opened.shard.is_none() || shard.is_none() || opened.shard.map(usize::from) == shard;
+            same && opened.directory.is_none_or(|at| mine.is_empty() || mine.contains(&at))
+        };
+        partition.opened.iter().filter(|opened| opened.broker == self.me).any(here)
     }
 
     fn up(&mut self, life: Life, out: &mut Effects<Effect>) {
-        let recorded = self.is_recorded(life.id);
         let Some(replica) = self.living(life).filter(|r| r.stage == Stage::Starting) else { return };
+        let shard = match &replica.place {
+            Place::In(shard) => Some(*shard),
+            Place::Offline(_) => None,
+        };
+        let recorded = self.is_recorded(life.id, shard);
+        let Some(replica) = self.living(life) else { return };
         if recorded {
             return self.gather(life, out);
         }

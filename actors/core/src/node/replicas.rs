@@ -5,6 +5,7 @@
 
 use super::messages::{Found, Origin};
 use crate::ids::TopicPartition;
+use crate::mutant::{Mutant, planted};
 use crate::storage::Verdict;
 use crate::time::UnixMillis;
 use std::collections::BTreeMap;
@@ -80,6 +81,12 @@ impl Disks {
         }
     }
 
+    /// Whether a replica whose log is lost may begin empty on this node: a shard works, and no corrupt log lies here.
+    #[must_use]
+    pub fn may_begin(&self, id: TopicPartition) -> bool {
+        !self.refused.contains_key(&id) && self.shards.iter().any(Result::is_ok)
+    }
+
     /// Takes a recovered replica out, preferably one that is not stray.
     fn take(&mut self, id: TopicPartition) -> Option<Found> {
         let found = self.found.get_mut(&id)?;
@@ -119,6 +126,7 @@ impl Disks {
         let unclaimed = std::mem::take(&mut self.found).into_values().flatten();
         unclaimed
             .filter_map(|found| match found.stray {
+                None if planted(Mutant::OrphanDropped) => Some((found, None)),
                 None => Some((found, Some(now))),
                 Some(since) if now.0.saturating_sub(since.0) > STRAY_KEPT_MS => Some((found, None)),
                 Some(_) => None,
