@@ -217,7 +217,6 @@ impl World {
         for part in 0..self.parts.len() {
             if let Some(process) = self.process(node).filter(|p| !matches!(p.locals[part], Local::None)) {
                 process.damaged[part] = true;
-                self.truths[part].losers.insert(node);
                 self.take_down(node, part);
             }
         }

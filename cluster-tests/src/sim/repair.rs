@@ -104,8 +104,7 @@ impl World {
     }
 
     /// Whether a replica runs and can serve what it acknowledged.
-    #[must_use]
-    pub fn is_sound(&self, node: NodeIx, part: PartIx) -> bool {
+    fn is_sound(&self, node: NodeIx, part: PartIx) -> bool {
         let process = self.nodes[node].process.as_ref();
         self.is_running(node) && process.is_some_and(|process| !process.damaged[part] && !process.lost[part])
     }
