@@ -160,11 +160,17 @@ impl Live {
         &self.accepted.epochs
     }
 
+    /// The entry is in the journal, which says the durability of its batch.
+    fn mark(&mut self, header: &EntryHeader) {
+        if let Entry::Append { .. } = header.entry {
+            self.marked = header.durability;
+        }
+    }
+
     fn take(&mut self, change: Change, before: Offset, record: &Record) {
         let seq = record.header.seq;
         match (change, record.batch) {
             (Change::Appended { .. }, Some(batch)) => {
-                self.marked = record.header.durability;
                 self.content.push(Batch { seq, ..batch });
             }
             (Change::Truncated { to }, _) => {
@@ -252,6 +258,7 @@ impl Disk {
             let header = &record.header;
             let live = &mut self.lives[header.replica.0 as usize - 1];
             sync |= needs_sync(&header.entry, header.durability, live.marked);
+            live.mark(header);
             live.written = header.seq;
             if !touched.contains(&header.replica) {
                 touched.push(header.replica);
@@ -390,6 +397,7 @@ impl Disk {
         let end = record.batch.map(|batch| batch.next());
         if let Ruling::Follows(change) = live.accepted.follow(record.header.seq, &record.header.entry, end) {
             live.take(change, before, record);
+            live.mark(&record.header);
         }
     }
 

@@ -59,7 +59,7 @@ impl World {
                     self.repair(node);
                 }
             }
-            Fault::Orphan { node } => self.nodes[node].orphan = true,
+            Fault::Orphan { node } => self.orphan(node),
             _ => {}
         }
     }
@@ -86,19 +86,21 @@ impl World {
         if let Some(what) = self.nodes[node].lose.take() {
             self.lose(node, what);
         }
-        if std::mem::take(&mut self.nodes[node].orphan) {
-            let number = self.ask_numbers as u8;
-            let id = TopicPartition {
-                topic: TopicId([0xee, number, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]),
-                partition: 0,
-            };
-            let opened = self.nodes[node].disk.open(id, Durability::Fsync);
-            self.nodes[node].disk.flush();
-            if let Err(why) = opened {
-                self.broken("journal", || why);
-            }
-        }
         true
+    }
+
+    /// A replica that no image knows: the next start finds it.
+    fn orphan(&mut self, node: NodeIx) {
+        if self.nodes[node].process.as_ref().is_none_or(|process| process.stopped) {
+            return;
+        }
+        let mut topic = [0xee; 16];
+        topic[8..].copy_from_slice(&self.ask_numbers.to_be_bytes());
+        let id = TopicPartition { topic: TopicId(topic), partition: 0 };
+        match self.nodes[node].disk.open(id, Durability::Fsync) {
+            Ok(_) => self.kick_writer(node),
+            Err(why) => self.broken("journal", || why),
+        }
     }
 
     fn lose(&mut self, node: NodeIx, what: Lost) {
@@ -217,6 +219,7 @@ impl World {
         for part in 0..self.parts.len() {
             if let Some(process) = self.process(node).filter(|p| !matches!(p.locals[part], Local::None)) {
                 process.damaged[part] = true;
+                self.truths[part].losers.insert(node);
                 self.take_down(node, part);
             }
         }

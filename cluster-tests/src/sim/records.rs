@@ -85,7 +85,7 @@ impl World {
             self.broken("I6", || format!("p{part}: {why}"));
         }
         let whole = is.isr.len() == is.replicas.len();
-        let told = self.truths[part].losers.iter().all(|node| self.is_running(*node));
+        let told = self.truths[part].losers.iter().all(|node| self.is_sound(*node, part));
         if whole && told {
             self.truths[part].was_whole = true;
             self.truths[part].losers.clear();

@@ -104,7 +104,8 @@ impl World {
     }
 
     /// Whether a replica runs and can serve what it acknowledged.
-    fn is_sound(&self, node: NodeIx, part: PartIx) -> bool {
+    #[must_use]
+    pub fn is_sound(&self, node: NodeIx, part: PartIx) -> bool {
         let process = self.nodes[node].process.as_ref();
         self.is_running(node) && process.is_some_and(|process| !process.damaged[part] && !process.lost[part])
     }

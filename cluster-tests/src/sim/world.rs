@@ -193,8 +193,6 @@ pub struct Node {
     /// An old copy of the directory, and whether it is put back before the next start.
     pub copy: Option<Copy>,
     pub put_back: bool,
-    /// The next start finds a replica that no image knows.
-    pub orphan: bool,
     /// The next sync fails.
     pub sync_breaks: Option<SyncFault>,
     /// Of what is not synced, this many percent are there after the end of the process, because a sync had failed.
@@ -312,7 +310,6 @@ impl World {
             lose: None,
             copy: None,
             put_back: false,
-            orphan: false,
             sync_breaks: None,
             pages_lost: None,
             down: 0,

@@ -66,16 +66,17 @@ impl Basis<'_> {
         {
             return Some(change);
         }
-        if leader == p.leader && isr == p.isr && gone.is_empty() && !acknowledged {
-            return None;
-        }
+        let same = leader == p.leader && isr == p.isr && gone.is_empty() && !acknowledged;
         // Acks that a damaged replica gave in this epoch count no more (R41).
         let raised = leader != p.leader || acknowledged;
         // Without a higher epoch the change would never fit (R43).
         let leader_epoch = p.leader_epoch.checked_add(i32::from(raised))?;
         let marks = (!p.unclean.is_empty()).then(Vec::new);
         let change = PartitionChange { leader, leader_epoch, isr, unclean: marks, ..unchanged(id, p) };
-        Some(self.with_eligible(topic, p, &gone, change))
+        let change = self.with_eligible(topic, p, &gone, change);
+        // Lists may stem from another `min.insync.replicas`, if the change of that met another state than it was decided on.
+        let stale = change.elr.is_some() || change.last_known_elr.is_some();
+        (!same || stale).then_some(change)
     }
 
     /// Elects a replica that may lack committed records (R10). Former members of the lists come first, because they lack
