@@ -20,7 +20,7 @@ const SEEDS: u64 = 1_000;
 const THREADS: u64 = 2;
 
 /// Bugs that the simulator found, each with the first seed that catches it where its mend is taken out again.
-const REGRESSIONS: [(u64, &str); 7] = [
+const REGRESSIONS: [(u64, &str); 10] = [
     (1, "an append was not shown to the feeds, so followers waited for the next one"),
     (
         20,
@@ -31,6 +31,15 @@ const REGRESSIONS: [(u64, &str); 7] = [
     (2_002, "a registration left the end of the old life to a proposal that was lost"),
     (453, "a proposal of unknown end kept every later decision waiting"),
     (3_813, "a leader ended for an election that was never committed"),
+    (
+        42,
+        "a shard was lost, and the new controller had never heard how far it was synced: its replicas stayed in the ISR",
+    ),
+    (4_340, "a shard was lost in a node's second directory, and the first one's places hid it"),
+    (
+        1_096,
+        "a damaged replica emptied itself while a proposal that brought it back into the ISR was on its way",
+    ),
 ];
 
 /// A failing case, shortened, in words that repeat it.
@@ -42,20 +51,24 @@ fn story(case: &Case) -> String {
     format!("seed {seed}: {violation}\n{:?}\nfaults left:\n{}", case.options, faults.join("\n"))
 }
 
-/// Runs each seed in one of two threads, and gives the first one that fails.
+/// Runs each seed in one of two threads, and gives the first one that fails. Where they are counted, the others run too.
 fn run_all(seeds: std::ops::RangeInclusive<u64>, case: impl Fn(u64) -> Case + Sync) -> (Totals, Option<u64>) {
     let next = AtomicU64::new(*seeds.start());
+    let counts = asked("COUNT").is_some();
     let (totals, failed) = (Mutex::new(Totals::default()), Mutex::new(None));
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed > *seeds.end() || failed.lock().is_some() {
+                    if seed > *seeds.end() || (!counts && failed.lock().is_some()) {
                         return;
                     }
                     let outcome = case(seed).run();
-                    if outcome.violation.is_some() {
+                    if let Some(violation) = &outcome.violation {
+                        if counts {
+                            say(&format!("seed {seed}: {violation}"));
+                        }
                         failed.lock().get_or_insert(seed);
                     }
                     totals.lock().add(&outcome);
@@ -78,6 +91,12 @@ struct Totals {
     resets: u64,
     elections: u64,
     dropped: u64,
+    unclean: u64,
+    copies: u64,
+    repaired: u64,
+    refilled: u64,
+    elected: u64,
+    reported: u64,
 }
 
 impl Totals {
@@ -92,6 +111,12 @@ impl Totals {
         self.resets += figures.resets;
         self.elections += figures.elections;
         self.dropped += figures.dropped;
+        self.unclean += figures.unclean;
+        self.copies += figures.copies;
+        self.repaired += figures.repaired;
+        self.refilled += figures.refilled;
+        self.elected += figures.elected;
+        self.reported += figures.reported;
     }
 }
 
@@ -177,12 +202,12 @@ planted! {
     ack_before_sync: AckBeforeSync, 2;
     follower_acks_end: FollowerAcksEnd, 1;
     truncates_to_high_watermark: TruncatesToHighWatermark, 480;
-    joins_below_epoch_start: JoinsBelowEpochStart, 317;
+    joins_below_epoch_start: JoinsBelowEpochStart, 132;
     joins_by_earlier_epoch: JoinsByEarlierEpoch, 488;
-    broker_epoch_unchecked: BrokerEpochUnchecked, 4, All;
-    proposed_isr_ignored: ProposedIsrIgnored, 11;
+    broker_epoch_unchecked: BrokerEpochUnchecked, 9, All;
+    proposed_isr_ignored: ProposedIsrIgnored, 2;
     commits_below_min_isr: CommitsBelowMinIsr, 1;
-    leadership_overtakes_commits: LeadershipOvertakesCommits, 6893;
+    leadership_overtakes_commits: LeadershipOvertakesCommits, 199;
     high_watermark_at_end: HighWatermarkAtEnd, 2;
     old_persisted_counts: OldPersistedCounts, 239;
     ack_by_followers_durability: AckByFollowersDurability, 88;
@@ -192,17 +217,29 @@ planted! {
     old_part_obeyed: OldPartObeyed, 1659;
     position_is_no_ack: PositionIsNoAck, 2;
     position_per_mismatch: PositionPerMismatch, 111;
-    part_high_watermark_unclamped: PartHighWatermarkUnclamped, 16;
+    part_high_watermark_unclamped: PartHighWatermarkUnclamped, 20;
     truncation_keeps_ends: TruncationKeepsEnds, 1;
-    role_during_rebuild: RoleDuringRebuild, 3164;
+    role_during_rebuild: RoleDuringRebuild, 3021;
     reset_keeps_epochs: ResetKeepsEpochs, 20;
     producers_by_wall_clock: ProducersByWallClock, 88;
-    decided_on_image_alone: DecidedOnImageAlone, 20;
+    decided_on_image_alone: DecidedOnImageAlone, 2;
     applied_without_epoch_check: AppliedWithoutEpochCheck, 2545;
     isr_from_answer: IsrFromAnswer, 1;
     late_proposal_accepted: LateProposalAccepted, 1433;
     unknown_never_asked_again: UnknownNeverAskedAgain, 44;
     applied_index_ignored: AppliedIndexIgnored, 39;
+    unclean_stays_in_elr: UncleanStaysInElr, 6;
+    fenced_elected: FencedElected, 6, All;
+    elr_kept_at_min_isr: ElrKeptAtMinIsr, 1;
+    unclean_keeps_epoch: UncleanKeepsEpoch, 6;
+    restored_copy_accepted: RestoredCopyAccepted, 37;
+    copy_within_life_accepted: CopyWithinLifeAccepted, 2432;
+    earlier_start_forgotten: EarlierStartForgotten, 47;
+    clean_marker_kept: CleanMarkerKept, 687;
+    orphan_dropped: OrphanDropped, 24;
+    wiped_voter_votes: WipedVoterVotes, 24;
+    refetched_before_leaving: RefetchedBeforeLeaving, 6;
+    verdict_forgotten: VerdictForgotten, 559;
 }
 
 /// The environment of `benches/simulate.sh`.

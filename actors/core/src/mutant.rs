@@ -116,6 +116,16 @@ pub enum Mutant {
     UncleanKeepsEpoch,
     /// An old copy of a directory is taken for its node's last state (M23).
     RestoredCopyAccepted,
+    /// A copy that was made within a life of its node is taken for that life's end.
+    CopyWithinLifeAccepted,
+    /// A start that was registered, and ended before its broker epoch was stored, is not remembered.
+    EarlierStartForgotten,
+    /// The clean marker is not deleted at the start, and stands for whatever comes after (M17).
+    CleanMarkerKept,
+    /// A replica that no image knows is dropped, not marked as stray (M19).
+    OrphanDropped,
+    /// A node that lost its disk votes under its old Raft id (M14).
+    WipedVoterVotes,
     /// A founder asks nobody (M15).
     GrantlessFounding,
     /// A founder's question that comes late replaces what the seed promised since.

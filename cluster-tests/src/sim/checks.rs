@@ -51,7 +51,7 @@ impl World {
         }
         if role && view.high_watermark > self.truths[part].high_watermark {
             self.check_commit(node, part, view);
-        } else if view.high_watermark > self.truths[part].high_watermark {
+        } else if view.high_watermark > self.truths[part].high_watermark && !self.is_of_before(node, part) {
             let truth = self.truths[part].high_watermark;
             self.broken("I7", || {
                 format!(
@@ -83,6 +83,15 @@ impl World {
                 )
             });
         }
+    }
+
+    /// A replica that has not met the leader of an unclean election yet knows of more than that one has.
+    fn is_of_before(&mut self, node: NodeIx, part: PartIx) -> bool {
+        let Some(unclean) = self.truths[part].unclean_epoch else { return false };
+        let last = |replica: &mut crate::sim::world::Replica| {
+            replica.machine.log().epochs().last().map(|(epoch, _)| *epoch)
+        };
+        self.replica(node, part).and_then(last).is_none_or(|last| last < unclean)
     }
 
     fn check_begins(&mut self, node: NodeIx, part: PartIx, view: &View) {
@@ -139,7 +148,15 @@ impl World {
         for peer in isr.iter().filter(|peer| peer.broker != me) {
             let Some(member) = self.node_of(peer.broker) else { continue };
             self.check_heard(node, part, (view, until), (peer, &heard[member]), os);
-            self.check_prefix(node, part, member, (from, until));
+            // A replica that acknowledged, lost it since, and counts for nobody any more says nothing about this leader: the
+            // lists have only shrunk to others that acknowledged it too.
+            let lives = self.image.brokers.get(&peer.broker).is_some_and(|broker| broker.epoch == peer.epoch);
+            let listed = self.committed(part).is_some_and(|p| p.is_eligible(peer.broker));
+            let lost = !lives || !listed || self.nodes[member].lossy;
+            let gone = lost && self.truths[part].losers.contains(&member);
+            if !gone {
+                self.check_prefix(node, part, member, (from, until));
+            }
         }
         let log = self.content(node, part).to_vec();
         if let Err((rule, why)) = self.truths[part].commit(&log, until) {
@@ -195,6 +212,10 @@ impl World {
             p.isr.iter().chain(&p.elr).filter_map(|broker| self.node_of(*broker)).collect();
         let leader = self.node_of(p.leader);
         for member in members.into_iter().filter(|member| only.is_none_or(|only| only == *member)) {
+            // A disk that has lost something counts once its process is registered, and the controller has judged it (R19).
+            if self.nodes[member].lossy && !self.is_running(member) {
+                continue;
+            }
             let id = self.parts[part].id;
             let os = leader.is_some_and(|leader| self.is_os(leader, part));
             let live = self.nodes[member].disk.replicas().filter(|(_, live)| live.id == id).last();

@@ -17,27 +17,25 @@ use callboard_core::machine::Machine;
 use callboard_core::metadata::controller::{Ask, Effect, Input, NewTopic, Reply};
 use callboard_core::metadata::{
     Committed, ConfigOf, Image, IsrWish, LEVELS, Leadership, LevelRange, Listener, MetadataRecord, Opened,
-    ProposalId, ProposeResult, Registration, SyncedPositions,
+    ProposalId, ProposeResult, Refusal, Registration, SyncedPositions,
 };
 use callboard_core::node::{Input as NodeInput, proposer};
 use callboard_core::partition::Input as ReplicaInput;
 use callboard_core::sessions;
-use callboard_core::{DirectoryId, LeaderEpoch, NodeUuid, Peer, ProcessId, Ticket, TopicPartition};
+use callboard_core::{BrokerEpoch, ErrorCode, LeaderEpoch, Peer, Ticket, TopicPartition};
 
 use crate::sim::event::{AtNode, Event, Who};
 use crate::sim::faults::{NodeIx, PartIx};
+use crate::sim::inject::SEEN;
 use crate::sim::messages::{About, Control, Word};
-use crate::sim::options::{MS, SECOND, Time};
-use crate::sim::world::{Asked, World};
+use crate::sim::options::{MS, PARTITIONS_MAX, SECOND, Time};
+use crate::sim::stored::{Step, Stored, process_id};
+use crate::sim::world::{Asked, Process, World};
 
 /// A question without an answer counts as unknown after this.
 const ANSWER: Time = 3 * SECOND;
 /// Silence after which a control connection is gone, and what waits in it is lost.
 const LOST: Time = 3 * SECOND;
-
-fn directory(node: NodeIx) -> DirectoryId {
-    DirectoryId([node as u8 + 1; 16])
-}
 
 impl World {
     /// The first leader of the metadata log founds the cluster. How a cluster forms has a search of its own.
@@ -68,28 +66,29 @@ impl World {
 
     /// Asks to be registered, again and again.
     pub fn register(&mut self, node: NodeIx) {
-        let incarnation = self.nodes[node].life;
-        let (id, position) = (self.nodes[node].id, self.nodes[node].disk.position());
+        let (id, synced) = (self.nodes[node].id, self.synced_positions(node));
+        let here = &self.nodes[node];
+        let (identity, directory) = (here.stored.identity.clone(), here.stored.directory);
+        let unclean = here.stored.verdicts.keys().filter_map(|replica| here.disk.live(*replica));
+        let unclean: Vec<TopicPartition> = unclean.map(|live| live.id).collect();
         let Some(process) = self.process(node) else { return };
         if process.epoch.is_some() {
             return;
         }
-        let mut name = [0; 16];
-        name[..8].copy_from_slice(&process.id.to_be_bytes());
         let registration = Registration {
             broker: id,
-            uuid: Some(NodeUuid([node as u8 + 1; 16])),
-            process: Some(ProcessId(name)),
-            incarnation,
+            uuid: Some(identity.uuid),
+            process: Some(process_id(process.id)),
+            incarnation: identity.incarnation,
             key_hash: None,
-            directories: vec![directory(node)],
+            directories: vec![directory],
             cluster_address: None,
             listeners: vec![Listener::plaintext("localhost", 9092)],
             rack: None,
             levels: LevelRange { min: 0, max: LEVELS.max },
-            synced: SyncedPositions::from([(directory(node), BTreeMap::from([(0, position)]))]),
-            processes: Vec::new(),
-            unclean: Vec::new(),
+            synced,
+            processes: identity.processes,
+            unclean,
         };
         let last = |(replica, recovered): (&_, &crate::sim::disk::Recovered)| {
             let _: &callboard_core::ReplicaId = replica;
@@ -102,27 +101,36 @@ impl World {
         self.at(node, wait, AtNode::Register);
     }
 
+    fn synced_positions(&self, node: NodeIx) -> SyncedPositions {
+        let Stored { directory, shard, .. } = self.nodes[node].stored;
+        let position = self.nodes[node].disk.position();
+        SyncedPositions::from([(directory, BTreeMap::from([(shard, position)]))])
+    }
+
     /// Sends a heartbeat over both control connections.
     pub fn heartbeat(&mut self, node: NodeIx) {
         self.at(node, 500 * MS, AtNode::Heartbeat);
         let (id, now) = (self.nodes[node].id, self.now);
-        let position = self.nodes[node].disk.position();
+        let synced = self.synced_positions(node);
         let ids: Vec<TopicPartition> = self.parts.iter().map(|part| part.id).collect();
         let Some(process) = self.process(node) else { return };
         let Some(epoch) = process.epoch else { return };
         process.heartbeats += 1;
-        let unable = process.unable;
+        let Process { unable, damaged, .. } = *process;
+        let named = |which: [bool; PARTITIONS_MAX]| {
+            ids.iter().zip(which).filter(|(_, is)| *is).map(|(id, _)| *id).collect()
+        };
         let heartbeat = sessions::Heartbeat {
             from: Peer { broker: id, epoch },
             number: process.heartbeats,
             applied: process.image.applied,
             recovered: true,
-            ending: false,
+            ending: process.ending,
             sync_age_ms: if process.syncing { (now - process.sync_since) / MS } else { 0 },
-            synced: SyncedPositions::from([(directory(node), BTreeMap::from([(0, position)]))]),
+            synced,
             full: false,
-            damaged: Default::default(),
-            unable: ids.into_iter().enumerate().filter(|(part, _)| unable[*part]).map(|(_, id)| id).collect(),
+            damaged: named(damaged),
+            unable: named(unable),
         };
         for _ in 0..2 {
             self.tell_controller(node, Word::Heartbeat(heartbeat.clone()));
@@ -208,7 +216,12 @@ impl World {
             About::Opened => self.node_step(node, NodeInput::Recorded(matches!(reply, Reply::Done(_)))),
             About::Isr(number) => self.proposer_step(node, proposer::Input::Answered { number, reply }),
             // The node reads its epoch from its own record in the image (R46).
-            About::Registration | About::Other => {}
+            About::Registration => {
+                if let Reply::Failed(Refusal { code: ErrorCode::InvalidRequest, message }) = reply {
+                    self.over(node, &message);
+                }
+            }
+            About::Other => {}
         }
     }
 
@@ -280,7 +293,8 @@ impl World {
     /// A node asks to record that it has opened replicas.
     pub fn record_opened(&mut self, node: NodeIx, ids: &[TopicPartition]) {
         let broker = self.nodes[node].id;
-        let place = Opened { broker, directory: Some(directory(node)), shard: Some(0) };
+        let Stored { directory, shard, .. } = self.nodes[node].stored;
+        let place = Opened { broker, directory: Some(directory), shard: Some(shard) };
         let opened = ids.iter().map(|id| (*id, place)).collect();
         self.ask(node, About::Opened, Ask::Opened(opened));
     }
@@ -365,17 +379,45 @@ impl World {
     fn new_image(&mut self, node: NodeIx, image: Arc<Image>) {
         self.sessions_step(node, sessions::Input::Image(Arc::clone(&image)));
         let id = self.nodes[node].id;
-        let Some(process) = self.process(node) else { return };
-        let mut name = [0; 16];
-        name[..8].copy_from_slice(&process.id.to_be_bytes());
-        let mine = image.brokers.get(&id).filter(|broker| broker.process == Some(ProcessId(name)));
-        if let Some(epoch) = mine.map(|broker| broker.epoch).filter(|_| process.epoch.is_none()) {
-            process.epoch = Some(epoch);
-            self.nodes[node].granted = Some(epoch);
-            self.proposer_step(node, proposer::Input::Registered(epoch));
-            self.node_step(node, NodeInput::Registered { epoch });
+        let Some(process) = &self.nodes[node].process else { return };
+        let (number, epoch) = (process.id, process.epoch);
+        let incarnation = self.nodes[node].stored.identity.incarnation;
+        let registered = image.brokers.get(&id).map(|b| (b.process, b.incarnation, b.epoch));
+        match registered {
+            Some((process, _, granted)) if process == Some(process_id(number)) => {
+                if epoch.is_none() && !self.granted(node, number, granted) {
+                    return;
+                }
+            }
+            // A later start of this node is registered, or another process in its place (R47, I13).
+            Some((_, later, granted))
+                if later > incarnation || epoch.is_some_and(|epoch| granted > epoch) =>
+            {
+                return self.over(node, "another process is registered");
+            }
+            _ => {}
         }
         self.image(node, image);
+    }
+
+    /// The image shows this process under a broker epoch, which is stored before anything is served. False: the process
+    /// ended before that.
+    fn granted(&mut self, node: NodeIx, number: u64, epoch: BrokerEpoch) -> bool {
+        if let Some((_, power)) = self.nodes[node].crash.take_if(|(at, _)| *at == Step::Registered) {
+            self.kill(node, power, SEEN);
+            let wait = self.chance.within(200 * MS, 2 * SECOND);
+            self.after(wait, Event::Restart(node));
+            return false;
+        }
+        let here = &mut self.nodes[node];
+        here.stored.identity.granted(process_id(number));
+        here.stored.epoch = Some(epoch);
+        (here.strange, here.lossy) = (false, false);
+        let Some(process) = self.process(node) else { return false };
+        process.epoch = Some(epoch);
+        self.proposer_step(node, proposer::Input::Registered(epoch));
+        self.node_step(node, NodeInput::Registered { epoch });
+        true
     }
 
     fn sessions_step(&mut self, node: NodeIx, input: sessions::Input) {

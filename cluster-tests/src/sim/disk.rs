@@ -37,7 +37,7 @@ pub struct Notice {
 }
 
 /// One replica on the disk, up to its last accepted entry.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Live {
     pub id: TopicPartition,
     accepted: Outline,
@@ -67,7 +67,7 @@ pub struct Recovered {
 }
 
 /// One node's disk: one order of entries, with written and synced marks.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Disk {
     records: Vec<Record>,
     written: usize,
@@ -148,17 +148,29 @@ impl Live {
         self.accepted.seq <= self.synced
     }
 
+    /// The number of the last entry.
+    #[must_use]
+    pub fn last_seq(&self) -> Seq {
+        self.accepted.seq
+    }
+
     /// Leader epochs and the offset each starts at.
     #[must_use]
     pub fn epochs(&self) -> &[(i32, Offset)] {
         &self.accepted.epochs
     }
 
+    /// The entry is in the journal, which says the durability of its batch.
+    fn mark(&mut self, header: &EntryHeader) {
+        if let Entry::Append { .. } = header.entry {
+            self.marked = header.durability;
+        }
+    }
+
     fn take(&mut self, change: Change, before: Offset, record: &Record) {
         let seq = record.header.seq;
         match (change, record.batch) {
             (Change::Appended { .. }, Some(batch)) => {
-                self.marked = record.header.durability;
                 self.content.push(Batch { seq, ..batch });
             }
             (Change::Truncated { to }, _) => {
@@ -246,6 +258,7 @@ impl Disk {
             let header = &record.header;
             let live = &mut self.lives[header.replica.0 as usize - 1];
             sync |= needs_sync(&header.entry, header.durability, live.marked);
+            live.mark(header);
             live.written = header.seq;
             if !touched.contains(&header.replica) {
                 touched.push(header.replica);
@@ -283,6 +296,19 @@ impl Disk {
     #[must_use]
     pub fn position(&self) -> u64 {
         self.synced as u64
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.records.len() as u64
+    }
+
+    /// Everything is written and synced, as at a clean end.
+    pub fn flush(&mut self) {
+        self.writing = Some(self.records.len());
+        let _ = self.wrote();
+        let _ = self.synced();
     }
 
     /// Whether anything written is not synced.
@@ -371,6 +397,7 @@ impl Disk {
         let end = record.batch.map(|batch| batch.next());
         if let Ruling::Follows(change) = live.accepted.follow(record.header.seq, &record.header.entry, end) {
             live.take(change, before, record);
+            live.mark(&record.header);
         }
     }
 

@@ -56,6 +56,8 @@ pub enum AtNode {
     AskTimedOut(u64),
     /// The node registers, until it is registered.
     Register,
+    /// The process ends, as planned or because its shard has stopped.
+    Stop,
     /// A client's request, by its number.
     Request(u32),
 }
@@ -167,5 +169,6 @@ fn at_kind(at: &AtNode) -> u64 {
         AtNode::Register => 17,
         AtNode::Request(_) => 18,
         AtNode::ApplyAgain => 19,
+        AtNode::Stop => 20,
     }
 }

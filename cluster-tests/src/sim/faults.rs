@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::sim::options::{SECOND, Time};
+use crate::sim::stored::Step;
 
 /// A node, counted from 0.
 pub type NodeIx = usize;
@@ -43,6 +44,25 @@ pub enum Fate {
 pub enum Setting {
     MinIsr(u8),
     Os(bool),
+}
+
+/// A part of a node's disk that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    Directory,
+    /// The journal of the shard that works. The directory stays.
+    Shard,
+}
+
+/// How a sync fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncFault {
+    /// It gets on record for the next start.
+    pub recorded: bool,
+    /// The process ends at once; else it goes on with its shard stopped.
+    pub ends: bool,
+    /// Of what is not synced, this many percent survive the process.
+    pub keep: u64,
 }
 
 /// One misfortune that the plan of a seed may hold.
@@ -147,6 +167,47 @@ pub enum Fault {
     /// No client writes, so leaderships may pass without a record.
     Quiet {
         long: Time,
+    },
+    /// The process ends as planned: its log is flushed, and a marker says so.
+    Stop {
+        node: NodeIx,
+        down: Time,
+    },
+    /// The process ends, and its next start ends behind this durable step, perhaps with the power.
+    StartCrash {
+        node: NodeIx,
+        step: Step,
+        power: Option<u64>,
+        down: Time,
+    },
+    /// The process ends, and a part of its disk is gone.
+    Lose {
+        node: NodeIx,
+        what: Lost,
+        down: Time,
+    },
+    /// The directory is copied, whether a process runs on it or not.
+    Copy {
+        node: NodeIx,
+    },
+    /// The process ends, and the last copy of its directory is put back.
+    PutBack {
+        node: NodeIx,
+        down: Time,
+    },
+    /// The next sync fails.
+    SyncFails {
+        node: NodeIx,
+        how: SyncFault,
+    },
+    /// Bytes of a replica are found to be rotten.
+    Rot {
+        node: NodeIx,
+        part: PartIx,
+    },
+    /// The next start finds a replica that no image knows.
+    Orphan {
+        node: NodeIx,
     },
     /// DeleteRecords up to this percentage of the log.
     Delete {

@@ -13,7 +13,7 @@ use crate::sim::options::{MS, SECOND, Time};
 use crate::sim::world::World;
 
 /// A process that ends is seen by its peers within this, unless its host is gone too.
-const SEEN: Time = 5 * MS;
+pub const SEEN: Time = 5 * MS;
 /// Silence of a lost host is seen after this.
 const SILENT: Time = 3 * SECOND;
 
@@ -29,6 +29,11 @@ fn disturbs(fault: &Fault) -> Time {
         Fault::Pause { long, .. } | Fault::Cut { long, .. } | Fault::OneWay { long, .. } => long + 5 * SECOND,
         Fault::Fates { long, .. } | Fault::Repeat { long } => long + 8 * SECOND,
         Fault::Elect { .. } | Fault::Skip { .. } => 6 * SECOND,
+        Fault::Stop { down, .. }
+        | Fault::StartCrash { down, .. }
+        | Fault::Lose { down, .. }
+        | Fault::PutBack { down, .. } => down + 20 * SECOND,
+        Fault::SyncFails { .. } | Fault::Rot { .. } => 20 * SECOND,
         _ => 0,
     }
 }
@@ -82,7 +87,7 @@ impl World {
                 }
             }
             Fault::Elect { node } => {
-                if self.has_majority(node) {
+                if self.is_electable(node) {
                     self.elect(node);
                 }
             }
@@ -96,20 +101,24 @@ impl World {
             Fault::Change { part, setting } => self.change(part, setting),
             Fault::Quiet { long } => self.quiet = self.quiet.max(now + long),
             Fault::Delete { part, percent } => self.delete_records(part, percent),
+            other => self.harm(other),
         }
     }
 
     /// A process ends. `power`: the machine under it too, and this many percent of what is not synced survive.
-    fn kill(&mut self, node: NodeIx, power: Option<u64>, seen: Time) {
+    pub fn kill(&mut self, node: NodeIx, power: Option<u64>, seen: Time) {
         if self.nodes[node].process.take().is_none() {
             // Bytes that an earlier process wrote, and that were never synced, go with the power.
-            return power.into_iter().for_each(|keep| self.nodes[node].disk.cut(keep));
+            return power.into_iter().for_each(|keep| self.lose_power(node, keep));
         }
         self.nodes[node].life += 1;
         self.nodes[node].paused = 0;
         self.nodes[node].disk.kill(&mut self.rng);
-        if let Some(keep) = power {
+        if let Some(keep) = self.nodes[node].pages_lost.take() {
             self.nodes[node].disk.cut(keep);
+        }
+        if let Some(keep) = power {
+            self.lose_power(node, keep);
         }
         self.drop_connections(node, seen);
         if self.controller() == Some(node) {
@@ -174,7 +183,17 @@ impl World {
         }
     }
 
+    /// Whether a majority of voters is left without this node, and without those that are about to lose their disks.
+    fn may_die(&self, dead: NodeIx) -> bool {
+        let stays = |node: &NodeIx| {
+            let here = &self.nodes[*node];
+            *node != dead && self.voters[*node].votes && here.lose.is_none() && !here.put_back
+        };
+        (0..self.nodes.len()).filter(stays).count() * 2 > self.nodes.len()
+    }
+
     fn change(&mut self, part: usize, setting: Setting) {
+        self.truths[part].resized |= matches!(setting, Setting::MinIsr(_));
         let (name, value) = match setting {
             Setting::MinIsr(least) => ("min.insync.replicas", least.to_string()),
             Setting::Os(os) => ("callboard.durability", if os { "os" } else { "fsync" }.to_owned()),
@@ -193,8 +212,10 @@ impl World {
         self.stalled = Default::default();
         (self.fates, self.repeat, self.asks_late, self.answers_lost, self.quiet) = (None, 0, 0, 0, 0);
         let dead = self.options.leave_dead.then(|| self.rng.below(self.nodes.len() as u64) as usize);
+        let dead = dead.filter(|dead| self.may_die(*dead));
         for node in 0..self.nodes.len() {
             (self.nodes[node].slow, self.nodes[node].stopped) = ((0, 0), 0);
+            (self.nodes[node].sync_breaks, self.nodes[node].crash) = (None, None);
             self.plan_apply(node);
             if dead == Some(node) {
                 self.nodes[node].left_dead = true;

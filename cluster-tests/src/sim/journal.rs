@@ -15,7 +15,7 @@ impl World {
     /// Begins to write what waits, unless a group is in flight.
     pub fn kick_writer(&mut self, node: NodeIx) {
         let Some(process) = &self.nodes[node].process else { return };
-        if !process.syncing && self.nodes[node].disk.begin() {
+        if !process.syncing && !process.stopped && self.nodes[node].disk.begin() {
             // A slow disk holds up a write far less than a sync.
             let delay = self.disk_delay(node, self.options.write, 10);
             self.at(node, delay, AtNode::Wrote);
@@ -51,6 +51,9 @@ impl World {
 
     /// A sync has ended.
     pub fn synced(&mut self, node: NodeIx) {
+        if let Some(how) = self.nodes[node].sync_breaks.take() {
+            return self.sync_failed(node, how);
+        }
         if let Some(process) = self.process(node) {
             process.syncing = false;
         }
@@ -72,7 +75,7 @@ impl World {
     pub fn background_sync(&mut self, node: NodeIx) {
         let Some(process) = self.process(node) else { return };
         process.background = false;
-        if process.syncing {
+        if process.syncing || process.stopped {
             return;
         }
         if self.nodes[node].disk.needs_background_sync() {
@@ -105,6 +108,13 @@ impl World {
 
     /// Settles every replica of a node: its high watermark is stored as a hint (R42).
     pub fn settle(&mut self, node: NodeIx) {
+        self.settle_now(node);
+        let delay = self.rng.within(SECOND, 8 * SECOND);
+        self.at(node, delay, AtNode::Settle);
+    }
+
+    /// The same, once.
+    pub fn settle_now(&mut self, node: NodeIx) {
         for part in 0..self.parts.len() {
             let settled =
                 self.replica(node, part).map(|replica| (replica.replica, replica.view.high_watermark));
@@ -112,7 +122,5 @@ impl World {
                 self.nodes[node].disk.settle(replica, high_watermark);
             }
         }
-        let delay = self.rng.within(SECOND, 8 * SECOND);
-        self.at(node, delay, AtNode::Settle);
     }
 }

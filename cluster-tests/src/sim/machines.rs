@@ -24,7 +24,15 @@ pub struct Machines {
 impl Machines {
     /// The machines of a process that has just started. `first` is the number of its first proposal to the metadata log.
     #[must_use]
-    pub fn new(id: BrokerId, first: u64, found: Vec<Found>, options: &Options) -> Machines {
+    pub fn new(
+        id: BrokerId,
+        first: u64,
+        (directory, shard): (DirectoryId, u16),
+        found: Vec<Found>,
+        options: &Options,
+    ) -> Machines {
+        let lost = (0..shard).map(|_| Err("its journal is gone".to_owned()));
+        let shards = lost.chain([Ok(())]).collect();
         let expiration = if options.expire { HOUR_MS } else { 24 * HOUR_MS };
         let values = [
             ("replica.lag.time.max.ms", options.lag_max_ms.to_string()),
@@ -33,7 +41,7 @@ impl Machines {
         let statics = Arc::new(Statics::new(values));
         let defaults = TopicDefaults { partitions: 1, statics: Arc::clone(&statics) };
         Machines {
-            node: NodeMachine::new((id, Some(DirectoryId([id as u8; 16]))), statics, vec![Ok(())], found),
+            node: NodeMachine::new((id, Some(directory)), statics, shards, found),
             controller: ControllerMachine::new(ProposalId { node: id, number: first }, defaults),
             sessions: Sessions::new(id),
             proposer: IsrProposer::new(id),

@@ -15,10 +15,15 @@
 //! | disk (`disk.rs`, `journal.rs`) | one order of entries per node, with written and synced marks |
 //! | time (`clock.rs`) | rates within 5 %, pauses, wall clocks a day apart |
 //! | feed (`feed.rs`) | two rings, 256 KiB a turn, slow reads |
+//! | directory (`stored.rs`, `start.rs`) | identity, clean marker, verdicts: durable steps, between which a start may end |
+//! | harm (`harm.rs`, `repair.rs`) | disks that are emptied, lost in part, rotten, or put back from an old copy; an operator |
+//! | voters (`voters.rs`) | the prefix of the metadata log that each node holds; a voter that lost its disk |
 //! | load (`clients.rs`, `load.rs`) | two idempotent producers that retry, one consumer, DeleteRecords, settings that change |
 //!
-//! Out: Raft itself, QUIC, redb, gossip, groups, the Kafka codec, speed. Disks that are lost, and power cuts under `os`, come
-//! with restarts.
+//! Out: Raft itself, QUIC, redb, gossip, groups, the Kafka codec, speed.
+//!
+//! Harm to disks may exceed what the rules promise to survive. Then the loss has to be reported: the partition has no leader
+//! until the operator elects one uncleanly, and the truth becomes what that leader has. A loss within the budget is a bug.
 //!
 //! A run has two phases (`run.rs`): *safety* with faults, then everything heals and the machines have to come to rest by
 //! themselves. Every run is a function of its seed: two runs have the same hash. A failing one is shortened by leaving
@@ -33,6 +38,7 @@ pub mod disk;
 pub mod event;
 pub mod faults;
 pub mod feed;
+pub mod harm;
 pub mod inject;
 pub mod journal;
 pub mod links;
@@ -48,9 +54,14 @@ pub mod peace;
 pub mod plan;
 pub mod raft;
 pub mod records;
+pub mod repair;
 pub mod replica;
 pub mod rng;
 pub mod run;
 pub mod shrink;
+pub mod start;
+pub mod stored;
 pub mod stories;
+pub mod tales;
+pub mod voters;
 pub mod world;

@@ -10,70 +10,15 @@ use callboard_core::metadata::Image;
 use callboard_core::metadata::controller::Ask;
 use callboard_core::node::{Effect, Found, Input, Life, Origin};
 use callboard_core::partition::{Assigned, AssignedRole, Input as ReplicaInput, LocalLog, ReplicaConfig};
-use callboard_core::storage::{Entry, EntryHeader, Restart, Trust, Verdict, trust};
-use callboard_core::{ReplicaId, Seq};
+use callboard_core::storage::{Entry, EntryHeader};
 
-use crate::sim::disk::{Recovered, log_start};
-use crate::sim::event::{AtNode, Who};
+use crate::sim::disk::log_start;
+use crate::sim::event::Who;
 use crate::sim::faults::NodeIx;
-use crate::sim::machines::Machines;
 use crate::sim::messages::About;
-use crate::sim::options::SECOND;
-use crate::sim::world::{Local, Process, World};
+use crate::sim::world::{Local, World};
 
 impl World {
-    /// A process starts on a node, unless one runs.
-    pub fn restart(&mut self, node: NodeIx) {
-        if self.nodes[node].process.is_some() || self.nodes[node].left_dead {
-            return;
-        }
-        let now = self.now;
-        let id = self.rng.any();
-        let first_proposal = self.rng.any() >> 2;
-        let replay = self.rng.percent(50);
-        let began = self.meta.term();
-        let here = &mut self.nodes[node];
-        here.life += 1;
-        here.began = began;
-        here.clock.begin(now);
-        here.processes.push(id);
-        let recovered = here.disk.recover();
-        let found = recovered.iter().map(found).collect();
-        let machines = Machines::new(here.id, first_proposal, found, &self.options);
-        // The metadata log goes on from a snapshot: the one that was stored, or an empty one.
-        let (image, cursor) = if replay { Default::default() } else { here.snapshot.clone() };
-        here.process = Some(Process {
-            id,
-            epoch: None,
-            machines,
-            cursor,
-            image: Arc::clone(&image),
-            locals: Default::default(),
-            recovered: recovered.into_iter().map(|found| (found.replica, found)).collect(),
-            links: Default::default(),
-            subs: Default::default(),
-            connections: 0,
-            positions: 0,
-            notice_last: 0,
-            syncing: false,
-            applying: false,
-            background: false,
-            asked: Vec::new(),
-            armed: [0; 4],
-            tickets: Default::default(),
-            heartbeats: 0,
-            leadership: None,
-            proposal_last: 0,
-            sync_since: 0,
-            told_early: None,
-            unable: Default::default(),
-        });
-        self.process_begins(node, image, cursor);
-        let settle = self.rng.within(SECOND, 8 * SECOND);
-        self.at(node, settle, AtNode::Settle);
-        self.plan_apply(node);
-    }
-
     /// Steps the node's machine, and performs what follows.
     pub fn node_step(&mut self, node: NodeIx, input: Input) {
         let now = self.clock(node);
@@ -110,6 +55,10 @@ impl World {
                     self.kick_writer(node);
                     let log = LocalLog::opening(durability);
                     self.spawn(node, part, (replica, life), log, assigned, config, false);
+                    let Some(process) = self.process(node) else { return };
+                    if std::mem::take(&mut process.mended[part]) {
+                        self.check_members(part, Some(node));
+                    }
                 }
                 Err(why) => self.broken("journal", || format!("n{} p{part}: {why}", node + 1)),
             },
@@ -165,20 +114,16 @@ impl World {
                     process.recovered.clear();
                 }
             }
+            Effect::Drop { id, .. } if self.is_mended(node, id) => {}
             Effect::Leave { id, .. } | Effect::Drop { id, .. } => {
                 self.broken("I16", || {
                     format!("n{} lets go of {id}, and nothing was committed about it", node + 1)
                 });
             }
-            Effect::Offline { life, why, .. } => {
-                self.broken("I16", || format!("n{} has {} offline: {why}", node + 1, life.id));
-            }
-            Effect::Damaged(Life { id, .. }) | Effect::Mended { id, .. } => {
-                self.broken("I16", || format!("n{} lets {id} begin anew, and its disk is sound", node + 1));
-            }
-            Effect::Unclean { id, why } => {
-                self.broken("I10", || format!("n{} finds {id} unclean: {why}", node + 1));
-            }
+            Effect::Offline { life, why, .. } => self.offline(node, life, &why),
+            Effect::Damaged(Life { id, .. }) => self.note_damage(node, id),
+            Effect::Mended { id, .. } => self.mend(node, id),
+            Effect::Unclean { .. } => {}
             Effect::Ready { .. } => self.node_ready(node),
             Effect::Serve(_) | Effect::Withdraw(_) | Effect::Served(_) => {}
         }
@@ -193,6 +138,11 @@ impl World {
                 format!("n{} marks {} as stray, and it is a replica there", node + 1, found.id)
             });
         }
+        if !kept && found.stray.is_none() {
+            self.broken("I16", || {
+                format!("n{} drops {}, which was never marked as stray", node + 1, found.id)
+            });
+        }
         let at = self.clock(node).wall;
         let entry = if kept { Entry::Stray { at } } else { Entry::Drop };
         let (replica, seq) = (found.replica, found.seq.next());
@@ -202,6 +152,14 @@ impl World {
             self.broken("journal", || format!("n{}: {why}", node + 1));
         }
         self.kick_writer(node);
+    }
+
+    /// A replica's log is gone. That may be where a disk was lost.
+    fn offline(&mut self, node: NodeIx, life: Life, why: &str) {
+        let Some(part) = self.part(life.id) else { return };
+        if !self.truths[part].losers.contains(&node) {
+            self.broken("I16", || format!("n{} has {} offline: {why}", node + 1, life.id));
+        }
     }
 
     /// A replica says that it is open, or never will be.
@@ -240,6 +198,7 @@ impl World {
             self.nodes[node].snapshot = (Arc::clone(&image), cursor);
         }
         self.node_step(node, Input::Image(image));
+        self.forgive(node);
     }
 
     /// Whether a replica follows or leads, for a trace.
@@ -251,17 +210,4 @@ impl World {
             AssignedRole::Follower { .. } => "follows",
         }
     }
-}
-
-/// The word to the node on a replica that recovery found.
-fn found(recovered: &Recovered) -> Found {
-    let fold = &recovered.fold;
-    // A kill keeps the page cache and a power cut does not: what is `fsync` is clean after both (R19).
-    let restart = Restart { clean_marker: false, same_boot: true, sync_failed: false };
-    let verdict = match trust(restart, fold.fsync_since, recovered.synced_end) {
-        Trust::Clean => Verdict::Clean,
-        Trust::Unclean(why) => Verdict::Unclean(why.to_owned()),
-    };
-    let (replica, seq): (ReplicaId, Seq) = (recovered.replica, fold.outline.seq);
-    Found { id: fold.id, shard: 0, replica, seq, stray: fold.stray, verdict }
 }

@@ -3,7 +3,7 @@
 //! A run prints its options, because a seed alone says nothing to a reader, and means another run once the expansion
 //! changes. Faults are drawn from a stream of their own (`faults.rs`).
 //!
-//! Lost disks come with a later issue: their options are here and stay off, so that seeds keep their meaning.
+//! Lost disks have streams of their own too, so that seeds without them keep their meaning.
 
 use crate::sim::rng::Rng;
 
@@ -82,14 +82,19 @@ pub struct Options {
     pub leave_dead: bool,
     /// `producer.id.expiration.ms` is an hour, and time is skipped up to the looks for idle producers.
     pub expire: bool,
-    /// Power is cut. Never together with a topic that is or was `os`: that is a loss within the rules.
+    /// Power is cut.
     pub power_cuts: bool,
-    /// Power cuts under `os` (a later issue).
+    /// Power is cut under topics that are `os`, too. Otherwise it is never cut where a topic is or was `os`.
     pub power_cuts_os: bool,
-    /// Directories that are emptied (a later issue).
+    /// Directories are emptied, and shards are lost.
     pub wipes: bool,
-    /// Old copies of directories that come back (a later issue).
+    /// Old copies of directories come back.
     pub old_copies: bool,
+    /// Planned ends, and starts that end between two of their steps.
+    pub stops: bool,
+    pub sync_fails: bool,
+    /// Rot is found in replicas that run.
+    pub rot: bool,
 }
 
 /// A story that needs a run of its own (`stories.rs`).
@@ -126,6 +131,7 @@ impl Options {
             options.safety = 12 * SECOND;
             options.weights = [1, 0, 2, 1, 0, 0, 8, 0];
         }
+        options.draw_harm();
         match options.only {
             Some(Only::Stale) => options.safety = options.safety.max(20 * SECOND),
             Some(Only::Late) => options.safety = 25 * SECOND,
@@ -185,13 +191,39 @@ impl Options {
             power_cuts_os: false,
             wipes: false,
             old_copies: false,
+            stops: false,
+            sync_fails: false,
+            rot: false,
         }
+    }
+
+    fn draw_harm(&mut self) {
+        let mut rng = Rng::new(self.seed, 5);
+        if self.only.is_some() || rng.percent(45) {
+            return;
+        }
+        self.power_cuts_os = rng.percent(50);
+        self.wipes = rng.percent(40);
+        self.old_copies = rng.percent(35);
+        self.stops = rng.percent(40);
+        self.sync_fails = rng.percent(30);
+        self.rot = rng.percent(30);
+        if self.power_cuts_os {
+            self.power_cuts = true;
+            self.topics.iter_mut().for_each(|topic| topic.os = rng.percent(60));
+        }
+    }
+
+    /// Whether disks are lost, or nodes start and end in other ways than by a kill.
+    #[must_use]
+    pub fn harms(&self) -> bool {
+        self.power_cuts_os || self.wipes || self.old_copies || self.stops || self.sync_fails || self.rot
     }
 
     /// Whether a topic's durability may change: not where power is cut.
     #[must_use]
     pub fn durability_changes(&self) -> bool {
-        self.settings && !self.power_cuts
+        self.settings && (!self.power_cuts || self.power_cuts_os)
     }
 }
 

@@ -5,7 +5,7 @@
 //! leader with other bytes below the true high watermark, an acknowledgement of other bytes, and a batch that is stored
 //! twice are seen at once, whoever was wrong first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use callboard_core::{LeaderEpoch, Offset};
@@ -40,8 +40,10 @@ pub enum Strictness {
 }
 
 /// Rules whose break a client can see, and I1–I3.
-const VISIBLE: [&str; 13] =
-    ["I1", "I2", "I3", "I5", "I6", "I7", "I8", "I17", "answered", "settles", "sequence", "bytes", "stale"];
+const VISIBLE: [&str; 17] = [
+    "I1", "I2", "I3", "I5", "I6", "I7", "I8", "I16", "I17", "I20", "answered", "settles", "sequence",
+    "bytes", "stale", "refused", "budget",
+];
 
 impl Strictness {
     /// Whether a break of this rule ends the run.
@@ -67,6 +69,16 @@ pub struct Truth {
     sequences: BTreeMap<(i64, i32), Offset>,
     /// Batches that were acknowledged.
     pub acked: u64,
+    /// Nodes that have lost, or may have lost, something of it since the ISR was whole.
+    pub losers: BTreeSet<NodeIx>,
+    /// The ISR was whole at some time.
+    pub was_whole: bool,
+    /// `min.insync.replicas` was changed: the lists may stem from another rule.
+    pub resized: bool,
+    /// The last unclean election.
+    pub unclean_epoch: Option<LeaderEpoch>,
+    /// When the operator may elect again.
+    pub elect_at: Time,
 }
 
 /// Whether two logs hold the same bytes.
@@ -155,6 +167,23 @@ impl Truth {
                 self.high_watermark
             )),
         }
+    }
+
+    /// An unclean election: from here on the truth is what this leader has. Gives the number of batches that are lost.
+    pub fn take_over(&mut self, log: &[Batch], start: Offset, epoch: LeaderEpoch) -> u64 {
+        let mut keep = self.committed.partition_point(|batch| batch.next() <= start);
+        let has = |batch: &Batch| log.iter().any(|ours| ours.same(batch));
+        while self.committed.get(keep).is_some_and(has) {
+            keep += 1;
+        }
+        let lost = self.committed.len() - keep;
+        self.committed.truncate(keep);
+        let end = self.committed.last().map_or(0, Batch::next).max(start).min(self.high_watermark);
+        self.high_watermark = end;
+        self.os_until = self.os_until.min(end);
+        self.sequences.retain(|_, at| *at < end);
+        self.unclean_epoch = Some(epoch);
+        lost as u64
     }
 
     /// Where the last batch of a producer up to this sequence was committed, if any was.

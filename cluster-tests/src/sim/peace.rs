@@ -66,7 +66,8 @@ impl World {
         let Some(leader) = self.node_of(p.leader) else {
             // The last member of the ISR stayed dead: nobody else is known to have everything (R9).
             let mut members = p.isr.iter().chain(&p.elr).filter_map(|broker| self.node_of(*broker));
-            if members.all(|node| self.nodes[node].left_dead) {
+            let known = !p.isr.is_empty() || !p.elr.is_empty();
+            if known && members.all(|node| self.nodes[node].left_dead) {
                 return None;
             }
             return Some(format!("p{part} has no leader: isr {:?}, elr {:?}", p.isr, p.elr));
@@ -126,7 +127,9 @@ impl World {
         None
     }
 
-    fn min_isr(&self, part: PartIx) -> usize {
+    /// The least size of the ISR, as the topic says.
+    #[must_use]
+    pub fn min_isr(&self, part: PartIx) -> usize {
         let topic = self.image.topics.get(&self.parts[part].id.topic);
         let said = topic.and_then(|topic| topic.configs.get("min.insync.replicas")?.parse().ok());
         said.unwrap_or(1)

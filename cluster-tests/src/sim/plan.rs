@@ -7,6 +7,7 @@ use crate::sim::faults::{Fate, Fault, NodeIx, Planned, Seen, Setting};
 use crate::sim::options::{MS, Only, Options, SECOND, Time};
 use crate::sim::rng::Rng;
 use crate::sim::stories;
+use crate::sim::tales;
 
 /// The faults of these options, in order of time.
 #[must_use]
@@ -63,6 +64,7 @@ pub fn plan(options: &Options) -> Vec<Planned> {
         let by = rng.within(3_600_000, 86_400_000) as i64;
         plan.push(Planned { at: rng.within(from, until), fault: Fault::WallSteps { node, by } });
     }
+    tales::harm(options, from, until, &mut plan);
     plan.sort_by_key(|planned| planned.at);
     plan
 }

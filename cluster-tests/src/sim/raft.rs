@@ -17,14 +17,6 @@ use crate::sim::options::{MS, SECOND, Time};
 use crate::sim::world::World;
 
 impl World {
-    /// Whether a node reaches a majority, itself included.
-    #[must_use]
-    pub fn has_majority(&self, node: NodeIx) -> bool {
-        let reached =
-            (0..self.nodes.len()).filter(|other| *other == node || self.can_talk(node, *other)).count();
-        self.can_talk(node, node) && reached * 2 > self.nodes.len()
-    }
-
     /// The node that leads the metadata log, if it runs in the life in which it was elected.
     #[must_use]
     pub fn controller(&self) -> Option<NodeIx> {
@@ -36,7 +28,9 @@ impl World {
         self.figures.elections += 1;
         let open = (self.meta.len() - self.meta.committed()) as u64;
         let keep = self.rng.below(open + 1) as usize;
+        let kept = self.meta.committed() + keep;
         let leadership = self.meta.elect(self.nodes[node].id, keep);
+        self.elected(node, kept);
         self.note(leadership.term);
         if self.image.cluster_id.is_none() {
             self.found(leadership);
@@ -62,7 +56,7 @@ impl World {
         if self.controller().is_some_and(|node| self.has_majority(node)) {
             return;
         }
-        let able: Vec<NodeIx> = (0..self.nodes.len()).filter(|node| self.has_majority(*node)).collect();
+        let able: Vec<NodeIx> = (0..self.nodes.len()).filter(|node| self.is_electable(*node)).collect();
         match able.get(self.rng.below(able.len() as u64) as usize) {
             Some(node) => self.elect(*node),
             None => {
@@ -103,6 +97,7 @@ impl World {
         }
         let skipped = |fate: &Fate| matches!(fate, Fate::Refused | Fate::UnknownSkipped);
         if let Some(fate) = fate.filter(skipped).filter(|_| leads && self.rng.percent(40)) {
+            self.skipped = Some(leadership);
             return match fate {
                 Fate::Refused => answer(self, soon, ProposeResult::Refused("full".into())),
                 _ => answer(self, late, ProposeResult::Unknown("skipped".into())),
@@ -135,15 +130,14 @@ impl World {
     /// A majority may have taken the next entry.
     pub fn commit_next(&mut self) {
         self.committing = false;
-        match self.controller() {
-            Some(node) if self.has_majority(node) => {}
-            _ => {
-                self.committing = true;
-                self.miss_controller(0);
-                return self.after(100 * MS, Event::Commit);
-            }
-        }
+        let leader = self.controller().filter(|node| self.has_majority(*node));
+        let Some(leader) = leader else {
+            self.committing = true;
+            self.miss_controller(0);
+            return self.after(100 * MS, Event::Commit);
+        };
         if let Some(place) = self.meta.commit() {
+            self.held_by_majority(leader, place);
             self.committed_entry(place);
             for node in 0..self.nodes.len() {
                 self.plan_apply(node);
@@ -175,6 +169,7 @@ impl World {
             |process: &crate::sim::world::Process, world: &World| process.cursor < world.meta.committed();
         let Some(process) = &self.nodes[node].process else { return };
         if !behind(process, self) {
+            self.may_vote(node);
             return self.hear_leader(node, self.meta.committed());
         }
         let reaches = self.controller().is_some_and(|leader| leader == node || self.can_talk(leader, node));
@@ -187,6 +182,7 @@ impl World {
             return;
         }
         let until = self.meta.committed();
+        self.holds(node, until);
         if self.skip_ahead(node, until) {
             return self.hear_leader(node, until);
         }
@@ -205,6 +201,7 @@ impl World {
                 return self.plan_apply(node);
             }
         }
+        self.may_vote(node);
         self.hear_leader(node, until);
     }
 

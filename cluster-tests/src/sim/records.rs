@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use callboard_core::TopicPartition;
-use callboard_core::metadata::{Image, MetadataRecord, Partition};
+use callboard_core::metadata::{Image, MetadataRecord, Partition, Registration};
 
 use crate::sim::faults::PartIx;
 use crate::sim::world::World;
@@ -33,6 +33,7 @@ impl World {
                             format!("an older process of n{} registers at {index}", node.broker)
                         });
                     }
+                    self.check_unclean(node);
                     let clash = before.brokers.values().find(|other| other.process == node.process);
                     if let Some(clash) = clash.map(|clash| clash.id) {
                         self.broken("I13", || {
@@ -55,6 +56,27 @@ impl World {
         }
     }
 
+    /// I10: a replica that came back unclean is in neither list from the moment of its registration.
+    fn check_unclean(&mut self, node: &Registration) {
+        for id in &node.unclean {
+            let (Some(part), Some(p)) = (self.part(*id), self.image.partition(*id)) else { continue };
+            if p.is_eligible(node.broker) || p.leader == node.broker {
+                let p = p.clone();
+                self.broken("I10", || format!("n{} registers p{part} as unclean: {p:?}", node.broker));
+            }
+        }
+    }
+
+    /// I12: where ISR and ELR are empty, enough replicas are known to have had everything.
+    fn check_last_known(&mut self, part: PartIx, is: &Partition) {
+        let least = self.min_isr(part).min(is.replicas.len());
+        let truth = &self.truths[part];
+        let empty = is.isr.is_empty() && is.elr.is_empty();
+        if empty && is.last_known_elr.len() < least && truth.was_whole && !truth.resized {
+            self.broken("I12", || format!("p{part} has lost its lists, and of {least} knows only {is:?}"));
+        }
+    }
+
     fn check_partition(&mut self, part: PartIx, was: Option<&Partition>, is: &Partition, changes: usize) {
         if let Some(leader) = self.node_of(is.leader)
             && was.is_none_or(|was| (was.leader, was.leader_epoch) != (is.leader, is.leader_epoch))
@@ -62,7 +84,17 @@ impl World {
         {
             self.broken("I6", || format!("p{part}: {why}"));
         }
+        let whole = is.isr.len() == is.replicas.len();
+        let told = self.truths[part].losers.iter().all(|node| self.is_sound(*node, part));
+        if whole && told {
+            self.truths[part].was_whole = true;
+            self.truths[part].losers.clear();
+        }
+        self.check_last_known(part, is);
         let Some(was) = was else { return };
+        if is.unclean_epoch != was.unclean_epoch {
+            self.take_over(part, is);
+        }
         let grown = is.partition_epoch - was.partition_epoch;
         let opened = grown == 0 && is.opened != was.opened;
         if !opened && (grown < 1 || grown as usize > changes.max(1)) || is.leader_epoch < was.leader_epoch {
@@ -73,7 +105,9 @@ impl World {
                 format!("p{part} has two leaders in epoch {}: {was:?} and {is:?}", is.leader_epoch)
             });
         }
-        let fenced = self.image.brokers.get(&is.leader).is_none_or(|broker| broker.fenced);
+        // An election may rest on a proposal that unfences its leader and is never taken. The next look mends it.
+        let rests = self.skipped.is_some() && self.skipped == self.meta.leadership();
+        let fenced = self.image.brokers.get(&is.leader).is_none_or(|broker| broker.fenced) && !rests;
         if is.leader != was.leader && is.leader >= 0 && fenced {
             self.broken("I10", || format!("p{part} is led by n{}, which is fenced", is.leader));
         }

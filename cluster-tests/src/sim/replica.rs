@@ -111,6 +111,7 @@ impl World {
                     process.unable[part] = unable;
                 }
             }
+            Effect::Alarm(_) if self.truths[part].unclean_epoch.is_some() => {}
             Effect::Alarm(why) => {
                 self.broken("I11", || format!("n{} p{part} raises the alarm: {why}", node + 1))
             }
@@ -136,7 +137,7 @@ impl World {
         };
         if let Entry::Truncate { to } = entry {
             self.figures.truncations += 1;
-            if to < hw {
+            if to < hw && self.truths[part].unclean_epoch.is_none() {
                 self.broken("I11", || {
                     format!("n{} p{part} truncates to {to}, below its high watermark {hw}", node + 1)
                 });
@@ -157,7 +158,7 @@ impl World {
     }
 
     /// Gives an answer to the client that waits for it.
-    fn answer(&mut self, node: NodeIx, part: PartIx, ticket: Ticket, result: crate::sim::messages::Said) {
+    pub fn answer(&mut self, node: NodeIx, part: PartIx, ticket: Ticket, result: crate::sim::messages::Said) {
         let number = ticket.0 as u32;
         self.note(u64::from(number) * 3 + u64::from(result.is_ok()));
         self.check_answer(node, part, number, &result);
@@ -222,25 +223,16 @@ impl World {
 
     /// The actor of a replica fails: its requests end, and its log is read again.
     pub fn actor_fails(&mut self, node: NodeIx, part: PartIx) {
-        let life_of_node = self.nodes[node].life;
         let Some(process) = self.process(node) else { return };
         if !matches!(process.locals[part], Local::Up(_)) {
             return;
         }
         process.positions += 1;
         let number = process.positions;
-        let Local::Up(replica) = std::mem::replace(&mut process.locals[part], Local::None) else { return };
-        let Replica { replica, life, assigned, config, .. } = *replica;
-        process.links.iter_mut().for_each(|link| {
-            link.wanted[part] = false;
-            link.acks.remove(&part);
-        });
-        process.locals[part] = Local::Rebuilding { life, replica, assigned, config, number };
-        let requests = 0..self.clients.requests.len();
-        let lost: Vec<usize> =
-            requests.filter(|at| self.clients.waits_at(*at, (node, life_of_node), part)).collect();
-        for number in lost {
-            self.answer(node, part, Ticket(number as u64), Err(Reject::Unavailable));
+        let Local::Up(up) = self.take_down(node, part) else { return };
+        let Replica { replica, life, assigned, config, .. } = *up;
+        if let Some(process) = self.process(node) {
+            process.locals[part] = Local::Rebuilding { life, replica, assigned, config, number };
         }
         self.begin_rebuild(node, part, replica, number);
     }

@@ -174,11 +174,13 @@ impl World {
             AtNode::Control(control) => self.control(node, *control),
             AtNode::AskTimedOut(number) => self.ask_timed_out(node, number),
             AtNode::Register => self.register(node),
+            AtNode::Stop => self.stop(node),
             AtNode::Request(number) => self.request(node, number),
         }
     }
 
     fn look_for_peace(&mut self) {
+        self.operate();
         match self.unrest() {
             None => {
                 self.check_rest();

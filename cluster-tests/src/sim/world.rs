@@ -24,7 +24,7 @@ use crate::sim::clients::Clients;
 use crate::sim::clock::Clock;
 use crate::sim::disk::{Disk, Recovered};
 use crate::sim::event::{AtNode, Event, Queue, Who};
-use crate::sim::faults::{Fate, NodeIx, PartIx, Planned};
+use crate::sim::faults::{Fate, Lost, NodeIx, PartIx, Planned, SyncFault};
 use crate::sim::machines::Machines;
 use crate::sim::messages::About;
 use crate::sim::metalog::MetaLog;
@@ -32,6 +32,9 @@ use crate::sim::network::{Conn, ConnIx, ReadOf};
 use crate::sim::options::{NODES_MAX, Options, PARTITIONS_MAX, Time};
 use crate::sim::oracle::{Strictness, Truth, Violation};
 use crate::sim::rng::{Rng, mix};
+use crate::sim::start::Crash;
+use crate::sim::stored::{Copy, Stored};
+use crate::sim::voters::{FOUNDERS, Voter};
 
 /// A timer and a mailbox take a moment, so a machine hardly ever sees the millisecond that it asked for.
 const LATE: Time = 2_500;
@@ -150,6 +153,14 @@ pub struct Process {
     pub told_early: Option<Leadership>,
     /// Replicas that cannot serve for some time (R38).
     pub unable: [bool; PARTITIONS_MAX],
+    /// Replicas that cannot serve what they acknowledged (R41).
+    pub damaged: [bool; PARTITIONS_MAX],
+    /// Replicas that begin anew just now.
+    pub mended: [bool; PARTITIONS_MAX],
+    /// A sync has failed, and the shard does nothing any more (R22).
+    pub stopped: bool,
+    /// The process ends soon.
+    pub ending: bool,
 }
 
 /// A machine with a disk, and perhaps a process on it.
@@ -167,9 +178,29 @@ pub struct Node {
     pub stopped: Time,
     /// An image on the disk, and the place in the metadata log that it stands for.
     pub snapshot: (Arc<Image>, usize),
-    /// The process ids of all starts since the last grant, and the last granted one (R46).
-    pub processes: Vec<u64>,
-    pub granted: Option<BrokerEpoch>,
+    /// The files beside its journal.
+    pub stored: Stored,
+    /// Rises each time that the machine loses its power.
+    pub boot: u64,
+    /// Directories that this node has had.
+    pub directories: u64,
+    /// The next start ends early.
+    pub crash: Option<Crash>,
+    /// The operator takes this from the node before the next start.
+    pub lose: Option<Lost>,
+    /// An old copy of the directory, and whether it is put back before the next start.
+    pub copy: Option<Copy>,
+    pub put_back: bool,
+    /// The next sync fails.
+    pub sync_breaks: Option<SyncFault>,
+    /// Of what is not synced, this many percent are there after the end of the process, because a sync had failed.
+    pub pages_lost: Option<u64>,
+    /// How long the node stays down after a planned end.
+    pub down: Time,
+    /// The directory is not the one that the cluster knows, until it is granted a broker epoch.
+    pub strange: bool,
+    /// The disk has lost something, until the process is registered that found it out.
+    pub lossy: bool,
     /// The last term of the metadata log when its process began.
     pub began: u64,
     /// It stays dead after the heal.
@@ -199,6 +230,17 @@ pub struct Figures {
     pub consumed: u64,
     /// Committed records that fitted no image.
     pub dropped: u64,
+    /// Replicas that a start found unclean.
+    pub unclean: u64,
+    /// Old copies that were put back.
+    pub copies: u64,
+    /// Damaged replicas that were emptied, to be filled again.
+    pub repaired: u64,
+    /// Replicas whose log was gone, and that began empty.
+    pub refilled: u64,
+    /// Unclean elections, and the batches that they lost and reported.
+    pub elected: u64,
+    pub reported: u64,
 }
 
 /// The state of a run.
@@ -209,9 +251,14 @@ pub struct World {
     pub now: Time,
     pub queue: Queue,
     pub rng: Rng,
+    /// Chance in all that has to do with lost disks, apart from the rest, so that runs without such faults stay the same.
+    pub chance: Rng,
     pub nodes: Vec<Node>,
     pub conns: Vec<Conn>,
     pub meta: MetaLog,
+    pub voters: [Voter; NODES_MAX],
+    /// The leadership in which a proposal was never taken, and later ones were.
+    pub skipped: Option<Leadership>,
     /// The image of everything committed.
     pub image: Arc<Image>,
     /// Until when the cluster is busy with a fault that may fence, elect or cut off.
@@ -254,8 +301,18 @@ impl World {
             slow: (0, 0),
             stopped: 0,
             snapshot: Default::default(),
-            processes: Vec::new(),
-            granted: None,
+            stored: Stored::empty(at, 0, 0),
+            boot: 0,
+            directories: 0,
+            crash: None,
+            lose: None,
+            copy: None,
+            put_back: false,
+            sync_breaks: None,
+            pages_lost: None,
+            down: 0,
+            strange: false,
+            lossy: false,
             began: 0,
             left_dead: false,
         };
@@ -270,9 +327,12 @@ impl World {
             now: 0,
             queue: Queue::default(),
             rng: Rng::new(options.seed, 3),
+            chance: Rng::new(options.seed, 7),
             nodes: (0..usize::from(options.nodes)).map(node).collect(),
             conns: Vec::new(),
             meta: MetaLog::default(),
+            voters: FOUNDERS,
+            skipped: None,
             image: Arc::default(),
             disturbed: 0,
             committing: false,

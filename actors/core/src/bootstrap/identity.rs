@@ -7,6 +7,7 @@
 //! The shell writes the file; this module says only what belongs in it.
 
 use crate::ids::{BrokerId, NodeUuid, ProcessId};
+use crate::mutant::{Mutant, planted};
 use serde::{Deserialize, Serialize};
 
 /// A cluster's name, drawn once by the node that founds it.
@@ -143,6 +144,9 @@ impl Identity {
     /// Enters a start of the process. The first entry, the last granted process, stays.
     pub fn start(&mut self, process: ProcessId) {
         self.incarnation = self.incarnation.saturating_add(1);
+        if planted(Mutant::EarlierStartForgotten) {
+            self.processes.truncate(1);
+        }
         self.processes.push(process);
         if self.processes.len() > STARTS_KEPT + 1 {
             self.processes.remove(1);

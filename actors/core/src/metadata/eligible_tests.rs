@@ -392,3 +392,39 @@ fn planted_bugs_of_eligibility_are_caught() {
         assert!(caught.is_err(), "{mutant:?} was not caught");
     }
 }
+
+#[test]
+fn a_lost_shard_is_seen_though_nobody_heard_how_far_it_was() {
+    let mut cluster = Cluster::of(1);
+    for n in [2, 3] {
+        cluster.join(Registration { directories: vec![HERE], ..node(n, n as u8) });
+    }
+    let at = cluster.create(1, &[1, 2, 3]);
+    set(&mut cluster, "t1", "min.insync.replicas", "2");
+    // An earlier directory of the node is no place any more.
+    for directory in [OTHER, HERE] {
+        let place = Opened { broker: 2, directory: Some(directory), shard: Some(0) };
+        cluster.done(Ask::Opened(vec![(at, place)]));
+    }
+    let synced = SyncedPositions::from([(HERE, [(1, 0)].into())]);
+    let how = Registration { directories: vec![HERE], synced, ..node(2, again(2)) };
+    assert_eq!(returns(&mut cluster, at, how), [1], "the controller is a new one");
+}
+
+#[test]
+fn acks_of_a_damaged_replica_end_though_it_is_in_no_list() {
+    let (mut cluster, at) = three();
+    fence(&mut cluster, &[3]);
+    unfence(&mut cluster, 3);
+    let epoch = cluster.partition(at).leader_epoch;
+    let damaged = Verdict::Damaged { peer: cluster.peer(3), replicas: [at].into() };
+    for _ in 0..2 {
+        cluster.judge(vec![damaged.clone()]);
+        cluster.commit();
+        assert_eq!(
+            cluster.led(at),
+            (1, epoch + 1, vec![1, 2]),
+            "a wish that counts them may be on its way, once"
+        );
+    }
+}

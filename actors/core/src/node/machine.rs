@@ -8,7 +8,7 @@ use super::assign::{assigned, lives};
 use super::messages::{Effect, Found, Input, Life, Origin};
 use super::replicas::{Disks, Startable};
 use super::served::Served;
-use crate::ids::{BrokerId, DirectoryId, Peer, TopicPartition};
+use crate::ids::{BrokerId, DirectoryId, LeaderEpoch, Peer, TopicPartition};
 use crate::machine::{Effects, Machine};
 use crate::metadata::configs::{Statics, replica_config};
 use crate::metadata::{Image, Opened, Partition, Topic};
@@ -39,14 +39,23 @@ enum Stage {
     Served,
 }
 
+/// A replica cannot serve what it acknowledged.
+#[derive(Debug)]
+struct Damage {
+    why: String,
+    /// Whether it may begin anew in this process.
+    mendable: bool,
+    /// The last leader epoch in which it may have acknowledged what it cannot serve, or was listed as if it could.
+    epoch: LeaderEpoch,
+}
+
 #[derive(Debug)]
 struct Replica {
     life: u64,
     place: Place,
     assigned: Assigned,
     stage: Stage,
-    /// Why it cannot serve what it acknowledged, if it cannot; and whether it may begin anew in this process.
-    damage: Option<(String, bool)>,
+    damage: Option<Damage>,
     /// The lowest index of the metadata log whose image may have caused the start.
     since: u64,
 }
@@ -146,6 +155,9 @@ impl NodeMachine {
         let mut withdrawn = Vec::new();
         for (partition, p) in (0i32..).zip(&topic.partitions) {
             let id = TopicPartition { topic: topic.id, partition };
+            if self.mend(id, topic, p, since, out) {
+                continue;
+            }
             match (self.replicas.get_mut(&id), p.replicas.contains(&self.me)) {
                 (None, false) => {}
                 // A mutant takes the log of a replica that follows for one that nobody knows (R20).
@@ -180,7 +192,6 @@ impl NodeMachine {
                         }
                         Place::Offline(_) => {}
                     }
-                    self.mend(id, topic, p, since, out);
                 }
             }
         }
@@ -214,7 +225,8 @@ impl NodeMachine {
                 let life = self.next_life(id);
                 out.push(Effect::Offline { life, leader_epoch: p.leader_epoch, why: why.clone() });
                 out.push(Effect::Damaged(life));
-                let damage = Some((why.clone(), true));
+                // It has sent nothing in this life of the node, so no leader counts on it.
+                let damage = Some(Damage { why: why.clone(), mendable: true, epoch: LeaderEpoch::MIN });
                 self.keep(life, Place::Offline(why), self.assigned(topic, p), damage, since);
                 self.gather(life, out);
                 self.mend(id, topic, p, since, out);
@@ -243,14 +255,7 @@ impl NodeMachine {
     }
 
     /// Follows a life from here on.
-    fn keep(
-        &mut self,
-        life: Life,
-        place: Place,
-        assigned: Assigned,
-        damage: Option<(String, bool)>,
-        since: u64,
-    ) {
+    fn keep(&mut self, life: Life, place: Place, assigned: Assigned, damage: Option<Damage>, since: u64) {
         self.served.begin(since);
         let stage = Stage::Starting;
         self.replicas.insert(life.id, Replica { life: life.number, place, assigned, stage, damage, since });
@@ -258,6 +263,9 @@ impl NodeMachine {
 
     /// Lets a damaged replica begin anew, once the image shows that nobody needs its bytes: it is in neither ISR nor ELR,
     /// and another node leads (R41). That leader fills it.
+    ///
+    /// The leader epoch has to be above that of the find, and of the last state that lists the replica. A wish to take it in
+    /// may be under way until then, and a leader may count on it; both rest on acks of the bytes that are lost.
     fn mend(
         &mut self,
         id: TopicPartition,
@@ -265,44 +273,48 @@ impl NodeMachine {
         p: &Partition,
         since: u64,
         out: &mut Effects<Effect>,
-    ) {
-        let needless = p.leader >= 0 && p.leader != self.me && !p.is_eligible(self.me);
-        let damaged = |replica: &&Replica| matches!(replica.damage, Some((_, true)));
-        let Some(replica) = self.replicas.get(&id).filter(damaged) else { return };
+    ) -> bool {
+        let led = p.leader >= 0 && p.leader != self.me && p.replicas.contains(&self.me);
+        let counted = p.is_eligible(self.me);
+        let Some(replica) = self.replicas.get_mut(&id) else { return false };
+        let Some(damage) = replica.damage.as_mut() else { return false };
+        damage.epoch = damage.epoch.max(if counted { p.leader_epoch } else { LeaderEpoch::MIN });
+        let needless = !counted && damage.epoch < p.leader_epoch;
+        if !damage.mendable || !led {
+            return false;
+        }
         if !needless && !planted(Mutant::RefetchedBeforeLeaving) {
-            return;
+            return false;
         }
         let former = match replica.place {
             Place::In(shard) => Some(shard),
             Place::Offline(_) => None,
         };
-        let Some((shard, found)) = self.disks.anew(id) else { return };
-        let why = self.remove(id).and_then(|replica| replica.damage).map_or_else(String::new, |(why, _)| why);
+        let Some((shard, found)) = self.disks.anew(id) else { return false };
+        let why =
+            self.remove(id).and_then(|replica| replica.damage).map_or_else(String::new, |damage| damage.why);
         out.push(Effect::Mended { id, leader: p.leader, why });
         out.push(Effect::Withdraw(vec![id]));
         out.extend(former.map(|shard| Effect::Drop { id, shard }));
         out.extend(found.map(|found| Effect::Stray { found, at: None }));
         self.start_in((shard, Origin::New), id, (topic, p), since, out);
+        true
     }
 
     /// A replica says that it cannot serve what it acknowledged.
     fn damaged(&mut self, life: Life, why: String, mendable: bool, out: &mut Effects<Effect>) {
         let Some(replica) = self.living(life) else { return };
-        if matches!(replica.damage, Some((_, false))) {
+        if replica.damage.as_ref().is_some_and(|damage| !damage.mendable) {
             return;
         }
-        let known = replica.damage.replace((why.clone(), mendable)).is_some();
+        let epoch = replica.assigned.leader_epoch;
+        let known = replica.damage.replace(Damage { why: why.clone(), mendable, epoch }).is_some();
         if let (Place::In(shard), false) = (&replica.place, mendable) {
             let shard = *shard;
             self.disks.stops(shard, &why);
         }
         if !known {
             out.push(Effect::Damaged(life));
-        }
-        let image = Arc::clone(&self.image);
-        let topic = image.topics.get(&life.id.topic);
-        if let Some((topic, p)) = topic.and_then(|topic| Some((topic, topic.partition(life.id.partition)?))) {
-            self.mend(life.id, topic, p, image.applied, out);
         }
     }
 

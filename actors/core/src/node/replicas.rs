@@ -5,6 +5,7 @@
 
 use super::messages::{Found, Origin};
 use crate::ids::TopicPartition;
+use crate::mutant::{Mutant, planted};
 use crate::storage::Verdict;
 use crate::time::UnixMillis;
 use std::collections::BTreeMap;
@@ -133,6 +134,7 @@ impl Disks {
         let unclaimed = std::mem::take(&mut self.found).into_values().flatten();
         unclaimed
             .filter_map(|found| match found.stray {
+                None if planted(Mutant::OrphanDropped) => Some((found, None)),
                 None => Some((found, Some(now))),
                 Some(since) if now.0.saturating_sub(since.0) > STRAY_KEPT_MS => Some((found, None)),
                 Some(_) => None,

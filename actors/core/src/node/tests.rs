@@ -393,3 +393,19 @@ fn more_partitions_of_a_topic_start_beside_those_that_run() {
     let out = node.step(Input::Image(image(11, &[Arc::new(grown)])));
     assert!(matches!(&out[..], [Effect::Start { life, .. }] if life.id.partition == 1), "{out:?}");
 }
+
+#[test]
+fn a_lost_replica_begins_anew_once_another_one_leads_and_nobody_counts_on_it() {
+    let mut node = Node::one(vec![]);
+    let with = |isr: &[BrokerId], leader, epoch| {
+        let mut topic = Topic::clone(&topic(1, leader, epoch, &[ME, OTHER], &[ME, OTHER]));
+        topic.partitions[0].isr = isr.to_vec();
+        Arc::new(topic)
+    };
+    let out = node.step(Input::Image(image(10, &[with(&[OTHER, ME], OTHER, 4)])));
+    assert!(matches!(&started(&out)[..], [(1, Err(_))]), "it is in the ISR: {out:?}");
+    let out = node.step(Input::Image(image(11, &[with(&[ME], -1, 5)])));
+    assert!(matches!(&started(&out)[..], [(1, Err(_))]), "nobody leads: {out:?}");
+    let out = node.step(Input::Image(image(12, &[with(&[OTHER], OTHER, 6)])));
+    assert_eq!(started(&out), vec![(1, Ok((0, Origin::New, Kind::Follower(OTHER), 6)))], "R21");
+}

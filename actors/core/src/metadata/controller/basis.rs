@@ -40,8 +40,8 @@ pub(super) struct Standing {
     pub full: BTreeSet<Peer>,
     /// Replicas that cannot serve now.
     pub unable: BTreeMap<Peer, BTreeSet<TopicPartition>>,
-    /// Replicas that cannot serve what they acknowledged.
-    pub damaged: BTreeMap<Peer, BTreeSet<TopicPartition>>,
+    /// Replicas that cannot serve what they acknowledged, with the leader epoch in which that was heard.
+    pub damaged: BTreeMap<Peer, BTreeMap<TopicPartition, LeaderEpoch>>,
 }
 
 /// The ground of one decision; it lives no longer than that.
@@ -88,9 +88,9 @@ impl Basis<'_> {
 
     /// Whether a node has said that its replica cannot serve.
     pub fn unable(&self, broker: &Broker, id: TopicPartition) -> bool {
-        let names = |said: &BTreeMap<Peer, BTreeSet<TopicPartition>>| {
-            said.get(&broker.peer()).is_some_and(|replicas| replicas.contains(&id))
-        };
-        names(&self.standing.unable) || names(&self.standing.damaged)
+        let Standing { unable, damaged, .. } = self.standing;
+        let peer = broker.peer();
+        unable.get(&peer).is_some_and(|replicas| replicas.contains(&id))
+            || damaged.get(&peer).is_some_and(|replicas| replicas.contains_key(&id))
     }
 }

@@ -15,7 +15,7 @@
 use super::basis::{Basis, Standing, UNCLEAN_ELECTIONS};
 use super::eligible::Lost;
 use super::isr::unchanged;
-use crate::ids::{BrokerId, TopicPartition};
+use crate::ids::{BrokerId, LeaderEpoch, TopicPartition};
 use crate::metadata::broker::Broker;
 use crate::metadata::image::Topic;
 use crate::metadata::partition::Partition;
@@ -67,16 +67,17 @@ impl Basis<'_> {
         {
             return Some(change);
         }
-        if leader == p.leader && isr == p.isr && gone.is_empty() {
-            return None;
-        }
-        // Acks that a damaged member gave in this epoch count no more (R41).
+        let same = leader == p.leader && isr == p.isr && gone.is_empty() && !acknowledged;
+        // Acks that a damaged replica gave in this epoch count no more (R41).
         let raised = leader != p.leader || acknowledged;
         // Without a higher epoch the change would never fit (R43).
         let leader_epoch = p.leader_epoch.checked_add(i32::from(raised))?;
         let marks = (!p.unclean.is_empty()).then(Vec::new);
         let change = PartitionChange { leader, leader_epoch, isr, unclean: marks, ..unchanged(id, p) };
-        Some(self.with_eligible(topic, p, &gone, change))
+        let change = self.with_eligible(topic, p, &gone, change);
+        // Lists may stem from another `min.insync.replicas`, if the change of that met another state than it was decided on.
+        let stale = change.elr.is_some() || change.last_known_elr.is_some();
+        (!same || stale).then_some(change)
     }
 
     /// Adds the elections that new settings allow: a partition that waits without a leader has none of them to wait for.
@@ -187,21 +188,25 @@ impl Basis<'_> {
     }
 }
 
-/// The listed replicas that leave ISR and ELR, and whether one of them goes on in the same process: its acks of this leader
-/// epoch have to end, because a leader may take it in by them, from the ELR too.
+/// The listed replicas that leave ISR and ELR, and whether the acks of this leader epoch have to end, because a damaged
+/// replica that goes on in the same process may have given some.
+///
+/// One outside of both lists counts too: a proposal that brings it back may be on its way, and rests on such acks.
 fn leaving(p: &Partition, lost: Option<&Lost>) -> (BTreeSet<BrokerId>, bool) {
     let listed = |id: &BrokerId| p.is_eligible(*id);
     let marked = p.unclean.iter().filter(|_| p.replicas.len() > 1);
     let mut gone: BTreeSet<BrokerId> = marked.copied().filter(listed).collect();
     let Some(lost) = lost else { return (gone, false) };
     gone.extend(lost.unclean.iter().copied().filter(listed));
-    let damaged: BTreeSet<BrokerId> =
-        lost.damaged.iter().copied().filter(|id| listed(id) && !gone.contains(id)).collect();
-    let stays = |id: &BrokerId| listed(id) && !gone.contains(id) && !damaged.contains(id);
-    if damaged.is_empty() || !p.replicas.iter().any(stays) {
+    let stays = |id: &BrokerId| listed(id) && !gone.contains(id) && !lost.damaged.contains_key(id);
+    if lost.damaged.is_empty() || !p.replicas.iter().any(stays) {
         // The last one keeps its bytes, and the partition is offline (R41).
         return (gone, false);
     }
-    gone.extend(damaged);
-    (gone, true)
+    let counts = |(id, heard_in): (&BrokerId, &LeaderEpoch)| {
+        p.replicas.contains(id) && p.leader >= 0 && *heard_in >= p.leader_epoch
+    };
+    let leaves = lost.damaged.keys().any(listed);
+    gone.extend(lost.damaged.keys().copied().filter(listed));
+    (gone, leaves || lost.damaged.iter().any(counts))
 }

@@ -7,7 +7,7 @@
 //! This file says who is eligible. The election takes one of them only where the ISR is empty (R10).
 
 use super::basis::Basis;
-use crate::ids::{BrokerId, TopicPartition};
+use crate::ids::{BrokerId, LeaderEpoch, TopicPartition};
 use crate::metadata::image::Topic;
 use crate::metadata::partition::Partition;
 use crate::metadata::record::{MetadataRecord, PartitionChange};
@@ -19,8 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Lost {
     /// They may lack what they acknowledged.
     pub unclean: BTreeSet<BrokerId>,
-    /// They cannot serve what they acknowledged, and leave if anybody else stays (R41).
-    pub damaged: BTreeSet<BrokerId>,
+    /// They cannot serve what they acknowledged, and leave if anybody else stays (R41). Acks of the leader epoch in which
+    /// that was heard, and of earlier ones, count no more.
+    pub damaged: BTreeMap<BrokerId, LeaderEpoch>,
 }
 
 /// Replicas that are lost, by partition.
@@ -54,8 +55,8 @@ impl Basis<'_> {
             for id in &broker.unclean {
                 all.entry(*id).or_default().unclean.insert(broker.id);
             }
-            for id in self.standing.damaged.get(&broker.peer()).into_iter().flatten() {
-                all.entry(*id).or_default().damaged.insert(broker.id);
+            for (id, heard_in) in self.standing.damaged.get(&broker.peer()).into_iter().flatten() {
+                all.entry(*id).or_default().damaged.insert(broker.id, *heard_in);
             }
         }
         all.retain(|id, _| self.image.partition(*id).is_some_and(|p| p.replicas.len() > 1));

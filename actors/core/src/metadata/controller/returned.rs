@@ -6,10 +6,10 @@
 //!
 //! A directory whose last process is not its node's last one is refused before this (`register.rs`, R47).
 
-use crate::ids::{BrokerId, DirectoryId, TopicPartition};
+use crate::ids::{DirectoryId, TopicPartition};
 use crate::metadata::broker::{Broker, Registration, SyncedPositions};
 use crate::metadata::image::Image;
-use crate::metadata::partition::Partition;
+use crate::metadata::partition::{Opened, Partition};
 use crate::mutant::{Mutant, planted};
 use std::collections::BTreeSet;
 
@@ -23,8 +23,7 @@ pub(super) fn unclean(image: &Image, node: &Registration, known: &SyncedPosition
     for topic in image.topics.values() {
         for (partition, p) in (0i32..).zip(&topic.partitions) {
             let id = TopicPartition { topic: topic.id, partition };
-            let lost =
-                || other || named.contains(&id) || elsewhere(p, node) || in_short(p, node.broker, &short);
+            let lost = || other || named.contains(&id) || elsewhere(p, node) || in_short(p, node, &short);
             if p.replicas.len() > 1 && p.is_eligible(node.broker) && lost() {
                 found.push(id);
             }
@@ -35,7 +34,7 @@ pub(super) fn unclean(image: &Image, node: &Registration, known: &SyncedPosition
 
 /// The shards whose journals end before what the node was heard to have synced; a lost shard is one of them.
 fn short(node: &Registration, known: &SyncedPositions) -> BTreeSet<u16> {
-    if planted(Mutant::RestoredCopyAccepted) {
+    if planted(Mutant::RestoredCopyAccepted) || planted(Mutant::CopyWithinLifeAccepted) {
         return BTreeSet::new();
     }
     let mut short = BTreeSet::new();
@@ -59,9 +58,22 @@ fn elsewhere(p: &Partition, node: &Registration) -> bool {
     p.opened_by(node.broker) && !node.directories.is_empty() && !node.directories.iter().any(here)
 }
 
-/// Whether the replica lies in a journal that is too short. A place that is not known counts as any.
-fn in_short(p: &Partition, broker: BrokerId, short: &BTreeSet<u16>) -> bool {
-    let places = p.opened.iter().filter(|opened| opened.broker == broker);
-    !short.is_empty()
-        && places.map(|opened| opened.shard).all(|shard| shard.is_none_or(|n| short.contains(&n)))
+/// Whether the replica lies in a journal that is too short, or that the node has no more. A place that is not known counts
+/// as any.
+///
+/// A journal that is gone needs no known position. After a change of controllers nobody may have heard one.
+fn in_short(p: &Partition, node: &Registration, short: &BTreeSet<u16>) -> bool {
+    let has = |directory: DirectoryId, shard: u16| match node.synced.get(&directory) {
+        Some(shards) => shards.contains_key(&shard),
+        // A directory that the node does not have any more holds nothing for it.
+        None => node.directories.is_empty() || node.directories.contains(&directory),
+    };
+    let lost = |at: &Opened| match (at.directory, at.shard) {
+        (_, None) => !short.is_empty(),
+        (directory, Some(shard)) => {
+            short.contains(&shard) || directory.is_some_and(|directory| !has(directory, shard))
+        }
+    };
+    let mut places = p.opened.iter().filter(|opened| opened.broker == node.broker).peekable();
+    if places.peek().is_none() { !short.is_empty() } else { places.all(lost) }
 }
