@@ -5,7 +5,7 @@
 
 use crate::ports::{NoPeers, Replication};
 use crate::proposer::ProposerMsg;
-use callboard_core::TopicPartition;
+use callboard_core::{LeaderEpoch, TopicPartition};
 use parking_lot::Mutex;
 use ractor::ActorRef;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ pub struct Links {
     /// Replicas that cannot serve now.
     pub unable: Arc<Unable>,
     /// Replicas that cannot serve what they acknowledged, until another replica helps (R41).
-    pub damaged: Arc<Unable>,
+    pub damaged: Arc<Damaged>,
 }
 
 impl Default for Links {
@@ -34,7 +34,7 @@ impl Default for Links {
     }
 }
 
-/// Replicas of this node that the heartbeat names, because they cannot serve (R38, R41).
+/// Replicas of this node that the heartbeat names, because they cannot serve (R38).
 #[derive(Debug, Default)]
 pub struct Unable(Mutex<BTreeMap<TopicPartition, u64>>);
 
@@ -52,16 +52,44 @@ impl Unable {
         }
     }
 
-    /// Takes a replica off the list, whoever put it there.
-    pub fn clear(&self, id: TopicPartition) {
-        if self.0.lock().remove(&id).is_some() {
-            tracing::info!(partition = %id, "it can serve again");
-        }
-    }
-
     /// All that cannot serve now.
     #[must_use]
     pub fn all(&self) -> BTreeSet<TopicPartition> {
         self.0.lock().keys().copied().collect()
+    }
+}
+
+/// Replicas of this node that the heartbeat names, because they cannot serve what they acknowledged; each with the last
+/// leader epoch in which anybody may count on it (R41).
+#[derive(Debug, Default)]
+pub struct Damaged(Mutex<BTreeMap<TopicPartition, LeaderEpoch>>);
+
+impl Damaged {
+    /// Names a replica from the next heartbeat on.
+    pub fn set(&self, id: TopicPartition, epoch: LeaderEpoch) {
+        if self.0.lock().insert(id, epoch).is_none() {
+            tracing::warn!(partition = %id, epoch, "it cannot serve what it acknowledged");
+        }
+    }
+
+    /// Takes a replica off the list.
+    pub fn clear(&self, id: TopicPartition) {
+        self.0.lock().remove(&id);
+    }
+
+    /// All damaged replicas.
+    #[must_use]
+    pub fn all(&self) -> BTreeSet<(TopicPartition, LeaderEpoch)> {
+        self.0.lock().iter().map(|(id, epoch)| (*id, *epoch)).collect()
+    }
+}
+
+/// The words for a damaged replica that begins anew. One that leads was elected by an operator who gave its bytes up.
+#[must_use]
+pub fn anew(leads: bool) -> &'static str {
+    if leads {
+        "elected uncleanly, it begins without a record, and its former log is kept for a day as a stray"
+    } else {
+        "it begins anew, and its leader fills it"
     }
 }

@@ -17,7 +17,7 @@ use crate::controller::{Ask, ControllerActor, ControllerArgs, ControllerHandle};
 use crate::directory::Directory;
 use crate::group::{CoordinatorsActor, CoordinatorsArgs};
 use crate::images::Images;
-use crate::links::{Links, Unable};
+use crate::links::{Damaged, Links};
 use crate::messages::{NodeMsg, ShardMsg, Starting};
 use crate::metrics;
 use crate::partition::{PartitionHandle, TailBudget};
@@ -89,7 +89,7 @@ struct NodeIo {
     /// The identity of the data directory.
     directory_id: Option<DirectoryId>,
     /// Replicas that the heartbeats name as damaged.
-    damaged: Arc<Unable>,
+    damaged: Arc<Damaged>,
     controller: ControllerHandle,
     /// The shards by number; none for a lost one.
     shards: Vec<Option<ShardAt>>,
@@ -379,10 +379,10 @@ impl Perform<Effect> for NodeIo {
             Effect::Unclean { id, why } => {
                 tracing::warn!(partition = %id, "unclean: {why}; among others it catches up first, and alone it serves what it has");
             }
-            Effect::Damaged(life) => self.damaged.set(life.id, life.number, true),
+            Effect::Damaged { life, epoch } => self.damaged.set(life.id, epoch),
             Effect::Mended { id, leader, why } => {
                 metrics::mended();
-                tracing::warn!(partition = %id, leader, "it begins anew, and its leader fills it: {why}");
+                tracing::warn!(partition = %id, leader, "{}: {why}", crate::links::anew(leader == self.broker_id));
             }
             Effect::Offline { life, leader_epoch, why } => self.offline(life, leader_epoch, why),
             Effect::Assign { id, shard, assigned } => self.tell(shard, ShardMsg::Assign(id, assigned)),

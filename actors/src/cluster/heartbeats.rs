@@ -8,7 +8,7 @@
 use super::door::Door;
 use super::messages::SessionsMsg;
 use crate::images::Images;
-use crate::links::Unable;
+use crate::links::{Damaged, Unable};
 use crate::ports::{Calls, Service, Shard, ShardStats};
 use bytes::Bytes;
 use callboard_core::metadata::SyncedPositions;
@@ -30,7 +30,7 @@ pub struct Heartbeats {
     pub images: Arc<Images>,
     pub shards: Vec<Arc<dyn Shard>>,
     pub unable: Arc<Unable>,
-    pub damaged: Arc<Unable>,
+    pub damaged: Arc<Damaged>,
     pub directory: Option<DirectoryId>,
     /// Whether the node wants to end.
     pub ending: Arc<AtomicBool>,

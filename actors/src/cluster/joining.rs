@@ -10,7 +10,7 @@ use super::heartbeats::Heartbeats;
 use crate::clock::Clock;
 use crate::controller::ControllerHandle;
 use crate::images::Images;
-use crate::links::Unable;
+use crate::links::{Damaged, Unable};
 use crate::messages::NodeMsg;
 use crate::ports::{Calls, Replication, Shard};
 use crate::proposer::ProposerMsg;
@@ -46,7 +46,7 @@ pub(crate) struct Beating {
     pub images: Arc<Images>,
     pub shards: Vec<Arc<dyn Shard>>,
     pub unable: Arc<Unable>,
-    pub damaged: Arc<Unable>,
+    pub damaged: Arc<Damaged>,
     pub directory: Option<DirectoryId>,
     pub ending: Arc<AtomicBool>,
     pub proposer: ActorRef<ProposerMsg>,

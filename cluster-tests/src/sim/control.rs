@@ -129,7 +129,7 @@ impl World {
             sync_age_ms: if process.syncing { (now - process.sync_since) / MS } else { 0 },
             synced,
             full: false,
-            damaged: named(damaged),
+            damaged: ids.iter().zip(damaged).filter_map(|(id, until)| Some((*id, until?))).collect(),
             unable: named(unable),
         };
         for _ in 0..2 {

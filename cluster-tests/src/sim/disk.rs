@@ -346,10 +346,12 @@ impl Disk {
         self.records.truncate(self.written);
     }
 
-    /// The power is cut. Of what is not synced, this many percent are there all the same.
-    pub fn cut(&mut self, keep: u64) {
+    /// The power is cut. Of what is not synced, this many percent are there all the same. Says whether anything is gone.
+    pub fn cut(&mut self, keep: u64) -> bool {
         let beyond = (self.written - self.synced) as u64 * keep / 100;
+        let before = self.records.len();
         self.records.truncate(self.synced + beyond as usize);
+        self.records.len() < before
     }
 
     /// Reads everything after the end of a process, as recovery does. The entries that were found count as durable from here on.

@@ -6,6 +6,7 @@
 //!
 //! The metadata log of a copy that was made within a life is not set back, because nothing would notice that (R47).
 
+use callboard_core::node::Input;
 use callboard_core::storage::{Durability, Entry, EntryHeader};
 use callboard_core::{Reject, Ticket, TopicId, TopicPartition};
 
@@ -207,11 +208,15 @@ impl World {
             return self.stop(node);
         }
         for part in 0..self.parts.len() {
-            if let Some(process) = self.process(node).filter(|p| !matches!(p.locals[part], Local::None)) {
-                process.damaged[part] = true;
-                self.truths[part].losers.insert(node);
-                self.take_down(node, part);
-            }
+            let Some(process) = self.process(node) else { continue };
+            let life = match &process.locals[part] {
+                Local::Up(up) => up.life,
+                Local::Rebuilding { life, .. } => *life,
+                Local::None => continue,
+            };
+            self.truths[part].losers.insert(node);
+            self.take_down(node, part);
+            self.node_step(node, Input::Damaged { life, why: "a sync failed".to_owned(), mendable: false });
         }
         let wait = self.chance.within(SECOND, 6 * SECOND);
         self.at(node, wait, AtNode::Stop);

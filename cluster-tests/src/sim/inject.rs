@@ -115,7 +115,7 @@ impl World {
         self.nodes[node].paused = 0;
         self.nodes[node].disk.kill(&mut self.rng);
         if let Some(keep) = self.nodes[node].pages_lost.take() {
-            self.nodes[node].disk.cut(keep);
+            let _ = self.nodes[node].disk.cut(keep);
         }
         if let Some(keep) = power {
             self.lose_power(node, keep);
@@ -187,7 +187,9 @@ impl World {
     fn may_die(&self, dead: NodeIx) -> bool {
         let stays = |node: &NodeIx| {
             let here = &self.nodes[*node];
-            *node != dead && self.voters[*node].votes && here.lose.is_none() && !here.put_back
+            let judged = !here.strange || self.is_running(*node);
+            let sure = here.lose.is_none() && !here.put_back && judged;
+            *node != dead && self.voters[*node].votes && sure
         };
         (0..self.nodes.len()).filter(stays).count() * 2 > self.nodes.len()
     }

@@ -114,14 +114,14 @@ impl World {
                     process.recovered.clear();
                 }
             }
-            Effect::Drop { id, .. } if self.is_mended(node, id) => {}
+            Effect::Leave { id, .. } | Effect::Drop { id, .. } if self.is_mended(node, id) => {}
             Effect::Leave { id, .. } | Effect::Drop { id, .. } => {
                 self.broken("I16", || {
                     format!("n{} lets go of {id}, and nothing was committed about it", node + 1)
                 });
             }
             Effect::Offline { life, why, .. } => self.offline(node, life, &why),
-            Effect::Damaged(Life { id, .. }) => self.note_damage(node, id),
+            Effect::Damaged { life, epoch } => self.note_damage(node, life.id, epoch),
             Effect::Mended { id, .. } => self.mend(node, id),
             Effect::Unclean { .. } => {}
             Effect::Ready { .. } => self.node_ready(node),

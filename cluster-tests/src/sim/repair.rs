@@ -6,10 +6,10 @@
 //! After the heal an operator looks at partitions without a leader. If nobody who could lead is alive, they are elected
 //! uncleanly. From then on the truth is what that leader has, and what it lacks is counted as a loss that was reported.
 
-use callboard_core::TopicPartition;
 use callboard_core::metadata::Partition;
 use callboard_core::metadata::controller::{Ask, Election};
 use callboard_core::node::Input;
+use callboard_core::{LeaderEpoch, TopicPartition};
 
 use crate::sim::disk::Recovered;
 use crate::sim::faults::{NodeIx, PartIx};
@@ -32,9 +32,9 @@ impl World {
     }
 
     /// Heartbeats name a replica that cannot serve what it acknowledged.
-    pub fn note_damage(&mut self, node: NodeIx, id: TopicPartition) {
+    pub fn note_damage(&mut self, node: NodeIx, id: TopicPartition, epoch: LeaderEpoch) {
         if let (Some(part), Some(process)) = (self.part(id), self.process(node)) {
-            process.damaged[part] = true;
+            process.damaged[part] = Some(epoch);
         }
     }
 
@@ -42,14 +42,18 @@ impl World {
     pub fn mend(&mut self, node: NodeIx, id: TopicPartition) {
         let Some(part) = self.part(id) else { return };
         if let Some(process) = self.process(node) {
-            (process.damaged[part], process.mended[part]) = (false, true);
+            (process.damaged[part], process.mended[part]) = (None, true);
         }
         match self.take_down(node, part) {
             Local::Up(up) => {
                 self.set_aside(node, up.replica);
                 self.figures.repaired += 1;
             }
-            Local::Rebuilding { .. } | Local::None => self.figures.refilled += 1,
+            Local::Rebuilding { replica, .. } => {
+                self.set_aside(node, replica);
+                self.figures.repaired += 1;
+            }
+            Local::None => self.figures.refilled += 1,
         }
     }
 
@@ -106,7 +110,7 @@ impl World {
     #[must_use]
     pub fn is_sound(&self, node: NodeIx, part: PartIx) -> bool {
         let process = self.nodes[node].process.as_ref();
-        self.is_running(node) && process.is_some_and(|process| !process.damaged[part])
+        self.is_running(node) && process.is_some_and(|process| process.damaged[part].is_none())
     }
 
     /// The operator looks at partitions without a leader, once all nodes that will ever be there are there.
@@ -147,7 +151,10 @@ impl World {
     pub fn take_over(&mut self, part: PartIx, p: &Partition) {
         let Some(leader) = self.node_of(p.leader) else { return };
         let id = self.parts[part].id;
-        let live = self.nodes[leader].disk.replicas().filter(|(_, live)| live.id == id).last();
+        let process = self.nodes[leader].process.as_ref();
+        // A damaged leader begins anew.
+        let keeps = process.is_none_or(|process| process.damaged[part].is_none());
+        let live = self.nodes[leader].disk.replicas().filter(|(_, live)| live.id == id && keeps).last();
         let (start, log) =
             live.map_or((0, Vec::new()), |(_, live)| (live.log_start(), live.content().to_vec()));
         let lost = self.truths[part].take_over(&log, start, p.leader_epoch);

@@ -120,8 +120,10 @@ impl World {
 
     /// The power of a machine is gone: of what is not synced this many percent are left, and the next boot is another.
     pub fn lose_power(&mut self, node: NodeIx, keep: u64) {
-        self.nodes[node].disk.cut(keep);
-        self.nodes[node].boot += 1;
+        let here = &mut self.nodes[node];
+        // Under `os` the next start has to find the replicas unclean, and nothing is known until then.
+        here.lossy |= here.disk.cut(keep) && self.options.power_cuts_os;
+        here.boot += 1;
     }
 }
 

@@ -154,7 +154,7 @@ pub struct Process {
     /// Replicas that cannot serve for some time (R38).
     pub unable: [bool; PARTITIONS_MAX],
     /// Replicas that cannot serve what they acknowledged (R41).
-    pub damaged: [bool; PARTITIONS_MAX],
+    pub damaged: [Option<LeaderEpoch>; PARTITIONS_MAX],
     /// Replicas that begin anew just now.
     pub mended: [bool; PARTITIONS_MAX],
     /// A sync has failed, and the shard does nothing any more (R22).

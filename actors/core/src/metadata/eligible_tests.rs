@@ -266,7 +266,7 @@ fn a_damaged_replica_leaves_unless_it_is_the_last() {
     let (mut cluster, at) = three();
     let damaged = |cluster: &Cluster, n, replicas: &[TopicPartition]| Verdict::Damaged {
         peer: cluster.peer(n),
-        replicas: replicas.iter().copied().collect(),
+        replicas: replicas.iter().map(|id| (*id, 0)).collect(),
     };
     let epoch = cluster.partition(at).leader_epoch;
     cluster.judge(vec![damaged(&cluster, 3, &[at])]);
@@ -417,7 +417,7 @@ fn acks_of_a_damaged_replica_end_though_it_is_in_no_list() {
     fence(&mut cluster, &[3]);
     unfence(&mut cluster, 3);
     let epoch = cluster.partition(at).leader_epoch;
-    let damaged = Verdict::Damaged { peer: cluster.peer(3), replicas: [at].into() };
+    let damaged = Verdict::Damaged { peer: cluster.peer(3), replicas: [(at, epoch)].into() };
     for _ in 0..2 {
         cluster.judge(vec![damaged.clone()]);
         cluster.commit();

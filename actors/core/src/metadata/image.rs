@@ -194,6 +194,7 @@ impl Image {
                     Some(p) => changed(p, change),
                     None => return Some(Dropped::Partition(change.id())),
                 }
+                self.settle_eligible(Some(change.topic), false);
                 self.left(change.id());
             }
             MetadataRecord::ProducerIds { next } => self.next_producer_id = self.next_producer_id.max(*next),
@@ -212,6 +213,11 @@ impl Image {
                     return Some(Dropped::Topic(*id));
                 }
                 self.configure(of, changes);
+                match of {
+                    ConfigOf::Topic(id) => self.settle_eligible(Some(*id), true),
+                    ConfigOf::Cluster => self.settle_eligible(None, true),
+                    ConfigOf::Broker(_) | ConfigOf::Group(_) | ConfigOf::ClientMetrics(_) => {}
+                }
             }
         }
         None

@@ -20,6 +20,7 @@ mod partition;
 mod producer_ids;
 mod record;
 pub mod recovery;
+mod settle;
 mod told;
 mod verdict;
 

@@ -7,7 +7,7 @@
 
 use super::broker::SyncedPositions;
 use super::log::Leadership;
-use crate::ids::{Peer, TopicPartition};
+use crate::ids::{LeaderEpoch, Peer, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -63,10 +63,10 @@ pub enum Verdict {
         replicas: BTreeSet<TopicPartition>,
     },
     /// All replicas of the node that cannot serve bytes which they acknowledged, and never will without another replica's
-    /// help. They leave ISR and ELR, where anybody else stays (R41).
+    /// help. They leave ISR and ELR, where anybody else stays (R41). Acks up to the leader epoch named count no more.
     Damaged {
         peer: Peer,
-        replicas: BTreeSet<TopicPartition>,
+        replicas: BTreeSet<(TopicPartition, LeaderEpoch)>,
     },
 }
 

@@ -5,16 +5,17 @@
 //! one, and `served.rs` counts the work that an image causes. The shell performs the effects.
 
 use super::assign::{assigned, lives};
+use super::damage::Damage;
 use super::messages::{Effect, Found, Input, Life, Origin};
 use super::replicas::{Disks, Startable};
 use super::served::Served;
-use crate::ids::{BrokerId, DirectoryId, LeaderEpoch, Peer, TopicPartition};
+use crate::ids::{BrokerId, DirectoryId, Peer, TopicPartition};
 use crate::machine::{Effects, Machine};
 use crate::metadata::configs::{Statics, replica_config};
 use crate::metadata::{Image, Opened, Partition, Topic};
 use crate::mutant::{Mutant, planted};
 use crate::partition::{Assigned, ReplicaConfig};
-use crate::time::{Millis, Now};
+use crate::time::{Millis, Now, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ const RECORD_AGAIN_MS: u64 = 500;
 
 /// The shard in which a replica runs, or the reason why none does.
 #[derive(Debug)]
-enum Place {
+pub(super) enum Place {
     In(usize),
     Offline(String),
 }
@@ -39,23 +40,13 @@ enum Stage {
     Served,
 }
 
-/// A replica cannot serve what it acknowledged.
 #[derive(Debug)]
-struct Damage {
-    why: String,
-    /// Whether it may begin anew in this process.
-    mendable: bool,
-    /// The last leader epoch in which it may have acknowledged what it cannot serve, or was listed as if it could.
-    epoch: LeaderEpoch,
-}
-
-#[derive(Debug)]
-struct Replica {
-    life: u64,
-    place: Place,
-    assigned: Assigned,
+pub(super) struct Replica {
+    pub(super) life: u64,
+    pub(super) place: Place,
+    pub(super) assigned: Assigned,
     stage: Stage,
-    damage: Option<Damage>,
+    pub(super) damage: Option<Damage>,
     /// The lowest index of the metadata log whose image may have caused the start.
     since: u64,
 }
@@ -63,16 +54,18 @@ struct Replica {
 /// One node and its replicas.
 #[derive(Debug)]
 pub struct NodeMachine {
-    me: BrokerId,
+    pub(super) me: BrokerId,
     /// The data directory of this node.
     directory: Option<DirectoryId>,
     statics: Arc<Statics>,
-    disks: Disks,
+    pub(super) disks: Disks,
+    /// The wall clock at the newest image.
+    pub(super) wall: UnixMillis,
     image: Arc<Image>,
     /// The broker epoch; none before the registration.
     epoch: Option<u64>,
     ready: bool,
-    replicas: BTreeMap<TopicPartition, Replica>,
+    pub(super) replicas: BTreeMap<TopicPartition, Replica>,
     lives: u64,
     /// Replicas that are up and that the image does not know as opened yet.
     to_record: Vec<Life>,
@@ -96,6 +89,7 @@ impl NodeMachine {
             directory,
             statics,
             disks: Disks::new(shards, found),
+            wall: UnixMillis(0),
             image: Arc::default(),
             epoch: None,
             ready: false,
@@ -114,6 +108,7 @@ impl NodeMachine {
         if self.epoch.is_none_or(|epoch| image.applied < epoch) || image.applied < self.image.applied {
             return;
         }
+        self.wall = now.wall;
         let first = self.image.applied == 0;
         let old = std::mem::replace(&mut self.image, Arc::clone(&image));
         let below = old.cluster_configs != image.cluster_configs
@@ -224,10 +219,9 @@ impl NodeMachine {
             Err(why) => {
                 let life = self.next_life(id);
                 out.push(Effect::Offline { life, leader_epoch: p.leader_epoch, why: why.clone() });
-                out.push(Effect::Damaged(life));
-                // It has sent nothing in this life of the node, so no leader counts on it.
-                let damage = Some(Damage { why: why.clone(), mendable: true, epoch: LeaderEpoch::MIN });
-                self.keep(life, Place::Offline(why), self.assigned(topic, p), damage, since);
+                let damage = Damage::at_start(why.clone());
+                out.push(Effect::Damaged { life, epoch: damage.epoch });
+                self.keep(life, Place::Offline(why), self.assigned(topic, p), Some(damage), since);
                 self.gather(life, out);
                 self.mend(id, topic, p, since, out);
             }
@@ -240,7 +234,7 @@ impl NodeMachine {
     }
 
     /// Starts a new life of a replica in a shard.
-    fn start_in(
+    pub(super) fn start_in(
         &mut self,
         (shard, origin): (usize, Origin),
         id: TopicPartition,
@@ -259,63 +253,6 @@ impl NodeMachine {
         self.served.begin(since);
         let stage = Stage::Starting;
         self.replicas.insert(life.id, Replica { life: life.number, place, assigned, stage, damage, since });
-    }
-
-    /// Lets a damaged replica begin anew, once the image shows that nobody needs its bytes: it is in neither ISR nor ELR,
-    /// and another node leads (R41). That leader fills it.
-    ///
-    /// The leader epoch has to be above that of the find, and of the last state that lists the replica. A wish to take it in
-    /// may be under way until then, and a leader may count on it; both rest on acks of the bytes that are lost.
-    fn mend(
-        &mut self,
-        id: TopicPartition,
-        topic: &Topic,
-        p: &Partition,
-        since: u64,
-        out: &mut Effects<Effect>,
-    ) -> bool {
-        let led = p.leader >= 0 && p.leader != self.me && p.replicas.contains(&self.me);
-        let counted = p.is_eligible(self.me);
-        let Some(replica) = self.replicas.get_mut(&id) else { return false };
-        let Some(damage) = replica.damage.as_mut() else { return false };
-        damage.epoch = damage.epoch.max(if counted { p.leader_epoch } else { LeaderEpoch::MIN });
-        let needless = !counted && damage.epoch < p.leader_epoch;
-        if !damage.mendable || !led {
-            return false;
-        }
-        if !needless && !planted(Mutant::RefetchedBeforeLeaving) {
-            return false;
-        }
-        let former = match replica.place {
-            Place::In(shard) => Some(shard),
-            Place::Offline(_) => None,
-        };
-        let Some((shard, found)) = self.disks.anew(id) else { return false };
-        let why =
-            self.remove(id).and_then(|replica| replica.damage).map_or_else(String::new, |damage| damage.why);
-        out.push(Effect::Mended { id, leader: p.leader, why });
-        out.push(Effect::Withdraw(vec![id]));
-        out.extend(former.map(|shard| Effect::Drop { id, shard }));
-        out.extend(found.map(|found| Effect::Stray { found, at: None }));
-        self.start_in((shard, Origin::New), id, (topic, p), since, out);
-        true
-    }
-
-    /// A replica says that it cannot serve what it acknowledged.
-    fn damaged(&mut self, life: Life, why: String, mendable: bool, out: &mut Effects<Effect>) {
-        let Some(replica) = self.living(life) else { return };
-        if replica.damage.as_ref().is_some_and(|damage| !damage.mendable) {
-            return;
-        }
-        let epoch = replica.assigned.leader_epoch;
-        let known = replica.damage.replace(Damage { why: why.clone(), mendable, epoch }).is_some();
-        if let (Place::In(shard), false) = (&replica.place, mendable) {
-            let shard = *shard;
-            self.disks.stops(shard, &why);
-        }
-        if !known {
-            out.push(Effect::Damaged(life));
-        }
     }
 
     fn deleted(&mut self, topic: &Topic, out: &mut Effects<Effect>) {
@@ -343,7 +280,7 @@ impl NodeMachine {
         }
     }
 
-    fn remove(&mut self, id: TopicPartition) -> Option<Replica> {
+    pub(super) fn remove(&mut self, id: TopicPartition) -> Option<Replica> {
         let replica = self.replicas.remove(&id)?;
         if replica.stage != Stage::Served {
             self.served.done(replica.since);
@@ -352,7 +289,7 @@ impl NodeMachine {
     }
 
     /// The replica in this life, or none if the life is over.
-    fn living(&mut self, life: Life) -> Option<&mut Replica> {
+    pub(super) fn living(&mut self, life: Life) -> Option<&mut Replica> {
         self.replicas.get_mut(&life.id).filter(|replica| replica.life == life.number)
     }
 

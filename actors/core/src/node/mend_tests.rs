@@ -54,7 +54,8 @@ fn a_replica_that_recovery_found_corrupt_begins_anew_once_nobody_counts_on_it() 
     for (case, at_first, begins) in rows {
         let mut node = Node::one(vec![corrupt()]);
         let out = node.step(Input::Image(image(10, &[at_first])));
-        assert!(out.contains(&Effect::Damaged(life(1))), "{case}: heartbeats say so");
+        let told = |effect: &Effect| matches!(effect, Effect::Damaged { life: of, .. } if *of == life(1));
+        assert!(out.iter().any(told), "{case}: heartbeats say so");
         let found = Effect::Stray { found: corrupt(), at: None };
         assert_eq!(anew(&out), begins.then_some(&found), "{case}");
         if !begins {
@@ -79,11 +80,35 @@ fn a_running_replica_says_that_it_is_damaged_and_begins_anew_when_it_has_left() 
     let mut node = Node::one(vec![Found { verdict: Verdict::Clean, ..corrupt() }]);
     node.step(Input::Image(image(10, &[topic(OTHER, 5, &[OTHER, ME], &[])])));
     let rot = || Input::Damaged { life: life(1), why: "rot".into(), mendable: true };
-    assert_eq!(node.step(rot()), vec![Effect::Damaged(life(1))]);
+    assert_eq!(node.step(rot()), vec![Effect::Damaged { life: life(1), epoch: 5 }]);
     assert_eq!(node.step(rot()), vec![], "told once");
-    let out = node.step(Input::Image(image(11, &[topic(OTHER, 6, &[OTHER], &[])])));
+    let out = node.step(Input::Image(image(11, &[topic(OTHER, 5, &[OTHER], &[])])));
+    assert_eq!(anew(&out), None, "a wish of this leader epoch may still bring it back");
+    let out = node.step(Input::Image(image(12, &[topic(OTHER, 6, &[OTHER, ME], &[])])));
+    assert!(out.contains(&Effect::Damaged { life: life(1), epoch: 6 }), "it is counted on: {out:?}");
+    let out = node.step(Input::Image(image(13, &[topic(OTHER, 7, &[OTHER], &[])])));
     assert_eq!(anew(&out), Some(&Effect::Drop { id: id(1), shard: 0 }));
     assert_eq!(node.step(rot()), vec![], "a word of the former life");
+}
+
+#[test]
+fn the_last_replica_begins_anew_when_an_operator_gives_its_bytes_up_and_they_are_kept_as_a_stray() {
+    for found in [corrupt(), Found { verdict: Verdict::Clean, ..corrupt() }] {
+        let runs = found.verdict == Verdict::Clean;
+        let mut node = Node::one(vec![found.clone()]);
+        node.step(Input::Image(image(10, &[topic(ME, 5, &[ME], &[])])));
+        if runs {
+            node.step(Input::Damaged { life: life(1), why: "rot".into(), mendable: true });
+        }
+        let mut given_up = Topic::clone(&topic(ME, 6, &[ME], &[]));
+        (given_up.partitions[0].recovering, given_up.partitions[0].unclean_epoch) = (true, Some(6));
+        let out = node.step(Input::Image(image(11, &[Arc::new(given_up)])));
+        let leaves = out.contains(&Effect::Leave { id: id(1), shard: 0 });
+        let strays = |effect: &Effect| matches!(effect, Effect::Stray { at: Some(_), .. });
+        assert_eq!((leaves, out.iter().any(strays)), (runs, !runs), "{out:?}");
+        let fresh = |effect: &Effect| matches!(effect, Effect::Start { origin: Origin::New, .. });
+        assert!(out.iter().any(fresh), "{out:?}");
+    }
 }
 
 #[test]
@@ -91,7 +116,7 @@ fn a_shard_that_has_stopped_takes_no_new_replica() {
     let mut node = Node::one(vec![Found { verdict: Verdict::Clean, ..corrupt() }]);
     node.step(Input::Image(image(10, &[topic(OTHER, 5, &[OTHER, ME], &[])])));
     let stopped = Input::Damaged { life: life(1), why: "a sync failed".into(), mendable: false };
-    assert_eq!(node.step(stopped), vec![Effect::Damaged(life(1))]);
+    assert_eq!(node.step(stopped), vec![Effect::Damaged { life: life(1), epoch: 5 }]);
     let out = node.step(Input::Image(image(11, &[topic(OTHER, 6, &[OTHER], &[])])));
     assert_eq!(anew(&out), None, "its bytes stay until the node starts again");
 }

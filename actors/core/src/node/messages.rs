@@ -90,9 +90,13 @@ pub enum Effect {
         id: TopicPartition,
         why: String,
     },
-    /// Say in each heartbeat that this replica cannot serve what it acknowledged, until it is withdrawn (R41).
-    Damaged(Life),
-    /// Tell the operator that a replica begins anew, to be filled by its leader.
+    /// Say in each heartbeat that this replica cannot serve what it acknowledged up to this leader epoch, until it is
+    /// withdrawn (R41).
+    Damaged {
+        life: Life,
+        epoch: LeaderEpoch,
+    },
+    /// Tell the operator that a replica begins anew, to be filled by its leader. It may be the leader, elected uncleanly.
     Mended {
         id: TopicPartition,
         leader: BrokerId,

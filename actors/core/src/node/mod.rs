@@ -11,8 +11,8 @@
 //! ```
 //!
 //! A replica that works is served only when the image says that it was opened. A missing log is an
-//! error from then on. A replica that is broken is served too, as offline with the reason. It begins anew only when the image
-//! shows that nobody counts on its bytes, and another node leads (R41).
+//! error from then on. A replica that is broken is served too, as offline with the reason. `mend.rs` lets it
+//! begin anew when the image shows that nobody counts on its bytes (R41).
 //!
 //! `registration.rs` asks for this process's broker epoch; `proposer.rs` gathers what leaders want of their ISRs.
 //!
@@ -20,7 +20,9 @@
 //! decides what follows from it.
 
 mod assign;
+mod damage;
 mod machine;
+mod mend;
 mod messages;
 pub mod proposer;
 pub mod registration;

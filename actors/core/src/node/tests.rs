@@ -340,7 +340,7 @@ fn an_offline_partition_shows_its_newest_epoch() {
     let out = node.step(Input::Image(image(11, &[topic(1, ME, 5, &[ME], &[ME])])));
     let life = Life { id: id(1), number: 1 };
     let shown = Effect::Offline { life, leader_epoch: 5, why: "rot".into() };
-    assert_eq!(out, vec![shown, Effect::Served(11)]);
+    assert_eq!(out, vec![Effect::Damaged { life, epoch: 5 }, shown, Effect::Served(11)]);
 }
 
 #[test]

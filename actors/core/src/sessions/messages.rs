@@ -1,6 +1,6 @@
 //! The vocabulary of the judge of sessions: what nodes say, what else it hears, and what it says.
 
-use crate::ids::{Peer, TopicPartition};
+use crate::ids::{LeaderEpoch, Peer, TopicPartition};
 use crate::metadata::{Image, Judgement, Leadership, SyncedPositions};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -40,9 +40,10 @@ pub struct Heartbeat {
     pub synced: SyncedPositions,
     /// Replicas that cannot serve now (R38, R41).
     pub unable: BTreeSet<TopicPartition>,
-    /// Replicas that cannot serve what they acknowledged, until they have it again from another replica (R41).
+    /// Replicas that cannot serve what they acknowledged, until they have it again from another replica (R41); each with the
+    /// last leader epoch in which anybody may count on it.
     #[serde(default)]
-    pub damaged: BTreeSet<TopicPartition>,
+    pub damaged: BTreeSet<(TopicPartition, LeaderEpoch)>,
 }
 
 /// An event that the judge hears of.

@@ -2,7 +2,7 @@
 
 use super::messages::{HUNG_MS, Heartbeat, SESSION_MS, STALLED_MS};
 use super::past::Past;
-use crate::ids::TopicPartition;
+use crate::ids::{LeaderEpoch, TopicPartition};
 use crate::metadata::{Broker, FencedFor, SyncedPositions, Verdict};
 use crate::time::Millis;
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ pub(super) struct Session {
     /// The last word to the controller on replicas that cannot serve.
     unable: BTreeSet<TopicPartition>,
     /// The last word to the controller on replicas that need another replica's help.
-    damaged: BTreeSet<TopicPartition>,
+    damaged: BTreeSet<(TopicPartition, LeaderEpoch)>,
 }
 
 impl Session {

@@ -241,7 +241,7 @@ fn what_a_node_says_of_its_disk_and_its_replicas_is_told_once() {
         peer: peer(1),
         replicas: replicas.iter().copied().collect(),
     };
-    let damaged = |replicas: &[TopicPartition]| Verdict::Damaged {
+    let damaged = |replicas: &[(TopicPartition, i32)]| Verdict::Damaged {
         peer: peer(1),
         replicas: replicas.iter().copied().collect(),
     };
@@ -249,7 +249,7 @@ fn what_a_node_says_of_its_disk_and_its_replicas_is_told_once() {
         let said = rig.step(Input::Heartbeat(Heartbeat { full, ..beat(1, n, 100) }));
         assert_eq!(said[0].verdicts, [Verdict::Full { peer: peer(1), full }]);
     }
-    for (n, replicas) in [(90, vec![id]), (91, vec![])] {
+    for (n, replicas) in [(90, vec![(id, 4)]), (91, vec![(id, 5)]), (92, vec![])] {
         let beat = Heartbeat { damaged: replicas.iter().copied().collect(), ..beat(1, n, 100) };
         let said = rig.step(Input::Heartbeat(beat));
         assert_eq!(said[0].verdicts, [damaged(&replicas)], "R41");

@@ -40,7 +40,7 @@ pub(super) struct Standing {
     pub full: BTreeSet<Peer>,
     /// Replicas that cannot serve now.
     pub unable: BTreeMap<Peer, BTreeSet<TopicPartition>>,
-    /// Replicas that cannot serve what they acknowledged, with the leader epoch in which that was heard.
+    /// Replicas that cannot serve what they acknowledged, with the last leader epoch in which anybody may count on each.
     pub damaged: BTreeMap<Peer, BTreeMap<TopicPartition, LeaderEpoch>>,
 }
 

@@ -99,7 +99,7 @@ impl Basis<'_> {
             }
             Ask::AlterConfigs { broker_id, alterations, validate_only } => {
                 let (outcomes, records) = self.alter(*broker_id, alterations);
-                let records = self.with_allowed(self.with_settled(records));
+                let records = self.with_allowed(records);
                 Decision::new(unless(*validate_only, records), Reply::Altered(outcomes, index))
             }
             Ask::ProducerIds => {

@@ -86,6 +86,7 @@ impl Basis<'_> {
         let change = self.due_to(id, topic, p, lost.get(&id), || true).filter(|change| change.leader >= 0);
         // An ISR of unfenced members that cannot lead keeps everybody else out; an operator may give them up.
         let change = change.or_else(|| self.uncleanly(id, p, &BTreeSet::new()));
+        let change = change.or_else(|| self.emptied(id, p));
         change.map_or_else(
             || {
                 refuse(

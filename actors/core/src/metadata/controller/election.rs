@@ -74,10 +74,7 @@ impl Basis<'_> {
         let leader_epoch = p.leader_epoch.checked_add(i32::from(raised))?;
         let marks = (!p.unclean.is_empty()).then(Vec::new);
         let change = PartitionChange { leader, leader_epoch, isr, unclean: marks, ..unchanged(id, p) };
-        let change = self.with_eligible(topic, p, &gone, change);
-        // Lists may stem from another `min.insync.replicas`, if the change of that met another state than it was decided on.
-        let stale = change.elr.is_some() || change.last_known_elr.is_some();
-        (!same || stale).then_some(change)
+        (!same).then(|| self.with_eligible(topic, p, &gone, change))
     }
 
     /// Adds the elections that new settings allow: a partition that waits without a leader has none of them to wait for.
@@ -111,12 +108,26 @@ impl Basis<'_> {
     ) -> Option<PartitionChange> {
         let former: Vec<BrokerId> = p.last_known_elr.iter().chain(gone).copied().collect();
         let leader = self.best(id, p, &former).or_else(|| self.best(id, p, &p.replicas))?;
+        self.gives_up(id, p, leader)
+    }
+
+    /// Elects a replica that cannot serve what it had: nobody else is left. It begins anew, without a record.
+    pub(super) fn emptied(&self, id: TopicPartition, p: &Partition) -> Option<PartitionChange> {
+        let damaged = |broker: &Broker| {
+            let said = self.standing.damaged.get(&broker.peer());
+            said.is_some_and(|replicas| replicas.contains_key(&id))
+        };
+        let leader = p.replicas.iter().copied().find(|id| self.active(*id).is_some_and(damaged))?;
+        self.gives_up(id, p, leader)
+    }
+
+    /// The state in which committed is what this leader has, from now on. Nobody else is known to have that.
+    fn gives_up(&self, id: TopicPartition, p: &Partition, leader: BrokerId) -> Option<PartitionChange> {
         let leader_epoch = p.leader_epoch.checked_add(1)?;
         Some(PartitionChange {
             leader,
             leader_epoch,
             isr: vec![leader],
-            // From here on committed is what this leader has, and nobody else is known to have that.
             elr: Some(Vec::new()),
             last_known_elr: Some(Vec::new()),
             unclean: (!p.unclean.is_empty()).then(Vec::new),
@@ -203,8 +214,8 @@ fn leaving(p: &Partition, lost: Option<&Lost>) -> (BTreeSet<BrokerId>, bool) {
         // The last one keeps its bytes, and the partition is offline (R41).
         return (gone, false);
     }
-    let counts = |(id, heard_in): (&BrokerId, &LeaderEpoch)| {
-        p.replicas.contains(id) && p.leader >= 0 && *heard_in >= p.leader_epoch
+    let counts = |(id, until): (&BrokerId, &LeaderEpoch)| {
+        p.replicas.contains(id) && p.leader >= 0 && *until >= p.leader_epoch
     };
     let leaves = lost.damaged.keys().any(listed);
     gone.extend(lost.damaged.keys().copied().filter(listed));

@@ -10,7 +10,7 @@ use super::basis::Basis;
 use crate::ids::{BrokerId, LeaderEpoch, TopicPartition};
 use crate::metadata::image::Topic;
 use crate::metadata::partition::Partition;
-use crate::metadata::record::{MetadataRecord, PartitionChange};
+use crate::metadata::record::PartitionChange;
 use crate::mutant::{Mutant, planted};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Lost {
     /// They may lack what they acknowledged.
     pub unclean: BTreeSet<BrokerId>,
-    /// They cannot serve what they acknowledged, and leave if anybody else stays (R41). Acks of the leader epoch in which
-    /// that was heard, and of earlier ones, count no more.
+    /// They cannot serve what they acknowledged, and leave if anybody else stays (R41). Acks up to this leader epoch count
+    /// no more.
     pub damaged: BTreeMap<BrokerId, LeaderEpoch>,
 }
 
@@ -55,8 +55,8 @@ impl Basis<'_> {
             for id in &broker.unclean {
                 all.entry(*id).or_default().unclean.insert(broker.id);
             }
-            for (id, heard_in) in self.standing.damaged.get(&broker.peer()).into_iter().flatten() {
-                all.entry(*id).or_default().damaged.insert(broker.id, *heard_in);
+            for (id, until) in self.standing.damaged.get(&broker.peer()).into_iter().flatten() {
+                all.entry(*id).or_default().damaged.insert(broker.id, *until);
             }
         }
         all.retain(|id, _| self.image.partition(*id).is_some_and(|p| p.replicas.len() > 1));
@@ -77,32 +77,5 @@ impl Basis<'_> {
             last_known_elr: (last_known != p.last_known_elr).then_some(last_known),
             ..change
         }
-    }
-
-    /// The changes of ELRs that follow from other settings (R11), behind the records that make them.
-    ///
-    /// Kafka empties each ELR. Here the rule is applied anew: while the ISR stays too small under both settings, nothing
-    /// can have been committed, and whoever is eligible remains so.
-    pub(super) fn with_settled(&self, mut records: Vec<MetadataRecord>) -> Vec<MetadataRecord> {
-        let settings = |record: &MetadataRecord| matches!(record, MetadataRecord::Configs { .. });
-        let degraded = |p: &Partition| !p.elr.is_empty() || !p.last_known_elr.is_empty();
-        let topics = self.image.topics.values();
-        let degraded: Vec<_> = topics.filter(|topic| topic.partitions.iter().any(degraded)).collect();
-        if degraded.is_empty() || !records.iter().any(settings) {
-            return records;
-        }
-        let image = self.image_after(&records);
-        let after = Basis { image: &image, defaults: self.defaults, standing: self.standing };
-        for topic in degraded.iter().filter_map(|topic| image.topics.get(&topic.id)) {
-            for (partition, p) in (0i32..).zip(&topic.partitions) {
-                let id = TopicPartition { topic: topic.id, partition };
-                let same = super::isr::unchanged(id, p);
-                let change = after.with_eligible(topic, p, &BTreeSet::new(), same);
-                if change.elr.is_some() || change.last_known_elr.is_some() {
-                    records.push(MetadataRecord::PartitionChange(change));
-                }
-            }
-        }
-        records
     }
 }

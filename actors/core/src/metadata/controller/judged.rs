@@ -9,7 +9,7 @@
 use super::basis::{Basis, LogEpochs, Standing};
 use super::election::Changes;
 use super::isr::unchanged;
-use crate::ids::{BrokerId, Peer, TopicPartition};
+use crate::ids::{BrokerId, Peer};
 use crate::metadata::broker::{Broker, SyncedPositions};
 use crate::metadata::image::Image;
 use crate::metadata::record::MetadataRecord;
@@ -33,7 +33,7 @@ pub(super) fn fence(peer: Peer, heard: SyncedPositions) -> MetadataRecord {
 
 impl Standing {
     /// Takes over what needs no record.
-    pub(super) fn hear(&mut self, judgement: &Judgement, image: &Image) {
+    pub(super) fn hear(&mut self, judgement: &Judgement) {
         self.silent.clone_from(&judgement.silent);
         for verdict in &judgement.verdicts {
             match verdict {
@@ -47,10 +47,7 @@ impl Standing {
                 }
                 Verdict::Damaged { peer, replicas } if replicas.is_empty() => drop(self.damaged.remove(peer)),
                 Verdict::Damaged { peer, replicas } => {
-                    let before = self.damaged.remove(peer).unwrap_or_default();
-                    let epoch = |id| image.partition(id).map(|p| p.leader_epoch);
-                    let named = |id: &TopicPartition| Some((*id, before.get(id).copied().or(epoch(*id))?));
-                    self.damaged.insert(*peer, replicas.iter().filter_map(named).collect());
+                    self.damaged.insert(*peer, replicas.iter().copied().collect());
                 }
                 Verdict::Fence { .. } | Verdict::Unfence(_) | Verdict::ShuttingDown(_) => {}
             }

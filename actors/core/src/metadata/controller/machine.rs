@@ -324,7 +324,7 @@ impl ControllerMachine {
             return;
         };
         self.judged = true;
-        self.standing.hear(judgement, &self.image);
+        self.standing.hear(judgement);
         self.standing.prune(&self.image);
         let lives: BTreeSet<Peer> = self.image.brokers.values().map(|broker| broker.peer()).collect();
         self.numbers.retain(|peer, _| lives.contains(peer));

@@ -41,7 +41,9 @@ fn short(node: &Registration, known: &SyncedPositions) -> BTreeSet<u16> {
     for directory in &node.directories {
         let says = |shard| node.synced.get(directory).and_then(|shards| shards.get(&shard)).copied();
         let known = known.get(directory).into_iter().flatten();
-        short.extend(known.filter(|(shard, at)| says(**shard).unwrap_or(0) < **at).map(|(shard, _)| *shard));
+        // A journal that is gone is too short, though nobody heard it synced anything.
+        let ends = |shard: u16, at: u64| says(shard).is_none_or(|end| end < at);
+        short.extend(known.filter(|(shard, at)| ends(**shard, **at)).map(|(shard, _)| *shard));
     }
     short
 }
