@@ -12,7 +12,7 @@
 //! process.
 
 use crate::clock::Clock;
-use crate::cluster::{Beating, ClusterArgs, Joining, JoiningIo, Router, SessionsActor, SessionsArgs, synced};
+use crate::cluster::{self, Beating, ClusterArgs, Joining, JoiningIo, synced};
 use crate::controller::{Ask, ControllerActor, ControllerArgs, ControllerHandle};
 use crate::directory::Directory;
 use crate::group::{CoordinatorsActor, CoordinatorsArgs};
@@ -22,7 +22,6 @@ use crate::messages::{NodeMsg, ShardMsg, Starting};
 use crate::metrics;
 use crate::partition::{PartitionHandle, TailBudget};
 use crate::ports::{OpenLog, ReplicaState, Shard};
-use crate::proposer::{ProposerActor, ProposerArgs};
 use crate::shard::{ShardActor, ShardArgs};
 use crate::shell::{Perform, Shell};
 use crate::words::words;
@@ -123,13 +122,17 @@ impl Actor for NodeActor {
             defaults: args.defaults,
             door: args.cluster.as_ref().map(|cluster| Arc::clone(&cluster.door)),
         };
-        let around = Around { me: &me, broker_id, directory: &args.directory, clock: &args.clock };
-        let (controller, links) = match &args.cluster {
-            Some(cluster) => around.of_cluster(cluster, controller).await?,
+        let around = Around { me: &me, broker_id, clock: &args.clock };
+        let (controller, links, contact) = match &args.cluster {
+            Some(cluster) => {
+                let around = (&args.directory, &args.clock);
+                let started = cluster::start(me.get_cell(), broker_id, cluster, controller, around).await?;
+                (started.controller, started.links, Some(started.contact))
+            }
             None => {
                 let (actor, _) =
                     Actor::spawn_linked(None, ControllerActor, controller, me.get_cell()).await?;
-                (ControllerHandle::new(actor), Links::default())
+                (ControllerHandle::new(actor), Links::default(), None)
             }
         };
         Actor::spawn_linked(None, CoordinatorsActor, args.coordinators, me.get_cell()).await?;
@@ -153,7 +156,7 @@ impl Actor for NodeActor {
         let machine = NodeMachine::new((broker_id, directory), statics, health, found);
         let shell = Shell::new(machine, io, Arc::clone(&args.clock));
         let mut state = NodeState { identity: args.identity, shell, joining: None };
-        if let (Some(cluster), Some(proposer)) = (args.cluster, links.proposer) {
+        if let (Some(cluster), Some(proposer), Some(contact)) = (args.cluster, links.proposer, contact) {
             let beating = Beating {
                 calls: cluster.calls,
                 images: Arc::clone(&state.shell.io.images),
@@ -163,6 +166,8 @@ impl Actor for NodeActor {
                 directory: state.shell.io.directory_id,
                 ending: cluster.ending,
                 proposer,
+                contact,
+                clock: Arc::clone(&args.clock),
             };
             let io = JoiningIo {
                 node: me,
@@ -431,7 +436,6 @@ struct Started {
 struct Around<'a> {
     me: &'a ActorRef<NodeMsg>,
     broker_id: BrokerId,
-    directory: &'a Arc<Directory>,
     clock: &'a Arc<dyn Clock>,
 }
 
@@ -467,31 +471,5 @@ impl Around<'_> {
             health.push(Ok(()));
         }
         Ok(Started { shards, health, recovered })
-    }
-
-    /// Spawns judge, proposer and controller, in this order, and opens the door for them.
-    async fn of_cluster(
-        &self,
-        cluster: &ClusterArgs,
-        controller: ControllerArgs,
-    ) -> Result<(ControllerHandle, Links), ActorProcessingErr> {
-        let (door, me, clock) = (&cluster.door, self.broker_id, || Arc::clone(self.clock));
-        let sessions = SessionsArgs { me, door: Arc::clone(door), clock: clock() };
-        let (sessions, _) = Actor::spawn_linked(None, SessionsActor, sessions, self.me.get_cell()).await?;
-        let router = Arc::new(Router::new(me, Arc::clone(door), Arc::clone(&cluster.calls)));
-        let asks = Arc::clone(&router);
-        let ask = Box::new(move |ask| asks.ask_once(ask));
-        let proposer = ProposerArgs { me, ask, directory: Arc::clone(self.directory), clock: clock() };
-        let (proposer, _) = Actor::spawn_linked(None, ProposerActor, proposer, self.me.get_cell()).await?;
-        // The controller opens the door itself, before it hears the log.
-        door.hearers(sessions, proposer.clone(), Arc::clone(&controller.images));
-        Actor::spawn_linked(None, ControllerActor, controller, self.me.get_cell()).await?;
-        let links = Links {
-            replication: Arc::clone(&cluster.replication),
-            proposer: Some(proposer),
-            unable: Arc::default(),
-            damaged: Arc::default(),
-        };
-        Ok((ControllerHandle::routed(router), links))
     }
 }

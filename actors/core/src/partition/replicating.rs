@@ -196,6 +196,8 @@ impl ReplicaMachine {
             }
         }
         self.ask_epoch = None;
+        leader.cut_off.set(self.cut_off);
+        leader.cut_off.note(now.mono, &self.log);
         leader.advance(&mut self.log);
         self.state = State::Leader(leader);
         self.wish(now.mono, None, out);
