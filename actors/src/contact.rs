@@ -20,7 +20,7 @@ impl Default for ContactUntil {
 }
 
 impl ContactUntil {
-    /// Moves the end.
+    /// Only the actor of the contact moves the end, on the clock of all actors.
     pub fn set(&self, until: Millis) {
         self.0.store(until.0, Ordering::Release);
     }

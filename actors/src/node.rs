@@ -12,7 +12,7 @@
 //! process.
 
 use crate::clock::Clock;
-use crate::cluster::{self, Beating, ClusterArgs, Joining, JoiningIo, synced};
+use crate::cluster::{self, Beating, ClusterArgs, ContactMsg, Joining, JoiningIo, synced};
 use crate::controller::{Ask, ControllerActor, ControllerArgs, ControllerHandle};
 use crate::directory::Directory;
 use crate::group::{CoordinatorsActor, CoordinatorsArgs};
@@ -123,18 +123,8 @@ impl Actor for NodeActor {
             door: args.cluster.as_ref().map(|cluster| Arc::clone(&cluster.door)),
         };
         let around = Around { me: &me, broker_id, clock: &args.clock };
-        let (controller, links, contact) = match &args.cluster {
-            Some(cluster) => {
-                let around = (&args.directory, &args.clock);
-                let started = cluster::start(me.get_cell(), broker_id, cluster, controller, around).await?;
-                (started.controller, started.links, Some(started.contact))
-            }
-            None => {
-                let (actor, _) =
-                    Actor::spawn_linked(None, ControllerActor, controller, me.get_cell()).await?;
-                (ControllerHandle::new(actor), Links::default(), None)
-            }
-        };
+        let cluster = args.cluster.as_ref().map(|cluster| (cluster, &args.directory));
+        let (controller, links, contact) = around.controller(cluster, controller).await?;
         Actor::spawn_linked(None, CoordinatorsActor, args.coordinators, me.get_cell()).await?;
         let Started { shards, health, recovered } = around.shards(args.shards, &args.tails, &links).await?;
         let found = recovered.iter().map(|((shard, _), state)| found(*shard, state)).collect();
@@ -440,6 +430,21 @@ struct Around<'a> {
 }
 
 impl Around<'_> {
+    /// Spawns the controller, and what a node of a cluster has beside it.
+    async fn controller(
+        &self,
+        cluster: Option<(&ClusterArgs, &Arc<Directory>)>,
+        args: ControllerArgs,
+    ) -> Result<(ControllerHandle, Links, Option<ActorRef<ContactMsg>>), ActorProcessingErr> {
+        let me = self.me.get_cell();
+        if let Some((cluster, directory)) = cluster {
+            let started = cluster::start(me, self.broker_id, cluster, args, (directory, self.clock)).await?;
+            return Ok((started.controller, started.links, Some(started.contact)));
+        }
+        let (actor, _) = Actor::spawn_linked(None, ControllerActor, args, me).await?;
+        Ok((ControllerHandle::new(actor), Links::default(), None))
+    }
+
     /// Spawns the supervisor of each shard that works.
     async fn shards(
         &self,

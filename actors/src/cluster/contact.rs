@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// A message to the contact.
 #[derive(Debug)]
 pub enum ContactMsg {
-    /// Heartbeats begin.
+    /// The broker epoch is stored, and the first heartbeat is about to leave.
     Begin,
     /// A heartbeat that was sent at this moment was answered.
     Answered { sent: Millis, heard: Heard },

@@ -21,6 +21,7 @@ mod router;
 mod sessions;
 mod start;
 
+pub(crate) use contact::ContactMsg;
 pub use door::Door;
 pub use forming::{Forming, FormingActor, FormingArgs, FormingMsg, FormingView};
 pub(crate) use heartbeats::synced;

@@ -17,11 +17,8 @@
 
 use super::followers::Followers;
 use super::log::LocalLog;
-use super::messages::Effect;
 use super::progress::SILENT_MS;
-use super::replica::{ReplicaMachine, State};
 use crate::ids::Offset;
-use crate::machine::Effects;
 use crate::time::Millis;
 
 /// Whether a leader's node is cut off, and when its own log last came on.
@@ -78,16 +75,5 @@ impl CutOff {
         let lags = log.durable_end() < log.end();
         let own = lags.then(|| self.own.1.plus(SILENT_MS));
         own.into_iter().chain(followers.silent_at(log)).min()
-    }
-}
-
-impl ReplicaMachine {
-    /// Takes the node's word on its contact. A leader answers what it may, and ends what it cannot commit.
-    pub(super) fn contact(&mut self, now: Millis, cut_off: bool, out: &mut Effects<Effect>) {
-        self.cut_off = cut_off;
-        if let State::Leader(leader) = &mut self.state {
-            leader.cut_off.set(cut_off);
-            self.advance(now, None, out);
-        }
     }
 }

@@ -203,6 +203,16 @@ impl ReplicaMachine {
         self.wish(now.mono, None, out);
     }
 
+    /// Takes the node's word on its contact with the controller. A leader answers what it may, and ends what it cannot
+    /// commit.
+    pub(super) fn contact(&mut self, now: Millis, cut_off: bool, out: &mut Effects<Effect>) {
+        self.cut_off = cut_off;
+        if let State::Leader(leader) = &mut self.state {
+            leader.cut_off.set(cut_off);
+            self.advance(now, None, out);
+        }
+    }
+
     /// Proposes another in-sync set, if the leader wants one.
     pub(super) fn wish(&mut self, now: Millis, late: Option<u64>, out: &mut Effects<Effect>) {
         let State::Leader(leader) = &mut self.state else { return };
