@@ -80,6 +80,12 @@ impl Directory {
         partitions.map(|all| all.iter().flatten().cloned().collect()).unwrap_or_default()
     }
 
+    /// The handles of all partitions on this node.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<PartitionHandle>> {
+        self.topics.load().values().flat_map(|partitions| partitions.iter().flatten().cloned()).collect()
+    }
+
     /// Number of partitions in the directory.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -6,6 +6,7 @@
 pub mod changes;
 pub mod clock;
 pub mod cluster;
+pub mod contact;
 pub mod controller;
 pub mod directory;
 pub mod group;

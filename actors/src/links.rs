@@ -3,6 +3,7 @@
 //!
 //! A single node has none of them: [`Links::default`] sends nothing.
 
+use crate::contact::ContactUntil;
 use crate::ports::{NoPeers, Replication};
 use crate::proposer::ProposerMsg;
 use callboard_core::{LeaderEpoch, TopicPartition};
@@ -21,6 +22,8 @@ pub struct Links {
     pub unable: Arc<Unable>,
     /// Replicas that cannot serve what they acknowledged, until another replica helps (R41).
     pub damaged: Arc<Damaged>,
+    /// Until when the node has contact with the controller.
+    pub contact: Arc<ContactUntil>,
 }
 
 impl Default for Links {
@@ -30,6 +33,7 @@ impl Default for Links {
             proposer: None,
             unable: Arc::default(),
             damaged: Arc::default(),
+            contact: Arc::default(),
         }
     }
 }

@@ -20,8 +20,10 @@ pub const REPLICATED_BATCHES: &str = "callboard_partition_batches_replicated_tot
 /// Counter, bytes: batches taken from the leaders of partitions that this node follows.
 pub const REPLICATED_BYTES: &str = "callboard_partition_bytes_replicated_total";
 /// Counter of partition events, by label `event`. Values: duplicate, refused, timed_out (batches), expired (retention
-/// moved a log start), truncated, isr_shrinks, isr_grows, alarm (a replica lost, or would have to cut, committed records).
+/// moved a log start), cut_off (requests refused or ended because the node is cut off), truncated, isr_shrinks, isr_grows, alarm (a replica lost, or would have to cut, committed records).
 pub const EVENTS: &str = "callboard_partition_events_total";
+/// Counter: times that this node lost contact with the controller for a session.
+pub const CUT_OFFS: &str = "callboard_node_cut_offs_total";
 /// Counter: actors that ended by an error and were started again. Label `actor` = replica | coordinator.
 pub const RESTARTS: &str = "callboard_actor_restarts_total";
 /// Counter: committed metadata records that were decided on another state than the one they met, and changed nothing.
@@ -89,10 +91,15 @@ pub fn describe() {
     describe_counter!(
         EVENTS,
         Unit::Count,
-        "batches that were duplicates, refused, or timed out waiting; log starts moved by retention; follower logs \
+        "batches that were duplicates, refused, timed out waiting, or sent away by a node that is cut off; log starts moved by retention; follower logs \
          cut; in-sync sets proposed smaller or larger; alarms that committed records are missing or would be cut"
     );
     describe_counter!(MENDED, Unit::Count, "damaged replicas that began anew, to be filled by their leaders");
+    describe_counter!(
+        CUT_OFFS,
+        Unit::Count,
+        "times that this node lost contact with the controller for a session"
+    );
     describe_counter!(RESTARTS, Unit::Count, "actors that ended by an error and were started again");
     describe_counter!(
         UNCLEAN,
@@ -163,6 +170,7 @@ pub(crate) fn leader_event(event: Event) {
         Event::Duplicate => "duplicate",
         Event::Refused => "refused",
         Event::TimedOut => "timed_out",
+        Event::CutOff => "cut_off",
         Event::Expired => "expired",
         Event::Truncated => "truncated",
         Event::IsrShrinks => "isr_shrinks",
@@ -174,6 +182,11 @@ pub(crate) fn leader_event(event: Event) {
 /// Notes that committed records are missing of a replica, or would have to be cut (I11, R41).
 pub(crate) fn alarmed() {
     counter!(EVENTS, "event" => "alarm").increment(1);
+}
+
+/// Notes that this node is cut off from the controller.
+pub(crate) fn cut_off() {
+    counter!(CUT_OFFS).increment(1);
 }
 
 pub(crate) fn waits() {

@@ -12,7 +12,7 @@
 //! process.
 
 use crate::clock::Clock;
-use crate::cluster::{Beating, ClusterArgs, Joining, JoiningIo, Router, SessionsActor, SessionsArgs, synced};
+use crate::cluster::{self, Beating, ClusterArgs, ContactMsg, Joining, JoiningIo, synced};
 use crate::controller::{Ask, ControllerActor, ControllerArgs, ControllerHandle};
 use crate::directory::Directory;
 use crate::group::{CoordinatorsActor, CoordinatorsArgs};
@@ -22,7 +22,6 @@ use crate::messages::{NodeMsg, ShardMsg, Starting};
 use crate::metrics;
 use crate::partition::{PartitionHandle, TailBudget};
 use crate::ports::{OpenLog, ReplicaState, Shard};
-use crate::proposer::{ProposerActor, ProposerArgs};
 use crate::shard::{ShardActor, ShardArgs};
 use crate::shell::{Perform, Shell};
 use crate::words::words;
@@ -123,15 +122,9 @@ impl Actor for NodeActor {
             defaults: args.defaults,
             door: args.cluster.as_ref().map(|cluster| Arc::clone(&cluster.door)),
         };
-        let around = Around { me: &me, broker_id, directory: &args.directory, clock: &args.clock };
-        let (controller, links) = match &args.cluster {
-            Some(cluster) => around.of_cluster(cluster, controller).await?,
-            None => {
-                let (actor, _) =
-                    Actor::spawn_linked(None, ControllerActor, controller, me.get_cell()).await?;
-                (ControllerHandle::new(actor), Links::default())
-            }
-        };
+        let around = Around { me: &me, broker_id, clock: &args.clock };
+        let cluster = args.cluster.as_ref().map(|cluster| (cluster, &args.directory));
+        let (controller, links, contact) = around.controller(cluster, controller).await?;
         Actor::spawn_linked(None, CoordinatorsActor, args.coordinators, me.get_cell()).await?;
         let Started { shards, health, recovered } = around.shards(args.shards, &args.tails, &links).await?;
         let found = recovered.iter().map(|((shard, _), state)| found(*shard, state)).collect();
@@ -153,7 +146,7 @@ impl Actor for NodeActor {
         let machine = NodeMachine::new((broker_id, directory), statics, health, found);
         let shell = Shell::new(machine, io, Arc::clone(&args.clock));
         let mut state = NodeState { identity: args.identity, shell, joining: None };
-        if let (Some(cluster), Some(proposer)) = (args.cluster, links.proposer) {
+        if let (Some(cluster), Some(proposer), Some(contact)) = (args.cluster, links.proposer, contact) {
             let beating = Beating {
                 calls: cluster.calls,
                 images: Arc::clone(&state.shell.io.images),
@@ -163,6 +156,8 @@ impl Actor for NodeActor {
                 directory: state.shell.io.directory_id,
                 ending: cluster.ending,
                 proposer,
+                contact,
+                clock: Arc::clone(&args.clock),
             };
             let io = JoiningIo {
                 node: me,
@@ -431,11 +426,25 @@ struct Started {
 struct Around<'a> {
     me: &'a ActorRef<NodeMsg>,
     broker_id: BrokerId,
-    directory: &'a Arc<Directory>,
     clock: &'a Arc<dyn Clock>,
 }
 
 impl Around<'_> {
+    /// Spawns the controller, and what a node of a cluster has beside it.
+    async fn controller(
+        &self,
+        cluster: Option<(&ClusterArgs, &Arc<Directory>)>,
+        args: ControllerArgs,
+    ) -> Result<(ControllerHandle, Links, Option<ActorRef<ContactMsg>>), ActorProcessingErr> {
+        let me = self.me.get_cell();
+        if let Some((cluster, directory)) = cluster {
+            let started = cluster::start(me, self.broker_id, cluster, args, (directory, self.clock)).await?;
+            return Ok((started.controller, started.links, Some(started.contact)));
+        }
+        let (actor, _) = Actor::spawn_linked(None, ControllerActor, args, me).await?;
+        Ok((ControllerHandle::new(actor), Links::default(), None))
+    }
+
     /// Spawns the supervisor of each shard that works.
     async fn shards(
         &self,
@@ -467,31 +476,5 @@ impl Around<'_> {
             health.push(Ok(()));
         }
         Ok(Started { shards, health, recovered })
-    }
-
-    /// Spawns judge, proposer and controller, in this order, and opens the door for them.
-    async fn of_cluster(
-        &self,
-        cluster: &ClusterArgs,
-        controller: ControllerArgs,
-    ) -> Result<(ControllerHandle, Links), ActorProcessingErr> {
-        let (door, me, clock) = (&cluster.door, self.broker_id, || Arc::clone(self.clock));
-        let sessions = SessionsArgs { me, door: Arc::clone(door), clock: clock() };
-        let (sessions, _) = Actor::spawn_linked(None, SessionsActor, sessions, self.me.get_cell()).await?;
-        let router = Arc::new(Router::new(me, Arc::clone(door), Arc::clone(&cluster.calls)));
-        let asks = Arc::clone(&router);
-        let ask = Box::new(move |ask| asks.ask_once(ask));
-        let proposer = ProposerArgs { me, ask, directory: Arc::clone(self.directory), clock: clock() };
-        let (proposer, _) = Actor::spawn_linked(None, ProposerActor, proposer, self.me.get_cell()).await?;
-        // The controller opens the door itself, before it hears the log.
-        door.hearers(sessions, proposer.clone(), Arc::clone(&controller.images));
-        Actor::spawn_linked(None, ControllerActor, controller, self.me.get_cell()).await?;
-        let links = Links {
-            replication: Arc::clone(&cluster.replication),
-            proposer: Some(proposer),
-            unable: Arc::default(),
-            damaged: Arc::default(),
-        };
-        Ok((ControllerHandle::routed(router), links))
     }
 }

@@ -277,6 +277,7 @@ impl ShardState {
                 let _ = damaged.cast(NodeMsg::Damaged(life, why, mendable));
             }),
             replication: Arc::clone(&self.args.links.replication),
+            contact: Arc::clone(&self.args.links.contact),
         };
         match Actor::spawn_linked(None, ReplicaActor, args, me.get_cell()).await {
             Ok((actor, _)) => {

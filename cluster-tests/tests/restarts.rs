@@ -258,7 +258,6 @@ fn the_code_with_three_replicas() {
 /// A new controller does not know yet who is damaged. The leader that counts with an acknowledgement of dropped bytes
 /// then takes the replica in, unless the record of its leaving has raised the leader epoch (R41).
 #[test]
-#[ignore = "a damaged replica outside of the ISR leaves without a higher leader epoch"]
 fn the_code_when_replicas_are_damaged() {
     outlives_one_loss("real calm kinds=Kill,Rot");
     outlives_one_loss("real calm kinds=Kill,Rot,RotOutside");

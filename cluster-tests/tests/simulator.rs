@@ -19,8 +19,8 @@ use parking_lot::Mutex;
 const SEEDS: u64 = 1_000;
 const THREADS: u64 = 2;
 
-/// Bugs that the simulator found, each with the first seed that catches it where its mend is taken out again.
-const REGRESSIONS: [(u64, &str); 10] = [
+/// Bugs that the simulator found, each with a seed that caught it.
+const REGRESSIONS: [(u64, &str); 15] = [
     (1, "an append was not shown to the feeds, so followers waited for the next one"),
     (
         20,
@@ -39,6 +39,20 @@ const REGRESSIONS: [(u64, &str); 10] = [
     (
         1_096,
         "a damaged replica emptied itself while a proposal that brought it back into the ISR was on its way",
+    ),
+    (
+        2_261,
+        "a damaged leader gave way to a new member and stayed in its ISR, in the same epoch in which it left",
+    ),
+    (
+        36_498,
+        "an eligible replica stood beside a large ISR: the change of min.insync.replicas before it was lost",
+    ),
+    (49_528, "a journal was lost before anybody heard that it held anything"),
+    (66_967, "all replicas had lost their logs, and an unclean election found nobody"),
+    (
+        69_980,
+        "a replica was damaged again between two heartbeats, and its second damage was taken for the first",
     ),
 ];
 
@@ -204,28 +218,28 @@ planted! {
     truncates_to_high_watermark: TruncatesToHighWatermark, 480;
     joins_below_epoch_start: JoinsBelowEpochStart, 132;
     joins_by_earlier_epoch: JoinsByEarlierEpoch, 488;
-    broker_epoch_unchecked: BrokerEpochUnchecked, 9, All;
-    proposed_isr_ignored: ProposedIsrIgnored, 2;
+    broker_epoch_unchecked: BrokerEpochUnchecked, 18, All;
+    proposed_isr_ignored: ProposedIsrIgnored, 25;
     commits_below_min_isr: CommitsBelowMinIsr, 1;
-    leadership_overtakes_commits: LeadershipOvertakesCommits, 199;
+    leadership_overtakes_commits: LeadershipOvertakesCommits, 1892;
     high_watermark_at_end: HighWatermarkAtEnd, 2;
-    old_persisted_counts: OldPersistedCounts, 239;
+    old_persisted_counts: OldPersistedCounts, 716;
     ack_by_followers_durability: AckByFollowersDurability, 88;
     tickets_survive: TicketsSurvive, 15;
     followers_stray: FollowersStray, 2;
     old_diverge_obeyed: OldDivergeObeyed, 300;
     old_part_obeyed: OldPartObeyed, 1659;
     position_is_no_ack: PositionIsNoAck, 2;
-    position_per_mismatch: PositionPerMismatch, 111;
+    position_per_mismatch: PositionPerMismatch, 378;
     part_high_watermark_unclamped: PartHighWatermarkUnclamped, 20;
-    truncation_keeps_ends: TruncationKeepsEnds, 1;
+    truncation_keeps_ends: TruncationKeepsEnds, 22;
     role_during_rebuild: RoleDuringRebuild, 3021;
     reset_keeps_epochs: ResetKeepsEpochs, 20;
     producers_by_wall_clock: ProducersByWallClock, 88;
     decided_on_image_alone: DecidedOnImageAlone, 2;
-    applied_without_epoch_check: AppliedWithoutEpochCheck, 2545;
+    applied_without_epoch_check: AppliedWithoutEpochCheck, 1618;
     isr_from_answer: IsrFromAnswer, 1;
-    late_proposal_accepted: LateProposalAccepted, 1433;
+    late_proposal_accepted: LateProposalAccepted, 1661;
     unknown_never_asked_again: UnknownNeverAskedAgain, 44;
     applied_index_ignored: AppliedIndexIgnored, 39;
     unclean_stays_in_elr: UncleanStaysInElr, 6;
@@ -235,11 +249,11 @@ planted! {
     restored_copy_accepted: RestoredCopyAccepted, 37;
     copy_within_life_accepted: CopyWithinLifeAccepted, 2432;
     earlier_start_forgotten: EarlierStartForgotten, 47;
-    clean_marker_kept: CleanMarkerKept, 687;
+    clean_marker_kept: CleanMarkerKept, 1025;
     orphan_dropped: OrphanDropped, 24;
     wiped_voter_votes: WipedVoterVotes, 24;
-    refetched_before_leaving: RefetchedBeforeLeaving, 6;
-    verdict_forgotten: VerdictForgotten, 559;
+    refetched_before_leaving: RefetchedBeforeLeaving, 382;
+    verdict_forgotten: VerdictForgotten, 912;
 }
 
 /// The environment of `benches/simulate.sh`.

@@ -180,6 +180,12 @@ pub enum Reject {
     /// This node does not lead the partition (any more).
     #[error("this node does not lead the partition: refresh the metadata")]
     NotLeader,
+    /// This node was not heard by the controller for a session, and the partition cannot commit without it.
+    #[error(
+        "this node is cut off from the controller, and another one may lead by now: refresh the metadata; a batch that \
+         was appended may still be committed"
+    )]
+    CutOff,
     /// The client's metadata is older than this node's leadership.
     #[error("a newer leader epoch than the client's has begun: refresh the metadata")]
     FencedLeaderEpoch,
@@ -233,7 +239,7 @@ impl Reject {
             Reject::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
             Reject::InvalidTxnState => ErrorCode::InvalidTxnState,
             Reject::NoTransactionalId => ErrorCode::TransactionalIdAuthorizationFailed,
-            Reject::NotLeader | Reject::Unavailable => ErrorCode::NotLeaderOrFollower,
+            Reject::NotLeader | Reject::CutOff | Reject::Unavailable => ErrorCode::NotLeaderOrFollower,
             Reject::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
             Reject::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,
             Reject::NotEnoughReplicas => ErrorCode::NotEnoughReplicas,

@@ -6,13 +6,14 @@
 use super::messages::SessionsMsg;
 use crate::controller::ControllerMsg;
 use crate::images::Images;
+use crate::ports::Majority;
 use crate::proposer::ProposerMsg;
 use crate::reply::Reply;
 use bytes::Bytes;
 use callboard_core::BrokerId;
 use callboard_core::metadata::Leadership;
 use callboard_core::metadata::controller::{Ask, Reply as Said};
-use callboard_core::sessions::Heartbeat;
+use callboard_core::sessions::{Heard, Heartbeat};
 use ractor::ActorRef;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,17 +26,23 @@ use tokio::time::timeout;
 const KNOWN_WITHIN: Duration = Duration::from_secs(1);
 
 /// The actors that others ask, and the leadership that this node knows.
-#[derive(Debug)]
 pub struct Door {
     controller: OnceLock<ActorRef<ControllerMsg>>,
     sessions: OnceLock<ActorRef<SessionsMsg>>,
     proposer: OnceLock<ActorRef<ProposerMsg>>,
     images: OnceLock<Arc<Images>>,
+    majority: OnceLock<Arc<dyn Majority>>,
     /// This life of the node is registered, so what the log brings is news and no replay.
     live: AtomicBool,
     lead: watch::Sender<Option<Leadership>>,
     /// How far each node has applied the metadata log, by its last heartbeat here.
     applied: watch::Sender<BTreeMap<BrokerId, u64>>,
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Door").field("lead", &*self.lead.borrow()).finish_non_exhaustive()
+    }
 }
 
 impl Default for Door {
@@ -45,6 +52,7 @@ impl Default for Door {
             sessions: OnceLock::new(),
             proposer: OnceLock::new(),
             images: OnceLock::new(),
+            majority: OnceLock::new(),
             live: AtomicBool::new(false),
             lead: watch::Sender::new(None),
             applied: watch::Sender::default(),
@@ -59,8 +67,10 @@ impl Door {
         sessions: ActorRef<SessionsMsg>,
         proposer: ActorRef<ProposerMsg>,
         images: Arc<Images>,
+        majority: Arc<dyn Majority>,
     ) {
         let _ = self.images.set(images);
+        let _ = self.majority.set(majority);
         let _ = self.sessions.set(sessions);
         let _ = self.proposer.set(proposer);
     }
@@ -163,7 +173,15 @@ impl Door {
             return Err(format!("a heartbeat of {} comes from another node", heartbeat.from));
         }
         self.tell(SessionsMsg::Heartbeat(heartbeat));
-        Ok(Bytes::new())
+        let heard = self.heard().ok_or("no majority of the voters takes this node for the controller's")?;
+        serde_json::to_vec(&heard).map(Bytes::from).map_err(|e| e.to_string())
+    }
+
+    /// The answer to a heartbeat; none while this node does not lead the metadata log.
+    pub(crate) fn heard(&self) -> Option<Heard> {
+        let majority_ms = self.majority.get()?.answered_ms()?;
+        let applied = self.images.get()?.current().applied;
+        Some(Heard { majority_ms, applied })
     }
 }
 

@@ -3,17 +3,23 @@
 //! A heartbeat says how far the node has applied the metadata log, how its disks do, and which replicas cannot serve. A
 //! heartbeat behind an image lets the controller answer a config change as soon as the leaders know it.
 //!
+//! Each answer goes to the contact, with the moment at which its heartbeat was sent. The controller's own node asks the
+//! voters instead, because its heartbeats never leave it.
+//!
 //! The task decides nothing. It ends when its handle is dropped.
 
+use super::contact::ContactMsg;
 use super::door::Door;
 use super::messages::SessionsMsg;
+use crate::clock::Clock;
 use crate::images::Images;
 use crate::links::{Damaged, Unable};
 use crate::ports::{Calls, Service, Shard, ShardStats};
 use bytes::Bytes;
 use callboard_core::metadata::SyncedPositions;
-use callboard_core::sessions::{HEARTBEAT_MS, Heartbeat, SESSION_MS};
+use callboard_core::sessions::{HEARTBEAT_MS, Heard, Heartbeat, SESSION_MS};
 use callboard_core::{DirectoryId, Peer};
+use ractor::ActorRef;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -34,6 +40,8 @@ pub struct Heartbeats {
     pub directory: Option<DirectoryId>,
     /// Whether the node wants to end.
     pub ending: Arc<AtomicBool>,
+    pub contact: ActorRef<ContactMsg>,
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Up to where the journals of a data directory are on disk.
@@ -85,18 +93,32 @@ impl Heartbeats {
 
     fn send(&self, number: u64) {
         let lead = *self.door.lead().borrow();
-        let Some(lead) = lead else { return };
         let heartbeat = self.heartbeat(number);
+        let _ = self.contact.cast(ContactMsg::Applied(heartbeat.applied));
+        let Some(lead) = lead else { return };
+        // The moment counts from which on the controller may have heard it, so the clock is read before it leaves.
+        let sent = self.clock.now().mono;
         if lead.node == self.from.broker {
+            if let Some(heard) = self.door.heard() {
+                let _ = self.contact.cast(ContactMsg::Answered { sent, heard });
+            }
             return self.door.tell(SessionsMsg::Heartbeat(heartbeat));
         }
         match serde_json::to_vec(&heartbeat) {
             Ok(words) => {
                 let within = Duration::from_millis(SESSION_MS);
                 let said = self.calls.call(lead.node, Service::Heartbeat, Bytes::from(words), within);
+                let contact = self.contact.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = said.await {
-                        tracing::debug!(controller = lead.node, "a heartbeat did not arrive: {error}");
+                    match said.await {
+                        // A node of an older version answers without words.
+                        Ok(words) => {
+                            let heard: Heard = serde_json::from_slice(&words).unwrap_or_default();
+                            let _ = contact.cast(ContactMsg::Answered { sent, heard });
+                        }
+                        Err(error) => {
+                            tracing::debug!(controller = lead.node, "a heartbeat did not arrive: {error}");
+                        }
                     }
                 });
             }

@@ -5,6 +5,7 @@
 //! ```
 //! The granted epoch is on disk before any replica acts under it (R17). The shell decides nothing.
 
+use super::contact::ContactMsg;
 use super::door::Door;
 use super::heartbeats::Heartbeats;
 use crate::clock::Clock;
@@ -12,7 +13,7 @@ use crate::controller::ControllerHandle;
 use crate::images::Images;
 use crate::links::{Damaged, Unable};
 use crate::messages::NodeMsg;
-use crate::ports::{Calls, Replication, Shard};
+use crate::ports::{Calls, Majority, Replication, Shard};
 use crate::proposer::ProposerMsg;
 use crate::shell::{Perform, Shell};
 use callboard_core::metadata::controller::Ask;
@@ -34,6 +35,7 @@ pub struct ClusterArgs {
     pub door: Arc<Door>,
     pub calls: Arc<dyn Calls>,
     pub replication: Arc<dyn Replication>,
+    pub majority: Arc<dyn Majority>,
     pub on_granted: OnGranted,
     pub on_over: OnOver,
     /// Whether the node wants to end; heartbeats say so.
@@ -50,6 +52,8 @@ pub(crate) struct Beating {
     pub directory: Option<DirectoryId>,
     pub ending: Arc<AtomicBool>,
     pub proposer: ActorRef<ProposerMsg>,
+    pub contact: ActorRef<ContactMsg>,
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Performs the effects of the registration.
@@ -104,11 +108,25 @@ impl Joining {
     /// The granted epoch is on disk: heartbeats begin, and wishes of leaders carry it.
     pub fn granted(&mut self, from: Peer) {
         let Some(beating) = self.beating.take() else { return };
-        let Beating { calls, images, shards, unable, damaged, directory, ending, proposer } = beating;
+        let Beating { calls, images, shards, unable, damaged, directory, ending, proposer, contact, clock } =
+            beating;
         let _ = proposer.cast(ProposerMsg::Registered(from.epoch));
+        let _ = contact.cast(ContactMsg::Begin);
         let door = Arc::clone(&self.shell.io.door);
         door.registered();
-        let beats = Heartbeats { from, door, calls, images, shards, unable, damaged, directory, ending };
+        let beats = Heartbeats {
+            from,
+            door,
+            calls,
+            images,
+            shards,
+            unable,
+            damaged,
+            directory,
+            ending,
+            contact,
+            clock,
+        };
         self.beats = Some(tokio::spawn(beats.run()));
     }
 }

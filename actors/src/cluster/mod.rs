@@ -4,12 +4,14 @@
 //! ```text
 //!   ControllerHandle ── Router ──> Calls ──> Door of the controller's node ──> ControllerActor
 //!   Heartbeats ───────────────────> Calls ──> Door ──> SessionsActor ── judgements ──┘
+//!         └─ answers ──> ContactActor: until when this node may take itself for alive
 //!   FormingActor   probes, grants, Raft's begin: until this node is a member that serves
 //! ```
 //!
 //! These are shells. `core/metadata/controller/forward.rs` says when a question is asked again, `core/sessions` who is
-//! alive, `core/bootstrap` who founds.
+//! alive, `core/node/contact.rs` what this node knows of that, `core/bootstrap` who founds.
 
+mod contact;
 mod door;
 mod forming;
 mod heartbeats;
@@ -17,7 +19,9 @@ mod joining;
 mod messages;
 mod router;
 mod sessions;
+mod start;
 
+pub(crate) use contact::ContactMsg;
 pub use door::Door;
 pub use forming::{Forming, FormingActor, FormingArgs, FormingMsg, FormingView};
 pub(crate) use heartbeats::synced;
@@ -26,3 +30,4 @@ pub use joining::{ClusterArgs, OnGranted, OnOver};
 pub use messages::SessionsMsg;
 pub use router::Router;
 pub use sessions::{SessionsActor, SessionsArgs};
+pub(crate) use start::start;

@@ -119,7 +119,7 @@ impl PartitionHandle {
 
     /// Begins the life of an actor. The tail is cleared, because a batch that a former actor left there may be in no
     /// log.
-    pub(super) fn begin(&self, replica: ReplicaId, actor: ActorRef<ReplicaMsg>) {
+    pub(crate) fn begin(&self, replica: ReplicaId, actor: ActorRef<ReplicaMsg>) {
         let mut lives = self.lives.lock();
         let _ = self.replica.set(replica);
         self.tail.lock().clear();

@@ -14,6 +14,7 @@ use super::handle::PartitionHandle;
 use super::messages::{Appending, Heard, Received, ReplicaMsg, Trimming};
 use super::tails::TailBudget;
 use crate::clock::Clock;
+use crate::contact::ContactUntil;
 use crate::metrics;
 use crate::permit::Permit;
 use crate::ports::{
@@ -66,6 +67,7 @@ pub struct ReplicaArgs {
     pub on_unable: OnUnable,
     pub on_damaged: OnDamaged,
     pub replication: Arc<dyn Replication>,
+    pub contact: Arc<ContactUntil>,
 }
 
 /// The shell's actor. Its state is [`ReplicaShell`].
@@ -74,6 +76,9 @@ pub struct ReplicaActor;
 /// A replica's machine in its shell.
 pub struct ReplicaShell {
     shell: Shell<ReplicaMachine, ReplicaIo>,
+    contact: Arc<ContactUntil>,
+    /// The machine was told that the contact is over.
+    cut_off: bool,
 }
 
 struct Sink(ActorRef<ReplicaMsg>);
@@ -306,10 +311,12 @@ impl Actor for ReplicaActor {
             abandoned: false,
         };
         let machine = ReplicaMachine::new(args.node, log, args.config, args.beginning);
-        let mut shell = Shell::new(machine, io, args.clock);
-        shell.step(Input::Assign(args.assigned));
-        shell.rearm(&me, || ReplicaMsg::Tick);
-        Ok(ReplicaShell { shell })
+        let shell = Shell::new(machine, io, args.clock);
+        let mut state = ReplicaShell { shell, contact: args.contact, cut_off: false };
+        state.look_at_contact();
+        state.shell.step(Input::Assign(args.assigned));
+        state.shell.rearm(&me, || ReplicaMsg::Tick);
+        Ok(state)
     }
 
     async fn handle(
@@ -368,6 +375,7 @@ impl Actor for ReplicaActor {
             Input::Part { batches, .. } => batches.iter().map(|(ticket, _)| *ticket).collect(),
             _ => Vec::new(),
         };
+        state.look_at_contact();
         state.shell.step(input);
         // A batch that the machine did not take is let go, with its permit.
         received.into_iter().for_each(|ticket| drop(state.shell.io.kept.take(ticket)));
@@ -389,6 +397,15 @@ impl Actor for ReplicaActor {
 }
 
 impl ReplicaShell {
+    /// Tells the machine of a contact that was lost or has come back, before it takes anything else in.
+    fn look_at_contact(&mut self) {
+        let cut_off = self.contact.is_over(|| self.shell.now().mono);
+        if cut_off != self.cut_off {
+            self.cut_off = cut_off;
+            self.shell.step(Input::CutOff(cut_off));
+        }
+    }
+
     fn wait(&mut self, reply: Reply<Result<Appended, Reject>>, payload: Option<Payload>) -> Ticket {
         self.shell.io.kept.keep(Kept::Waiting { reply, payload })
     }

@@ -10,7 +10,7 @@ mod spread;
 
 pub use metadata::{MetadataLog, OpenLog};
 pub use peers::{CallError, Caller, Calls, NoPeers, Replication, Serves, Service};
-pub use quorum::{Quorum, QuorumNode, QuorumState};
+pub use quorum::{Majority, Quorum, QuorumNode, QuorumState};
 pub use shard::{
     Admission, FileRange, Hint, Journal, Part, Persisted, ReadError, ReadRequest, Reading, ReplicaSink,
     ReplicaState, SendFile, Shard, ShardError, ShardStats, Slices, Submission, TimeHit, Verdict,

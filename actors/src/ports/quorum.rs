@@ -33,6 +33,13 @@ pub struct QuorumState {
     pub observers: Vec<QuorumNode>,
 }
 
+/// The voters' word on this node's leadership of the metadata log.
+pub trait Majority: Send + Sync + 'static {
+    /// Milliseconds since this node sent what a majority of the voters has answered; none if it does not lead, or has no
+    /// answer yet.
+    fn answered_ms(&self) -> Option<u64>;
+}
+
 /// The metadata log's quorum.
 pub trait Quorum: Send + Sync + 'static {
     /// The quorum as its leader sees it now; none while no leader can be asked.

@@ -184,7 +184,8 @@ impl Controller {
                 Said::Done
             }
             Event::Leave(n) => {
-                let (peer, replicas) = (self.peer(n), [PARTITION].into());
+                let until = self.image.partition(PARTITION).map_or(0, |p| p.leader_epoch);
+                let (peer, replicas) = (self.peer(n), [(PARTITION, until)].into());
                 self.judged(vec![Verdict::Damaged { peer, replicas }], BTreeMap::new());
                 let listed = self.image.partition(PARTITION).is_some_and(|p| p.is_eligible(broker(n)));
                 if listed { Said::Refused } else { Said::Done }

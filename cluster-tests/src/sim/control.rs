@@ -385,7 +385,8 @@ impl World {
         let registered = image.brokers.get(&id).map(|b| (b.process, b.incarnation, b.epoch));
         match registered {
             Some((process, _, granted)) if process == Some(process_id(number)) => {
-                if epoch.is_none() && !self.granted(node, number, granted) {
+                let goes_on = epoch.is_some() || self.granted(node, number, granted);
+                if !goes_on {
                     return;
                 }
             }

@@ -187,6 +187,10 @@ impl RaftLog {
         answer(&self.raft, from, &question).await
     }
 
+    pub(super) fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
     /// This node's view of the log.
     #[must_use]
     pub fn status(&self) -> RaftStatus {

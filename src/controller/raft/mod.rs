@@ -20,6 +20,7 @@ mod faulty;
 mod guard;
 mod log;
 mod machine;
+mod majority;
 mod network;
 pub mod offline;
 mod open;

@@ -9,7 +9,7 @@ use super::log::RaftLog;
 use crate::storage::RealDisk;
 use crate::storage::disk::Disk;
 use bytes::Bytes;
-use callboard_actors::ports::{CallError, Calls, MetadataLog, OpenLog, Service};
+use callboard_actors::ports::{CallError, Calls, Majority as _, MetadataLog, OpenLog, Service};
 use callboard_core::BrokerId;
 use callboard_core::metadata::{Committed, Leadership, MetadataRecord, ProposalId, ProposeResult};
 use futures_util::future::BoxFuture;
@@ -259,6 +259,30 @@ async fn voters_elect_commit_fail_over_and_restart_with_every_batch() {
         assert_eq!(former, 0, "node {id} led in a former life only; now {newest:?}");
     }
     (1..=3).for_each(|id| cluster.close(id));
+}
+
+/// A leader that nobody answers goes on as leader, and its age tells that it should not be believed.
+#[tokio::test]
+async fn the_age_of_a_leaders_last_majority_grows_when_the_others_are_gone() {
+    let mut cluster = Cluster::start(Limits::default()).await;
+    cluster.commit(1).await;
+    let answered = |log: &RaftLog| log.answered_ms();
+    let lead = until("a leader that a majority answers", || {
+        let leads = |(_, voter): &(&BrokerId, &Voter)| answered(&voter.log).is_some_and(|ms| ms < 500);
+        cluster.voters.iter().find(leads).map(|(id, _)| *id)
+    })
+    .await;
+    let log = Arc::clone(&cluster.voters[&lead].log);
+    (1..=3).filter(|id| *id != lead).for_each(|id| cluster.close(id));
+    // It may have lost the office just before; then it has no answer at all.
+    until("an old answer", || answered(&log).is_none_or(|ms| ms >= 2_000).then_some(())).await;
+    cluster.close(lead);
+    let (mesh, dir) = (Arc::default(), tempfile::tempdir().unwrap());
+    let alone = Voter::open(Arc::new(RealDisk), &mesh, 1, dir.path(), Limits::default()).await;
+    assert_eq!(answered(&alone.log), None, "it leads nothing yet");
+    assert!(alone.log.initialise(&[1]).await.unwrap());
+    until("the only voter's word", || (answered(&alone.log) == Some(0)).then_some(())).await;
+    alone.log.close();
 }
 
 #[tokio::test]

@@ -218,6 +218,7 @@ impl Forming {
             door: Arc::clone(&self.door),
             calls,
             replication: replicator,
+            majority: Arc::clone(&raft) as Arc<_>,
             on_granted: granted(&self.opened.store, node_id, self.process, &self.gate),
             on_over: Box::new(move |why| drop(over.send_replace(Some(why)))),
             ending: Arc::default(),

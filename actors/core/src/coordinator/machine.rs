@@ -212,7 +212,13 @@ mod tests {
         let large = Reject::TooLarge { size: 2, max: 1 };
         let stopped = Reject::Storage("its shard has stopped".into());
         let full = (Reject::DiskFull, false);
-        let refusals = [(large, false), (Reject::TimedOut, false), (Reject::TopicDeleted, false), full];
+        let refusals = [
+            (large, false),
+            (Reject::TimedOut, false),
+            (Reject::CutOff, false),
+            (Reject::TopicDeleted, false),
+            full,
+        ];
         for (refused, retires) in refusals.into_iter().chain([(stopped, true), (Reject::NotLeader, true)]) {
             let mut bench = Bench::new();
             bench.step(Input::Store(Ticket(1), vec![10]));

@@ -14,12 +14,14 @@
 //! error from then on. A replica that is broken is served too, as offline with the reason. `mend.rs` lets it
 //! begin anew when the image shows that nobody counts on its bytes (R41).
 //!
-//! `registration.rs` asks for this process's broker epoch; `proposer.rs` gathers what leaders want of their ISRs.
+//! `registration.rs` asks for this process's broker epoch; `proposer.rs` gathers what leaders want of their ISRs;
+//! `contact.rs` says whether the controller may have fenced this node.
 //!
 //! The machine performs nothing. It reads no disk either: recovery brings a verdict on each replica, and the machine
 //! decides what follows from it.
 
 mod assign;
+pub mod contact;
 mod damage;
 mod machine;
 mod mend;

@@ -216,6 +216,13 @@ impl Followers {
         })
     }
 
+    /// The moment from which on a member of maxISR that lacks something does not answer; none if all have everything.
+    #[must_use]
+    pub fn silent_at(&self, log: &LocalLog) -> Option<Millis> {
+        let members = self.list.iter().filter(|p| self.isr.counts(&p.member) && Self::is_behind(p, log));
+        members.map(Progress::silent_at).min()
+    }
+
     /// Whether every live member of the committed ISR has this log start durably.
     #[must_use]
     pub fn have_log_start(&self, to: Offset) -> bool {

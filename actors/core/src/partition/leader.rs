@@ -9,9 +9,11 @@
 //! DeleteRecords by the log starts of the live ISR. The role ends with its leader epoch, and every waiting request ends
 //! with it. A later leadership may commit other bytes at the same offsets (R31).
 //!
-//! What followers have and who is in sync stands in `followers.rs`.
+//! What followers have and who is in sync stands in `followers.rs`; what a leader may promise while its node is cut off
+//! from the controller, in `cut_off.rs`.
 
 use super::config::ReplicaConfig;
+use super::cut_off::CutOff;
 use super::followers::Followers;
 use super::log::{Journaled, LocalLog};
 use super::messages::{Acks, Appended, Effect, Event, TrimTo};
@@ -55,6 +57,7 @@ pub struct Leader {
     waits: Waits,
     /// Requests with acks=1, by the leader's own durable end.
     own: Waits,
+    pub cut_off: CutOff,
     trims: VecDeque<Trimming>,
 }
 
@@ -62,7 +65,8 @@ impl Leader {
     /// A leadership of this epoch, without waiting requests.
     #[must_use]
     pub fn new(epoch: LeaderEpoch, followers: Followers) -> Leader {
-        Leader { epoch, followers, waits: Waits::default(), own: Waits::default(), trims: VecDeque::new() }
+        let (waits, own, cut_off) = (Waits::default(), Waits::default(), CutOff::default());
+        Leader { epoch, followers, waits, own, cut_off, trims: VecDeque::new() }
     }
 
     /// The epoch of this leadership.
@@ -91,10 +95,11 @@ impl Leader {
         head: BatchHead,
         out: &mut Effects<Effect>,
     ) {
-        let judged = self.admit(log, config, &asked, &head).map(|()| log.judge(&head));
+        let judged = self.admit(log, config, now.mono, &asked, &head).map(|()| log.judge(&head));
         match judged {
             Err(reject) | Ok(Judgement::Refused(reject)) => {
-                out.push(Effect::Note(Event::Refused));
+                let cut_off = reject == Reject::CutOff;
+                out.push(Effect::Note(if cut_off { Event::CutOff } else { Event::Refused }));
                 out.push(Effect::Answer { ticket: asked.ticket, result: Err(reject) });
             }
             Ok(Judgement::Duplicate(stored)) => {
@@ -105,6 +110,7 @@ impl Leader {
             }
             Ok(Judgement::Fresh) => {
                 let before = log.end();
+                self.cut_off.appends(now.mono, log);
                 let placed = log.append(now, self.epoch, head, config.log_append_time);
                 self.followers.appended(now.mono, before, log);
                 out.push(Effect::Journal {
@@ -124,6 +130,7 @@ impl Leader {
         &self,
         log: &LocalLog,
         config: &ReplicaConfig,
+        now: Millis,
         asked: &Asked,
         head: &BatchHead,
     ) -> Result<(), Reject> {
@@ -135,6 +142,9 @@ impl Leader {
         }
         if asked.acks == Acks::All && !self.followers.isr().is_enough() {
             return Err(Reject::NotEnoughReplicas);
+        }
+        if self.is_stuck(now, log) {
+            return Err(Reject::CutOff);
         }
         let size = head.size as usize;
         if size > config.max_message_bytes {
@@ -165,7 +175,7 @@ impl Leader {
                 out.push(Effect::Answer { ticket, result: Ok(appended) });
                 return;
             }
-            Acks::Leader => (&mut self.own, log.durable_end()),
+            Acks::Leader => (&mut self.own, self.cut_off.own_end(log)),
             Acks::All => (&mut self.waits, log.high_watermark()),
         };
         if last_offset < end {
@@ -186,7 +196,8 @@ impl Leader {
     /// Answers the batches that are durable as far as they asked, and the DeleteRecords whose log start is. The caller
     /// publishes the new view first.
     pub fn answer(&mut self, log: &LocalLog, out: &mut Effects<Effect>) {
-        for (waits, end) in [(&mut self.own, log.durable_end()), (&mut self.waits, log.high_watermark())] {
+        let own_end = self.cut_off.own_end(log);
+        for (waits, end) in [(&mut self.own, own_end), (&mut self.waits, log.high_watermark())] {
             while let Some(first) = waits.pop_below(end) {
                 out.push(Effect::Answer { ticket: first.ticket, result: Ok(first.appended) });
             }
@@ -214,6 +225,23 @@ impl Leader {
         for waiting in self.waits.take() {
             let result = Err(Reject::NotEnoughReplicasAfterAppend);
             out.push(Effect::Answer { ticket: waiting.ticket, result });
+        }
+    }
+
+    /// Whether nothing is committed here while the node is cut off: the ISR is too small, or a member of it lacks
+    /// something and does not answer. Where every member answers, the partition goes on (F12).
+    fn is_stuck(&self, now: Millis, log: &LocalLog) -> bool {
+        let silent = || self.cut_off.silent_at(log, &self.followers).is_some_and(|at| at <= now);
+        self.cut_off.is_on() && (!self.followers.isr().is_enough() || silent())
+    }
+
+    /// Ends every waiting request if the partition is stuck, because another node may lead it by now. The batches may
+    /// still be committed.
+    pub fn give_up_cut_off(&mut self, now: Millis, log: &LocalLog, out: &mut Effects<Effect>) {
+        self.cut_off.note(now, log);
+        if self.is_stuck(now, log) {
+            out.extend((0..self.waiting()).map(|_| Effect::Note(Event::CutOff)));
+            self.end(&Reject::CutOff, out);
         }
     }
 
@@ -279,6 +307,13 @@ impl Leader {
         waits.chain(trims).chain(self.followers.next_deadline()).min()
     }
 
+    /// The moment at which the waiting requests end, because the node is cut off.
+    #[must_use]
+    pub fn gives_up_at(&self, log: &LocalLog) -> Option<Millis> {
+        let waits = self.cut_off.is_on() && self.waiting() > 0;
+        self.cut_off.silent_at(log, &self.followers).filter(|_| waits)
+    }
+
     /// Checks the invariants of the waiting requests, and that none waits for acks=all below the minimum (I8).
     ///
     /// # Panics
@@ -288,7 +323,7 @@ impl Leader {
             return;
         }
         self.waits.check(log.high_watermark());
-        self.own.check(log.durable_end());
+        self.own.check(self.cut_off.own_end(log));
         assert!(self.waits.len() == 0 || self.followers.isr().is_enough(), "acks=all waits below min.isr");
     }
 }

@@ -148,6 +148,8 @@ pub enum Input {
     IsrSaid { partition_epoch: i32, outcome: IsrOutcome },
     /// The answer to `Rebuild`: the log as the store holds it now.
     Rebuilt(Box<LogStart>),
+    /// This node has had no contact with the controller for a session, or has it again.
+    CutOff(bool),
     /// The storage under the replica has failed for good.
     ShardFailed(String),
     /// The topic was deleted.
@@ -256,6 +258,8 @@ pub enum Event {
     Refused,
     /// A request stopped waiting at its deadline.
     TimedOut,
+    /// A request ended or was refused, because this node is cut off from the controller.
+    CutOff,
     /// Retention moved the log start.
     Expired,
     /// A follower's log differed from its leader's and was cut.

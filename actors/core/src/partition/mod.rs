@@ -11,6 +11,7 @@
 //! and replies stay in the shell of `callboard-actors`.
 
 mod config;
+mod cut_off;
 mod divergence;
 mod epochs;
 mod feed;
@@ -31,6 +32,8 @@ mod upkeep;
 mod view;
 mod waits;
 
+#[cfg(test)]
+mod cut_off_tests;
 #[cfg(test)]
 mod divergence_tests;
 #[cfg(test)]

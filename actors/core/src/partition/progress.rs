@@ -15,7 +15,12 @@
 
 use super::replication::{Ack, Member, Position, PositionNumber};
 use crate::ids::{Offset, Peer};
+use crate::sessions::STALLED_MS;
 use crate::time::Millis;
+
+/// Milliseconds after which a replica that lacks something and says nothing does not answer. The controller moves the
+/// leaderships of a node whose sync takes as long.
+pub const SILENT_MS: u64 = STALLED_MS;
 
 /// The Position that was accepted last, and what was acknowledged since.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +42,8 @@ pub struct Progress {
     pub broken: bool,
     /// The last moment of which the follower has everything.
     caught_up: Millis,
+    /// The last moment at which it said something that counts, or had everything.
+    heard: Millis,
     /// The leader's end at some moment, which the follower has not acknowledged yet.
     mark: Option<(Offset, Millis)>,
 }
@@ -45,7 +52,7 @@ impl Progress {
     /// A follower that has said nothing in this leader epoch, which began at this moment.
     #[must_use]
     pub fn new(member: Member, now: Millis) -> Progress {
-        Progress { member, accepted: None, broken: false, caught_up: now, mark: None }
+        Progress { member, accepted: None, broken: false, caught_up: now, heard: now, mark: None }
     }
 
     /// Forgets what the follower said, because its node is another process now (R6).
@@ -93,6 +100,7 @@ impl Progress {
         if self.accepted.is_none() {
             return;
         }
+        self.heard = now;
         if acked >= end {
             self.caught_up = now;
             self.mark = None;
@@ -108,6 +116,7 @@ impl Progress {
     pub fn appended(&mut self, now: Millis, acked: Offset, end_before: Offset) {
         if self.accepted.is_some() && acked >= end_before {
             self.caught_up = now;
+            self.heard = now;
             self.mark = None;
         }
     }
@@ -116,6 +125,12 @@ impl Progress {
     #[must_use]
     pub fn late_at(&self, max_ms: u64) -> Millis {
         self.caught_up.plus(max_ms)
+    }
+
+    /// The moment from which on the follower does not answer, while it lacks something.
+    #[must_use]
+    pub fn silent_at(&self) -> Millis {
+        self.heard.plus(SILENT_MS)
     }
 
     /// Gives the follower more time, because the leader itself was late (R7).

@@ -80,6 +80,8 @@ pub struct ReplicaMachine {
     pub(super) spent: Option<LeaderEpoch>,
     /// The store reads the log again after a truncation, and its answer has not come.
     pub(super) rereads: bool,
+    /// The node has had no contact with the controller for a session.
+    pub(super) cut_off: bool,
     /// When the controller is asked again for a leader epoch above the spent one.
     pub(super) ask_epoch: Option<Millis>,
     pub(super) next_n: PositionNumber,
@@ -108,6 +110,7 @@ impl ReplicaMachine {
             rebuilt: life.rebuilt,
             spent: None,
             rereads: false,
+            cut_off: false,
             ask_epoch: None,
             next_n: life.first_n,
             held: Held::default(),
@@ -295,6 +298,7 @@ impl ReplicaMachine {
         }
         if let State::Leader(leader) = &mut self.state {
             leader.answer(&self.log, out);
+            leader.give_up_cut_off(now, &self.log, out);
         }
         self.wish(now, late, out);
     }
@@ -450,6 +454,7 @@ impl Machine for ReplicaMachine {
                 self.isr_said(now.mono, partition_epoch, &outcome, out);
             }
             Input::Rebuilt(start) => self.reread(now, *start, out),
+            Input::CutOff(cut_off) => self.contact(now.mono, cut_off, out),
             Input::ShardFailed(why) => self.shard_failed(why, out),
             Input::Delete => self.delete(out),
             Input::Leave => self.leave(now, out),
@@ -464,7 +469,9 @@ impl Machine for ReplicaMachine {
     fn next_deadline(&self) -> Option<Millis> {
         let expiry = self.next_expiry.filter(|_| !self.log.producers().is_empty());
         let role = match &self.state {
-            State::Leader(leader) => leader.next_deadline(),
+            State::Leader(leader) => {
+                leader.next_deadline().into_iter().chain(leader.gives_up_at(&self.log)).min()
+            }
             State::Follower(follower) => follower.next_deadline(),
             State::Rereading(Rereading { since, told: false }) => Some(since.plus(UNABLE_AFTER_MS)),
             _ => None,

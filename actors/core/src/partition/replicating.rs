@@ -196,9 +196,21 @@ impl ReplicaMachine {
             }
         }
         self.ask_epoch = None;
+        leader.cut_off.set(self.cut_off);
+        leader.cut_off.note(now.mono, &self.log);
         leader.advance(&mut self.log);
         self.state = State::Leader(leader);
         self.wish(now.mono, None, out);
+    }
+
+    /// Takes the node's word on its contact with the controller. A leader answers what it may, and ends what it cannot
+    /// commit.
+    pub(super) fn contact(&mut self, now: Millis, cut_off: bool, out: &mut Effects<Effect>) {
+        self.cut_off = cut_off;
+        if let State::Leader(leader) = &mut self.state {
+            leader.cut_off.set(cut_off);
+            self.advance(now, None, out);
+        }
     }
 
     /// Proposes another in-sync set, if the leader wants one.

@@ -46,6 +46,17 @@ pub struct Heartbeat {
     pub damaged: BTreeSet<(TopicPartition, LeaderEpoch)>,
 }
 
+/// The answer to a heartbeat, of a node that leads the metadata log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Heard {
+    /// Milliseconds since it sent what a majority of the voters has answered. A leader that is cut off itself answers too.
+    #[serde(default)]
+    pub majority_ms: u64,
+    /// Up to this index it has applied the metadata log.
+    #[serde(default)]
+    pub applied: u64,
+}
+
 /// An event that the judge hears of.
 #[derive(Clone, Debug)]
 pub enum Input {

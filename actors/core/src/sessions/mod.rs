@@ -26,5 +26,5 @@ mod tests;
 
 pub use judge::Sessions;
 pub use messages::{
-    Effect, GUARD_MS, HEARTBEAT_MS, HUNG_MS, Heartbeat, Input, PATIENCE_MS, SESSION_MS, STALLED_MS,
+    Effect, GUARD_MS, HEARTBEAT_MS, HUNG_MS, Heard, Heartbeat, Input, PATIENCE_MS, SESSION_MS, STALLED_MS,
 };

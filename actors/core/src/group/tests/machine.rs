@@ -354,6 +354,7 @@ fn a_refused_write_is_told_in_the_code_that_kafka_has_for_it() {
         (Reject::TopicDeleted, ErrorCode::CoordinatorNotAvailable),
         (Reject::NotLeader, ErrorCode::NotCoordinator),
         (Reject::Unavailable, ErrorCode::NotCoordinator),
+        (Reject::CutOff, ErrorCode::NotCoordinator),
         (Reject::Storage("its shard has stopped".into()), ErrorCode::NotCoordinator),
         (Reject::BadCrc, ErrorCode::CorruptMessage),
     ];
