@@ -142,6 +142,16 @@ impl Cluster {
         Ok(())
     }
 
+    /// Ends a node that must not serve, if it still runs. It counts as down.
+    pub fn give_up(&mut self, node: usize) -> Result<()> {
+        self.starting.remove(&node);
+        if !self.node(node)?.gone() {
+            self.node(node)?.kill9()?;
+        }
+        self.drain();
+        Ok(())
+    }
+
     fn node(&mut self, node: usize) -> Result<&mut crate::process::Broker> {
         self.nodes.nodes.get_mut(node).context("no such node")
     }
@@ -248,6 +258,12 @@ impl Cluster {
         gone.iter().try_for_each(|node| self.launch(*node))?;
         let starting: Vec<usize> = self.starting.iter().copied().collect();
         starting.into_iter().try_for_each(|node| self.wait_ready(node))
+    }
+
+    /// Drops the events and the news so far, for a timeline that begins now.
+    pub fn forget(&mut self) {
+        self.drain();
+        (self.events, self.told) = (Events::default(), Told::default());
     }
 
     /// Panics and errors in the logs so far.

@@ -13,7 +13,7 @@ use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableT
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    CreateTopicsRequest, DescribeQuorumRequest, FindCoordinatorRequest, MetadataRequest,
+    CreateTopicsRequest, DeleteTopicsRequest, DescribeQuorumRequest, FindCoordinatorRequest, MetadataRequest,
 };
 use kafka_protocol::protocol::{Request, StrBytes};
 
@@ -24,6 +24,7 @@ use crate::process::wire::{RETRY, Wire, code, name};
 const METADATA: i16 = 9;
 const FIND: i16 = 3;
 const CREATE: i16 = 7;
+const DELETE: i16 = 4;
 const QUORUM: i16 = 0;
 /// A node that leaves such a question open for longer is passed over.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -144,6 +145,24 @@ impl Map {
             std::thread::sleep(RETRY);
         }
         bail!("{topic} was not created within {HANG:?}: {last}")
+    }
+
+    /// Deletes a topic.
+    pub fn delete(&self, topic: &str) -> Result<()> {
+        let request =
+            DeleteTopicsRequest::default().with_topic_names(vec![name(topic)]).with_timeout_ms(30_000);
+        let until = Instant::now() + HANG;
+        let mut last = String::new();
+        while Instant::now() < until {
+            let said =
+                self.ask(DELETE, &request).map(|answer| answer.responses.first().map(|r| r.error_code));
+            match said {
+                Ok(Some(code::NONE)) => return Ok(()),
+                said => last = format!("{said:?}"),
+            }
+            std::thread::sleep(RETRY);
+        }
+        bail!("{topic} was not deleted within {HANG:?}: {last}")
     }
 
     /// Reads a partition to its end from whichever node leads it.

@@ -15,7 +15,7 @@ use super::scene::{Held, Scene, Track};
 
 /// More tracks make no picture; the table tells of all.
 const TRACKS: usize = 24;
-const LEFT: f64 = 170.0;
+const LEFT: f64 = 215.0;
 const RIGHT: f64 = 30.0;
 const NODE: f64 = 24.0;
 const AXIS: f64 = 26.0;
@@ -128,12 +128,14 @@ impl Canvas<'_> {
         );
     }
 
-    /// Bands of all faults over the whole height, with their numbers.
+    /// Bands over the whole height for all times in which some fault lasts, and a line where each begins.
     fn faults(&mut self, height: f64) {
         let scene = self.scene;
+        let spans = scene.faults.iter().map(|fault| (fault.begin, fault.end.unwrap_or(scene.seconds)));
+        for span in joined(spans.collect()) {
+            self.rect("fault", span, AXIS, height - 2.0 * AXIS, "");
+        }
         for fault in &scene.faults {
-            let end = fault.end.unwrap_or(scene.seconds);
-            self.rect("fault", (fault.begin, end), AXIS, height - 2.0 * AXIS, "");
             let x = self.x(fault.begin);
             self.line("begin", (x, AXIS), (x, height - AXIS));
         }
@@ -280,6 +282,19 @@ impl Canvas<'_> {
             }
         }
     }
+}
+
+/// Spans that touch become one.
+fn joined(mut spans: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut joined: Vec<(f64, f64)> = Vec::new();
+    for (from, to) in spans {
+        match joined.last_mut() {
+            Some(last) if from <= last.1 => last.1 = last.1.max(to),
+            _ => joined.push((from, to)),
+        }
+    }
+    joined
 }
 
 /// A scale that shows the usual rate well. What is made up for at once after an outage may stand out of it.
