@@ -12,7 +12,7 @@
 # code is 1 then, and 0 only if nothing that was acknowledged is lost or there twice.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-plays=F04,F07,F08,F09,F10,F11,F12,F13,F14,F15,F17,F19,F20,F22,F23,F24,F25,F26,F27,F30,F31,F32,F29,F16,F28,F21
+plays=F04,F07,F08,F09,F10,F11,F12,F13,F14,F15,F17,F19,F20,F22,F23,F24,F25,F26,F27,F31,F32,F29,F16,F21,F28,F30
 plays+=,F18x10,partitionsx50,cutsx20
 out='' seed='' more=()
 while [ $# -gt 0 ]; do

@@ -95,17 +95,19 @@ fn verdict(bench: &mut Bench<'_>, topic: String, seen: &mut Seen) -> Result<Kept
     Ok(Kept { topic, partitions })
 }
 
-/// Lets the checker judge the history of a play, and draws its page if the run keeps any.
+/// Lets the checker judge the history of a play that came to its end, and draws the page of any play.
 pub(super) fn told(
     bench: &mut Bench<'_>,
     seen: &mut Seen,
+    finished: bool,
     places: &Places,
     path: Option<&Path>,
 ) -> Result<()> {
     let history = bench.work()?.history();
     let checked = check(&history, &Limits::default());
     seen.findings.clone_from(&checked.lines);
-    if !checked.good() {
+    // A play that could not go on has read nothing to its end.
+    if !checked.good() && finished {
         let found = format!("the checker found {}", checked.names());
         seen.broken =
             Some(seen.broken.take().map_or(found.clone(), |broken| format!("{broken}\n      {found}")));

@@ -17,10 +17,8 @@ use tempfile::NamedTempFile;
 use super::map::{Map, View, quorum_leader_at, view_at};
 use super::options::Options;
 use crate::process::{HANG, Nodes, Options as Start};
-use crate::timeline::{Events, Phase, Told};
+use crate::timeline::{Events, KILL, Phase, Told};
 
-/// The fault's name in a timeline.
-const KILL: &str = "kill -9";
 const OFFSETS: &str = "__consumer_offsets";
 /// Each round waits for all partitions of the offsets topic too; few of them are enough.
 const CONFIG: &str = "group_initial_rebalance_delay_ms = 100\noffsets_topic_num_partitions = 5\n";

@@ -60,7 +60,7 @@ impl<'a> Stage<'a> {
             if let Err(error) = &played {
                 seen.broken = Some(format!("{error:#}"));
             }
-            if let Err(error) = told(bench, &mut seen, &places, page) {
+            if let Err(error) = told(bench, &mut seen, played.is_ok(), &places, page) {
                 say(&format!("{}: no page: {error:#}", fault.id));
             }
             Ok(played.ok().flatten())

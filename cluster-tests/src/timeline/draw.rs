@@ -11,7 +11,8 @@
 
 use std::fmt::Write as _;
 
-use super::scene::{Held, Scene, Track};
+use super::event::KILL;
+use super::scene::{Fault, Held, Scene, Track};
 
 /// More tracks make no picture; the table tells of all.
 const TRACKS: usize = 24;
@@ -167,19 +168,7 @@ impl Canvas<'_> {
             );
             self.rect("up", (0.0, scene.seconds), y + 2.0, 14.0, &format!("node {node} runs"));
             for (number, fault) in scene.faults.iter().enumerate().filter(|(_, fault)| fault.node == *node) {
-                let end = fault.end.unwrap_or(scene.seconds);
-                let starts = fault.notes.first().map_or(end, |(time, _)| *time);
-                let title =
-                    format!("{}: {} of node {node}, {:.2} s", number + 1, fault.name, end - fault.begin);
-                self.rect("down", (fault.begin, starts), y, 18.0, &title);
-                if let Some((_, words)) = fault.notes.first() {
-                    self.rect("starting", (starts, end), y, 18.0, &format!("{title}: {words}"));
-                }
-                let words = format!("{} {} {}", number + 1, fault.name, fault.words);
-                let room = (self.x(end) - self.x(fault.begin)) / 6.6;
-                let words = if words.len() as f64 <= room { words } else { (number + 1).to_string() };
-                let x = self.x(fault.begin) + 4.0;
-                self.text("onfault", x, y + 13.0, &words);
+                self.at_node(number + 1, fault, y);
             }
         }
         for (number, fault) in scene.faults.iter().enumerate().filter(|(_, fault)| fault.node < 0) {
@@ -191,6 +180,35 @@ impl Canvas<'_> {
                 &format!("{} {}", number + 1, fault.name),
             );
         }
+    }
+
+    /// A node that is down fills its row. Another fault is a line below the row, with words where nothing hides them.
+    fn at_node(&mut self, number: usize, fault: &Fault, y: f64) {
+        let scene = self.scene;
+        let (begin, end) = (fault.begin, fault.end.unwrap_or(scene.seconds));
+        let title =
+            format!("{number}: {} {} at node {}, {:.2} s", fault.name, fault.words, fault.node, end - begin);
+        let words = format!("{number} {} {}", fault.name, fault.words);
+        let room = (self.x(end) - self.x(begin)) / 6.6;
+        let words = if words.len() as f64 <= room { words } else { number.to_string() };
+        let x = self.x(begin) + 4.0;
+        if fault.name != KILL {
+            self.rect("line", (begin, end), y + 18.0, 3.0, &title);
+            let hides = |other: &&Fault| {
+                let until = other.end.unwrap_or(scene.seconds);
+                other.name == KILL && other.node == fault.node && other.begin < end && until > begin
+            };
+            if !scene.faults.iter().any(|other| hides(&other)) {
+                self.text("label", x, y + 13.0, &words);
+            }
+            return;
+        }
+        let starts = fault.notes.first().map_or(end, |(time, _)| *time);
+        self.rect("down", (begin, starts), y, 18.0, &title);
+        if let Some((_, words)) = fault.notes.first() {
+            self.rect("starting", (starts, end), y, 18.0, &format!("{title}: {words}"));
+        }
+        self.text("onfault", x, y + 13.0, &words);
     }
 
     fn bins(&self, track: &Track) -> std::collections::BTreeMap<u64, u32> {
