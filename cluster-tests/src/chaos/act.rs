@@ -38,7 +38,8 @@ pub(super) fn act(
     places: &mut Places,
 ) -> Result<Option<Kept>> {
     let topic = format!("{}-{}", fault.id.to_lowercase(), seen.seed);
-    bench.begin(fault, &topic, seen.seed).context("before the fault")?;
+    let durability = (fault.promise == Promise::Os).then_some("os");
+    bench.begin(fault.id, &topic, durability, seen.seed).context("before the fault")?;
     bench.work()?.acks(WARM, STUCK, || Ok(()))?;
     let (view, term) = (bench.roles()?.view, bench.cluster.term());
     *places = keep::places(&topic, &view);

@@ -17,7 +17,6 @@ use tempfile::TempDir;
 
 use super::cluster::Cluster;
 use super::disk::{Disk, Frozen};
-use super::fault::{Fault, Promise};
 use super::machine::{Machine, Need};
 use super::map::{View, view_at};
 use super::options::Options;
@@ -123,7 +122,13 @@ impl<'a> Bench<'a> {
     }
 
     /// Starts a load on a new topic for a fault, with the choices of a seed; returns when every partition moves.
-    pub fn begin(&mut self, fault: &Fault, topic: &str, seed: u64) -> Result<()> {
+    pub fn begin(
+        &mut self,
+        fault: &'static str,
+        topic: &str,
+        topic_durability: Option<&'static str>,
+        seed: u64,
+    ) -> Result<()> {
         if let Some((node, _)) = self.sick.take() {
             let wrap = self.lan.as_ref().map_or_else(Vec::new, |lan| lan.wrap(node));
             self.rewrap(node, wrap)?;
@@ -132,9 +137,8 @@ impl<'a> Bench<'a> {
         (self.first, self.last) = (None, None);
         self.complaints.clear();
         self.lasting.clear();
-        self.name = fault.id;
+        self.name = fault;
         self.cluster.forget();
-        let topic_durability = (fault.promise == Promise::Os).then_some("os");
         let options = Options { topic: topic.to_owned(), topic_durability, seed, ..self.options.clone() };
         self.cluster.topic = topic.to_owned();
         self.work = Some(Work::start(self.cluster.map(), &options)?);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::NamedTempFile;
 
-use super::map::{Map, View, quorum_leader_at, view_at};
+use super::map::{Map, View, quorum_at, view_at};
 use super::options::Options;
 use crate::process::{HANG, Nodes, Options as Start};
 use crate::timeline::{Events, KILL, Phase, Told};
@@ -171,8 +171,12 @@ impl Cluster {
         while Instant::now() < until {
             self.drain();
             for addr in self.addrs() {
-                match quorum_leader_at(addr) {
-                    Ok(Some(id)) => return self.number(id),
+                match quorum_at(addr) {
+                    Ok(Some(vote)) => {
+                        // The leader that founded the cluster stands in no log.
+                        self.vote = self.vote.max(vote);
+                        return self.number(vote.1);
+                    }
                     Ok(None) if self.vote.1 >= 0 => return self.number(self.vote.1),
                     Ok(None) => last = "no vote stands in the logs".to_owned(),
                     Err(error) => last = format!("{error:#}"),

@@ -12,7 +12,7 @@ use super::options::Options;
 /// The promise of the topic that a play writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Promise {
-    /// That of the nodes.
+    /// As strong as `--durability` makes it.
     Node,
     /// The topic has durability `os`, whatever the nodes have.
     Os,

@@ -40,7 +40,7 @@ pub(super) fn history(path: &Path, history: &History) -> Result<()> {
     write(history, &mut BufWriter::new(File::create(path).with_context(what)?)).with_context(what)
 }
 
-/// Writes a page.
+/// Draws a run from what its clients and its nodes told, into one HTML file.
 pub(super) fn timeline(
     path: &Path,
     cluster: &Cluster,

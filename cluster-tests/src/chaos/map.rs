@@ -147,7 +147,7 @@ impl Map {
         bail!("{topic} was not created within {HANG:?}: {last}")
     }
 
-    /// Deletes a topic.
+    /// Deletes a topic at whichever node answers, and returns when it is gone from the metadata.
     pub fn delete(&self, topic: &str) -> Result<()> {
         let request =
             DeleteTopicsRequest::default().with_topic_names(vec![name(topic)]).with_timeout_ms(30_000);
@@ -213,6 +213,11 @@ pub fn view_at(addr: SocketAddr, topic: &str) -> Result<View> {
 
 /// The leader of the metadata log, if the node answers DescribeQuorum; `None` if it does not know this request.
 pub fn quorum_leader_at(addr: SocketAddr) -> Result<Option<i32>> {
+    Ok(quorum_at(addr)?.map(|(_, leader)| leader))
+}
+
+/// The term of the metadata log and its leader, likewise.
+pub fn quorum_at(addr: SocketAddr) -> Result<Option<(u64, i32)>> {
     let mut wire = Wire::connect_within(addr, PATIENCE)?.patience(PATIENCE)?;
     if !wire.lists(DescribeQuorumRequest::KEY)? {
         return Ok(None);
@@ -225,7 +230,7 @@ pub fn quorum_leader_at(addr: SocketAddr) -> Result<Option<i32>> {
     if partition.error_code != code::NONE || partition.leader_id.0 < 0 {
         bail!("DescribeQuorum: error {}, leader {}", partition.error_code, partition.leader_id.0);
     }
-    Ok(Some(partition.leader_id.0))
+    Ok(Some((u64::try_from(partition.leader_epoch)?, partition.leader_id.0)))
 }
 
 fn metadata(topic: &str) -> MetadataRequest {
