@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use callboard_cluster_tests::chaos::suite::{Choice, list, play};
-use callboard_cluster_tests::chaos::{Fault, Options, faults, run};
+use callboard_cluster_tests::chaos::suite::{Choice, list, plan, play};
+use callboard_cluster_tests::chaos::{Options, faults, run};
 use callboard_cluster_tests::history::{Limits, check, read};
 use callboard_cluster_tests::wire;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -46,7 +46,7 @@ struct Chaos {
     /// Kills in all, a third of each kind.
     #[arg(long, default_value_t = Options::default().kills, value_parser = clap::value_parser!(u32).range(1..))]
     kills: u32,
-    /// Faults to play instead of the kills, such as F09,F18; `all` names all of them.
+    /// Faults to play instead of the kills, such as F09,F18x10,partitionsx50,cutsx20; `all` names all of them.
     #[arg(long, value_delimiter = ',', value_name = "ID")]
     faults: Vec<String>,
     /// Plays the faults again and again for so long; each is played once at least.
@@ -73,9 +73,9 @@ struct Chaos {
     /// Records a second of all producers together.
     #[arg(long, default_value_t = Options::default().rate, value_parser = clap::value_parser!(u64).range(1..))]
     rate: u64,
-    /// Shards of each node.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
-    shards: u32,
+    /// Shards of each node: 1, and 2 for faults, because one of them can be lost then.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=64))]
+    shards: Option<u32>,
     /// Shortest time that a killed node stays down, in milliseconds.
     #[arg(long, default_value_t = Options::default().down_ms.0)]
     down_min_ms: u64,
@@ -91,7 +91,8 @@ struct Chaos {
     /// File for the history of all clients, as lines of JSON; `check` reads it.
     #[arg(long)]
     history: Option<PathBuf>,
-    /// File for a page with the timeline of the run, to be opened in a browser.
+    /// File for a page with the timeline of the run, to be opened in a browser; with --faults the directory for the report and
+    /// a page for each play, by default target/faults/SEED.
     #[arg(long)]
     timeline: Option<PathBuf>,
 }
@@ -110,18 +111,12 @@ fn main() -> ExitCode {
         Command::Check { file } => return checked(&file),
     };
     if chaos.list || !chaos.faults.is_empty() {
-        return match chosen(&chaos) {
-            Ok(chosen) => by_id(chaos, chosen).unwrap_or_else(|error| {
-                println!("the faults could not be played: {error:#}");
-                ExitCode::FAILURE
-            }),
-            Err(error) => {
-                println!("{error}");
-                ExitCode::FAILURE
-            }
-        };
+        return by_id(chaos).unwrap_or_else(|error| {
+            println!("the faults could not be played: {error:#}");
+            ExitCode::FAILURE
+        });
     }
-    let options = options(chaos);
+    let options = options(chaos, 1);
     println!("seed {}", options.seed);
     match run(&options) {
         Ok(report) => {
@@ -135,21 +130,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// The faults that the user names.
-fn chosen(chaos: &Chaos) -> Result<Vec<&'static Fault>, String> {
-    let all = faults::all();
-    if chaos.list && chaos.faults.is_empty() || chaos.faults.iter().any(|name| name == "all") {
-        return Ok(all);
-    }
-    let named = chaos.faults.iter().map(|name| {
-        let found = all.iter().copied().find(|fault| fault.id.eq_ignore_ascii_case(name.trim()));
-        found.ok_or_else(|| format!("there is no fault {name}: --list shows all"))
-    });
-    named.collect()
-}
-
 /// Plays faults, or lists them, within namespaces where the machine allows them.
-fn by_id(mut chaos: Chaos, chosen: Vec<&'static Fault>) -> anyhow::Result<ExitCode> {
+fn by_id(mut chaos: Chaos) -> anyhow::Result<ExitCode> {
+    // A wrong word is told before anything is made.
+    plan(&chaos.faults, 0).map_err(anyhow::Error::msg)?;
     if !wire::within() {
         for removed in wire::cleanup() {
             println!("removed {removed}, which an earlier run left");
@@ -166,15 +150,18 @@ fn by_id(mut chaos: Chaos, chosen: Vec<&'static Fault>) -> anyhow::Result<ExitCo
         }
     }
     if chaos.list {
-        print!("{}", list(&chosen));
+        let named = plan(&chaos.faults, 0).map_err(anyhow::Error::msg)?;
+        print!("{}", list(if named.is_empty() { faults::all() } else { named }.as_slice()));
         return Ok(ExitCode::SUCCESS);
     }
     let time = chaos.minutes.take().map(|minutes| Duration::from_secs(60 * minutes));
-    let options = options(chaos);
-    println!("seed {}", options.seed);
-    let outcome = play(&Choice { faults: chosen, time, options })?;
-    let broken =
-        outcome.seen.iter().filter(|seen| seen.broken.is_some() || seen.lost + seen.twice > 0).count();
+    let words = std::mem::take(&mut chaos.faults);
+    let mut options = options(chaos, 2);
+    let dir = options.timeline.get_or_insert_with(|| format!("target/faults/{}", options.seed).into());
+    println!("report and pages: {}", dir.display());
+    let faults = plan(&words, options.seed).map_err(anyhow::Error::msg)?;
+    let outcome = play(&Choice { faults, time, options })?;
+    let broken = outcome.seen.iter().filter(|seen| !seen.good()).count();
     println!(
         "{} faults played, {broken} broke a promise or could not go on, {} kinds left out",
         outcome.seen.len(),
@@ -198,7 +185,7 @@ fn checked(file: &Path) -> ExitCode {
     }
 }
 
-fn options(chaos: Chaos) -> Options {
+fn options(chaos: Chaos, shards: u32) -> Options {
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64);
     Options {
         kills: chaos.kills,
@@ -212,7 +199,7 @@ fn options(chaos: Chaos) -> Options {
         partitions: chaos.partitions,
         producers: chaos.producers,
         rate: chaos.rate,
-        shards: chaos.shards,
+        shards: chaos.shards.unwrap_or(shards),
         down_ms: (chaos.down_min_ms, chaos.down_max_ms.max(chaos.down_min_ms)),
         env: chaos.env,
         logs: chaos.logs,

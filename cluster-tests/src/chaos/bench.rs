@@ -17,7 +17,6 @@ use tempfile::TempDir;
 
 use super::cluster::Cluster;
 use super::disk::{Disk, Frozen};
-use super::events::{Events, What};
 use super::machine::{Machine, Need};
 use super::map::{View, view_at};
 use super::options::Options;
@@ -26,6 +25,7 @@ use super::work::Work;
 use crate::process::faults::Faults;
 use crate::process::load::Rng;
 use crate::process::{Nodes, scratch};
+use crate::timeline::Phase;
 use crate::wire::Lan;
 
 /// Writes that were under way when a node was stopped have settled after so long.
@@ -53,11 +53,16 @@ pub struct Bench<'a> {
     sick: Option<(usize, Faults)>,
     /// Findings of a play against its expectation, beside losses.
     pub complaints: Vec<String>,
+    /// No further play should have this cluster: something of it is broken for good.
+    pub spent: bool,
     /// The time of the play's first injection, and of the end of its last one if the play goes on behind it.
     pub first: Option<Instant>,
     pub last: Option<Instant>,
     pub rng: Rng,
-    pub events: Events,
+    /// The id of the fault that is played.
+    name: &'static str,
+    /// Ids of the nodes at which it lasts; −1 is none in particular.
+    lasting: BTreeSet<i32>,
     pub machine: &'a Machine,
     pub options: Options,
     _dir: TempDir,
@@ -104,18 +109,26 @@ impl<'a> Bench<'a> {
             lan,
             sick: None,
             complaints: Vec::new(),
+            spent: false,
             first: None,
             last: None,
             rng: Rng::new(options.seed),
-            events: Events::default(),
+            name: "",
+            lasting: BTreeSet::new(),
             machine,
             options: options.clone(),
             _dir: dir,
         })
     }
 
-    /// Starts a load on a new topic, with the choices of a seed; returns when every partition moves.
-    pub fn begin(&mut self, topic: &str, seed: u64) -> Result<()> {
+    /// Starts a load on a new topic for a fault, with the choices of a seed; returns when every partition moves.
+    pub fn begin(
+        &mut self,
+        fault: &'static str,
+        topic: &str,
+        topic_durability: Option<&'static str>,
+        seed: u64,
+    ) -> Result<()> {
         if let Some((node, _)) = self.sick.take() {
             let wrap = self.lan.as_ref().map_or_else(Vec::new, |lan| lan.wrap(node));
             self.rewrap(node, wrap)?;
@@ -123,7 +136,10 @@ impl<'a> Bench<'a> {
         self.rng = Rng::new(seed);
         (self.first, self.last) = (None, None);
         self.complaints.clear();
-        let options = Options { topic: topic.to_owned(), seed, ..self.options.clone() };
+        self.lasting.clear();
+        self.name = fault;
+        self.cluster.forget();
+        let options = Options { topic: topic.to_owned(), topic_durability, seed, ..self.options.clone() };
         self.cluster.topic = topic.to_owned();
         self.work = Some(Work::start(self.cluster.map(), &options)?);
         self.roles().map(drop)
@@ -134,9 +150,9 @@ impl<'a> Bench<'a> {
         self.work.as_ref().context("there is no load")
     }
 
-    /// Takes the load out, for its end.
-    pub fn take_work(&mut self) -> Result<Work> {
-        self.work.take().context("there is no load")
+    /// The same, for its end.
+    pub fn work_mut(&mut self) -> Result<&mut Work> {
+        self.work.as_mut().context("there is no load")
     }
 
     /// The wire; an error where the machine allows none.
@@ -162,17 +178,73 @@ impl<'a> Bench<'a> {
         Ok(Roles { controller, leader: leader.context("one node only")?, view })
     }
 
-    /// Notes that a fault begins.
+    /// Notes that a fault begins. It takes the place of what lasts there.
     pub fn injected(&mut self, node: Option<usize>, words: impl Into<String>) {
         self.first.get_or_insert_with(Instant::now);
-        let node = node.map(|node| self.cluster.id(node));
-        self.events.note(What::Injected, node, words);
+        self.healed(node);
+        let id = node.map_or(-1, |node| self.cluster.id(node));
+        self.lasting.insert(id);
+        self.cluster.events.note(Phase::Begins, id, self.name, &words.into());
     }
 
-    /// Notes that a fault is over.
-    pub fn healed(&mut self, node: Option<usize>, words: impl Into<String>) {
-        let node = node.map(|node| self.cluster.id(node));
-        self.events.note(What::Healed, node, words);
+    /// Notes that what was injected there is over.
+    pub fn healed(&mut self, node: Option<usize>) {
+        let id = node.map_or(-1, |node| self.cluster.id(node));
+        if self.lasting.remove(&id) {
+            self.cluster.events.note(Phase::Ends, id, self.name, "");
+        }
+    }
+
+    /// Notes that everything is over.
+    pub fn mended(&mut self) {
+        for id in std::mem::take(&mut self.lasting) {
+            self.cluster.events.note(Phase::Ends, id, self.name, "");
+        }
+    }
+
+    /// A node that leads nothing and is not the controller's. Some partitions have a replica there, and others have none, if
+    /// the cluster is large enough.
+    pub fn bystander(&mut self) -> Result<usize> {
+        let roles = self.roles()?;
+        let has = |node: usize| {
+            let id = self.cluster.id(node);
+            let with = roles.view.places.values().filter(|place| place.replicas.contains(&id));
+            with.count().min(roles.view.places.len().saturating_sub(1))
+        };
+        let others = (0..self.count()).filter(|node| *node != roles.leader && *node != roles.controller);
+        others.min_by_key(|node| usize::from(has(*node) == 0)).context("no third node")
+    }
+
+    /// Latencies of partitions with a replica at a node, and of the others: from a time to the first injection, since then,
+    /// and in the last seconds.
+    pub fn latencies(&self, node: usize, from: Instant) -> Result<String> {
+        let (work, id) = (self.work()?, self.cluster.id(node));
+        let places = work.view()?.places;
+        let (with, without): (Vec<i32>, Vec<i32>) = places
+            .keys()
+            .partition(|partition| places.get(partition).is_some_and(|p| p.replicas.contains(&id)));
+        let of = |partitions: &[i32]| self.latencies_of(work, partitions, from);
+        Ok(format!("p99 of partitions there: {}; of others: {}", of(&with), of(&without)))
+    }
+
+    fn latencies_of(&self, work: &Work, partitions: &[i32], from: Instant) -> String {
+        const LAST: Duration = Duration::from_secs(4);
+        if partitions.is_empty() {
+            return "there are none".to_owned();
+        }
+        let now = Instant::now();
+        let injected = self.first.unwrap_or(now);
+        let ms = |from, to| {
+            work.p99(partitions, from, to).map_or("none".to_owned(), |p99| p99.as_millis().to_string())
+        };
+        let late = now.checked_sub(LAST).map_or(injected, |late| late.max(injected));
+        format!(
+            "{} ms before, {} ms meanwhile, {} ms in the last {} s",
+            ms(from, injected),
+            ms(injected, now),
+            ms(late, now),
+            LAST.as_secs()
+        )
     }
 
     /// Lets a fault last.
@@ -213,7 +285,7 @@ impl<'a> Bench<'a> {
         std::thread::sleep(QUIET);
         let tool = self.machine.tool()?;
         for node in nodes {
-            self.disks.get(*node).context("the node has no disk")?.power_cut(tool)?;
+            self.disks.get_mut(*node).context("the node has no disk")?.power_cut(tool)?;
         }
         for node in nodes {
             self.cluster.kill(*node)?;
@@ -275,6 +347,17 @@ impl<'a> Bench<'a> {
         Ok((led, view.places.values().filter(|place| place.isr.contains(&id)).count()))
     }
 
+    /// Kills a node, and waits until it stands in no ISR.
+    pub fn leaves_isrs(&mut self, node: usize) -> Result<()> {
+        self.cluster.kill(node)?;
+        let until = Instant::now() + STUCK;
+        while self.standing(node)?.1 > 0 {
+            anyhow::ensure!(Instant::now() < until, "node {} stays in ISRs", self.cluster.id(node));
+            self.hold(LOOK);
+        }
+        Ok(())
+    }
+
     /// Complains if a node still leads something.
     pub fn leads_nothing(&mut self, node: usize, words: &str) -> Result<()> {
         let (led, _) = self.standing(node)?;
@@ -317,6 +400,11 @@ impl<'a> Bench<'a> {
         self.cluster.wait_ready(node)
     }
 
+    /// Mounts all disks again.
+    pub fn mount(&mut self) -> Result<()> {
+        self.disks.iter_mut().try_for_each(Disk::mount)
+    }
+
     /// Mends whatever is broken and starts what does not run; returns when each node serves.
     pub fn heal(&mut self) -> Result<()> {
         self.thaw();
@@ -329,10 +417,8 @@ impl<'a> Bench<'a> {
         if self.sick.is_some() {
             self.fails("")?;
         }
-        for disk in &mut self.disks {
-            disk.mount()?;
-            disk.unfill()?;
-        }
+        self.mount()?;
+        self.disks.iter().try_for_each(Disk::unfill)?;
         self.cluster.revive()
     }
 }

@@ -14,13 +14,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::NamedTempFile;
 
-use super::map::{Map, View, quorum_leader_at, view_at};
+use super::map::{Map, View, quorum_at, view_at};
 use super::options::Options;
 use crate::process::{HANG, Nodes, Options as Start};
-use crate::timeline::{Events, Phase, Told};
+use crate::timeline::{Events, KILL, Phase, Told};
 
-/// The fault's name in a timeline.
-const KILL: &str = "kill -9";
 const OFFSETS: &str = "__consumer_offsets";
 /// Each round waits for all partitions of the offsets topic too; few of them are enough.
 const CONFIG: &str = "group_initial_rebalance_delay_ms = 100\noffsets_topic_num_partitions = 5\n";
@@ -142,6 +140,16 @@ impl Cluster {
         Ok(())
     }
 
+    /// Ends a node that must not serve, if it still runs. It counts as down.
+    pub fn give_up(&mut self, node: usize) -> Result<()> {
+        self.starting.remove(&node);
+        if !self.node(node)?.gone() {
+            self.node(node)?.kill9()?;
+        }
+        self.drain();
+        Ok(())
+    }
+
     fn node(&mut self, node: usize) -> Result<&mut crate::process::Broker> {
         self.nodes.nodes.get_mut(node).context("no such node")
     }
@@ -163,8 +171,12 @@ impl Cluster {
         while Instant::now() < until {
             self.drain();
             for addr in self.addrs() {
-                match quorum_leader_at(addr) {
-                    Ok(Some(id)) => return self.number(id),
+                match quorum_at(addr) {
+                    Ok(Some(vote)) => {
+                        // The leader that founded the cluster stands in no log.
+                        self.vote = self.vote.max(vote);
+                        return self.number(vote.1);
+                    }
                     Ok(None) if self.vote.1 >= 0 => return self.number(self.vote.1),
                     Ok(None) => last = "no vote stands in the logs".to_owned(),
                     Err(error) => last = format!("{error:#}"),
@@ -248,6 +260,12 @@ impl Cluster {
         gone.iter().try_for_each(|node| self.launch(*node))?;
         let starting: Vec<usize> = self.starting.iter().copied().collect();
         starting.into_iter().try_for_each(|node| self.wait_ready(node))
+    }
+
+    /// Drops the events and the news so far, for a timeline that begins now.
+    pub fn forget(&mut self) {
+        self.drain();
+        (self.events, self.told) = (Events::default(), Told::default());
     }
 
     /// Panics and errors in the logs so far.

@@ -1,7 +1,7 @@
 //! A node's disk: an ext4 file system in a file, on a loop device, which can lose its power, fill up or hang.
 //!
 //! ```text
-//!   power cut   SIGSTOP the node ── 150 ms ── shutdown without a flush of the journal ── kill -9 ── unmount … mount
+//!   power cut   SIGSTOP the node ── 150 ms ── shutdown without a flush of the journal ── kill -9 ── unmount … mount, reboot
 //! ```
 //! The pause and the quiet time keep a write of the same instant from racing the cut. The mount belongs to a namespace of
 //! this run (`wire/enter.rs`), and the loop device goes with the mount. Torn and reordered writes are not made here.
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::reboot::reboot;
 use crate::process::{HANG, find_program, run};
 use crate::wire::Tool;
 
@@ -29,12 +30,15 @@ pub struct Disk {
     image: PathBuf,
     at: PathBuf,
     mounted: bool,
+    /// Whether a power cut has ended it since it was mounted last.
+    cut: bool,
 }
 
 impl Disk {
     /// Makes and mounts a disk in this directory.
     pub fn new(dir: &Path, name: &str) -> Result<Disk> {
-        let disk = Disk { image: dir.join(format!("{name}.img")), at: dir.join(name), mounted: false };
+        let disk =
+            Disk { image: dir.join(format!("{name}.img")), at: dir.join(name), mounted: false, cut: false };
         std::fs::create_dir_all(&disk.at)?;
         let image = disk.image.to_string_lossy();
         program("truncate", &["-s", SIZE, &image])?;
@@ -51,11 +55,14 @@ impl Disk {
         self.at.join("data")
     }
 
-    /// Mounts it, if it is not mounted. The kernel replays the journal, as after a real cut.
+    /// Mounts it, if it is not mounted. The kernel replays the journal, as after a real cut, and the machine has booted.
     pub fn mount(&mut self) -> Result<()> {
         if !self.mounted {
             program("mount", &["-o", "loop", &self.image.to_string_lossy(), &self.at.to_string_lossy()])?;
             self.mounted = true;
+            if std::mem::take(&mut self.cut) {
+                reboot(&self.data())?;
+            }
         }
         Ok(())
     }
@@ -74,7 +81,8 @@ impl Disk {
     }
 
     /// Ends the file system as a power cut does.
-    pub fn power_cut(&self, tool: &Tool) -> Result<()> {
+    pub fn power_cut(&mut self, tool: &Tool) -> Result<()> {
+        self.cut = true;
         tool.power_cut(&self.at)
     }
 

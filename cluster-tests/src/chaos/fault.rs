@@ -7,6 +7,18 @@ use anyhow::Result;
 
 use super::bench::Bench;
 use super::machine::{Machine, Need};
+use super::options::Options;
+
+/// The promise of the topic that a play writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Promise {
+    /// As strong as `--durability` makes it.
+    Node,
+    /// The topic has durability `os`, whatever the nodes have.
+    Os,
+    /// Only `fsync` outlives this fault, so the nodes must have it.
+    Fsync,
+}
 
 /// One fault of the table.
 pub struct Fault {
@@ -15,6 +27,7 @@ pub struct Fault {
     pub needs: &'static [Need],
     /// The fewest nodes that it needs.
     pub nodes: usize,
+    pub promise: Promise,
     /// The expectation, beside that nothing is lost.
     pub expected: &'static str,
     pub play: fn(&mut Bench<'_>) -> Result<String>,
@@ -25,5 +38,14 @@ impl Fault {
     #[must_use]
     pub fn lacks(&self, machine: &Machine) -> Option<String> {
         self.needs.iter().find_map(|need| machine.lacks(*need))
+    }
+
+    /// Why it says nothing on nodes with these options; `None` if it does.
+    #[must_use]
+    pub fn means_nothing(&self, options: &Options) -> Option<String> {
+        let os = self.promise == Promise::Fsync && options.durability == "os";
+        os.then(|| {
+            "durability os promises nothing here; F19 and F20 play topics of that durability".to_owned()
+        })
     }
 }

@@ -54,6 +54,7 @@ struct UnderWay {
     count: usize,
     bytes: Bytes,
     begin: Time,
+    made: Instant,
 }
 
 pub(super) struct Lane {
@@ -123,7 +124,7 @@ impl Lane {
         self.due = self.due.max(Instant::now().checked_sub(BEHIND).unwrap_or(self.due));
         loop {
             let now = Instant::now();
-            if !self.work.stopped() && self.under_way.len() < UNDER_WAY && self.due <= now {
+            if self.work.makes() && self.under_way.len() < UNDER_WAY && self.due <= now {
                 let batch = self.make()?;
                 let sent = self.send(&mut wire, &batch);
                 self.under_way.push_back(batch);
@@ -139,7 +140,11 @@ impl Lane {
             } else if self.work.stopped() {
                 return Ok(());
             } else {
-                std::thread::sleep(self.due.saturating_duration_since(now).min(RETRY));
+                if !self.work.makes() {
+                    self.due = now;
+                }
+                let due = self.due.saturating_duration_since(now);
+                std::thread::sleep(due.clamp(Duration::from_millis(1), RETRY));
             }
         }
     }
@@ -185,7 +190,7 @@ impl Lane {
         let (first, count) = (batch.first as u64, batch.count as u64);
         self.work.record.sent(self.ledger.producer, self.partition, batch.begin, first, count, base);
         self.times.push((batch.first as u64, count, Instant::now()));
-        self.work.tape.note(self.partition as usize);
+        self.work.tape.note(self.partition as usize, batch.made);
         self.work.acked.fetch_add(count, Ordering::SeqCst);
         self.work.in_flight.fetch_sub(count, Ordering::SeqCst);
         Ok(true)
@@ -202,6 +207,6 @@ impl Lane {
         self.due += self.work.pace * count as u32;
         self.work.in_flight.fetch_add(count as u64, Ordering::SeqCst);
         let begin = self.work.record.now();
-        Ok(UnderWay { first, count, bytes, begin })
+        Ok(UnderWay { first, count, bytes, begin, made: Instant::now() })
     }
 }

@@ -13,7 +13,7 @@ use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableT
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    CreateTopicsRequest, DescribeQuorumRequest, FindCoordinatorRequest, MetadataRequest,
+    CreateTopicsRequest, DeleteTopicsRequest, DescribeQuorumRequest, FindCoordinatorRequest, MetadataRequest,
 };
 use kafka_protocol::protocol::{Request, StrBytes};
 
@@ -24,6 +24,7 @@ use crate::process::wire::{RETRY, Wire, code, name};
 const METADATA: i16 = 9;
 const FIND: i16 = 3;
 const CREATE: i16 = 7;
+const DELETE: i16 = 4;
 const QUORUM: i16 = 0;
 /// A node that leaves such a question open for longer is passed over.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -146,6 +147,24 @@ impl Map {
         bail!("{topic} was not created within {HANG:?}: {last}")
     }
 
+    /// Deletes a topic at whichever node answers, and returns when it is gone from the metadata.
+    pub fn delete(&self, topic: &str) -> Result<()> {
+        let request =
+            DeleteTopicsRequest::default().with_topic_names(vec![name(topic)]).with_timeout_ms(30_000);
+        let until = Instant::now() + HANG;
+        let mut last = String::new();
+        while Instant::now() < until {
+            let said =
+                self.ask(DELETE, &request).map(|answer| answer.responses.first().map(|r| r.error_code));
+            match said {
+                Ok(Some(code::NONE)) => return Ok(()),
+                said => last = format!("{said:?}"),
+            }
+            std::thread::sleep(RETRY);
+        }
+        bail!("{topic} was not deleted within {HANG:?}: {last}")
+    }
+
     /// Reads a partition to its end from whichever node leads it.
     pub fn read(&self, topic: &str, partition: i32) -> Result<Vec<Read>> {
         let until = Instant::now() + HANG;
@@ -194,6 +213,11 @@ pub fn view_at(addr: SocketAddr, topic: &str) -> Result<View> {
 
 /// The leader of the metadata log, if the node answers DescribeQuorum; `None` if it does not know this request.
 pub fn quorum_leader_at(addr: SocketAddr) -> Result<Option<i32>> {
+    Ok(quorum_at(addr)?.map(|(_, leader)| leader))
+}
+
+/// The term of the metadata log and its leader, likewise.
+pub fn quorum_at(addr: SocketAddr) -> Result<Option<(u64, i32)>> {
     let mut wire = Wire::connect_within(addr, PATIENCE)?.patience(PATIENCE)?;
     if !wire.lists(DescribeQuorumRequest::KEY)? {
         return Ok(None);
@@ -206,7 +230,7 @@ pub fn quorum_leader_at(addr: SocketAddr) -> Result<Option<i32>> {
     if partition.error_code != code::NONE || partition.leader_id.0 < 0 {
         bail!("DescribeQuorum: error {}, leader {}", partition.error_code, partition.leader_id.0);
     }
-    Ok(Some(partition.leader_id.0))
+    Ok(Some((u64::try_from(partition.leader_epoch)?, partition.leader_id.0)))
 }
 
 fn metadata(topic: &str) -> MetadataRequest {

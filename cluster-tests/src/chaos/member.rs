@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -243,7 +244,7 @@ impl Member {
             .with_generation_id_or_member_epoch(self.generation)
             .with_member_id(text(&self.id))
             .with_topics(vec![topic]);
-        let begin = self.work.record.now();
+        let (begin, begun) = (self.work.record.now(), Instant::now());
         let record = |outcome| {
             self.work.record.commit(self.process, &self.work.group, begin, (partition, offset), outcome)
         };
@@ -265,7 +266,7 @@ impl Member {
             mark.acked = mark.acked.max(offset);
         }
         self.work.commits.fetch_add(1, Ordering::SeqCst);
-        self.work.tape.note((self.work.partitions + partition) as usize);
+        self.work.tape.note((self.work.partitions + partition) as usize, begun);
         Ok(())
     }
 }

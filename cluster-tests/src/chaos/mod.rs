@@ -17,18 +17,19 @@
 //!   tally    acknowledged, lost and duplicated records of each round
 //!   report   the table and the summary
 //!   bench    a cluster on the wire (`src/wire`) and on disks of its own, for faults that are no kills
-//!   machine  what this machine allows; disk: ext4 on a loop device; events: what was done when
-//!   fault    a fault by its id; faults/: all of them; suite: plays them, one after the other, and checks after each
+//!   machine  what this machine allows; disk: ext4 on a loop device; reboot: the boot behind a power cut
+//!   fault    a fault by its id; faults/: all of them; plan: a list of plays from a user's words
+//!   suite    plays them one after the other; stage: the cluster between plays; act: one play; seen: its figures
 //!   run      all of it, from the first start to the verdict
 //! ```
 //!
 //! `process/verdict.rs` judges at the end, as it does for one node, and so does the checker of `history`. Nothing here looks into a node: all that it knows
 //! comes from the Kafka port and from the log. Limits are guards against a hang; no time is asserted.
 
+mod act;
 mod bench;
 mod cluster;
 mod disk;
-mod events;
 mod fault;
 pub mod faults;
 mod keep;
@@ -37,21 +38,26 @@ mod machine;
 pub mod map;
 mod member;
 mod options;
+mod plan;
 mod promise;
 mod reader;
+mod reboot;
 mod recorder;
 mod report;
 mod round;
 mod run;
+mod seen;
 mod shared;
+mod stage;
 pub mod suite;
 mod tally;
 mod tape;
 mod work;
 
+pub use bench::Bench;
 pub use cluster::Cluster;
-pub use events::{Event, Events, What};
-pub use fault::Fault;
+pub use fault::{Fault, Promise};
+pub use machine::Need;
 pub use map::Map;
 pub use options::{Options, TOPIC};
 pub use report::{Kind, Report, Round};

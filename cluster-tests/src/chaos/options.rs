@@ -28,11 +28,13 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// The topic that the load writes; its group has the name of the topic, too.
     pub topic: String,
+    /// The durability of this topic, if it has one of its own.
+    pub topic_durability: Option<&'static str>,
     /// The directory that keeps the logs of all nodes.
     pub logs: Option<PathBuf>,
     /// The file that gets the history, as lines of JSON.
     pub history: Option<PathBuf>,
-    /// The file that gets the page with the timeline.
+    /// The file that gets the page with the timeline. A run of faults has a directory here, with a page for each play.
     pub timeline: Option<PathBuf>,
 }
 
@@ -50,6 +52,7 @@ impl Default for Options {
             down_ms: (1_000, 2_000),
             env: Vec::new(),
             topic: TOPIC.to_owned(),
+            topic_durability: None,
             logs: None,
             history: None,
             timeline: None,

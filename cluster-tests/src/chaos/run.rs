@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::cluster::Cluster;
-use super::keep::{self, Outcome, keep};
+use super::keep::{self, Outcome, Places};
 use super::options::Options;
 use super::report::{Kind, Report, Round};
 use super::round::fire;
@@ -29,7 +29,7 @@ pub fn run(options: &Options) -> Result<Report> {
     let mut work = Work::start(cluster.map(), options).map_err(|error| cluster.story(&error))?;
     let first = begun.elapsed();
     say(&format!("each partition acknowledged after {} ms\n    {}", first.as_millis(), Round::head()));
-    let places = keep::places(&work.view()?);
+    let places = keep::places(&options.topic, &work.view()?);
     let fired = rounds(&mut cluster, &work, options);
     if let Err(error) = &fired {
         work.stop();
@@ -37,8 +37,8 @@ pub fn run(options: &Options) -> Result<Report> {
         let history = work.history();
         let findings = check(&history, &Limits::default()).lines;
         let summary = vec![format!("The run could not go on: {error:#}")];
-        let outcome = Outcome { good: false, summary, findings };
-        if let Err(error) = keep(options, &cluster, &history, &places, outcome) {
+        let told = (false, summary, findings);
+        if let Err(error) = keep(options, &cluster, &history, &places, told) {
             say(&format!("{error:#}"));
         }
     }
@@ -51,8 +51,26 @@ pub fn run(options: &Options) -> Result<Report> {
     let (report, history) = judged(&mut cluster, &mut work, rounds).map_err(|error| cluster.story(&error))?;
     let report = Report { seed: options.seed, empty, first, lasted, ..report };
     let (good, summary, findings) = (report.good(), report.summary(), report.checked.lines.clone());
-    keep(options, &cluster, &history, &places, Outcome { good, summary, findings })?;
+    keep(options, &cluster, &history, &places, (good, summary, findings))?;
     Ok(report)
+}
+
+/// Writes the files that the options name; the last argument is the verdict, the summary and the checker's findings.
+fn keep(
+    options: &Options,
+    cluster: &Cluster,
+    history: &History,
+    places: &Places,
+    (good, summary, findings): (bool, Vec<String>, Vec<String>),
+) -> Result<()> {
+    if let Some(path) = &options.history {
+        keep::history(path, history)?;
+    }
+    let Some(path) = &options.timeline else { return Ok(()) };
+    let Options { nodes, partitions, kills, seed, .. } = options;
+    let title =
+        format!("Callboard under fire: {nodes} nodes, {partitions} partitions, {kills} kills, seed {seed}");
+    keep::timeline(path, cluster, history, places, Outcome { title, good, summary, findings })
 }
 
 fn rounds(cluster: &mut Cluster, work: &Work, options: &Options) -> Result<(Vec<Round>, u32)> {

@@ -44,6 +44,8 @@ pub(super) struct Shared {
     /// Time between two records of one lane.
     pub pace: Duration,
     pub stop: AtomicBool,
+    /// Producers make no new records for a while.
+    pub rest: AtomicBool,
     /// Why clients have ended early, after which nothing more will come.
     pub failed: Mutex<Vec<String>>,
     /// Records that are sent and not acknowledged.
@@ -73,6 +75,7 @@ impl Shared {
             script,
             pace,
             stop: AtomicBool::new(false),
+            rest: AtomicBool::new(false),
             failed: Mutex::default(),
             in_flight: AtomicU64::new(0),
             acked: AtomicU64::new(0),
@@ -96,6 +99,11 @@ impl Shared {
 
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether producers may make new records.
+    pub fn makes(&self) -> bool {
+        !self.stopped() && !self.rest.load(Ordering::SeqCst)
     }
 
     pub fn stopped(&self) -> bool {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Times of acknowledgements by track.
-pub struct Tape(Mutex<Vec<Vec<Instant>>>);
+/// Times of acknowledgements by track, and how long each had been waited for.
+pub struct Tape(Mutex<Vec<Vec<(Instant, Duration)>>>);
 
 impl Tape {
     /// A tape with so many empty tracks.
@@ -17,18 +17,18 @@ impl Tape {
         Tape(Mutex::new(vec![Vec::new(); tracks]))
     }
 
-    /// Notes an acknowledgement that has just come.
-    pub fn note(&self, track: usize) {
+    /// Notes an acknowledgement that has just come, of what was sent first at `sent`.
+    pub fn note(&self, track: usize, sent: Instant) {
         let mut tracks = self.0.lock();
         if let Some(track) = tracks.get_mut(track) {
-            track.push(Instant::now());
+            track.push((Instant::now(), sent.elapsed()));
         }
     }
 
     /// Whether the track has an acknowledgement after this time.
     #[must_use]
     pub fn since(&self, track: usize, time: Instant) -> bool {
-        self.0.lock().get(track).and_then(|track| track.last()).is_some_and(|last| *last > time)
+        self.0.lock().get(track).and_then(|track| track.last()).is_some_and(|(last, _)| *last > time)
     }
 
     /// The longest gap of a track that touches the span. Without a neighbour the span's own end stands in.
@@ -37,14 +37,25 @@ impl Tape {
         let tracks = self.0.lock();
         tracks.get(track).map_or(Duration::ZERO, |times| gap(times, from, to))
     }
+
+    /// The highest wait but one in a hundred of these tracks within the span.
+    #[must_use]
+    pub fn p99(&self, of: impl Iterator<Item = usize>, from: Instant, to: Instant) -> Option<Duration> {
+        let tracks = self.0.lock();
+        let records = of.filter_map(|track| tracks.get(track)).flatten();
+        let mut waits: Vec<Duration> =
+            records.filter(|(time, _)| (from..to).contains(time)).map(|(_, wait)| *wait).collect();
+        waits.sort_unstable();
+        waits.get((waits.len() * 99).div_ceil(100).checked_sub(1)?).copied()
+    }
 }
 
-fn gap(times: &[Instant], from: Instant, to: Instant) -> Duration {
-    let first = times.partition_point(|time| *time <= from);
-    let last = times.partition_point(|time| *time < to);
-    let mut before = first.checked_sub(1).and_then(|at| times.get(at)).copied().unwrap_or(from);
+fn gap(times: &[(Instant, Duration)], from: Instant, to: Instant) -> Duration {
+    let first = times.partition_point(|(time, _)| *time <= from);
+    let last = times.partition_point(|(time, _)| *time < to);
+    let mut before = first.checked_sub(1).and_then(|at| times.get(at)).map_or(from, |(time, _)| *time);
     let mut longest = Duration::ZERO;
-    for time in times.get(first..=last.min(times.len().saturating_sub(1))).unwrap_or_default() {
+    for (time, _) in times.get(first..=last.min(times.len().saturating_sub(1))).unwrap_or_default() {
         longest = longest.max(time.saturating_duration_since(before));
         before = *time;
     }
@@ -59,7 +70,7 @@ mod tests {
     fn a_gap_reaches_over_both_ends_of_its_span() {
         let zero = Instant::now();
         let at = |ms: u64| zero + Duration::from_millis(ms);
-        let times = [at(100), at(200), at(900), at(1_000), at(3_000)];
+        let times = [at(100), at(200), at(900), at(1_000), at(3_000)].map(|time| (time, Duration::ZERO));
         let gap_ms = |from, to| gap(&times, at(from), at(to)).as_millis();
         assert_eq!(gap_ms(0, 150), 100);
         assert_eq!(gap_ms(300, 400), 700);

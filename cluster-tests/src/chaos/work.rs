@@ -48,7 +48,9 @@ impl Work {
     /// Creates the topic and starts producers and the group; returns when each partition moves.
     pub fn start(map: Map, options: &Options) -> Result<Work> {
         let partitions = options.partitions;
-        map.create(&options.topic, partitions, i16::try_from(options.nodes.min(3))?, &[])?;
+        let durability = options.topic_durability.map(|durability| ("callboard.durability", durability));
+        let factor = i16::try_from(options.nodes.min(3))?;
+        map.create(&options.topic, partitions, factor, durability.as_slice())?;
         let lanes = u64::from(options.producers) * u64::try_from(partitions)?;
         ensure!(lanes > 0 && options.rate > 0, "a load needs a producer, a partition and a rate");
         let pace = Duration::from_nanos(1_000_000_000 * lanes / options.rate);
@@ -197,6 +199,19 @@ impl Work {
     /// Checks the committed offsets of the group once more.
     pub fn group_kept(&self) -> Result<()> {
         promise::kept(&self.shared)
+    }
+
+    /// The highest latency but one in a hundred of the batches of these partitions that were acknowledged in the span.
+    #[must_use]
+    pub fn p99(&self, partitions: &[i32], from: Instant, to: Instant) -> Option<Duration> {
+        self.shared.tape.p99(partitions.iter().filter_map(|p| usize::try_from(*p).ok()), from, to)
+    }
+
+    /// Lets producers make no new records until they may go on, and waits for those under way.
+    pub fn rest(&self, rest: bool) -> Result<()> {
+        self.shared.rest.store(rest, Ordering::SeqCst);
+        let settled = || !rest || self.in_flight() == 0;
+        self.wait(HANG, || Ok(()), settled, || "the records under way".to_owned())
     }
 
     /// Lets producers make no new records and the group read no more.

@@ -11,11 +11,12 @@
 
 use std::fmt::Write as _;
 
-use super::scene::{Held, Scene, Track};
+use super::event::KILL;
+use super::scene::{Fault, Held, Scene, Track};
 
 /// More tracks make no picture; the table tells of all.
 const TRACKS: usize = 24;
-const LEFT: f64 = 170.0;
+const LEFT: f64 = 215.0;
 const RIGHT: f64 = 30.0;
 const NODE: f64 = 24.0;
 const AXIS: f64 = 26.0;
@@ -128,12 +129,14 @@ impl Canvas<'_> {
         );
     }
 
-    /// Bands of all faults over the whole height, with their numbers.
+    /// Bands over the whole height for all times in which some fault lasts, and a line where each begins.
     fn faults(&mut self, height: f64) {
         let scene = self.scene;
+        let spans = scene.faults.iter().map(|fault| (fault.begin, fault.end.unwrap_or(scene.seconds)));
+        for span in joined(spans.collect()) {
+            self.rect("fault", span, AXIS, height - 2.0 * AXIS, "");
+        }
         for fault in &scene.faults {
-            let end = fault.end.unwrap_or(scene.seconds);
-            self.rect("fault", (fault.begin, end), AXIS, height - 2.0 * AXIS, "");
             let x = self.x(fault.begin);
             self.line("begin", (x, AXIS), (x, height - AXIS));
         }
@@ -165,19 +168,7 @@ impl Canvas<'_> {
             );
             self.rect("up", (0.0, scene.seconds), y + 2.0, 14.0, &format!("node {node} runs"));
             for (number, fault) in scene.faults.iter().enumerate().filter(|(_, fault)| fault.node == *node) {
-                let end = fault.end.unwrap_or(scene.seconds);
-                let starts = fault.notes.first().map_or(end, |(time, _)| *time);
-                let title =
-                    format!("{}: {} of node {node}, {:.2} s", number + 1, fault.name, end - fault.begin);
-                self.rect("down", (fault.begin, starts), y, 18.0, &title);
-                if let Some((_, words)) = fault.notes.first() {
-                    self.rect("starting", (starts, end), y, 18.0, &format!("{title}: {words}"));
-                }
-                let words = format!("{} {} {}", number + 1, fault.name, fault.words);
-                let room = (self.x(end) - self.x(fault.begin)) / 6.6;
-                let words = if words.len() as f64 <= room { words } else { (number + 1).to_string() };
-                let x = self.x(fault.begin) + 4.0;
-                self.text("onfault", x, y + 13.0, &words);
+                self.at_node(number + 1, fault, y);
             }
         }
         for (number, fault) in scene.faults.iter().enumerate().filter(|(_, fault)| fault.node < 0) {
@@ -189,6 +180,35 @@ impl Canvas<'_> {
                 &format!("{} {}", number + 1, fault.name),
             );
         }
+    }
+
+    /// A node that is down fills its row. Another fault is a line below the row, with words where nothing hides them.
+    fn at_node(&mut self, number: usize, fault: &Fault, y: f64) {
+        let scene = self.scene;
+        let (begin, end) = (fault.begin, fault.end.unwrap_or(scene.seconds));
+        let title =
+            format!("{number}: {} {} at node {}, {:.2} s", fault.name, fault.words, fault.node, end - begin);
+        let words = format!("{number} {} {}", fault.name, fault.words);
+        let room = (self.x(end) - self.x(begin)) / 6.6;
+        let words = if words.len() as f64 <= room { words } else { number.to_string() };
+        let x = self.x(begin) + 4.0;
+        if fault.name != KILL {
+            self.rect("line", (begin, end), y + 18.0, 3.0, &title);
+            let hides = |other: &&Fault| {
+                let until = other.end.unwrap_or(scene.seconds);
+                other.name == KILL && other.node == fault.node && other.begin < end && until > begin
+            };
+            if !scene.faults.iter().any(|other| hides(&other)) {
+                self.text("label", x, y + 13.0, &words);
+            }
+            return;
+        }
+        let starts = fault.notes.first().map_or(end, |(time, _)| *time);
+        self.rect("down", (begin, starts), y, 18.0, &title);
+        if let Some((_, words)) = fault.notes.first() {
+            self.rect("starting", (starts, end), y, 18.0, &format!("{title}: {words}"));
+        }
+        self.text("onfault", x, y + 13.0, &words);
     }
 
     fn bins(&self, track: &Track) -> std::collections::BTreeMap<u64, u32> {
@@ -280,6 +300,19 @@ impl Canvas<'_> {
             }
         }
     }
+}
+
+/// Spans that touch become one.
+fn joined(mut spans: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut joined: Vec<(f64, f64)> = Vec::new();
+    for (from, to) in spans {
+        match joined.last_mut() {
+            Some(last) if from <= last.1 => last.1 = last.1.max(to),
+            _ => joined.push((from, to)),
+        }
+    }
+    joined
 }
 
 /// A scale that shows the usual rate well. What is made up for at once after an outage may stand out of it.

@@ -5,6 +5,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The name of the fault that takes a node's process away. The page shows such a node as down.
+pub const KILL: &str = "kill -9";
+
 /// The part of a fault that an event is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
@@ -23,7 +26,7 @@ pub struct Event {
     pub phase: Phase,
     /// −1 if it is about no single node.
     pub node: i32,
-    /// The fault, the same at its begin and its end: `kill -9`, `F09`.
+    /// The fault, the same at its begin and its end: [`KILL`], `F09`.
     pub name: String,
     /// A few words for people.
     pub words: String,

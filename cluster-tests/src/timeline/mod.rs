@@ -18,7 +18,7 @@ mod told;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Event, Events, Phase, wall_ms};
+pub use event::{Event, Events, KILL, Phase, wall_ms};
 pub use page::page;
 pub use scene::Input;
 pub use told::{Change, Told};

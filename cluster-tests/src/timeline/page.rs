@@ -56,6 +56,8 @@ fn legend(scene: &Scene<'_>, page: &mut String) {
     };
     entry(swatch("down"), "node is down (number: row of the table)");
     entry(swatch("starting"), "node starts, does not serve yet");
+    let line = "<svg width=\"22\" height=\"12\" aria-hidden=\"true\"><rect class=\"line\" y=\"8\" width=\"22\" height=\"3\"/></svg>";
+    entry(line.to_owned(), "another fault at this node");
     entry(swatch("fault"), "a fault lasts");
     for node in &scene.input.nodes {
         entry(swatch(&colour(scene, *node)), &format!("node {node} leads the partition"));

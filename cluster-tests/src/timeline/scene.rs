@@ -221,17 +221,14 @@ fn gaps(acks: &[(f64, u32)]) -> Vec<Held<()>> {
 }
 
 fn spans(track: &mut Track, place: Option<&(i32, Vec<i32>)>, changes: &[(f64, &Change)], seconds: f64) {
-    let mut leader = changes.iter().find_map(|(_, change)| change.leader.map(|(from, _)| from));
-    let mut isr = changes.iter().find_map(|(_, change)| change.isr.as_ref().map(|(from, _)| from.clone()));
-    if let Some((first, members)) = place {
-        leader = leader.or(Some(*first));
-        isr = isr.or_else(|| Some(members.clone()));
-    }
+    // Nodes that start tell no change that they replay, so the first one told may begin from a later state.
+    let mut leader = place.map(|(leader, _)| *leader);
+    let mut isr = place.map(|(_, members)| members.clone());
     let (mut leader_since, mut isr_since) = (0.0, 0.0);
     for (time, change) in changes {
         let time = time.max(0.0);
         if let Some((from, to)) = change.leader {
-            track.leaders.push(Held { from: leader_since, to: time, what: from });
+            track.leaders.push(Held { from: leader_since, to: time, what: leader.unwrap_or(from) });
             (leader, leader_since) = (Some(to), time);
             let say = |id: i32| if id < 0 { "none".to_owned() } else { format!("node {id}") };
             track
@@ -239,7 +236,8 @@ fn spans(track: &mut Track, place: Option<&(i32, Vec<i32>)>, changes: &[(f64, &C
                 .push((time, format!("{} leads instead of {}: {}", say(to), say(from), change.why)));
         }
         if let Some((from, to)) = &change.isr {
-            track.isr.push(Held { from: isr_since, to: time, what: from.clone() });
+            let before = isr.unwrap_or_else(|| from.clone());
+            track.isr.push(Held { from: isr_since, to: time, what: before });
             (isr, isr_since) = (Some(to.clone()), time);
         }
     }

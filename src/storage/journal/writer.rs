@@ -184,7 +184,11 @@ impl Journal {
         let mut pieces: Vec<&[u8]> = Vec::with_capacity(payloads.len() + 1);
         pieces.push(&head);
         pieces.extend(payloads.iter().filter(|p| !p.is_empty()));
-        writer.segment.write(&pieces, at)?;
+        // A hung disk holds the write already, long before a sync.
+        self.sync.begin();
+        let written = writer.segment.write(&pieces, at);
+        self.sync.end();
+        written?;
         writer.proved = writer.synced;
         writer.pos = Lsn(at.0 + room);
         writer.last_crc = crc;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::super::bench::Bench;
-use super::super::fault::Fault;
+use super::super::fault::{Fault, Promise};
 use super::super::machine::Need;
 use crate::process::scratch;
 
@@ -18,6 +18,7 @@ pub(super) const LIST: &[Fault] = &[Fault {
     words: "wall clocks jump by ± 1 h, ± 1 d and to and fro (libfaketime)",
     needs: &[Need::Clock],
     nodes: 3,
+    promise: Promise::Node,
     expected: "no election; retention removes nothing",
     play: jumps,
 }];
@@ -57,21 +58,21 @@ fn jumps(bench: &mut Bench<'_>) -> Result<String> {
     })?;
     let (term, one) = (bench.cluster.term(), bench.rng.below(bench.count() as u64) as usize);
     let everyone: Vec<usize> = (0..bench.count()).collect();
-    for (nodes, words) in [(vec![one], "one clock"), (everyone, "all clocks")] {
+    for (nodes, who, words) in [(vec![one], Some(one), "one clock"), (everyone, None, "all clocks")] {
         for offset in ["+3600", "-3600", "+86400", "-86400"] {
-            bench.injected(Some(one), format!("{words}: {offset} s"));
+            bench.injected(who, format!("{words}: {offset} s"));
             nodes.iter().try_for_each(|node| set(&dir, *node, offset))?;
             bench.hold(Duration::from_secs(2));
         }
-        bench.injected(Some(one), format!("{words}: to and fro"));
+        bench.injected(who, format!("{words}: to and fro"));
         for n in 0..20 {
             nodes.iter().try_for_each(|node| set(&dir, *node, if n % 2 == 0 { "+3600" } else { "-3600" }))?;
             bench.hold(Duration::from_millis(200));
         }
         nodes.iter().try_for_each(|node| set(&dir, *node, "+0"))?;
+        bench.healed(who);
     }
     let terms = bench.cluster.term() - term;
-    bench.healed(None, "the clocks are right");
     bench.last = Some(Instant::now());
     restart(bench, |_| vec![("LD_PRELOAD", String::new())])?;
     Ok(format!("node {}, then all; {terms} elections while clocks jumped", bench.cluster.id(one)))

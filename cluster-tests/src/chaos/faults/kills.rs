@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::super::bench::Bench;
-use super::super::fault::Fault;
+use super::super::fault::{Fault, Promise};
 
 /// Kills of the crash loop.
 const LOOPS: usize = 15;
@@ -18,6 +18,7 @@ pub(super) const LIST: &[Fault] = &[
         words: "kill -9 of a partition leader",
         needs: &[],
         nodes: 3,
+        promise: Promise::Node,
         expected: "a new leader within 1.5 s",
         play: leader,
     },
@@ -26,6 +27,7 @@ pub(super) const LIST: &[Fault] = &[
         words: "kill -9 of the controller's node",
         needs: &[],
         nodes: 3,
+        promise: Promise::Node,
         expected: "a new controller; partitions led elsewhere go on",
         play: controller,
     },
@@ -34,6 +36,7 @@ pub(super) const LIST: &[Fault] = &[
         words: "kill -9 of a node that leads partitions and is the controller's",
         needs: &[],
         nodes: 3,
+        promise: Promise::Node,
         expected: "both offices move within 4 s",
         play: both,
     },
@@ -42,6 +45,7 @@ pub(super) const LIST: &[Fault] = &[
         words: "kill -9 of all nodes at once",
         needs: &[],
         nodes: 3,
+        promise: Promise::Node,
         expected: "all serve within 15 s of the last start",
         play: everyone,
     },
@@ -50,6 +54,7 @@ pub(super) const LIST: &[Fault] = &[
         words: "one node dies every second",
         needs: &[],
         nodes: 3,
+        promise: Promise::Node,
         expected: "the others keep their offices",
         play: crash_loop,
     },
@@ -58,6 +63,7 @@ pub(super) const LIST: &[Fault] = &[
         words: "each node in turn ends cleanly and starts again",
         needs: &[],
         nodes: 3,
+        promise: Promise::Node,
         expected: "no error that a retry does not mend",
         play: rolling,
     },
@@ -105,7 +111,7 @@ fn crash_loop(bench: &mut Bench<'_>) -> Result<String> {
         bench.cluster.launch(node)?;
         bench.hold(Duration::from_secs(1));
     }
-    bench.healed(Some(node), "it dies no more");
+    bench.healed(Some(node));
     Ok(format!("node {}, {LOOPS} times", bench.cluster.id(node)))
 }
 
@@ -118,7 +124,7 @@ fn rolling(bench: &mut Bench<'_>) -> Result<String> {
         }
         bench.cluster.launch(node)?;
         bench.cluster.wait_ready(node)?;
-        bench.healed(Some(node), "it serves again");
+        bench.healed(Some(node));
     }
     Ok(format!("{} nodes", bench.count()))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::super::bench::Bench;
-use super::super::fault::Fault;
+use super::super::fault::{Fault, Promise};
 use super::super::machine::Need;
 use crate::wire::Rule;
 
@@ -17,6 +17,7 @@ pub(super) const LIST: &[Fault] = &[
         words: "a leader stands still for 1, 5 and 30 s (SIGSTOP)",
         needs: &[],
         nodes: 3,
+        promise: Promise::Node,
         expected: "1 s: nothing; more: it is fenced, and acknowledges nothing of its old epoch on waking",
         play: sleeps,
     },
@@ -25,6 +26,7 @@ pub(super) const LIST: &[Fault] = &[
         words: "a leader stands still, is cut off meanwhile, wakes alone, and returns",
         needs: &[Need::Wire],
         nodes: 3,
+        promise: Promise::Node,
         expected: "no two leaders in one epoch",
         play: wakes_alone,
     },
@@ -39,7 +41,7 @@ fn sleeps(bench: &mut Bench<'_>) -> Result<String> {
         bench.pause(node)?;
         bench.hold(Duration::from_secs(seconds));
         bench.resume(node);
-        bench.healed(Some(node), "SIGCONT");
+        bench.healed(Some(node));
         let terms = bench.cluster.term() - term;
         told.push(format!("{seconds} s: node {}, {terms} elections", bench.cluster.id(node)));
     }
@@ -51,13 +53,13 @@ fn wakes_alone(bench: &mut Bench<'_>) -> Result<String> {
     bench.injected(Some(node), "SIGSTOP");
     bench.pause(node)?;
     bench.hold_some(1_000, 5_000);
-    bench.injected(Some(node), "cut off from all nodes");
+    bench.injected(Some(node), "SIGSTOP, cut off from all nodes");
     bench.lan()?.between(Rule::CUT, |a, _| a == node);
     bench.hold_some(500, 3_000);
     bench.resume(node);
-    bench.healed(Some(node), "SIGCONT, and still cut off");
+    bench.injected(Some(node), "SIGCONT, and still cut off");
     bench.hold_some(2_000, 5_000);
     bench.lan()?.heal();
-    bench.healed(Some(node), "the wire is whole");
+    bench.healed(Some(node));
     Ok(format!("node {}", bench.cluster.id(node)))
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::super::bench::Bench;
-use super::super::fault::Fault;
+use super::super::fault::{Fault, Promise};
 use super::super::machine::Need;
 use super::super::map::view_at;
 
@@ -24,6 +24,7 @@ pub(super) const LIST: &[Fault] = &[
         words: "power cut of one node",
         needs: &[Need::Wire, Need::Disks],
         nodes: 3,
+        promise: Promise::Node,
         expected: "fsync: it stays eligible",
         play: one,
     },
@@ -32,14 +33,25 @@ pub(super) const LIST: &[Fault] = &[
         words: "power cut of all nodes",
         needs: &[Need::Wire, Need::Disks],
         nodes: 3,
+        promise: Promise::Fsync,
         expected: "recovery without a hand",
         play: everyone,
+    },
+    Fault {
+        id: "F19",
+        words: "power cut of one node under a topic of durability os",
+        needs: &[Need::Wire, Need::Disks],
+        nodes: 3,
+        promise: Promise::Os,
+        expected: "the others have everything; it is filled again",
+        play: one,
     },
     Fault {
         id: "F21",
         words: "the last replica in the ISR loses its power; the others return without it",
         needs: &[Need::Wire, Need::Disks],
         nodes: 5,
+        promise: Promise::Fsync,
         expected: "a member of the ELR is elected",
         play: last_standing,
     },
@@ -106,7 +118,7 @@ fn last_standing(bench: &mut Bench<'_>) -> Result<String> {
     }
     for node in &followers {
         bench.cluster.wait_ready(*node)?;
-        bench.healed(Some(*node), "the follower is back");
+        bench.healed(Some(*node));
     }
     let until = Instant::now() + ELECTED;
     let addr =

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::super::bench::Bench;
-use super::super::fault::Fault;
+use super::super::fault::{Fault, Promise};
 
 /// Bytes in front of the first group of a segment.
 const HEADER: u64 = 512;
@@ -27,6 +27,7 @@ pub(super) const LIST: &[Fault] = &[
         words: "the journal's last bytes are gone after a kill",
         needs: &[],
         nodes: 3,
+        promise: Promise::Node,
         expected: "the tail is dropped and fetched again",
         play: torn,
     },
@@ -35,6 +36,7 @@ pub(super) const LIST: &[Fault] = &[
         words: "a bit of old records flips while a node is down",
         needs: &[],
         nodes: 3,
+        promise: Promise::Node,
         expected: "found; the replica leaves the ISR and is repaired",
         play: flipped,
     },
@@ -43,6 +45,7 @@ pub(super) const LIST: &[Fault] = &[
         words: "bits of one node's meta.redb flip while it is down",
         needs: &[],
         nodes: 3,
+        promise: Promise::Node,
         expected: "the node refuses to vote and deletes nothing",
         play: metadata,
     },
@@ -197,6 +200,6 @@ fn metadata(bench: &mut Bench<'_>) -> Result<String> {
     // The operator's disk is well again: the same bits, and all else as it was.
     flips.iter().rev().try_for_each(|(at, bit)| flip(&file, *at, *bit))?;
     file.sync_all()?;
-    bench.healed(Some(node), "the bits are right again");
+    bench.healed(Some(node));
     Ok(format!("node {id}, {FLIPS} bits; it does not serve: {}", said.trim()))
 }

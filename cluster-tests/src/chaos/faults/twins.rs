@@ -4,25 +4,25 @@
 //! node itself goes on.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::super::bench::Bench;
-use super::super::fault::Fault;
+use super::super::fault::{Fault, Promise};
 use super::super::machine::Need;
-use crate::process::{Broker, find_program, run, scratch};
+use super::files;
+use super::refusal::refused;
+use crate::process::{Broker, scratch};
 
-/// A copy that has neither ended nor served by then waits; it may do that.
-const DECIDES: Duration = Duration::from_secs(30);
-const READY: &str = " ready in";
+const WORDS: &[&str] = &["DUPLICATE", "another process", "older than the cluster knows"];
 
 pub(super) const LIST: &[Fault] = &[Fault {
     id: "F31",
     words: "two processes of one node: on one directory, and on a copy of it",
     needs: &[Need::Wire],
     nodes: 3,
-    expected: "the lock refuses the first, the cluster the second (DUPLICATE_BROKER_REGISTRATION)",
+    promise: Promise::Node,
+    expected: "the lock refuses the first, the cluster the second, in words",
     play: twins,
 }];
 
@@ -33,6 +33,7 @@ fn twin(bench: &Bench<'_>, node: usize, data: &Path) -> Result<Broker> {
     let seed = format!("{at}:17946");
     let options = crate::process::Options {
         data: Some(data.to_owned()),
+        shards: bench.options.shards,
         wrap: lan.wrap(node),
         listeners: Some(format!("{at}:19092")),
         ..Default::default()
@@ -51,40 +52,20 @@ fn twins(bench: &mut Bench<'_>) -> Result<String> {
     bench.cluster.kill(node)?;
     let dir = scratch()?;
     let copy = dir.path().join("copy");
-    let cp = find_program("cp").context("no cp")?;
-    run(&cp, &["-r", &data.to_string_lossy(), &copy.to_string_lossy()], |_| ())?.good("cp -r")?;
+    files::copy(&data, &copy)?;
     bench.cluster.launch(node)?;
     bench.cluster.wait_ready(node)?;
     bench.injected(Some(node), "a process on a copy of its directory");
     let mut broker = twin(bench, node, &copy)?;
     broker.launch()?;
-    let until = Instant::now() + DECIDES;
-    while Instant::now() < until && broker.running() {
-        if broker.lines().holding(READY) > 0 {
-            let tail = broker.lines().tail(20);
-            bail!("a copy of node {id} serves beside it:\n{tail}");
-        }
-        bench.hold(Duration::from_millis(100));
-    }
-    let runs = broker.running();
-    let refused = said_of_it(&broker);
-    if runs {
+    let said = refused(&mut broker, WORDS).with_context(|| format!("a copy of node {id}, beside it"))?;
+    if broker.running() {
         broker.kill9()?;
     }
-    bench.healed(Some(node), "the copy is gone");
+    bench.healed(Some(node));
     ensure!(
         bench.cluster.nodes.nodes.get_mut(node).is_some_and(|node| node.running()),
         "node {id} gave way to its copy"
     );
-    let end = if runs { "waited for 30 s" } else { "ended" };
-    Ok(format!("node {id}; the copy {end}: {}", refused.trim()))
-}
-
-/// The copy's words about its refusal, else its last line.
-fn said_of_it(broker: &Broker) -> String {
-    let lines = broker.lines().since(0).into_iter().rev();
-    let mut of_it = lines.filter(|line| {
-        ["DUPLICATE", "another process", "refused there"].iter().any(|text| line.contains(text))
-    });
-    of_it.next().unwrap_or_else(|| format!("WITHOUT WORDS OF A REFUSAL: {}", broker.lines().tail(1)))
+    Ok(format!("node {id}; the copy: {said}"))
 }
