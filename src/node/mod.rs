@@ -67,6 +67,8 @@ pub struct Node {
 struct Others {
     /// The connections with them.
     links: Option<(Arc<Transport>, Arc<Replicator>)>,
+    /// The way out of the cluster.
+    leaving: Option<cluster::Leaving>,
     /// Set when the node cannot go on, with the reason.
     over: Option<watch::Receiver<Option<String>>>,
     /// Tasks and actors that end with the node.

@@ -240,6 +240,7 @@ mod tests {
             applied: 12,
             recovered: true,
             ending: false,
+            ended: false,
             sync_age_ms: 0,
             full: false,
             synced: Default::default(),

@@ -3,6 +3,9 @@
 //! A heartbeat says how far the node has applied the metadata log, how its disks do, and which replicas cannot serve. A
 //! heartbeat behind an image lets the controller answer a config change as soon as the leaders know it.
 //!
+//! A node that wants to end says so in a heartbeat that goes at once; its last one, after everything has ended, is
+//! [`farewell`].
+//!
 //! Each answer goes to the contact, with the moment at which its heartbeat was sent. The controller's own node asks the
 //! voters instead, because its heartbeats never leave it.
 //!
@@ -10,6 +13,7 @@
 
 use super::contact::ContactMsg;
 use super::door::Door;
+use super::ending::Ending;
 use super::messages::SessionsMsg;
 use crate::clock::Clock;
 use crate::images::Images;
@@ -21,7 +25,6 @@ use callboard_core::sessions::{HEARTBEAT_MS, Heard, Heartbeat, SESSION_MS};
 use callboard_core::{DirectoryId, Peer};
 use ractor::ActorRef;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -39,13 +42,13 @@ pub struct Heartbeats {
     pub damaged: Arc<Damaged>,
     pub directory: Option<DirectoryId>,
     /// Whether the node wants to end.
-    pub ending: Arc<AtomicBool>,
+    pub ending: Arc<Ending>,
     pub contact: ActorRef<ContactMsg>,
     pub clock: Arc<dyn Clock>,
 }
 
 /// Up to where the journals of a data directory are on disk.
-pub(crate) fn synced(directory: Option<DirectoryId>, shards: &[(u16, ShardStats)]) -> SyncedPositions {
+pub fn synced(directory: Option<DirectoryId>, shards: &[(u16, ShardStats)]) -> SyncedPositions {
     let at = |(shard, stats): &(u16, ShardStats)| (*shard, stats.synced_position);
     directory.map(|directory| (directory, shards.iter().map(at).collect())).into_iter().collect()
 }
@@ -55,7 +58,8 @@ impl Heartbeats {
     pub async fn run(self) {
         let mut every = interval(Duration::from_millis(HEARTBEAT_MS));
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut images, mut lead) = (self.images.watch(), self.door.lead());
+        let (mut images, mut lead, mut ending) =
+            (self.images.watch(), self.door.lead(), self.ending.watch());
         let mut number = 0;
         loop {
             number += 1;
@@ -67,6 +71,7 @@ impl Heartbeats {
                     return;
                 },
                 _ = lead.changed() => {}
+                _ = ending.changed() => {}
             }
             sleep_until(next).await;
             images.mark_unchanged();
@@ -82,7 +87,8 @@ impl Heartbeats {
             number,
             applied: self.images.current().applied,
             recovered: true,
-            ending: self.ending.load(Ordering::Relaxed),
+            ending: self.ending.is_on(),
+            ended: false,
             sync_age_ms: ages.max().unwrap_or(0),
             full: self.shards.iter().any(|shard| shard.room().refuses()),
             synced: synced(self.directory, &stats),
@@ -124,5 +130,24 @@ impl Heartbeats {
             }
             Err(error) => tracing::error!("a heartbeat cannot be written: {error}"),
         }
+    }
+}
+
+/// The last word of a node that has ended cleanly: up to here its journals are synced.
+#[must_use]
+pub fn farewell(from: Peer, applied: u64, synced: SyncedPositions) -> Heartbeat {
+    Heartbeat {
+        from,
+        // No heartbeat that is still on its way is newer.
+        number: u64::MAX,
+        applied,
+        recovered: true,
+        ending: true,
+        ended: true,
+        sync_age_ms: 0,
+        full: false,
+        synced,
+        unable: Default::default(),
+        damaged: Default::default(),
     }
 }

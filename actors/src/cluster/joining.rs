@@ -7,6 +7,7 @@
 
 use super::contact::ContactMsg;
 use super::door::Door;
+use super::ending::Ending;
 use super::heartbeats::Heartbeats;
 use crate::clock::Clock;
 use crate::controller::ControllerHandle;
@@ -22,7 +23,6 @@ use callboard_core::{BrokerEpoch, DirectoryId, Peer};
 use futures_util::future::BoxFuture;
 use ractor::ActorRef;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use tokio::task::JoinHandle;
 
 /// Stores the broker epoch that was granted to this process, and syncs it.
@@ -39,7 +39,7 @@ pub struct ClusterArgs {
     pub on_granted: OnGranted,
     pub on_over: OnOver,
     /// Whether the node wants to end; heartbeats say so.
-    pub ending: Arc<AtomicBool>,
+    pub ending: Arc<Ending>,
 }
 
 /// The parts that heartbeats are made of, until the epoch is granted.
@@ -50,7 +50,7 @@ pub(crate) struct Beating {
     pub unable: Arc<Unable>,
     pub damaged: Arc<Damaged>,
     pub directory: Option<DirectoryId>,
-    pub ending: Arc<AtomicBool>,
+    pub ending: Arc<Ending>,
     pub proposer: ActorRef<ProposerMsg>,
     pub contact: ActorRef<ContactMsg>,
     pub clock: Arc<dyn Clock>,

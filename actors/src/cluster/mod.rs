@@ -13,6 +13,7 @@
 
 mod contact;
 mod door;
+mod ending;
 mod forming;
 mod heartbeats;
 mod joining;
@@ -23,8 +24,9 @@ mod start;
 
 pub(crate) use contact::ContactMsg;
 pub use door::Door;
+pub use ending::Ending;
 pub use forming::{Forming, FormingActor, FormingArgs, FormingMsg, FormingView};
-pub(crate) use heartbeats::synced;
+pub use heartbeats::{farewell, synced};
 pub(crate) use joining::{Beating, Joining, JoiningIo};
 pub use joining::{ClusterArgs, OnGranted, OnOver};
 pub use messages::SessionsMsg;

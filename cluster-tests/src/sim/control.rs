@@ -126,6 +126,7 @@ impl World {
             applied: process.image.applied,
             recovered: true,
             ending: process.ending,
+            ended: false,
             sync_age_ms: if process.syncing { (now - process.sync_since) / MS } else { 0 },
             synced,
             full: false,

@@ -7,6 +7,7 @@
 //!
 //!   gate.rs      own words, who is who         desk.rs    questions of other nodes
 //!   outside.rs   the forming actor's outside   watch.rs   tasks that follow the image      quorum.rs  DescribeQuorum
+//!   leaving.rs   a planned stop
 //!   waits.rs     /ready and /metrics until clients are taken           spread.rs  who serves a change already
 //! ```
 //! `core/bootstrap` decides how the cluster forms. This directory connects the parts, in the order in which each needs the
@@ -14,6 +15,7 @@
 
 mod desk;
 mod gate;
+mod leaving;
 mod outside;
 mod quorum;
 mod spread;
@@ -32,7 +34,7 @@ use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
 use callboard_actors::clock::SystemClock;
 use callboard_actors::cluster::{
-    ClusterArgs, Door, FormingActor, FormingArgs, FormingMsg, FormingView, OnGranted,
+    ClusterArgs, Door, Ending, FormingActor, FormingArgs, FormingMsg, FormingView, OnGranted,
 };
 use callboard_actors::controller::ControllerHandle;
 use callboard_actors::messages::NodeMsg;
@@ -45,6 +47,7 @@ use callboard_core::metadata::Registration;
 use callboard_core::{BrokerId, NodeUuid, ProcessId};
 use desk::Desk;
 use gate::{NodeGate, PROTOCOL};
+pub(super) use leaving::Leaving;
 use outside::{Outside, Step};
 use ractor::{Actor, ActorRef};
 use std::path::{Path, PathBuf};
@@ -85,6 +88,7 @@ struct Forming {
     view: Arc<ArcSwap<FormingView>>,
     gate: Arc<NodeGate>,
     door: Arc<Door>,
+    ending: Arc<Ending>,
     transport: Arc<Transport>,
     actor: ActorRef<FormingMsg>,
     raft: Arc<OnceLock<Arc<RaftLog>>>,
@@ -163,6 +167,7 @@ impl Forming {
             view,
             gate,
             door,
+            ending: Arc::default(),
             transport,
             actor,
             raft,
@@ -221,7 +226,7 @@ impl Forming {
             majority: Arc::clone(&raft) as Arc<_>,
             on_granted: granted(&self.opened.store, node_id, self.process, &self.gate),
             on_over: Box::new(move |why| drop(over.send_replace(Some(why)))),
-            ending: Arc::default(),
+            ending: Arc::clone(&self.ending),
         };
         let identity = NodeIdentity { node: self.registration(node_id), alone: None };
         let (ready, serving) = oneshot::channel();
@@ -289,6 +294,9 @@ impl Forming {
             shared,
             running,
             raft,
+            gate,
+            door,
+            ending,
             transport,
             replicator,
             over,
@@ -329,8 +337,17 @@ impl Forming {
             calls: Arc::clone(&transport) as Arc<_>,
             known: Default::default(),
         });
+        let leaving = Leaving {
+            me: node_id,
+            ending,
+            door,
+            gate,
+            images: Arc::clone(&shared.images),
+            spread: Arc::clone(&spread) as Arc<_>,
+            calls: Arc::clone(&transport) as Arc<_>,
+        };
         let links = replicator.map(|replicator| (transport, replicator));
-        let others = Others { links, over: Some(over), _tasks: tasks };
+        let others = Others { links, over: Some(over), leaving: Some(leaving), _tasks: tasks };
         opened.serve(Running { node_id, shared, actor, ended, controller, log: raft, quorum, spread, others })
     }
 }

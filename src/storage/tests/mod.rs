@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 mod cuts;
 mod descriptors;
+mod hangs;
 mod producers;
 mod times;
 

@@ -428,3 +428,18 @@ fn acks_of_a_damaged_replica_end_though_it_is_in_no_list() {
         );
     }
 }
+
+#[test]
+fn a_node_that_ends_hands_over_and_leaves_isrs_that_commit_without_it() {
+    let (mut cluster, at) = three();
+    let epoch = cluster.partition(at).leader_epoch;
+    let mut ends = |n| {
+        let peer = cluster.peer(n);
+        cluster.judge(vec![Verdict::ShuttingDown(peer)]);
+        cluster.commit();
+        cluster.led(at)
+    };
+    assert_eq!(ends(1), (2, epoch + 1, vec![2, 3]), "R30");
+    assert_eq!(ends(2), (3, epoch + 2, vec![2, 3]), "two have to stay in sync, so it goes when it is gone");
+    assert_eq!(ends(3), (3, epoch + 2, vec![2, 3]), "no other node could lead");
+}

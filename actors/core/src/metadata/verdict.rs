@@ -22,6 +22,8 @@ pub enum FencedFor {
     Disk,
     /// The kernel says that its process is gone.
     Gone,
+    /// It has said that it ended cleanly, so its next start need not wait for a session (R30).
+    Ended,
 }
 
 impl fmt::Display for FencedFor {
@@ -31,6 +33,7 @@ impl fmt::Display for FencedFor {
             FencedFor::Behind => "it has not applied what was committed a session ago",
             FencedFor::Disk => "one of its syncs does not end",
             FencedFor::Gone => "its process is gone",
+            FencedFor::Ended => "it has ended cleanly",
         })
     }
 }

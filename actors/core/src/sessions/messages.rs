@@ -31,6 +31,9 @@ pub struct Heartbeat {
     pub recovered: bool,
     /// The node wants to end.
     pub ending: bool,
+    /// The node has ended cleanly: nothing of it acknowledges or serves any more. Its last word.
+    #[serde(default)]
+    pub ended: bool,
     /// Milliseconds for which the oldest unfinished sync has run.
     pub sync_age_ms: u64,
     /// A disk of the node has no room for more batches.

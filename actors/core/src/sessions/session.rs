@@ -101,6 +101,8 @@ impl Session {
             if ready && !stalled && !behind && !self.is_over(now) {
                 out.push(Verdict::Unfence(peer));
             }
+        } else if said.ended {
+            out.push(self.fence(FencedFor::Ended));
         } else if said.sync_age_ms >= HUNG_MS {
             out.push(self.fence(FencedFor::Disk));
         } else if behind {

@@ -22,6 +22,7 @@ fn beat(broker: BrokerId, number: u64, applied: u64) -> Heartbeat {
         applied,
         recovered: true,
         ending: false,
+        ended: false,
         sync_age_ms: 0,
         synced: Default::default(),
         full: false,

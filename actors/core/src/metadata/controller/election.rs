@@ -12,7 +12,7 @@
 //! A replica that may lack committed records leads only where the topic, or an operator, says so. It is then the whole
 //! ISR, and its leader epoch stands in the partition: who follows it cuts what it does not have.
 
-use super::basis::{Basis, Standing, UNCLEAN_ELECTIONS};
+use super::basis::{Basis, UNCLEAN_ELECTIONS};
 use super::eligible::Lost;
 use super::isr::unchanged;
 use crate::ids::{BrokerId, LeaderEpoch, TopicPartition};
@@ -148,14 +148,14 @@ impl Basis<'_> {
         self.elect(id, p, isr, |broker| self.healthy(broker)).unwrap_or(p.leader)
     }
 
-    /// Takes members whose disk is full or does not answer out of an ISR that commits without them. They would hold up each
-    /// acknowledgement until they lag or are fenced.
+    /// Takes members that end (R30), or whose disk is full or does not answer, out of an ISR that commits without them. They
+    /// would hold up each acknowledgement until they lag or are fenced.
     fn let_slow_go(&self, topic: &Topic, p: &Partition, leader: BrokerId, isr: &mut Vec<BrokerId>) {
-        let Standing { full, stalled, .. } = self.standing;
         let slow = |id: &BrokerId| {
-            *id != leader && self.image.brokers.get(id).is_some_and(|broker| !self.healthy(broker))
+            let goes = |broker: &Broker| broker.shutting_down || !self.healthy(broker);
+            *id != leader && self.image.brokers.get(id).is_some_and(goes)
         };
-        if (full.is_empty() && stalled.is_empty()) || !isr.iter().any(slow) {
+        if !isr.iter().any(slow) {
             return;
         }
         let mut spare = isr.len().saturating_sub(self.min_isr(topic, p));
