@@ -1,6 +1,7 @@
 //! The age of the journal's running write or sync.
 //!
-//! A disk that hangs holds the thread that writes and syncs; a frozen file system holds the write, so no sync begins. So that thread notes here when it began, and another thread, which
+//! A disk that hangs holds the thread that writes and syncs. A frozen file system holds the write already, and no sync
+//! begins. So that thread notes here when it began, and another thread, which
 //! touches no file, looks at the clock and says so in the log.
 
 use parking_lot::Mutex;
