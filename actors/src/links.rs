@@ -81,7 +81,7 @@ impl Damaged {
         self.0.lock().remove(&id);
     }
 
-    /// All damaged replicas.
+    /// The list of a heartbeat: each with the last leader epoch in which anybody may count on it.
     #[must_use]
     pub fn all(&self) -> BTreeSet<(TopicPartition, LeaderEpoch)> {
         self.0.lock().iter().map(|(id, epoch)| (*id, *epoch)).collect()

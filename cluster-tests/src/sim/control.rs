@@ -29,7 +29,8 @@ use crate::sim::faults::{NodeIx, PartIx};
 use crate::sim::inject::SEEN;
 use crate::sim::messages::{About, Control, Word};
 use crate::sim::options::{MS, PARTITIONS_MAX, SECOND, Time};
-use crate::sim::stored::{Step, Stored, process_id};
+use crate::sim::step::Step;
+use crate::sim::stored::{Stored, process_id};
 use crate::sim::world::{Asked, Process, World};
 
 /// A question without an answer counts as unknown after this.

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::sim::options::{SECOND, Time};
-use crate::sim::stored::Step;
+use crate::sim::step::Step;
 
 /// A node, counted from 0.
 pub type NodeIx = usize;

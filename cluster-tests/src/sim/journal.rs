@@ -113,7 +113,7 @@ impl World {
         self.at(node, delay, AtNode::Settle);
     }
 
-    /// The same, once.
+    /// Settles every replica now, as the end of a process does; no further settling is planned.
     pub fn settle_now(&mut self, node: NodeIx) {
         for part in 0..self.parts.len() {
             let settled =

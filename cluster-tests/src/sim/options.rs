@@ -82,7 +82,6 @@ pub struct Options {
     pub leave_dead: bool,
     /// `producer.id.expiration.ms` is an hour, and time is skipped up to the looks for idle producers.
     pub expire: bool,
-    /// Power is cut.
     pub power_cuts: bool,
     /// Power is cut under topics that are `os`, too. Otherwise it is never cut where a topic is or was `os`.
     pub power_cuts_os: bool,

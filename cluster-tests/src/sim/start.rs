@@ -14,11 +14,9 @@ use crate::sim::event::{AtNode, Event};
 use crate::sim::faults::NodeIx;
 use crate::sim::machines::Machines;
 use crate::sim::options::{MS, SECOND};
-use crate::sim::stored::{Step, Stored, process_id};
+use crate::sim::step::Step;
+use crate::sim::stored::{Stored, process_id};
 use crate::sim::world::{Process, World};
-
-/// The way in which a start ends early: behind this step, and perhaps with the power.
-pub type Crash = (Step, Option<u64>);
 
 impl World {
     /// A process starts on a node, unless one runs.

@@ -19,28 +19,6 @@ use callboard_core::{BrokerEpoch, DirectoryId, NodeUuid, ProcessId, ReplicaId};
 use crate::sim::disk::{Disk, Recovered};
 use crate::sim::faults::NodeIx;
 
-/// A place in the order of a start's durable steps.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Step {
-    MarkerTaken,
-    VerdictsStored,
-    LogDurable,
-    BootStored,
-    ProcessStored,
-    /// The image shows the registration, and the broker epoch is not stored yet.
-    Registered,
-}
-
-/// All steps, in order.
-pub const STEPS: [Step; 6] = [
-    Step::MarkerTaken,
-    Step::VerdictsStored,
-    Step::LogDurable,
-    Step::BootStored,
-    Step::ProcessStored,
-    Step::Registered,
-];
-
 /// A directory, apart from its journal.
 #[derive(Clone, Debug)]
 pub struct Stored {

@@ -6,7 +6,7 @@
 use crate::sim::faults::{Fault, Lost, Planned, Setting, SyncFault};
 use crate::sim::options::{MS, Options, SECOND, Time};
 use crate::sim::rng::Rng;
-use crate::sim::stored::STEPS;
+use crate::sim::step::STEPS;
 
 /// The harm that these options allow.
 pub fn harm(options: &Options, from: Time, until: Time, plan: &mut Vec<Planned>) {

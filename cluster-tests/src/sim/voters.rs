@@ -11,19 +11,8 @@
 use callboard_core::mutant::{Mutant, planted};
 
 use crate::sim::faults::NodeIx;
-use crate::sim::options::NODES_MAX;
+use crate::sim::voter::Voter;
 use crate::sim::world::World;
-
-/// One voter's disk, as far as the metadata log goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Voter {
-    /// Entries from the first on that it holds.
-    pub holds: usize,
-    pub votes: bool,
-}
-
-/// All nodes are voters at the start.
-pub const FOUNDERS: [Voter; NODES_MAX] = [Voter { holds: 0, votes: true }; NODES_MAX];
 
 impl World {
     fn reached(&self, node: NodeIx) -> impl Iterator<Item = NodeIx> + '_ {

@@ -32,9 +32,9 @@ use crate::sim::network::{Conn, ConnIx, ReadOf};
 use crate::sim::options::{NODES_MAX, Options, PARTITIONS_MAX, Time};
 use crate::sim::oracle::{Strictness, Truth, Violation};
 use crate::sim::rng::{Rng, mix};
-use crate::sim::start::Crash;
+use crate::sim::step::Crash;
 use crate::sim::stored::{Copy, Stored};
-use crate::sim::voters::{FOUNDERS, Voter};
+use crate::sim::voter::{FOUNDERS, Voter};
 
 /// A timer and a mailbox take a moment, so a machine hardly ever sees the millisecond that it asked for.
 const LATE: Time = 2_500;
