@@ -1,5 +1,5 @@
-//! The command line: `callboard` and `callboard start` mean the same; the other commands work on the directory of a node
-//! that does not run. Doc comments here are the text of `--help`.
+//! The command line: `callboard` and `callboard start` mean the same; `cluster` asks a node that runs, and the other
+//! commands work on the directory of one that does not. Doc comments here are the text of `--help`.
 
 use crate::config::Flags;
 use clap::{Args, Parser, Subcommand};
@@ -25,6 +25,9 @@ pub enum Command {
     /// Look at the metadata of a node that does not run
     #[command(subcommand)]
     Metadata(Metadata),
+    /// Ask a node that runs about its cluster
+    #[command(subcommand)]
+    Cluster(Cluster),
     /// Go on with this node alone, after the majority of the cluster's nodes is lost for good
     ///
     /// Prints what may be lost and asks for the cluster id. Nothing is changed on any other word.
@@ -36,6 +39,21 @@ pub enum Command {
 pub enum Metadata {
     /// Write topics, configs, members and group offsets as JSON to the standard output
     Dump(Directory),
+}
+
+/// Questions to a node that runs.
+#[derive(Debug, Subcommand)]
+pub enum Cluster {
+    /// Whether the node may be restarted now: exit code 0 if nothing stands still meanwhile, else 1 and the reasons
+    RestartSafe(Running),
+}
+
+/// A node that runs.
+#[derive(Debug, Args)]
+pub struct Running {
+    /// Its HTTP address
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9644")]
+    pub http: String,
 }
 
 /// The directory of a node that does not run.

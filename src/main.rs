@@ -1,6 +1,6 @@
 //! The binary: arguments, log, signals, exit codes. `Node` does everything else.
 
-use callboard::cli::{Cli, Command, Metadata, Recover};
+use callboard::cli::{Cli, Cluster, Command, Metadata, Recover};
 use callboard::config::Config;
 use callboard::node::offline::{Confirmed, dump, recover};
 use callboard::node::{EXIT_NO_SHARD, Ended, Node};
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Start(flags) => *flags,
         Command::Metadata(Metadata::Dump(from)) => return offline(|| dumped(&from.data)),
         Command::Recover(asked) => return offline(|| recovered(&asked)),
+        Command::Cluster(Cluster::RestartSafe(node)) => return restart_safe(&node.http),
     };
     let filter = log_filter(std::env::var("RUST_LOG").ok());
     let colours = std::io::stderr().is_terminal();
@@ -74,6 +75,25 @@ fn offline(work: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // A closed stderr is no reason to fail otherwise.
+            let _ = writeln!(std::io::stderr(), "callboard: {error:#}");
+            ExitCode::from(EXIT_CONFIG)
+        }
+    }
+}
+
+/// Asks a node whether it may be restarted now. The reasons against it go to the standard output.
+fn restart_safe(address: &str) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let said = runtime
+        .map_err(Into::into)
+        .and_then(|run| run.block_on(callboard::console::ask(address, "/safe-to-restart")));
+    match said {
+        Ok((200, _)) => ExitCode::SUCCESS,
+        Ok((_, why)) => {
+            let _ = write!(std::io::stdout(), "{why}");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
             let _ = writeln!(std::io::stderr(), "callboard: {error:#}");
             ExitCode::from(EXIT_CONFIG)
         }

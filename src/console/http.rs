@@ -116,11 +116,15 @@ async fn answer(request: Request<Incoming>, console: Arc<Console>, scrapes: Arc<
         "/metrics" => "/metrics",
         "/live" => "/live",
         "/ready" => "/ready",
+        "/safe-to-restart" => "/safe-to-restart",
         _ => "other",
     };
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let mut answer = match path {
-        "other" => text(StatusCode::NOT_FOUND, "not found: /metrics, /live and /ready are there\n".into()),
+        "other" => text(
+            StatusCode::NOT_FOUND,
+            "not found: /metrics, /live, /ready and /safe-to-restart are there\n".into(),
+        ),
         _ if !reads => {
             let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into());
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -129,6 +133,10 @@ async fn answer(request: Request<Incoming>, console: Arc<Console>, scrapes: Arc<
         "/live" => text(StatusCode::OK, "live\n".into()),
         "/ready" => match console.ready() {
             Ok(()) => text(StatusCode::OK, "ready\n".into()),
+            Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+        },
+        "/safe-to-restart" => match console.safe_to_restart().await {
+            Ok(()) => text(StatusCode::OK, "safe\n".into()),
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
         },
         _ => scrape(console, scrapes).await,

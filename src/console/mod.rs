@@ -2,19 +2,21 @@
 //!
 //! ```text
 //!   http.rs   the listener ── stream.rs   a socket that a slow reader cannot hold
-//!      └─> Console   /live · /ready · /metrics = recorder (what happened) + samples (what there is now)
+//!      └─> Console   /live · /ready · /safe-to-restart · /metrics = recorder (what happened) + samples (what there is now)
 //!                                                 └ recorder.rs            └ Observed, the node · process.rs
 //! ```
 //!
 //! It serves from the first moment of a start to the last of an end, and says which of them it is. No endpoint
 //! writes.
 
+mod ask;
 mod http;
 pub mod metrics;
 mod process;
 mod recorder;
 mod stream;
 
+pub use ask::ask;
 pub use http::HttpListener;
 pub use recorder::recorder;
 
@@ -35,6 +37,8 @@ const REFRESH: Duration = Duration::from_secs(1);
 pub trait Observed: Send + Sync + 'static {
     /// Whether the node serves, or the reason why it does not.
     fn ready(&self) -> Result<(), String>;
+    /// Whether the node may be restarted without anything standing still, or the reasons against it.
+    fn safe_to_restart(&self) -> BoxFuture<'_, Result<(), String>>;
     /// Asks actors for values that only they know, before each sample. The console gives up when this takes too
     /// long, and shows the values of before.
     fn refresh(&self) -> BoxFuture<'_, ()>;
@@ -89,6 +93,13 @@ impl Console {
         }
     }
 
+    /// Whether the node may be restarted now. A node that starts or ends has to get through with that first.
+    async fn safe_to_restart(&self) -> Result<(), String> {
+        let Some(node) = self.node() else { return self.ready() };
+        let said = tokio::time::timeout(REFRESH * 5, node.safe_to_restart()).await;
+        said.unwrap_or_else(|_| Err("nobody could be asked in time: try again".to_owned()))
+    }
+
     /// Asks the node to refresh, with a bound on the time.
     async fn refresh(&self) {
         if let Some(node) = self.node() {
@@ -134,6 +145,10 @@ mod tests {
     impl Observed for Node {
         fn ready(&self) -> Result<(), String> {
             self.0.clone()
+        }
+
+        fn safe_to_restart(&self) -> BoxFuture<'_, Result<(), String>> {
+            Box::pin(std::future::ready(self.0.clone()))
         }
 
         fn refresh(&self) -> BoxFuture<'_, ()> {

@@ -12,6 +12,7 @@ use callboard_actors::lag::GroupLags;
 use callboard_actors::partition::TailBudget;
 use callboard_actors::ports::Admission;
 use callboard_actors::samples::Samples;
+use callboard_core::metadata::stops_without;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +58,18 @@ impl Observed for Parts {
             }
             _ => Ok(()),
         }
+    }
+
+    fn safe_to_restart(&self) -> BoxFuture<'_, Result<(), String>> {
+        let context = &self.context;
+        Box::pin(async move {
+            let state =
+                context.quorum.state().await.ok_or("the metadata log has no leader now: wait for one")?;
+            let voters: Vec<_> = state.voters.iter().map(|voter| voter.id).collect();
+            let (image, settings) = (context.images.current(), &context.settings);
+            let reasons = stops_without(&image, settings.broker_id, &voters, &settings.statics);
+            if reasons.is_empty() { Ok(()) } else { Err(reasons.join("\n")) }
+        })
     }
 
     fn refresh(&self) -> BoxFuture<'_, ()> {

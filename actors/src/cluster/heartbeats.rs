@@ -58,8 +58,7 @@ impl Heartbeats {
     pub async fn run(self) {
         let mut every = interval(Duration::from_millis(HEARTBEAT_MS));
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut images, mut lead, mut ending) =
-            (self.images.watch(), self.door.lead(), self.ending.watch());
+        let (mut images, mut lead, mut ending) = (self.images.watch(), self.door.lead(), self.ending.watch());
         let mut number = 0;
         loop {
             number += 1;

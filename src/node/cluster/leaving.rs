@@ -61,7 +61,9 @@ impl Leaving {
                 }
             }
             Ok(None) => {}
-            Err(_) => tracing::warn!("no controller moved this node's leaderships away: clients find out by themselves"),
+            Err(_) => tracing::warn!(
+                "no controller moved this node's leaderships away: clients find out by themselves"
+            ),
         }
     }
 
@@ -77,7 +79,9 @@ impl Leaving {
         let Ok(words) = serde_json::to_vec(&word) else { return };
         let said = self.calls.call(lead.node, Service::Heartbeat, Bytes::from(words), FAREWELL);
         if !matches!(timeout(FAREWELL, said).await, Ok(Ok(_))) {
-            tracing::info!("the controller did not hear that this node has ended: its next start waits for a session");
+            tracing::info!(
+                "the controller did not hear that this node has ended: its next start waits for a session"
+            );
         }
     }
 }

@@ -27,6 +27,10 @@ impl Observed for Waits {
         Err(format!("starting: {}", words.join("; ")))
     }
 
+    fn safe_to_restart(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(std::future::ready(self.ready()))
+    }
+
     fn refresh(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }

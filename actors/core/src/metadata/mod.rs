@@ -20,6 +20,7 @@ mod partition;
 mod producer_ids;
 mod record;
 pub mod recovery;
+mod safe;
 mod settle;
 mod told;
 mod verdict;
@@ -61,5 +62,6 @@ pub use offsets_topic::{OFFSETS_TOPIC_WAIT, missing_offsets_topic, offsets_topic
 pub use partition::{Opened, Partition};
 pub use producer_ids::ProducerIdBlock;
 pub use record::{ConfigOf, MetadataRecord, PartitionChange};
+pub use safe::stops_without;
 pub use told::Told;
 pub use verdict::{FencedFor, Judgement, Verdict};
