@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 const TEST: &str = "what_was_acknowledged_outlives_these_faults";
-const FAULTS: &str = "F09,F10,F17,F18,F19,F20";
+const FAULTS: &str = "F06,F09,F10,F17,F18,F19,F20";
 
 #[test]
 fn what_was_acknowledged_outlives_these_faults() -> Result<()> {

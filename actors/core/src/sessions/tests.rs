@@ -359,3 +359,20 @@ fn a_judge_that_ignores_the_applied_index_is_caught() {
     plant(None);
     assert!(caught.is_err());
 }
+
+#[test]
+fn a_node_that_has_ended_is_fenced_at_once() {
+    let mut rig = Rig::settled(2);
+    let last = Heartbeat { ending: true, ended: true, ..beat(1, u64::MAX, 100) };
+    let said = rig.step(Input::Heartbeat(last));
+    let [Verdict::ShuttingDown(ends), Verdict::Fence { peer: fenced, why: FencedFor::Ended, .. }] =
+        &said[0].verdicts[..]
+    else {
+        panic!("{said:?}")
+    };
+    assert_eq!((*ends, *fenced), (peer(1), peer(1)), "R30");
+    // A heartbeat that was on its way says nothing new.
+    rig.image.brokers.entry(1).and_modify(|broker| (broker.fenced, broker.shutting_down) = (true, true));
+    rig.show();
+    assert_eq!(rig.step(Input::Heartbeat(beat(1, 7, 100))), []);
+}
