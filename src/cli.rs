@@ -1,7 +1,8 @@
-//! The command line: `callboard` and `callboard start` mean the same; `cluster` asks a node that runs, and the other
-//! commands work on the directory of one that does not. Doc comments here are the text of `--help`.
+//! The command line: `callboard` and `callboard start` mean the same; `dev` starts several nodes, `cluster` asks a node
+//! that runs, and the other commands work on the directory of one that does not. Doc comments here are the text of `--help`.
 
 use crate::config::Flags;
+use crate::dev::NODES_MAX;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -25,6 +26,10 @@ pub enum Command {
     /// Look at the metadata of a node that does not run
     #[command(subcommand)]
     Metadata(Metadata),
+    /// Start a cluster on this machine, to try things out
+    ///
+    /// Keys 1 to 9 kill that node with kill -9, or start it again; q or Ctrl-C ends all.
+    Dev(Dev),
     /// Ask a node that runs about its cluster
     #[command(subcommand)]
     Cluster(Cluster),
@@ -39,6 +44,17 @@ pub enum Command {
 pub enum Metadata {
     /// Write topics, configs, members and group offsets as JSON to the standard output
     Dump(Directory),
+}
+
+/// Arguments of `callboard dev`.
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// Number of nodes
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
+    pub nodes: u32,
+    /// Directory of the cluster, which stays [default: a new one, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
 }
 
 /// Questions to a node that runs.

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod console;
 pub mod controller;
+pub mod dev;
 pub mod kafka;
 pub mod node;
 pub mod storage;

@@ -1,6 +1,6 @@
 //! The binary: arguments, log, signals, exit codes. `Node` does everything else.
 
-use callboard::cli::{Cli, Cluster, Command, Metadata, Recover};
+use callboard::cli::{Cli, Cluster, Command, Dev, Metadata, Recover};
 use callboard::config::Config;
 use callboard::node::offline::{Confirmed, dump, recover};
 use callboard::node::{EXIT_NO_SHARD, Ended, Node};
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Start(flags) => *flags,
         Command::Metadata(Metadata::Dump(from)) => return offline(|| dumped(&from.data)),
         Command::Recover(asked) => return offline(|| recovered(&asked)),
+        Command::Dev(asked) => return dev(asked),
         Command::Cluster(Cluster::RestartSafe(node)) => return restart_safe(&node.http),
     };
     let filter = log_filter(std::env::var("RUST_LOG").ok());
@@ -50,6 +51,10 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    if let Err(why) = callboard::dev::end_with_parent() {
+        tracing::error!("{why}");
+        return ExitCode::FAILURE;
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -75,6 +80,21 @@ fn offline(work: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // A closed stderr is no reason to fail otherwise.
+            let _ = writeln!(std::io::stderr(), "callboard: {error:#}");
+            ExitCode::from(EXIT_CONFIG)
+        }
+    }
+}
+
+/// Runs a cluster on this machine until a key or a signal ends it.
+fn dev(asked: Dev) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = runtime
+        .map_err(Into::into)
+        .and_then(|run| run.block_on(callboard::dev::run(asked.nodes, asked.data)));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
             let _ = writeln!(std::io::stderr(), "callboard: {error:#}");
             ExitCode::from(EXIT_CONFIG)
         }
