@@ -56,7 +56,7 @@ impl Member {
         self.ready
     }
 
-    /// Starts its process.
+    /// Starts its process; what the last one said or left does not count any more.
     pub fn start(&mut self) -> anyhow::Result<()> {
         let binary = std::env::current_exe().context("the path of this program is not known")?;
         let child = Command::new(binary)

@@ -17,7 +17,7 @@ const CLUSTER: u16 = 7946;
 /// The place of one node.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// From 0 on.
+    /// Its place among the nodes, from 0 on; its key is one higher.
     pub number: usize,
     /// The arguments that start it there.
     pub arguments: Vec<String>,

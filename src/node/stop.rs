@@ -8,7 +8,7 @@
 
 use super::Node;
 use callboard_actors::cluster::synced;
-use callboard_actors::ports::Shard as _;
+use callboard_actors::ports::Admission as _;
 use callboard_core::DirectoryId;
 use std::time::Duration;
 

@@ -9,7 +9,6 @@
 //! Each step has a bound. Without a controller, or when all nodes end at once, the node ends all the same. The controller's
 //! own node says no last word, because nobody would hear it.
 
-use super::gate::NodeGate;
 use bytes::Bytes;
 use callboard_actors::cluster::{Door, Ending, farewell};
 use callboard_actors::images::Images;
@@ -17,7 +16,7 @@ use callboard_actors::ports::{Calls, Service, Spread};
 use callboard_core::metadata::SyncedPositions;
 use callboard_core::{BrokerId, Peer};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -32,7 +31,8 @@ pub(in super::super) struct Leaving {
     pub me: BrokerId,
     pub ending: Arc<Ending>,
     pub door: Arc<Door>,
-    pub gate: Arc<NodeGate>,
+    /// The granted broker epoch; 0 before there is one.
+    pub epoch: Arc<AtomicU64>,
     pub images: Arc<Images>,
     pub spread: Arc<dyn Spread>,
     pub calls: Arc<dyn Calls>,
@@ -69,7 +69,7 @@ impl Leaving {
 
     /// Tells the controller that this process has ended, and how far its journals are synced.
     pub async fn farewell(&self, synced: SyncedPositions) {
-        let epoch = self.gate.epoch.load(Ordering::Acquire);
+        let epoch = self.epoch.load(Ordering::Acquire);
         let Some(lead) = *self.door.lead().borrow() else { return };
         if epoch == 0 || lead.node == self.me {
             return;

@@ -341,7 +341,7 @@ impl Forming {
             me: node_id,
             ending,
             door,
-            gate,
+            epoch: Arc::clone(&gate.epoch),
             images: Arc::clone(&shared.images),
             spread: Arc::clone(&spread) as Arc<_>,
             calls: Arc::clone(&transport) as Arc<_>,
