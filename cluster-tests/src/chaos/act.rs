@@ -24,7 +24,7 @@ use crate::process::verdict::{Counts, Read, judge};
 /// Records that are acknowledged before a fault begins.
 const WARM: u64 = 200;
 
-/// What was read of one topic after its play.
+/// The records that one topic held after its play.
 pub(super) struct Kept {
     pub topic: String,
     pub partitions: Vec<Vec<Read>>,

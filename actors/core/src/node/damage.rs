@@ -1,4 +1,4 @@
-//! What is known of a replica that cannot serve what it acknowledged (R41).
+//! The damage of a replica: it cannot serve what it acknowledged (R41).
 //!
 //! It says so in each heartbeat, with the last leader epoch in which anybody may count on it. The controller ends that
 //! epoch. The file holds the facts; `mend.rs` acts on them.

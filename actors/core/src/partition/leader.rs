@@ -9,8 +9,8 @@
 //! DeleteRecords by the log starts of the live ISR. The role ends with its leader epoch, and every waiting request ends
 //! with it. A later leadership may commit other bytes at the same offsets (R31).
 //!
-//! What followers have and who is in sync stands in `followers.rs`; what a leader may promise while its node is cut off
-//! from the controller, in `cut_off.rs`.
+//! `followers.rs` keeps what followers have and who is in sync. `cut_off.rs` says what a leader may promise while its node is
+//! cut off from the controller.
 
 use super::config::ReplicaConfig;
 use super::cut_off::CutOff;

@@ -129,7 +129,7 @@ fn same_life(bench: &mut Bench<'_>) -> Result<String> {
     Ok(format!("node {id}, copied within its life: {}", said.split(" INFO ").last().unwrap_or_default()))
 }
 
-/// What the one directory or the other holds, but for the metadata and the lock.
+/// Everything that one directory or the other holds, but for the metadata and the lock.
 fn names(data: &Path, old: &Path) -> Result<std::collections::BTreeSet<std::ffi::OsString>> {
     let mut names = std::collections::BTreeSet::new();
     for dir in [data, old] {

@@ -1,4 +1,4 @@
-//! What the plays do to directories of nodes that do not run.
+//! Changes that the plays make to directories of nodes that do not run.
 
 use std::path::{Path, PathBuf};
 

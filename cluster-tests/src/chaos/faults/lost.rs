@@ -82,5 +82,5 @@ fn directory(bench: &mut Bench<'_>) -> Result<String> {
     Ok(format!("node {id} without its directory: {said}"))
 }
 
-/// What a node says whose place in the cluster belongs to another directory.
+/// The words of a node whose place in the cluster belongs to another directory.
 const WORDS: &[&str] = &["takes this node"];

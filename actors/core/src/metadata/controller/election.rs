@@ -121,7 +121,7 @@ impl Basis<'_> {
         self.gives_up(id, p, leader)
     }
 
-    /// The state in which committed is what this leader has, from now on. Nobody else is known to have that.
+    /// The state in which committed is what this leader has, from now on. No other replica is known to have that.
     fn gives_up(&self, id: TopicPartition, p: &Partition, leader: BrokerId) -> Option<PartitionChange> {
         let leader_epoch = p.leader_epoch.checked_add(1)?;
         Some(PartitionChange {
