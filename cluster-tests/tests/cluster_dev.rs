@@ -63,6 +63,19 @@ fn word<'a>(line: &'a str, after: &str) -> Result<&'a str> {
     rest.split_whitespace().next().context("a word")
 }
 
+/// Asks whether node 1 may be restarted until the command ends with this code.
+fn restart_safe_ends_with(console: &str, code: i32) -> Result<()> {
+    let until = Instant::now() + HANG;
+    loop {
+        let said = Command::new(binary()?).args(["cluster", "restart-safe", "--http", console]).output()?;
+        if said.status.code() == Some(code) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < until, "{said:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn a_cluster_in_one_terminal_a_kill_by_key_and_a_clean_end() -> Result<()> {
     let mut dev = Dev::start()?;
@@ -79,10 +92,16 @@ fn a_cluster_in_one_terminal_a_kill_by_key_and_a_clean_end() -> Result<()> {
     let seen = dev.lines.seen();
     dev.press("2")?;
     dev.line("2 | ended: signal: 9", seen)?;
+    let log = dev.lines.tail(usize::MAX);
+    let first = log.lines().find(|line| line.starts_with("1 | ") && line.contains("listening for http on "));
+    let console = word(first.context("node 1 serves http")?, "listening for http on ")?;
+    restart_safe_ends_with(console, 1)?;
+
     let seen = dev.lines.seen();
     dev.press("2")?;
     dev.line("2 | starts", seen)?;
     dev.line(" ready in", seen)?;
+    restart_safe_ends_with(console, 0)?;
 
     dev.press("q")?;
     ensure!(dev.ends()? == 0, "{}", dev.lines.tail(60));

@@ -36,9 +36,9 @@ impl Keys {
     }
 
     /// The next key. It waits for ever once the input has ended.
-    pub async fn next(&mut self) -> Option<char> {
+    pub async fn next(&mut self) -> char {
         match self.keys.recv().await {
-            Some(key) => Some(key),
+            Some(key) => key,
             None => std::future::pending().await,
         }
     }

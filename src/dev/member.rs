@@ -23,7 +23,7 @@ pub struct Heard {
     pub what: What,
 }
 
-/// What is heard of a node.
+/// News of a node's process.
 #[derive(Debug)]
 pub enum What {
     Line(String),

@@ -42,29 +42,40 @@ pub async fn run(nodes: u32, data: Option<PathBuf>) -> anyhow::Result<()> {
     for member in &mut members {
         member.start()?;
     }
+    let shown = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        shown = show(&mut members, &mut heard, &places) => shown,
+    };
+    end(members, &mut heard).await;
+    places.clean()?;
+    shown
+}
+
+/// Shows the nodes' lines and obeys the keys, until `q` or until the terminal is gone.
+async fn show(
+    members: &mut [Member],
+    heard: &mut mpsc::UnboundedReceiver<Heard>,
+    places: &Places,
+) -> anyhow::Result<()> {
     let mut keys = Keys::open();
     let mut told = false;
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
             key = keys.next() => match key {
-                Some('q') => break,
-                Some(key) => press(&mut members, key)?,
-                None => {}
+                'q' => return Ok(()),
+                key => press(members, key)?,
             },
             Some(Heard { node, what }) = heard.recv() => {
                 let Some(member) = members.get_mut(node) else { continue };
                 member.hears(&what)?;
                 if !told && members.iter().all(Member::is_ready) {
                     told = true;
-                    welcome(&places)?;
+                    welcome(places)?;
                 }
             }
         }
     }
-    end(members, &mut heard).await;
-    places.clean()
 }
 
 /// Kills a node that runs, and starts one that does not.

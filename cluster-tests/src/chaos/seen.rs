@@ -1,4 +1,4 @@
-//! What was seen of each play, and a table of all: one line of figures a play, one line a fault.
+//! The findings of each play, and a table of all: one line of figures a play, one line a fault.
 //!
 //! Gaps and latencies are figures and no verdict: a machine that does other work shows others.
 

@@ -69,7 +69,7 @@ impl World {
         voters * 2 > self.nodes.len() && (0..self.parts.len()).all(left)
     }
 
-    /// What an operator does while a node is down. False: the node has to wait.
+    /// The work of an operator while a node is down. False: the node has to wait.
     pub fn prepare(&mut self, node: NodeIx) -> bool {
         if self.nodes[node].put_back && !self.put_back(node) {
             return false;

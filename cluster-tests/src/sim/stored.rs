@@ -7,7 +7,7 @@
 //! Each arrow is a durable step, and a start may end between any two. `src/storage/store` and `src/node` do the same with
 //! files. The list of process ids is the real one (`core/bootstrap/identity.rs`).
 //!
-//! A directory keeps the metadata log too. What a voter holds of that stands in `voters.rs`.
+//! A directory keeps the metadata log too. `voter.rs` has what a voter holds of that.
 
 use std::collections::BTreeMap;
 

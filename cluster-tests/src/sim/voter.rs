@@ -1,4 +1,4 @@
-//! What a voter of the metadata log holds on its disk, and whether it votes.
+//! A voter of the metadata log: the entries on its disk, and whether it votes.
 //!
 //! `voters.rs` says who is elected by that.
 

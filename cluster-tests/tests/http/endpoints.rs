@@ -24,6 +24,7 @@ fn three_paths_are_there_and_nothing_else() -> Result<()> {
         ("GET", "/ready", 200, "ready\n"),
         ("GET", "/ready?verbose", 200, "ready\n"),
         ("HEAD", "/live", 200, ""),
+        ("GET", "/safe-to-restart", 503, "the metadata log would have 0 of 1 voters, and needs a majority\n"),
         ("GET", "/", 404, "not found: /metrics, /live, /ready and /safe-to-restart are there\n"),
         ("GET", "/metrics/", 404, "not found: /metrics, /live, /ready and /safe-to-restart are there\n"),
         ("POST", "/nothing", 404, "not found: /metrics, /live, /ready and /safe-to-restart are there\n"),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What the disk holds now.
+/// The calls that the disk holds now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Held {
     Nothing,

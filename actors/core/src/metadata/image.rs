@@ -194,7 +194,7 @@ impl Image {
                     Some(p) => changed(p, change),
                     None => return Some(Dropped::Partition(change.id())),
                 }
-                self.settle_eligible(Some(change.topic), false);
+                self.settle_partition(change.id());
                 self.left(change.id());
             }
             MetadataRecord::ProducerIds { next } => self.next_producer_id = self.next_producer_id.max(*next),
@@ -214,8 +214,8 @@ impl Image {
                 }
                 self.configure(of, changes);
                 match of {
-                    ConfigOf::Topic(id) => self.settle_eligible(Some(*id), true),
-                    ConfigOf::Cluster => self.settle_eligible(None, true),
+                    ConfigOf::Topic(id) => self.settle_topics(Some(*id)),
+                    ConfigOf::Cluster => self.settle_topics(None),
                     ConfigOf::Broker(_) | ConfigOf::Group(_) | ConfigOf::ClientMetrics(_) => {}
                 }
             }
@@ -338,7 +338,7 @@ impl Image {
         }
     }
 
-    fn partition_mut(&mut self, id: TopicPartition) -> Option<&mut Partition> {
+    pub(super) fn partition_mut(&mut self, id: TopicPartition) -> Option<&mut Partition> {
         let topic = Arc::make_mut(self.topics.get_mut(&id.topic)?);
         topic.partitions.get_mut(usize::try_from(id.partition).ok()?)
     }

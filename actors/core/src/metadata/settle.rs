@@ -10,43 +10,48 @@
 
 use super::configs::{Statics, min_insync_replicas};
 use super::image::{Image, Topic};
-use crate::ids::TopicId;
+use super::partition::Partition;
+use crate::ids::{TopicId, TopicPartition};
 use crate::mutant::{Mutant, planted};
-use std::sync::Arc;
 
 impl Image {
-    /// Empties the lists of the partitions of one topic, or of all, whose ISR is large enough. A record that says nothing of
-    /// the partitions `moves` their epochs, so that no decision on the former lists fits any more.
-    pub(super) fn settle_eligible(&mut self, of: Option<TopicId>, moves: bool) {
-        if planted(Mutant::ElrKeptAtMinIsr) {
-            return;
-        }
-        let due = |topic: &Topic| self.first_settled(topic).is_some();
-        let due: Vec<TopicId> = match of {
-            Some(id) => {
-                self.topics.get(&id).filter(|topic| due(topic)).map(|topic| topic.id).into_iter().collect()
-            }
-            None => self.topics.values().filter(|topic| due(topic)).map(|topic| topic.id).collect(),
+    /// Empties the lists of a partition that a record has just changed, if its ISR is large enough.
+    pub(super) fn settle_partition(&mut self, id: TopicPartition) {
+        let topic = self.topics.get(&id.topic);
+        let outgrown = |topic: &std::sync::Arc<Topic>| {
+            topic.partition(id.partition).is_some_and(|p| self.has_outgrown(topic, p))
         };
-        for id in due {
-            while let Some(at) = self.topics.get(&id).and_then(|topic| self.first_settled(topic)) {
-                let topic = self.topics.get_mut(&id).map(Arc::make_mut);
-                let Some(p) = topic.and_then(|topic| topic.partitions.get_mut(at)) else { break };
+        if topic.is_some_and(outgrown)
+            && let Some(p) = self.partition_mut(id)
+        {
+            p.elr.clear();
+            p.last_known_elr.clear();
+        }
+    }
+
+    /// Empties the lists that new settings of a topic, or of all, make void. The record says nothing of the partitions, so
+    /// their epochs move too: no decision on the former lists fits any more.
+    pub(super) fn settle_topics(&mut self, of: Option<TopicId>) {
+        let mut outgrown = Vec::new();
+        for topic in self.topics.values().filter(|topic| of.is_none_or(|id| id == topic.id)) {
+            let all = (0i32..).zip(&topic.partitions).filter(|(_, p)| self.has_outgrown(topic, p));
+            outgrown.extend(all.map(|(partition, _)| TopicPartition { topic: topic.id, partition }));
+        }
+        for id in outgrown {
+            if let Some(p) = self.partition_mut(id) {
                 p.elr.clear();
                 p.last_known_elr.clear();
-                p.partition_epoch = p.partition_epoch.saturating_add(i32::from(moves));
+                p.partition_epoch = p.partition_epoch.saturating_add(1);
             }
         }
     }
 
-    /// The first partition of a topic that has eligible replicas beside an ISR that is large enough.
-    fn first_settled(&self, topic: &Topic) -> Option<usize> {
-        let degraded = |p: &&super::partition::Partition| !p.elr.is_empty() || !p.last_known_elr.is_empty();
-        topic.partitions.iter().find(degraded)?;
+    /// Whether a partition has eligible replicas beside an ISR that is large enough.
+    fn has_outgrown(&self, topic: &Topic, p: &Partition) -> bool {
+        if (p.elr.is_empty() && p.last_known_elr.is_empty()) || planted(Mutant::ElrKeptAtMinIsr) {
+            return false;
+        }
         let statics = Statics::default();
-        let layers = self.layers(-1, &statics);
-        topic.partitions.iter().position(|p| {
-            degraded(&p) && p.isr.len() >= min_insync_replicas(&topic.configs, &layers, p.settled())
-        })
+        p.isr.len() >= min_insync_replicas(&topic.configs, &self.layers(-1, &statics), p.settled())
     }
 }

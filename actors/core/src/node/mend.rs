@@ -86,15 +86,14 @@ impl NodeMachine {
         if replica.damage.as_ref().is_some_and(|damage| !damage.mendable) {
             return;
         }
-        let epoch = replica.assigned.leader_epoch;
-        let told = replica.damage.as_ref().map_or(LeaderEpoch::MIN, |damage| damage.epoch);
-        let known = replica.damage.is_some();
-        replica.damage = Some(Damage { why: why.clone(), mendable, epoch: epoch.max(told) });
+        let told = replica.damage.as_ref().map(|damage| damage.epoch);
+        let epoch = replica.assigned.leader_epoch.max(told.unwrap_or(LeaderEpoch::MIN));
+        replica.damage = Some(Damage { why: why.clone(), mendable, epoch });
         if let (Place::In(shard), false) = (&replica.place, mendable) {
             let shard = *shard;
             self.disks.stops(shard, &why);
         }
-        if !known {
+        if told != Some(epoch) {
             out.push(Effect::Damaged { life, epoch });
         }
     }

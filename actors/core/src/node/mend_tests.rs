@@ -86,7 +86,15 @@ fn a_running_replica_says_that_it_is_damaged_and_begins_anew_when_it_has_left() 
     assert_eq!(anew(&out), None, "a wish of this leader epoch may still bring it back");
     let out = node.step(Input::Image(image(12, &[topic(OTHER, 6, &[OTHER, ME], &[])])));
     assert!(out.contains(&Effect::Damaged { life: life(1), epoch: 6 }), "it is counted on: {out:?}");
-    let out = node.step(Input::Image(image(13, &[topic(OTHER, 7, &[OTHER], &[])])));
+    node.step(Input::Image(image(13, &[topic(-1, 7, &[], &[])])));
+    assert_eq!(
+        node.step(rot()),
+        vec![Effect::Damaged { life: life(1), epoch: 7 }],
+        "it may have served until then"
+    );
+    let out = node.step(Input::Image(image(14, &[topic(OTHER, 7, &[OTHER], &[])])));
+    assert_eq!(anew(&out), None, "in that epoch it still counts");
+    let out = node.step(Input::Image(image(15, &[topic(OTHER, 8, &[OTHER], &[])])));
     assert_eq!(anew(&out), Some(&Effect::Drop { id: id(1), shard: 0 }));
     assert_eq!(node.step(rot()), vec![], "a word of the former life");
 }

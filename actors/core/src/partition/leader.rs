@@ -311,7 +311,7 @@ impl Leader {
     #[must_use]
     pub fn gives_up_at(&self, log: &LocalLog) -> Option<Millis> {
         let waits = self.cut_off.is_on() && self.waiting() > 0;
-        self.cut_off.silent_at(log, &self.followers).filter(|_| waits)
+        waits.then(|| self.cut_off.silent_at(log, &self.followers)).flatten()
     }
 
     /// Checks the invariants of the waiting requests, and that none waits for acks=all below the minimum (I8).

@@ -88,9 +88,13 @@ impl Basis<'_> {
 
     /// Whether a node has said that its replica cannot serve.
     pub fn unable(&self, broker: &Broker, id: TopicPartition) -> bool {
-        let Standing { unable, damaged, .. } = self.standing;
-        let peer = broker.peer();
-        unable.get(&peer).is_some_and(|replicas| replicas.contains(&id))
-            || damaged.get(&peer).is_some_and(|replicas| replicas.contains_key(&id))
+        let unable = self.standing.unable.get(&broker.peer());
+        unable.is_some_and(|replicas| replicas.contains(&id)) || self.damaged(broker, id)
+    }
+
+    /// Whether a node has said that its replica cannot serve what it acknowledged.
+    pub fn damaged(&self, broker: &Broker, id: TopicPartition) -> bool {
+        let damaged = self.standing.damaged.get(&broker.peer());
+        damaged.is_some_and(|replicas| replicas.contains_key(&id))
     }
 }

@@ -67,14 +67,16 @@ impl Basis<'_> {
         {
             return Some(change);
         }
-        let same = leader == p.leader && isr == p.isr && gone.is_empty() && !acknowledged;
+        if leader == p.leader && isr == p.isr && gone.is_empty() && !acknowledged {
+            return None;
+        }
         // Acks that a damaged replica gave in this epoch count no more (R41).
         let raised = leader != p.leader || acknowledged;
         // Without a higher epoch the change would never fit (R43).
         let leader_epoch = p.leader_epoch.checked_add(i32::from(raised))?;
         let marks = (!p.unclean.is_empty()).then(Vec::new);
         let change = PartitionChange { leader, leader_epoch, isr, unclean: marks, ..unchanged(id, p) };
-        (!same).then(|| self.with_eligible(topic, p, &gone, change))
+        Some(self.with_eligible(topic, p, &gone, change))
     }
 
     /// Adds the elections that new settings allow: a partition that waits without a leader has none of them to wait for.
@@ -113,11 +115,8 @@ impl Basis<'_> {
 
     /// Elects a replica that cannot serve what it had: nobody else is left. It begins anew, without a record.
     pub(super) fn emptied(&self, id: TopicPartition, p: &Partition) -> Option<PartitionChange> {
-        let damaged = |broker: &Broker| {
-            let said = self.standing.damaged.get(&broker.peer());
-            said.is_some_and(|replicas| replicas.contains_key(&id))
-        };
-        let leader = p.replicas.iter().copied().find(|id| self.active(*id).is_some_and(damaged))?;
+        let damaged = |replica: BrokerId| self.active(replica).is_some_and(|broker| self.damaged(broker, id));
+        let leader = p.replicas.iter().copied().find(|replica| damaged(*replica))?;
         self.gives_up(id, p, leader)
     }
 
